@@ -1,0 +1,64 @@
+import { CroftError } from '../error.ts'
+import type { Vm } from '../store/index.ts'
+import { type Box, imageOf, type Report } from './box.ts'
+
+/**
+ * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
+ * who it is, its SSH server runs. Whoever must wait for others to boot first, waits.
+ * @throws CroftError `guest-failed` with the last console lines when the guest does not come up; it is then left as it is
+ */
+export async function bootVm(box: Box, vm: Vm, report: Report): Promise<void> {
+  const say = (step: string, fraction: number) => report({ subject: vm.name, step, fraction })
+  say('waiting for its turn to boot', 0.1)
+  await box.boots.run(async () => {
+    say('booting', 0.15)
+    await box.network.add(vm)
+    await box.hypervisor.define({ vm, image: imageOf(box.store.state, vm) })
+    await powerOn(box, vm)
+    say('waiting for its first answer', 0.3)
+    await awaitAgent(box, vm)
+    say('telling it who it is', 0.9)
+    await makeReady(box, vm)
+  })
+}
+
+/** What is waited for next must not take the state before the start for the one after it: the event may come later. */
+async function powerOn(box: Box, vm: Vm): Promise<void> {
+  box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
+  try {
+    await box.hypervisor.start(vm.uuid)
+  } catch (error) {
+    box.live.apply({ type: 'stopped', uuid: vm.uuid, how: 'powered-off', reason: 'did not start' })
+    throw error
+  }
+}
+
+async function awaitAgent(box: Box, vm: Vm): Promise<void> {
+  try {
+    const state = await box.live.waitFor(
+      vm.uuid,
+      (live) => live?.agent === true || live?.domain === 'off' || live?.domain === 'crashed',
+      box.settings.bootTimeoutMs,
+    )
+    if (state?.agent) return
+  } catch (error) {
+    if (!(error instanceof CroftError && error.code === 'timed-out')) throw error
+  }
+  const tail = await box.guests.consoleTail(vm, 5).catch(() => '')
+  const state = box.live.get(vm.uuid)
+  const how =
+    state?.domain === 'running'
+      ? `did not answer within ${box.settings.bootTimeoutMs / 1000} s`
+      : 'ended while it booted'
+  throw new CroftError('guest-failed', `${vm.name} ${how}.${tail ? ` Its console ends with:\n${tail}` : ''}`, {
+    hint: `croft doctor looks at the box.`,
+  })
+}
+
+/** Tells a running guest who it is, and marks it usable. Safe to repeat. @throws CroftError `guest-failed` */
+export async function makeReady(box: Box, vm: Vm): Promise<void> {
+  await box.locks.run(`ready ${vm.id}`, async () => {
+    await box.guests.personalize(box.store.state.vms[vm.id] ?? vm, imageOf(box.store.state, vm))
+    box.live.mark(vm.uuid, { ready: true })
+  })
+}

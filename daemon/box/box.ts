@@ -1,0 +1,110 @@
+import type { Logger } from 'pino'
+import { CroftError } from '../error.ts'
+import type { Image, Limits, State, Store, Vm } from '../store/index.ts'
+import type { EventLog } from './events.ts'
+import type { Subnet } from './identity.ts'
+import type { Live } from './live.ts'
+import { closest } from './name.ts'
+import type { Disks, Guests, Hypervisor, ImageFiles, Network } from './ports.ts'
+import type { Progress } from './progress.ts'
+import { type VmState, vmState } from './state.ts'
+import type { Locks, Semaphore } from './sync.ts'
+
+export interface BoxSettings {
+  subnet: Subnet
+  /** What a VM gets when nothing is asked for. */
+  defaults: Limits & { image: string }
+  /** What the box has: the most that may be asked for. */
+  most: Limits
+  /** How long a cold boot may take until the guest agent answers. */
+  bootTimeoutMs: number
+}
+
+/** The parts of the box, wired once by `main.ts` and passed as the first argument to everything the box can do. */
+export interface Box {
+  readonly settings: BoxSettings
+  readonly store: Store
+  readonly hypervisor: Hypervisor
+  readonly network: Network
+  readonly disks: Disks
+  readonly imageFiles: ImageFiles
+  readonly guests: Guests
+  /** Length and fingerprint of a public key; undefined when it is none. */
+  inspectKey(publicKey: string): Promise<{ bits: number; fingerprint: string } | undefined>
+  readonly live: Live
+  readonly events: EventLog
+  /** One change at a time per VM (key: its id) and per image (key: its name). */
+  readonly locks: Locks
+  /** How many guests may boot at once: each boots sooner when they don't all do it together. */
+  readonly boots: Semaphore
+  readonly log: Logger
+}
+
+export type Report = (progress: Progress) => void
+
+/** @throws CroftError `not-found`, with the name that was probably meant */
+export function findVm(state: State, name: string): Vm {
+  const vms = Object.values(state.vms)
+  const vm = vms.find((each) => each.name === name) ?? state.vms[name]
+  if (vm) return vm
+  const meant = closest(
+    name,
+    vms.map((each) => each.name),
+  )
+  throw new CroftError('not-found', `No VM called ${JSON.stringify(name.slice(0, 60))}.`, {
+    hint: meant
+      ? `Did you mean ${meant}?`
+      : vms.length
+        ? 'croft ls shows them all.'
+        : 'There are none. Make one: croft new',
+  })
+}
+
+/** The image that a name stands for now. @throws CroftError `not-found` */
+export function findImage(state: State, name: string): Image {
+  const images = Object.values(state.images).filter((image) => image.current)
+  const image = images.find((each) => each.name === name)
+  if (image) return image
+  const meant = closest(
+    name,
+    images.map((each) => each.name),
+  )
+  throw new CroftError('not-found', `No image called ${JSON.stringify(name.slice(0, 60))}.`, {
+    hint: meant
+      ? `Did you mean ${meant}?`
+      : images.length
+        ? 'croft image ls shows them all.'
+        : `Build it: croft image build ${/^[a-z-]+$/.test(name) ? name : 'debian'}`,
+  })
+}
+
+/** The image whose kernel this VM boots: the build it was made from, also when a newer one has the name now. */
+export function imageOf(state: State, vm: Vm): Image {
+  const image = state.images[vm.image]
+  if (!image) throw new CroftError('internal', `${vm.name} belongs to an image that is gone (${vm.image}).`)
+  return image
+}
+
+export function stateOf(box: Box, vm: Vm): VmState {
+  return vmState(vm, box.live.get(vm.uuid))
+}
+
+/** The change that puts a VM with some fields changed into the state. */
+export function withVm(id: string, change: Partial<Vm>): (state: State) => State {
+  return (state) => {
+    const vm = state.vms[id]
+    return vm ? { ...state, vms: { ...state.vms, [id]: { ...vm, ...change } } } : state
+  }
+}
+
+export function without<T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> {
+  const { [key]: _, ...rest } = record
+  return rest
+}
+
+/** The VM that an operation is about; its record outlives the operation's last step. */
+export function findOperationVm(box: Box, id: string): Vm {
+  const vm = box.store.state.vms[id]
+  if (!vm) throw new CroftError('internal', `An operation is about ${id}, which the store does not have.`)
+  return vm
+}

@@ -1,0 +1,76 @@
+import { CroftError } from '../error.ts'
+import type { Limits, Vm } from '../store/index.ts'
+import { type Box, findVm, stateOf, withVm } from './box.ts'
+import { checkLimits, nameTaken } from './create.ts'
+import { makeId } from './identity.ts'
+import { checkVmName } from './name.ts'
+import { carryOut } from './operations.ts'
+import { checkAllowed } from './state.ts'
+
+/** Gives a VM another name, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
+export async function renameVm(box: Box, name: string, to: string): Promise<Vm> {
+  checkVmName(to)
+  const { id } = findVm(box.store.state, name)
+  return box.locks.run(id, async () => {
+    const vm = findVm(box.store.state, id)
+    checkAllowed('rename', vm.name, stateOf(box, vm))
+    if (vm.name === to) return vm
+    const operation = { id: makeId('op'), kind: 'rename', startedAt: new Date().toISOString(), vm: id, to } as const
+    await carryOut(box, operation, (state) => {
+      if (Object.values(state.vms).some((other) => other.name === to)) throw nameTaken(to)
+      return withVm(id, { name: to })(state)
+    })
+    box.events.publish({ type: 'vm.changed', vm: id, name: to })
+    return findVm(box.store.state, id)
+  })
+}
+
+/**
+ * Changes the limits of a VM. The disk grows at once, also under a running guest; it never shrinks.
+ * CPUs and memory change at the next start.
+ */
+export async function resizeVm(
+  box: Box,
+  name: string,
+  change: Partial<Limits>,
+): Promise<{ vm: Vm; atNextStart: boolean }> {
+  checkLimits(box, change)
+  const { id } = findVm(box.store.state, name)
+  return box.locks.run(id, async () => {
+    const before = findVm(box.store.state, id)
+    const state = stateOf(box, before)
+    checkAllowed('resize', before.name, state)
+    const limits = { ...before.limits, ...change }
+    if (limits.diskGiB < before.limits.diskGiB) {
+      throw new CroftError(
+        'bad-value',
+        `The disk of ${before.name} has ${before.limits.diskGiB} GiB and can't shrink.`,
+        {
+          hint: 'It costs only what is written to it.',
+        },
+      )
+    }
+    const operation = { id: makeId('op'), kind: 'resize', startedAt: new Date().toISOString(), vm: id, limits } as const
+    await carryOut(box, operation, (current) => current)
+    box.events.publish({ type: 'vm.changed', vm: id, name: before.name })
+    const later = limits.cpus !== before.limits.cpus || limits.memoryMiB !== before.limits.memoryMiB
+    return { vm: findVm(box.store.state, id), atNextStart: later && state === 'awake' }
+  })
+}
+
+/** Changes what is only written down: tags, comment. */
+export async function describeVm(
+  box: Box,
+  name: string,
+  change: (vm: Vm) => Pick<Vm, 'tags' | 'comment'>,
+): Promise<Vm> {
+  const { id } = findVm(box.store.state, name)
+  await box.store.update((state) => {
+    const vm = findVm(state, id)
+    const { tags, comment } = change(vm)
+    return withVm(id, { tags, comment })(state)
+  })
+  const vm = findVm(box.store.state, id)
+  box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
+  return vm
+}

@@ -1,0 +1,44 @@
+/** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
+export interface HostUsage {
+  cpus: number
+  cpuPercent: number
+  memoryBytes: number
+  memoryUsedBytes: number
+  diskBytes: number
+  diskFreeBytes: number
+}
+
+/** What one VM takes of the box now; nulls while it takes nothing. */
+export interface VmUsage {
+  /** Percent of one CPU. */
+  cpuPercent: number | null
+  memoryBytes: number | null
+  diskBytes: number | null
+}
+
+/** One thing that `doctor` looked at. */
+export interface Check {
+  what: string
+  state: 'fine' | 'look' | 'wrong'
+  says: string
+  /** What to do, when something is to be done. */
+  advice?: string
+}
+
+export interface Versions {
+  croft: string
+  node: string
+  libvirt: string
+  qemu: string
+}
+
+/** The machine under the box, as commands see it. */
+export interface Host {
+  /** The state folder. */
+  folder: string
+  usage(): Promise<HostUsage>
+  /** What each of these running or stopped VMs takes now. By id. */
+  vmUsage(): Promise<Map<string, VmUsage>>
+  versions(): Promise<Versions>
+  checks(): Promise<Check[]>
+}

@@ -1,0 +1,74 @@
+import { CroftError } from '../error.ts'
+import type { Image, State } from '../store/index.ts'
+import { type Box, findImage, type Report } from './box.ts'
+import { makeId } from './identity.ts'
+import { closest } from './name.ts'
+import { carryOut } from './operations.ts'
+
+/** Builds an image from its recipe; the old build keeps the name until the new one is whole. @throws CroftError */
+export async function buildImage(box: Box, recipe: string, report: Report): Promise<Image> {
+  const recipes = await box.imageFiles.recipes()
+  if (!recipes.includes(recipe)) {
+    const meant = closest(recipe, recipes)
+    throw new CroftError('not-found', `There is no recipe called ${JSON.stringify(recipe.slice(0, 60))}.`, {
+      hint: meant ? `Did you mean ${meant}?` : `There are: ${recipes.join(', ')}`,
+    })
+  }
+  if (box.locks.busy(`image ${recipe}`)) {
+    throw new CroftError('conflict', `${recipe} is being built already.`, {
+      hint: 'croft image ls shows when it is done.',
+    })
+  }
+  return box.locks.run(`image ${recipe}`, async () => {
+    const id = makeId('img')
+    const operation = {
+      id: makeId('op'),
+      kind: 'image-build',
+      startedAt: new Date().toISOString(),
+      image: id,
+      name: recipe,
+    } as const
+    await carryOut(box, operation, (state) => state, report)
+    box.events.publish({ type: 'image.new', image: recipe })
+    await collectImages(box)
+    return box.store.state.images[id]!
+  })
+}
+
+/** Takes an image off the list. Its files go now, or with the last VM made from it. */
+export async function removeImage(box: Box, name: string): Promise<void> {
+  const image = findImage(box.store.state, name)
+  await box.locks.run(`image ${name}`, async () => {
+    await box.store.update((state) => ({
+      ...state,
+      images: { ...state.images, [image.id]: { ...image, current: false } },
+    }))
+    box.events.publish({ type: 'image.removed', image: name })
+    await collectImages(box)
+  })
+}
+
+/** Removes builds that have lost their name and that no VM needs. */
+export async function collectImages(box: Box): Promise<void> {
+  for (const image of collectable(box.store.state)) {
+    const operation = {
+      id: makeId('op'),
+      kind: 'image-rm',
+      startedAt: new Date().toISOString(),
+      image: image.id,
+    } as const
+    await carryOut(box, operation, (state) => state)
+  }
+}
+
+/** The builds that nothing needs: derived from the whole state each time, never counted beside it. Pure. */
+export function collectable(state: State): Image[] {
+  const vms = Object.values(state.vms)
+  const busy = new Set(
+    Object.values(state.operations).map((operation) => ('image' in operation ? operation.image : '')),
+  )
+  return Object.values(state.images).filter(
+    (image) =>
+      !image.current && !busy.has(image.id) && !vms.some((vm) => vm.image === image.id || vm.layer === image.layer),
+  )
+}

@@ -1,0 +1,84 @@
+import type { Operation, State } from '../store/index.ts'
+import type { Box, Report } from './box.ts'
+import { without } from './box.ts'
+import { fault } from './fault.ts'
+import { imageBuild, imageRemove } from './image-plans.ts'
+import type { Kind, OperationOf, Plan } from './plan.ts'
+import { makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
+
+const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
+  new: makeVm,
+  rm: removeVm,
+  rename: renameVm,
+  resize: resizeVm,
+  'image-build': imageBuild,
+  'image-rm': imageRemove,
+}
+
+/** Every place where a test may kill the daemon: before each step, and before the end is recorded. */
+export const faultPoints: readonly string[] = Object.entries(plans).flatMap(([kind, plan]) => [
+  ...plan.steps.map((step) => `${kind}.${step.name}`),
+  `${kind}.end`,
+])
+
+/**
+ * Carries out a new operation. `begin` is stored together with its record, and may refuse by throwing.
+ * When a step fails, an operation to be undone is undone before the error is passed on;
+ * one to be finished stays open and is tried again by `recover`.
+ */
+export async function carryOut<K extends Kind>(
+  box: Box,
+  operation: OperationOf<K>,
+  begin: (state: State) => State,
+  report: Report = () => {},
+): Promise<void> {
+  await box.store.update((state) => {
+    const begun = begin(state)
+    return { ...begun, operations: { ...begun.operations, [operation.id]: operation } }
+  })
+  const plan = plans[operation.kind] as unknown as Plan<OperationOf<K>>
+  try {
+    await finish(box, plan, operation, report)
+  } catch (error) {
+    if (plan.recovery === 'undo') {
+      await undo(box, plan, operation).catch((err) =>
+        box.log.error({ operation, err }, 'taking back is tried again later'),
+      )
+    }
+    throw error
+  }
+}
+
+/** Finishes or undoes an operation found open; safe to repeat. @throws what its steps throw; it then stays open */
+export async function recover(box: Box, operation: Operation): Promise<'finished' | 'undone'> {
+  const plan = plans[operation.kind] as unknown as Plan<Operation>
+  if (plan.recovery === 'finish') {
+    await finish(box, plan, operation, () => {})
+    return 'finished'
+  }
+  await undo(box, plan, operation)
+  return 'undone'
+}
+
+async function finish<O extends Operation>(box: Box, plan: Plan<O>, operation: O, report: Report): Promise<void> {
+  for (const step of plan.steps) {
+    fault(`${operation.kind}.${step.name}`)
+    await step.run(box, operation, report)
+  }
+  fault(`${operation.kind}.end`)
+  await box.store.update((state) => close(plan.end(state, operation), operation))
+}
+
+async function undo<O extends Operation>(box: Box, plan: Plan<O>, operation: O): Promise<void> {
+  const failures: unknown[] = []
+  for (const step of plan.steps.toReversed()) {
+    await step.undo?.(box, operation).catch((error) => failures.push(error))
+  }
+  if (failures.length) throw failures[0]
+  const undone = plan.undone
+  await box.store.update((state) => close(undone ? undone(state, operation) : state, operation))
+}
+
+function close(state: State, operation: Operation): State {
+  return { ...state, operations: without(state.operations, operation.id) }
+}

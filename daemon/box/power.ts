@@ -1,0 +1,91 @@
+import { CroftError } from '../error.ts'
+import type { Vm } from '../store/index.ts'
+import { bootVm, makeReady } from './boot.ts'
+import { type Box, findVm, type Report, stateOf, withVm } from './box.ts'
+import { checkAllowed } from './state.ts'
+
+/** Makes a VM awake and waits until it can be used; one that is awake already is left alone. @throws CroftError */
+export function startVm(box: Box, name: string, report: Report): Promise<Vm> {
+  return locked(box, name, async (vm) => {
+    checkAllowed('start', vm.name, stateOf(box, vm))
+    await box.store.update(withVm(vm.id, { power: 'on' }))
+    await bringUp(box, vm, report)
+  })
+}
+
+async function bringUp(box: Box, vm: Vm, report: Report): Promise<void> {
+  switch (stateOf(box, vm)) {
+    case 'awake':
+      return
+    case 'paused':
+      return box.hypervisor.resume(vm.uuid)
+    case 'starting':
+      await box.live.waitFor(vm.uuid, (live) => live?.agent === true, box.settings.bootTimeoutMs)
+      return makeReady(box, vm)
+    default:
+      return bootVm(box, vm, report)
+  }
+}
+
+/**
+ * Asks the guest to shut down and, if it has not done so within the grace period, turns its power off.
+ * @returns how it ended
+ */
+export async function stopVm(
+  box: Box,
+  name: string,
+  graceMs: number,
+  report: Report,
+): Promise<'shutdown' | 'powered-off'> {
+  let how: 'shutdown' | 'powered-off' = 'shutdown'
+  await locked(box, name, async (vm) => {
+    checkAllowed('stop', vm.name, stateOf(box, vm))
+    await box.store.update(withVm(vm.id, { power: 'off' }))
+    how = await bringDown(box, vm, graceMs, report)
+  })
+  return how
+}
+
+async function bringDown(box: Box, vm: Vm, graceMs: number, report: Report): Promise<'shutdown' | 'powered-off'> {
+  const down = () => ['stopped', 'crashed'].includes(stateOf(box, vm))
+  if (down()) return 'shutdown'
+  if (graceMs > 0 && stateOf(box, vm) !== 'paused') {
+    report({ subject: vm.name, step: 'shutting down', fraction: 0.3 })
+    try {
+      await box.hypervisor.askShutdown(vm.uuid, box.live.get(vm.uuid)?.agent === true)
+      box.live.mark(vm.uuid, { stopping: true })
+      await box.live.waitFor(vm.uuid, down, graceMs)
+      return 'shutdown'
+    } catch (error) {
+      if (!(error instanceof CroftError) || !['timed-out', 'guest-failed', 'conflict'].includes(error.code)) throw error
+    }
+  }
+  if (down()) return 'shutdown'
+  report({ subject: vm.name, step: 'turning its power off', fraction: 0.9 })
+  await box.hypervisor.powerOff(vm.uuid)
+  await box.live.waitFor(vm.uuid, down, 10_000)
+  return 'powered-off'
+}
+
+/** Stops the VM as `stop` does, and starts it cold. */
+export function restartVm(box: Box, name: string, graceMs: number, report: Report): Promise<Vm> {
+  return locked(box, name, async (vm) => {
+    checkAllowed('restart', vm.name, stateOf(box, vm))
+    await bringDown(box, vm, graceMs, report)
+    await box.store.update(withVm(vm.id, { power: 'on' }))
+    await bootVm(box, vm, report)
+  })
+}
+
+/** Shuts every running VM down, all at once, without forgetting that they should run: for a shutdown of the box. */
+export async function stopAll(box: Box, graceMs: number): Promise<void> {
+  const running = Object.values(box.store.state.vms).filter((vm) => !['stopped', 'crashed'].includes(stateOf(box, vm)))
+  // Under their locks, so that their ends are not taken for their owners' wishes.
+  await Promise.allSettled(running.map((vm) => box.locks.run(vm.id, () => bringDown(box, vm, graceMs, () => {}))))
+}
+
+async function locked(box: Box, name: string, work: (vm: Vm) => Promise<void>): Promise<Vm> {
+  const { id } = findVm(box.store.state, name)
+  await box.locks.run(id, () => work(findVm(box.store.state, id)))
+  return findVm(box.store.state, id)
+}

@@ -1,0 +1,174 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Operation, Vm } from '../store/index.ts'
+import { bootVm, makeReady } from './boot.ts'
+import { type Box, imageOf, stateOf, withVm } from './box.ts'
+import { collectImages } from './images.ts'
+import { recover } from './operations.ts'
+import type { DomainEvent } from './ports.ts'
+
+/**
+ * Makes store and libvirt agree again: after a start of the daemon, a restart of libvirtd, a reboot of the box.
+ * First open operations are finished or undone, then what differs is mended. Safe to run at any time, any number of times.
+ * @param bootId the kernel's boot id; another one than the store's means that the box has been restarted
+ */
+async function reconcile(box: Box, bootId: string): Promise<void> {
+  box.live.replace(await box.hypervisor.domains())
+  await recoverOperations(box)
+  await box.network.restore(() => Object.values(box.store.state.vms))
+  await defineMissing(box)
+  const rebooted = box.store.state.bootId !== '' && box.store.state.bootId !== bootId
+  if (rebooted) startAgain(box)
+  else await noteEnded(box)
+  if (box.store.state.bootId !== bootId) await box.store.update((state) => ({ ...state, bootId }))
+  await collectImages(box)
+}
+
+async function recoverOperations(box: Box): Promise<void> {
+  for (const operation of Object.values(box.store.state.operations)) {
+    await box.locks
+      .run(lockOf(operation), async () => {
+        if (!box.store.state.operations[operation.id]) return // its own caller has ended it meanwhile
+        const how = await recover(box, operation)
+        box.log.info({ operation }, `an operation that was cut off is ${how}`)
+      })
+      .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is tried again later'))
+  }
+}
+
+/** The lock under which whoever began the operation carries it out. */
+function lockOf(operation: Operation): string {
+  if ('vm' in operation) return operation.vm
+  return `image ${'name' in operation ? operation.name : operation.image}`
+}
+
+/** Somebody undefined a domain by hand: its disk and record are ours, so it comes back. */
+async function defineMissing(box: Box): Promise<void> {
+  for (const vm of Object.values(box.store.state.vms)) {
+    if (vm.phase !== 'ready' || box.live.get(vm.uuid) || box.locks.busy(vm.id)) continue
+    await box.hypervisor
+      .define({ vm, image: imageOf(box.store.state, vm) })
+      .catch((err) => box.log.error({ vm: vm.id, err }, 'could not define its domain'))
+  }
+}
+
+/** The box was restarted: what should run is started, in the background, oldest first, as many at once as may boot at once. */
+function startAgain(box: Box): void {
+  const vms = Object.values(box.store.state.vms).filter((vm) => vm.power === 'on' && stateOf(box, vm) === 'stopped')
+  for (const vm of vms.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))) {
+    box.locks
+      .run(vm.id, () => bootVm(box, vm, () => {}))
+      .catch((err) => box.log.error({ vm: vm.id, err }, 'did not come up after the restart of the box'))
+  }
+}
+
+/** Guests that turned themselves off while nobody watched are off because somebody in them wanted so. */
+async function noteEnded(box: Box): Promise<void> {
+  for (const vm of Object.values(box.store.state.vms)) {
+    if (vm.power === 'on' && !box.locks.busy(vm.id) && stateOf(box, vm) === 'stopped') {
+      await box.store.update(withVm(vm.id, { power: 'off' }))
+    }
+  }
+}
+
+const retryMs = 60_000
+
+/**
+ * Reconciles at each new connection to libvirt, and again from time to time while an operation stays open.
+ * @returns `first`, which resolves after the first reconciliation, and `stop`
+ */
+export function keepReconciled(box: Box, bootId: string): { first: Promise<void>; stop(): void } {
+  const first = Promise.withResolvers<void>()
+  let under: Promise<void> = Promise.resolve()
+  const again = () => {
+    under = under
+      .then(() => reconcile(box, bootId))
+      .catch((err) => box.log.error({ err }, 'could not reconcile; tried again'))
+    under.then(first.resolve)
+  }
+  const unfollow = follow(box, again)
+  const timer = setInterval(() => {
+    const open = Object.values(box.store.state.operations)
+    if (open.some((operation) => !box.locks.busy(lockOf(operation)))) again()
+  }, retryMs).unref()
+  return {
+    first: first.promise,
+    stop() {
+      clearInterval(timer)
+      unfollow()
+    },
+  }
+}
+
+/**
+ * Follows libvirt's events: keeps the live picture, writes down when a guest turns itself off, makes ready a guest
+ * whose boot nobody else attends to, and tells the event log.
+ * @param onConnected called whenever the connection is new, to reconcile
+ */
+function follow(box: Box, onConnected: () => void): () => void {
+  const unwatchLive = box.live.watch(announcer(box))
+  const unwatch = box.hypervisor.watch((event) => {
+    if (event.type === 'connected') {
+      box.events.publish({ type: 'box.libvirt', connected: true })
+      onConnected()
+      return
+    }
+    if (event.type === 'disconnected') {
+      box.events.publish({ type: 'box.libvirt', connected: false, reason: event.reason })
+      return
+    }
+    box.live.apply(event)
+    settle(box, event)
+  })
+  return () => {
+    unwatch()
+    unwatchLive()
+  }
+}
+
+function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'disconnected' }>): void {
+  const vm = Object.values(box.store.state.vms).find((each) => each.uuid === event.uuid)
+  if (vm?.phase !== 'ready' || box.locks.busy(vm.id)) return
+  if (event.type === 'stopped' && event.how === 'shutdown') {
+    box.store
+      .update(withVm(vm.id, { power: 'off' }))
+      .catch((err) => box.log.error({ vm: vm.id, err }, 'could not note its end'))
+  }
+  if (event.type === 'agent' && event.connected && stateOf(box, vm) === 'starting') {
+    makeReady(box, vm).catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be made ready'))
+  }
+}
+
+/** Publishes each change of a VM's state once, with the last console lines when it crashed. */
+function announcer(box: Box): (uuid: string) => void {
+  const known = new Map<string, string>()
+  return (uuid) => {
+    const vm = Object.values(box.store.state.vms).find((each) => each.uuid === uuid)
+    if (!vm) {
+      known.delete(uuid)
+      return
+    }
+    const state = stateOf(box, vm)
+    if (known.get(uuid) === state) return
+    known.set(uuid, state)
+    const reason = box.live.get(uuid)?.reason ?? ''
+    const event = { type: 'vm.state', vm: vm.id, name: vm.name, state, reason } as const
+    if (state !== 'crashed') box.events.publish(event)
+    else
+      lastWords(box, vm).then(
+        (console) => box.events.publish({ ...event, console }),
+        () => box.events.publish(event),
+      )
+  }
+}
+
+/** The end of the console once no more comes: what QEMU wrote last is still on its way to the log when the event is here. */
+async function lastWords(box: Box, vm: Vm): Promise<string> {
+  let said = await box.guests.consoleTail(vm, 50)
+  for (let tries = 0; tries < 10; tries++) {
+    await delay(50)
+    const more = await box.guests.consoleTail(vm, 50)
+    if (more === said) break
+    said = more
+  }
+  return said
+}

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest'
+import { Locks, Semaphore } from './sync.ts'
+
+test('a lock runs one at a time per key, in order, also after a failure', async () => {
+  const locks = new Locks()
+  const seen: string[] = []
+  const work = (name: string, fails = false) =>
+    locks.run('a', async () => {
+      seen.push(`${name} begins`)
+      await Promise.resolve()
+      seen.push(`${name} ends`)
+      if (fails) throw new Error(name)
+    })
+  const all = await Promise.allSettled([
+    work('one', true),
+    work('two'),
+    locks.run('b', async () => void seen.push('other key')),
+  ])
+  expect(all.map((each) => each.status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
+  expect(seen.filter((each) => each !== 'other key')).toEqual(['one begins', 'one ends', 'two begins', 'two ends'])
+  expect(seen.indexOf('other key')).toBeLessThan(seen.indexOf('two begins'))
+  expect(locks.busy('a')).toBe(false)
+})
+
+test('a semaphore lets so many run and no more', async () => {
+  const semaphore = new Semaphore(3)
+  let running = 0
+  let most = 0
+  const work = (i: number) =>
+    semaphore.run(async () => {
+      most = Math.max(most, ++running)
+      await new Promise((resolve) => setImmediate(resolve))
+      running--
+      if (i % 4 === 0) throw new Error('some fail')
+    })
+  await Promise.allSettled(Array.from({ length: 20 }, (_, i) => work(i)))
+  expect(most).toBe(3)
+  expect(running).toBe(0)
+})

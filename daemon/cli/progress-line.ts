@@ -1,0 +1,33 @@
+interface Progress {
+  subject: string
+  step: string
+  fraction: number
+}
+
+const cells = 8
+
+/** One line on a terminal that shows how far a long command is; on anything else, nothing. */
+export class ProgressLine {
+  readonly #stream: NodeJS.WriteStream
+  #shown = false
+  subject = ''
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream
+  }
+
+  show({ subject, step, fraction }: Progress): void {
+    this.subject = subject
+    if (!this.#stream.isTTY) return
+    const filled = Math.round(Math.min(1, Math.max(0, fraction)) * cells)
+    const text = `  ${subject}   ${'▰'.repeat(filled)}${'▱'.repeat(cells - filled)} ${step}`
+    const room = Math.max(10, (this.#stream.columns ?? 80) - 1)
+    this.#stream.write(`\r${[...text].slice(0, room).join('')}\u001b[K`)
+    this.#shown = true
+  }
+
+  clear(): void {
+    if (this.#shown) this.#stream.write('\r\u001b[K')
+    this.#shown = false
+  }
+}

@@ -1,0 +1,60 @@
+import { z } from 'zod'
+
+/** The pieces that commands' arguments are made of. Free text is data: bounded, and without control characters. */
+
+const printable = /^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]*$/
+
+export const vmArg = z.string().min(1).max(64).describe('Name of the VM').meta({ placeholder: 'vm', complete: 'vm' })
+export const newNameArg = z.string().min(1).max(64)
+
+export const imageArg = z.string().min(1).max(64).meta({ placeholder: 'image', complete: 'image' })
+
+export const cpuArg = z.int().min(1).max(1024).describe('Virtual CPUs').meta({ placeholder: 'n' })
+
+export const memoryArg = sizeArg('M', 128)
+  .describe('Ceiling of its memory, such as 4G or 512M')
+  .meta({ placeholder: 'size' })
+
+export const diskArg = sizeArg('G', 1).describe('Size of its disk, such as 100G').meta({ placeholder: 'size' })
+
+export const tagArg = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,39}$/, 'a tag takes 1 to 40 of a-z, 0-9, ".", "_" and "-"')
+  .meta({ placeholder: 'tag' })
+
+export const commentArg = z
+  .string()
+  .max(200, 'a comment has at most 200 characters')
+  .regex(printable, 'a comment is one line without control characters')
+
+export const envArg = z
+  .string()
+  .max(4096)
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}=/, 'write it as NAME=value, the name of letters, digits and "_"')
+  .regex(printable, 'a value is one line without control characters')
+  .meta({ placeholder: 'K=V' })
+
+export const graceArg = z
+  .int()
+  .min(0)
+  .max(3600)
+  .default(60)
+  .describe('How long the guest may take to shut down, in seconds, before its power is turned off')
+  .meta({ placeholder: 'seconds' })
+
+const units = { M: 1, G: 1024, T: 1024 * 1024 } as const
+
+/** A size as a person writes it; the value is a whole number of MiB (`M`) or GiB (`G`). A bare number has that unit. */
+function sizeArg(unit: 'M' | 'G', least: number) {
+  return z
+    .string()
+    .regex(/^[0-9]{1,9}([.][0-9]{1,3})?([MGT](i?B)?)?$/i, 'a size is a number and M, G or T, such as 4G')
+    .transform((text, context) => {
+      const match = /^([0-9.]+)([MGT])?/i.exec(text)!
+      const scale = units[(match[2]?.toUpperCase() ?? unit) as keyof typeof units] / units[unit]
+      const value = Number(match[1]) * scale
+      if (value >= least && value <= 2 ** 31) return Math.ceil(value)
+      context.addIssue({ code: 'custom', message: `it must be at least ${least}${unit}` })
+      return z.NEVER
+    })
+}

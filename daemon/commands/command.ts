@@ -1,0 +1,75 @@
+import type { z } from 'zod'
+import type { Box, Report } from '../box/box.ts'
+import type { Host } from '../box/host.ts'
+
+/** How the caller's end looks. */
+export interface View {
+  columns: number
+  color: boolean
+  /** The moment that ages are counted from. */
+  now: Date
+}
+
+/** Where a command that goes on talking while it runs says what it has to say. */
+export interface Output {
+  out(chunk: Uint8Array | string): void
+  err(chunk: Uint8Array | string): void
+}
+
+export interface Context {
+  /** All commands, this one among them. */
+  commands: readonly Command[]
+  box: Box
+  host: Host
+  report: Report
+  /** Aborted when the caller has gone. A command that changes the box goes on all the same. */
+  signal: AbortSignal
+  /** The caller's standard input, if there is one. */
+  stdin?: AsyncIterable<Uint8Array> | undefined
+  /** Absent when the caller wants one answer at the end. */
+  output?: Output | undefined
+  /** Has the caller's own machine run a program on its terminal; its exit code. Absent where there is no such machine. */
+  handOff?: ((program: string, args: readonly string[]) => Promise<number>) | undefined
+  /** Whether the caller may read what only root may. */
+  root: boolean
+}
+
+/**
+ * A command, declared once and served everywhere: command line, lobby, HTTP, OpenAPI, completion, help.
+ * Its arguments' schema is the one source of names, types and descriptions. In it, `meta` may have
+ * `file: true` (on a command line the value is the path of a file whose content is meant), `placeholder`
+ * (how the value is called in help) and `complete` (what the value names: 'vm', 'image', …).
+ */
+export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
+  name: string
+  summary: string
+  /** More for its help page: what a newcomer should know. */
+  details?: string
+  examples: readonly string[]
+  args: A
+  /** The arguments given by position, in their order. */
+  positional?: readonly (keyof z.input<A> & string)[]
+  /** The argument that takes all words left over, flags among them. */
+  rest?: keyof z.input<A> & string
+  /** One-letter flags. */
+  short?: Partial<Record<keyof z.input<A> & string, string>>
+  result: z.ZodType<R>
+  /** What it may touch; tokens and keys are limited by this. */
+  touches: 'nothing' | 'reads' | 'changes' | 'enters' | 'destroys'
+  /** A question that names what is lost; asked on a terminal, and answered by --yes (HTTP: `yes`) elsewhere. */
+  confirm?(box: Box, args: z.output<A>): Promise<string | undefined>
+  run(context: Context, args: z.output<A>): Promise<R>
+  /** The result as lines for a person. */
+  print(result: R, view: View): string
+  /** The names in the result, for -q. */
+  names?(result: R): string[]
+  exitCode?(result: R): number
+}
+
+/** Declares a command, with its types inferred from its schemas. */
+export function command<A extends z.ZodObject, R>(declaration: Command<A, R>): Command {
+  return declaration as unknown as Command
+}
+
+/** The command's name as one word, for addresses and file names: `image-build`. */
+export const slug = (command: Pick<Command, 'name'>): string => command.name.replaceAll(' ', '-')

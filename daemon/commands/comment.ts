@@ -1,0 +1,22 @@
+import { z } from 'zod'
+import { describeVm as describe } from '../box/change.ts'
+import { commentArg, vmArg } from './args.ts'
+import { command } from './command.ts'
+import { describeVm, vmResult } from './vm-result.ts'
+
+export const commentCommand = command({
+  name: 'comment',
+  summary: 'Say what a VM is for',
+  examples: ['croft comment web "the shop, before the rewrite"', 'croft comment web ""'],
+  args: z.object({
+    vm: vmArg,
+    text: commentArg.describe('The comment; empty to take it away').meta({ placeholder: 'text' }),
+  }),
+  positional: ['vm', 'text'],
+  result: vmResult,
+  touches: 'changes',
+  run: async ({ box }, { vm, text }) =>
+    describeVm(box, await describe(box, vm, (before) => ({ tags: before.tags, comment: text }))),
+  print: (vm) => `${vm.name}: ${vm.comment || 'no comment'}\n`,
+  names: (vm) => [vm.name],
+})

@@ -1,0 +1,48 @@
+import { z } from 'zod'
+import { findVm } from '../box/box.ts'
+import { enterableVm, runInVm } from '../guest/ssh.ts'
+import { vmArg } from './args.ts'
+import { command } from './command.ts'
+
+export const execCommand = command({
+  name: 'exec',
+  summary: 'Run a command in a VM',
+  details:
+    'Standard input goes in, output and exit code come out. One word is a line for the shell in the VM; several words are a program and its arguments, given exactly so.',
+  examples: [
+    'croft exec web uname -a',
+    "croft exec web 'ls | wc -l'",
+    'croft exec web tar x < site.tar',
+    'croft exec web -- ls --all',
+  ],
+  args: z.object({
+    vm: vmArg,
+    command: z
+      .array(z.string().max(128 * 1024))
+      .min(1)
+      .describe('What to run')
+      .meta({ placeholder: 'command' }),
+    stdin: z
+      .string()
+      .max(8 * 1024 * 1024)
+      .optional()
+      .describe('Text for its standard input, where there is none to pass on'),
+    user: z
+      .string()
+      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'that is not the name of a user')
+      .optional()
+      .describe('As whom; by default the login user')
+      .meta({ placeholder: 'user' }),
+  }),
+  positional: ['vm'],
+  rest: 'command',
+  result: z.object({ exitCode: z.int(), stdout: z.string(), stderr: z.string() }),
+  touches: 'enters',
+  async run({ box, host, stdin: given, output, signal }, { vm: name, command: words, stdin, user }) {
+    const vm = enterableVm(box, findVm(box.store.state, name))
+    const result = await runInVm(box, host.folder, vm, words, stdin ?? given, { output, signal, user })
+    return { exitCode: result.code, stdout: result.stdout, stderr: result.stderr }
+  },
+  print: ({ stdout }) => stdout,
+  exitCode: ({ exitCode }) => exitCode,
+})

@@ -1,0 +1,25 @@
+import { z } from 'zod'
+import { buildImage } from '../box/images.ts'
+import { bytes, seconds } from '../units.ts'
+import { command } from './command.ts'
+import { describeImage, imageResult } from './image-ls.ts'
+
+export const imageBuildCommand = command({
+  name: 'image build',
+  summary: 'Build an image from its recipe',
+  details: 'The old build serves new VMs until the new one is whole; VMs made from it keep it.',
+  examples: ['croft image build debian'],
+  args: z.object({
+    recipe: z.string().min(1).max(64).default('debian').describe('Name of the recipe').meta({ placeholder: 'recipe' }),
+  }),
+  positional: ['recipe'],
+  result: imageResult.extend({ tookMs: z.number() }),
+  touches: 'changes',
+  async run({ box, report }, { recipe }) {
+    const began = performance.now()
+    const image = await buildImage(box, recipe, report)
+    return { ...(await describeImage(box, image)), tookMs: performance.now() - began }
+  },
+  print: (image) => `${image.name} is built, in ${seconds(image.tookMs)}: ${bytes(image.sizeBytes)}.\n`,
+  names: (image) => [image.name],
+})

@@ -1,0 +1,67 @@
+import { z } from 'zod'
+import type { Box } from '../box/box.ts'
+import type { Image } from '../store/index.ts'
+import { ago, bytes } from '../units.ts'
+import { command } from './command.ts'
+import { table } from './text.ts'
+
+export const imageResult = z.object({
+  name: z.string(),
+  id: z.string(),
+  version: z.string(),
+  /** False for an older build that only its VMs still need. */
+  current: z.boolean(),
+  user: z.string(),
+  ports: z.array(z.int()),
+  sizeBytes: z.number(),
+  vms: z.int(),
+  createdAt: z.string(),
+})
+
+export async function describeImage(box: Box, image: Image): Promise<z.infer<typeof imageResult>> {
+  const { name, id, version, current, user, ports, createdAt } = image
+  const vms = Object.values(box.store.state.vms).filter((vm) => vm.image === id).length
+  return {
+    name,
+    id,
+    version,
+    current,
+    user,
+    ports,
+    createdAt,
+    vms,
+    sizeBytes: await box.imageFiles.usage(id).catch(() => 0),
+  }
+}
+
+export const imageLsCommand = command({
+  name: 'image ls',
+  summary: 'List the images',
+  examples: ['croft image ls'],
+  args: z.object({}),
+  result: z.object({ images: z.array(imageResult), recipes: z.array(z.string()) }),
+  touches: 'reads',
+  async run({ box }) {
+    const images = await Promise.all(Object.values(box.store.state.images).map((image) => describeImage(box, image)))
+    return { images, recipes: await box.imageFiles.recipes() }
+  },
+  print({ images, recipes }, view) {
+    if (images.length === 0) return `No images. Build one: croft image build ${recipes[0] ?? 'debian'}\n`
+    return table(
+      images,
+      [
+        {
+          title: 'NAME',
+          value: (image) => (image.current ? image.name : `${image.name} (older)`),
+          dress: () => 'bold',
+        },
+        { title: 'VERSION', value: (image) => image.version },
+        { title: 'SIZE', value: (image) => bytes(image.sizeBytes), right: true },
+        { title: 'VMS', value: (image) => String(image.vms), right: true },
+        { title: 'BUILT', value: (image) => ago(image.createdAt, view.now) },
+      ],
+      view,
+    )
+  },
+  names: ({ images }) => images.filter((image) => image.current).map((image) => image.name),
+})

@@ -1,0 +1,31 @@
+import { z } from 'zod'
+import { findImage } from '../box/box.ts'
+import { removeImage } from '../box/images.ts'
+import { imageArg } from './args.ts'
+import { command } from './command.ts'
+
+export const imageRmCommand = command({
+  name: 'image rm',
+  summary: 'Take an image off the list',
+  details: 'VMs made from it keep what they need of it; its files go with the last of them.',
+  examples: ['croft image rm debian'],
+  args: z.object({ image: imageArg.describe('Name of the image') }),
+  positional: ['image'],
+  result: z.object({ name: z.string(), vms: z.int() }),
+  touches: 'destroys',
+  async confirm(box, { image }) {
+    findImage(box.store.state, image)
+    return `No new VM can be made from ${image} until it is built again. Remove ${image}?`
+  },
+  async run({ box }, { image: name }) {
+    const { id } = findImage(box.store.state, name)
+    const vms = Object.values(box.store.state.vms).filter((vm) => vm.image === id).length
+    await removeImage(box, name)
+    return { name, vms }
+  },
+  print: ({ name, vms }) =>
+    vms
+      ? `${name} is off the list; ${vms} VM${vms === 1 ? ' keeps' : 's keep'} what they need of it.\n`
+      : `${name} is removed.\n`,
+  names: ({ name }) => [name],
+})

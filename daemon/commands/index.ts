@@ -1,0 +1,57 @@
+import type { Command } from './command.ts'
+import { commentCommand } from './comment.ts'
+import { completeCommand } from './complete.ts'
+import { completionCommand } from './completion.ts'
+import { doctorCommand } from './doctor.ts'
+import { execCommand } from './exec.ts'
+import { helpCommand } from './help.ts'
+import { imageBuildCommand } from './image-build.ts'
+import { imageLsCommand } from './image-ls.ts'
+import { imageRmCommand } from './image-rm.ts'
+import { keyAddCommand } from './key-add.ts'
+import { keyLsCommand } from './key-ls.ts'
+import { keyRmCommand } from './key-rm.ts'
+import { logsCommand } from './logs.ts'
+import { lsCommand } from './ls.ts'
+import { newCommand } from './new.ts'
+import { renameCommand } from './rename.ts'
+import { resizeCommand } from './resize.ts'
+import { restartCommand } from './restart.ts'
+import { rmCommand } from './rm.ts'
+import { showCommand } from './show.ts'
+import { sshCommand } from './ssh.ts'
+import { startCommand } from './start.ts'
+import { statCommand } from './stat.ts'
+import { stopCommand } from './stop.ts'
+import { tagCommand } from './tag.ts'
+import { versionCommand } from './version.ts'
+
+/** Every command there is, in the order that help shows them. A new capability is a new file here and a new line. */
+export const commands: readonly Command[] = [
+  newCommand,
+  lsCommand,
+  showCommand,
+  statCommand,
+  sshCommand,
+  execCommand,
+  logsCommand,
+  startCommand,
+  stopCommand,
+  restartCommand,
+  rmCommand,
+  renameCommand,
+  resizeCommand,
+  tagCommand,
+  commentCommand,
+  imageBuildCommand,
+  imageLsCommand,
+  imageRmCommand,
+  keyAddCommand,
+  keyLsCommand,
+  keyRmCommand,
+  doctorCommand,
+  versionCommand,
+  completionCommand,
+  completeCommand,
+  helpCommand,
+]

@@ -1,0 +1,35 @@
+import { z } from 'zod'
+import { ago } from '../units.ts'
+import { command } from './command.ts'
+import { table } from './text.ts'
+
+export const keyResult = z.object({
+  name: z.string(),
+  fingerprint: z.string(),
+  publicKey: z.string(),
+  createdAt: z.string(),
+})
+
+export const keyLsCommand = command({
+  name: 'key ls',
+  summary: 'List the SSH keys that may enter',
+  examples: ['croft key ls'],
+  args: z.object({}),
+  result: z.object({ keys: z.array(keyResult) }),
+  touches: 'reads',
+  run: async ({ box }) => ({ keys: Object.values(box.store.state.keys) }),
+  print: ({ keys }, view) =>
+    keys.length === 0
+      ? 'No keys. Add yours: croft key add ~/.ssh/id_ed25519.pub\n'
+      : table(
+          keys,
+          [
+            { title: 'NAME', value: (key) => key.name, dress: () => 'bold' },
+            { title: 'TYPE', value: (key) => key.publicKey.split(' ')[0]! },
+            { title: 'ADDED', value: (key) => ago(key.createdAt, view.now) },
+            { title: 'FINGERPRINT', value: (key) => key.fingerprint },
+          ],
+          view,
+        ),
+  names: ({ keys }) => keys.map((key) => key.name),
+})

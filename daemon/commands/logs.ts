@@ -1,0 +1,31 @@
+import { z } from 'zod'
+import { findVm } from '../box/box.ts'
+import { followFile } from '../guest/follow.ts'
+import { plainText } from '../guest/text.ts'
+import { consoleLogPath } from '../libvirt/domain-xml.ts'
+import { vmArg } from './args.ts'
+import { command } from './command.ts'
+
+export const logsCommand = command({
+  name: 'logs',
+  summary: 'Show the serial console of a VM',
+  examples: ['croft logs web', 'croft logs web -f', 'croft logs web --lines 500'],
+  args: z.object({
+    vm: vmArg,
+    follow: z.boolean().optional().describe('Go on showing what comes, until Ctrl-C'),
+    lines: z.int().min(1).max(10_000).default(100).describe('How many of the last lines').meta({ placeholder: 'n' }),
+  }),
+  positional: ['vm'],
+  short: { follow: 'f', lines: 'n' },
+  result: z.object({ text: z.string() }),
+  touches: 'reads',
+  async run({ box, host, output, signal }, { vm: name, follow, lines }) {
+    const vm = findVm(box.store.state, name)
+    const tail = await box.guests.consoleTail(vm, lines).catch(() => '')
+    if (!follow || !output) return { text: tail && `${tail}\n` }
+    if (tail) output.out(`${tail}\n`)
+    await followFile(consoleLogPath(host.folder, vm), (text) => output.out(plainText(text)), signal)
+    return { text: '' }
+  },
+  print: ({ text }) => text,
+})

@@ -1,0 +1,19 @@
+import { z } from 'zod'
+import { restartVm } from '../box/power.ts'
+import { graceArg, vmArg } from './args.ts'
+import { command } from './command.ts'
+import { describeVm, vmResult } from './vm-result.ts'
+
+export const restartCommand = command({
+  name: 'restart',
+  summary: 'Shut a VM down and start it again',
+  details: 'New limits of CPUs and memory take effect with it.',
+  examples: ['croft restart web'],
+  args: z.object({ vm: vmArg, grace: graceArg }),
+  positional: ['vm'],
+  result: vmResult,
+  touches: 'changes',
+  run: async ({ box, report }, { vm, grace }) => describeVm(box, await restartVm(box, vm, grace * 1000, report)),
+  print: (vm) => `${vm.name} is ${vm.state}.\n`,
+  names: (vm) => [vm.name],
+})

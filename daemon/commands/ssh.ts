@@ -1,0 +1,32 @@
+import { z } from 'zod'
+import { findVm } from '../box/box.ts'
+import { CroftError } from '../error.ts'
+import { enterableVm, sshArgs } from '../guest/ssh.ts'
+import { vmArg } from './args.ts'
+import { command } from './command.ts'
+
+export const sshCommand = command({
+  name: 'ssh',
+  summary: 'Open a shell in a VM',
+  examples: ['croft ssh web', 'croft ssh web -L 8080:localhost:80'],
+  args: z.object({
+    vm: vmArg,
+    args: z.array(z.string()).optional().describe('More arguments for ssh').meta({ placeholder: 'ssh arguments' }),
+  }),
+  positional: ['vm'],
+  rest: 'args',
+  result: z.object({ exitCode: z.int(), command: z.array(z.string()) }),
+  touches: 'enters',
+  async run({ box, host, handOff, root }, { vm: name, args = [] }) {
+    const vm = enterableVm(box, findVm(box.store.state, name))
+    const command = [...sshArgs(box, host.folder, vm, { ownKey: !root }), ...args]
+    if (!handOff) {
+      throw new CroftError('misuse', 'A shell needs a terminal, and there is none here.', {
+        hint: `Run a command instead: croft exec ${vm.name} …`,
+      })
+    }
+    return { exitCode: await handOff('ssh', command), command: ['ssh', ...command] }
+  },
+  print: () => '',
+  exitCode: ({ exitCode }) => exitCode,
+})

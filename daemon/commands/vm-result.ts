@@ -1,0 +1,53 @@
+import { z } from 'zod'
+import type { Box } from '../box/box.ts'
+import { stateOf } from '../box/box.ts'
+import { vmStates } from '../box/state.ts'
+import type { Vm } from '../store/index.ts'
+
+/** A VM as every command answers it. */
+export const vmResult = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: z.enum(vmStates),
+  /** Why it is in that state, in a word of libvirt's. */
+  reason: z.string(),
+  image: z.string(),
+  address: z.string(),
+  mac: z.string(),
+  cpus: z.int(),
+  memoryMiB: z.int(),
+  diskGiB: z.int(),
+  env: z.record(z.string(), z.string()),
+  tags: z.array(z.string()),
+  comment: z.string(),
+  createdAt: z.string(),
+})
+export type VmResult = z.infer<typeof vmResult>
+
+export function describeVm(box: Box, vm: Vm): VmResult {
+  return {
+    id: vm.id,
+    name: vm.name,
+    state: stateOf(box, vm),
+    reason: box.live.get(vm.uuid)?.reason ?? '',
+    image: box.store.state.images[vm.image]?.name ?? vm.image,
+    address: vm.ip,
+    mac: vm.mac,
+    cpus: vm.limits.cpus,
+    memoryMiB: vm.limits.memoryMiB,
+    diskGiB: vm.limits.diskGiB,
+    env: vm.env,
+    tags: vm.tags,
+    comment: vm.comment,
+    createdAt: vm.createdAt,
+  }
+}
+
+/** What a VM takes of the box now; nulls while it takes nothing. */
+export const usageResult = z.object({
+  /** Percent of one CPU. */
+  cpuPercent: z.number().nullable(),
+  memoryBytes: z.number().nullable(),
+  diskBytes: z.number().nullable(),
+})
+export type UsageResult = z.infer<typeof usageResult>

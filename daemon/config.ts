@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { CroftError } from './error.ts'
+
+/** /etc/croft/config.json. Everything has a default; several Crofts on one box differ in all of `network` and `folder`. */
+const configSchema = z.strictObject({
+  folder: z.string().startsWith('/').default('/var/lib/croft'),
+  socket: z.string().startsWith('/').max(100).default('/run/croft/croft.sock'),
+  port: z.int().min(1).max(65535).default(7070),
+  libvirt: z.string().default('qemu:///system'),
+  accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
+  network: z
+    .strictObject({
+      name: z
+        .string()
+        .regex(/^[a-z][a-z0-9-]{0,14}$/)
+        .default('croft'),
+      bridge: z
+        .string()
+        .regex(/^[a-z][a-z0-9-]{0,14}$/)
+        .default('croft0'),
+      subnet: z.string().default('10.77.0.0/16'),
+      /** With the 10 characters of an id it makes the name of a tap: at most 15. */
+      tapPrefix: z
+        .string()
+        .regex(/^[a-z][a-z0-9-]{1,4}$/)
+        .default('cv-'),
+      /** Name of the nftables tables. */
+      table: z
+        .string()
+        .regex(/^[a-z][a-z0-9_]{0,30}$/)
+        .default('croft'),
+    })
+    .prefault({}),
+  defaults: z
+    .strictObject({
+      image: z.string().default('debian'),
+      cpus: z.int().min(1).optional(),
+      memoryMiB: z.int().min(128).optional(),
+    })
+    .prefault({}),
+})
+
+export type Config = z.infer<typeof configSchema>
+
+/**
+ * Reads the configuration; a file that isn't there is an empty one.
+ * @throws CroftError `state-damaged`, naming the file and the first thing wrong in it
+ */
+export async function readConfig(path: string): Promise<Config> {
+  const text = await readFile(path, 'utf8').catch((error) => {
+    if (error.code === 'ENOENT') return '{}'
+    throw error
+  })
+  const wrong = (why: string, cause?: unknown) =>
+    new CroftError('state-damaged', `${path} can't be used: ${why}.`, { hint: 'Mend it, then start again.', cause })
+  let raw: unknown
+  try {
+    raw = JSON.parse(text)
+  } catch (error) {
+    throw wrong(error instanceof Error ? error.message : 'it is not JSON', error)
+  }
+  const result = configSchema.safeParse(raw)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]!
+  throw wrong(`at ${issue.path.join('.') || 'its top'}: ${issue.message}`)
+}

@@ -1,0 +1,63 @@
+/** The closed list of what can go wrong, with what each code means over HTTP (status) and on a command line (exit). */
+export const errorCodes = {
+  misuse: { status: 400, exit: 2 },
+  'bad-name': { status: 422, exit: 2 },
+  'bad-value': { status: 422, exit: 2 },
+  'too-large': { status: 413, exit: 2 },
+  'not-allowed': { status: 403, exit: 4 },
+  'not-found': { status: 404, exit: 3 },
+  'name-taken': { status: 409, exit: 1 },
+  conflict: { status: 409, exit: 1 },
+  'needs-confirmation': { status: 409, exit: 1 },
+  'disk-full': { status: 507, exit: 1 },
+  'guest-failed': { status: 502, exit: 1 },
+  'program-failed': { status: 500, exit: 1 },
+  'timed-out': { status: 504, exit: 1 },
+  cancelled: { status: 499, exit: 1 },
+  unavailable: { status: 503, exit: 5 },
+  'state-damaged': { status: 500, exit: 5 },
+  internal: { status: 500, exit: 1 },
+} as const
+
+export type ErrorCode = keyof typeof errorCodes
+
+/**
+ * The one error type. `message` is a plain sentence: what did not happen and why. `hint` is what to do next.
+ * Everything a person sees of a failure comes from these two; `cause` and `details` are for logs and programs.
+ */
+export class CroftError extends Error {
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string | undefined; cause?: unknown; details?: Record<string, unknown> } = {},
+  ) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    this.name = 'CroftError'
+    this.code = code
+    this.hint = options.hint
+    this.details = options.details ?? {}
+  }
+}
+
+/** Any thrown value as a CroftError. What is not one already is a defect of ours: `internal`, with the cause kept for the log. */
+export function asCroftError(error: unknown): CroftError {
+  if (error instanceof CroftError) return error
+  if (isNoSpace(error)) {
+    return new CroftError('disk-full', 'The disk of the box is full.', {
+      hint: 'Free some space (croft doctor shows how much there is), then try again.',
+      cause: error,
+    })
+  }
+  return new CroftError('internal', 'Croft failed in a way it did not expect.', {
+    hint: 'The log of the daemon has the details: journalctl -u croft',
+    cause: error,
+  })
+}
+
+function isNoSpace(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
+}

@@ -1,0 +1,50 @@
+import { watch } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
+import { StringDecoder } from 'node:string_decoder'
+
+/**
+ * Passes on what is appended to a file from now on, until the signal. Follows the name across rotation:
+ * when the file becomes smaller or another one, it is read from its beginning.
+ */
+export async function followFile(path: string, onText: (text: string) => void, signal: AbortSignal): Promise<void> {
+  let decoder = new StringDecoder('utf8')
+  let inode: number | undefined
+  let position = 0
+
+  async function readOn(first: boolean): Promise<void> {
+    const file = await open(path, 'r').catch(() => undefined)
+    if (!file) return
+    try {
+      const { ino, size } = await file.stat()
+      if (first) position = size
+      else if (ino !== inode || size < position) {
+        position = 0
+        decoder = new StringDecoder('utf8')
+      }
+      inode = ino
+      const buffer = Buffer.alloc(64 * 1024)
+      for (;;) {
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, position)
+        if (bytesRead === 0) return
+        position += bytesRead
+        onText(decoder.write(buffer.subarray(0, bytesRead)))
+      }
+    } finally {
+      await file.close()
+    }
+  }
+
+  await readOn(true)
+  let reading: Promise<void> = Promise.resolve()
+  const watcher = watch(dirname(path), (_, name) => {
+    if (name === basename(path)) reading = reading.then(() => readOn(false)).catch(() => {})
+  })
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    watcher.once('error', () => resolve())
+  })
+  watcher.close()
+  await reading
+}

@@ -1,0 +1,68 @@
+import { open, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Guests } from '../box/ports.ts'
+import { CroftError } from '../error.ts'
+import { run } from '../host/run.ts'
+import { consoleLogPath, vmFolder } from '../libvirt/domain-xml.ts'
+import type { Vm } from '../store/index.ts'
+import { type AgentCall, runScript } from './agent.ts'
+import { personalizeScript } from './personalize.ts'
+import { knownHostsPath } from './ssh.ts'
+import { plainText } from './text.ts'
+
+export { plainText } from './text.ts'
+
+export const hostKeyPath = (folder: string, vm: Vm): string => join(vmFolder(folder, vm), 'host_ed25519')
+
+/**
+ * What Croft says to its guests.
+ * @param folder the state folder
+ * @param authorizedKeys the public keys that may enter every VM, as of now
+ */
+export function makeGuests(folder: string, agent: AgentCall, authorizedKeys: () => Promise<string[]>): Guests {
+  return {
+    async personalize(vm) {
+      const path = hostKeyPath(folder, vm)
+      const [privateKey, publicKey, keys] = await Promise.all([
+        readFile(path, 'utf8'),
+        readFile(`${path}.pub`, 'utf8'),
+        authorizedKeys(),
+      ])
+      const script = personalizeScript({
+        name: vm.name,
+        machineId: vm.machineId,
+        hostKey: { private: privateKey, public: publicKey },
+        authorizedKeys: keys,
+        env: vm.env,
+        now: Date.now() / 1000,
+      })
+      const result = await runScript(agent, vm.uuid, script)
+      if (result.code === 0) return
+      throw new CroftError(
+        'guest-failed',
+        `${vm.name} could not be told who it is: ${plainText(result.stderr).trim()}`,
+        {
+          hint: `croft logs ${vm.name} shows its console.`,
+        },
+      )
+    },
+
+    script: (uuid, script, timeoutMs) => runScript(agent, uuid, script, timeoutMs),
+
+    async makeHostKey(vm) {
+      const path = hostKeyPath(folder, vm)
+      if (await stat(knownHostsPath(folder, vm)).catch(() => undefined)) return
+      await rm(path, { force: true }) // cut off between its files
+      await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', path])
+      await writeFile(knownHostsPath(folder, vm), `${vm.id} ${await readFile(`${path}.pub`, 'utf8')}`)
+    },
+
+    async consoleTail(vm, lines) {
+      await using file = await open(consoleLogPath(folder, vm), 'r')
+      const { size } = await file.stat()
+      const length = Math.min(size, 256 * lines + 4096)
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length)
+      return plainText(buffer.subarray(0, bytesRead).toString('utf8')).trimEnd().split('\n').slice(-lines).join('\n')
+    },
+  }
+}

@@ -1,0 +1,106 @@
+import { spawn } from 'node:child_process'
+import { pipeline } from 'node:stream/promises'
+import { type Box, imageOf, stateOf } from '../box/box.ts'
+import { checkAllowed } from '../box/state.ts'
+import { vmFolder } from '../libvirt/domain-xml.ts'
+import type { Vm } from '../store/index.ts'
+import { plainText } from './text.ts'
+
+export const daemonKeyPath = (folder: string): string => `${folder}/keys/daemon_ed25519`
+export const knownHostsPath = (folder: string, vm: Vm): string => `${vmFolder(folder, vm)}/known_hosts`
+
+/** The VM, if somebody can go in now. @throws CroftError `conflict`, saying what to do */
+export function enterableVm(box: Box, vm: Vm): Vm {
+  checkAllowed('enter', vm.name, stateOf(box, vm))
+  return vm
+}
+
+/**
+ * Arguments for OpenSSH's client to enter a VM: only the host key that Croft made for it will do.
+ * @param options.ownKey leave the choice of the key to the caller's own ssh, who can't read the daemon's
+ */
+export function sshArgs(
+  box: Box,
+  folder: string,
+  vm: Vm,
+  options: { ownKey?: boolean; user?: string | undefined } = {},
+): string[] {
+  const settings = {
+    UserKnownHostsFile: knownHostsPath(folder, vm),
+    GlobalKnownHostsFile: '/dev/null',
+    HostKeyAlias: vm.id,
+    StrictHostKeyChecking: 'yes',
+    LogLevel: 'ERROR',
+    ConnectTimeout: '20',
+    ...(!options.ownKey && { IdentitiesOnly: 'yes', IdentityFile: daemonKeyPath(folder), ForwardAgent: 'no' }),
+  }
+  const user = options.user ?? imageOf(box.store.state, vm).user
+  return [
+    '-F',
+    'none',
+    ...Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]),
+    '-l',
+    user,
+    vm.ip,
+  ]
+}
+
+export interface RunInVmOptions {
+  /** Where output goes as it comes. Without it, it is collected (the first MiB of each). */
+  output?: { out(chunk: Uint8Array): void; err(chunk: Uint8Array): void } | undefined
+  /** Ends the connection, and with it, as sshd sees to, the command's streams. */
+  signal?: AbortSignal | undefined
+  user?: string | undefined
+}
+
+const collectBytes = 2 ** 20
+
+/**
+ * Runs a command in a VM as its login user, by SSH: streams both ways, exit code, exact bytes.
+ * @param words one word is a line for the login shell; several are a program and its arguments
+ */
+export async function runInVm(
+  box: Box,
+  folder: string,
+  vm: Vm,
+  words: readonly string[],
+  input: string | AsyncIterable<Uint8Array> | undefined,
+  options: RunInVmOptions = {},
+): Promise<{ code: number; stdout: string; stderr: string; tail: string }> {
+  const line = words.length === 1 ? words[0]! : words.map(quote).join(' ')
+  const args = [...sshArgs(box, folder, vm, { user: options.user }), '-o', 'BatchMode=yes', '-T', '--', line]
+  const child = spawn('ssh', args, { stdio: ['pipe', 'pipe', 'pipe'], signal: options.signal, killSignal: 'SIGTERM' })
+  const out = collector()
+  const err = collector()
+  child.stdout.on('data', (chunk: Buffer) => (options.output ? options.output.out(chunk) : out.add(chunk)))
+  child.stderr.on('data', (chunk: Buffer) => (options.output ? options.output.err(chunk) : err.add(chunk)))
+  // The command may end without reading all of its input: that is its right.
+  pipeline(typeof input === 'string' ? [input] : (input ?? []), child.stdin).catch(() => {})
+  const code = await new Promise<number>((resolve) => {
+    child.once('close', (status) => resolve(status ?? 255))
+    child.once('error', () => resolve(255))
+  })
+  const tail = plainText(out.text() + err.text())
+    .trimEnd()
+    .split('\n')
+    .slice(-10)
+    .join('\n')
+  return { code, stdout: out.text(), stderr: err.text(), tail }
+}
+
+function collector() {
+  const chunks: Buffer[] = []
+  let size = 0
+  return {
+    add(chunk: Buffer) {
+      if (size < collectBytes) chunks.push(chunk.subarray(0, collectBytes - size))
+      size += chunk.length
+    },
+    text: () => Buffer.concat(chunks).toString('utf8'),
+  }
+}
+
+/** A word for sh, whatever is in it. */
+function quote(word: string): string {
+  return /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+}

@@ -1,0 +1,13 @@
+/** Escape sequences of ECMA-48: CSI, OSC and other strings up to their terminator, two-character ones. */
+const escapes = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[ -/]*[0-~])/g
+
+/**
+ * Text from a guest as text that is safe to print anywhere: no escape sequences, no control characters but newline and
+ * tab, no characters that reorder or hide others.
+ */
+export function plainText(text: string): string {
+  return text
+    .replace(escapes, '')
+    .replace(/\r+\n/g, '\n')
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')
+}

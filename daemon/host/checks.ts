@@ -1,0 +1,132 @@
+import { readFile } from 'node:fs/promises'
+import type { Box } from '../box/box.ts'
+import type { Check, HostUsage } from '../box/host.ts'
+import type { Accelerator } from '../store/index.ts'
+import { bytes } from '../units.ts'
+import type { Firewall } from './firewall.ts'
+
+export interface CheckParts {
+  box: Box
+  firewall: Firewall
+  /** Tries again what this box can do. */
+  probe(): Promise<Accelerator | undefined>
+  usage(): Promise<HostUsage>
+}
+
+/** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
+export async function checkBox(parts: CheckParts): Promise<Check[]> {
+  const checks = [libvirt, accelerator, image, firewall, forwarding, disk, memory, cgroups, operations]
+  return Promise.all(
+    checks.map((check) =>
+      check(parts).catch(
+        (error): Check => ({ what: check.name, state: 'look', says: `could not be looked at: ${error.message}` }),
+      ),
+    ),
+  )
+}
+
+async function libvirt({ box }: CheckParts): Promise<Check> {
+  const trouble = box.hypervisor.trouble()
+  if (!trouble) return { what: 'libvirt', state: 'fine', says: 'answers' }
+  return { what: 'libvirt', state: 'wrong', says: trouble, advice: 'systemctl status libvirtd; journalctl -u libvirtd' }
+}
+
+async function accelerator({ probe }: CheckParts): Promise<Check> {
+  const found = await probe()
+  if (!found)
+    return {
+      what: 'accelerator',
+      state: 'look',
+      says: 'not tried yet: that takes an image',
+      advice: 'croft image build debian',
+    }
+  if (found.kind === 'kvm') return { what: 'accelerator', state: 'fine', says: `KVM: ${found.why}` }
+  return {
+    what: 'accelerator',
+    state: 'look',
+    says: `none: VMs are emulated, which is many times slower (${found.why})`,
+    advice: 'On a box of your own: turn virtualization on in its firmware, then: croft doctor',
+  }
+}
+
+async function image({ box }: CheckParts): Promise<Check> {
+  const { image: name } = box.settings.defaults
+  const current = Object.values(box.store.state.images).find((each) => each.current && each.name === name)
+  if (current) return { what: 'image', state: 'fine', says: `${name} ${current.version}` }
+  return {
+    what: 'image',
+    state: 'wrong',
+    says: `there is no image called ${name}`,
+    advice: `croft image build ${name}`,
+  }
+}
+
+async function firewall({ box, firewall }: CheckParts): Promise<Check> {
+  if (await firewall.standing())
+    return { what: 'firewall', state: 'fine', says: 'keeps VMs apart from each other and from the box' }
+  await box.network.restore(() => Object.values(box.store.state.vms))
+  return {
+    what: 'firewall',
+    state: 'look',
+    says: 'had been removed, and is back',
+    advice: 'Something else on this box clears nftables.',
+  }
+}
+
+async function forwarding(): Promise<Check> {
+  const on = (await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8')).trim() === '1'
+  if (on) return { what: 'network', state: 'fine', says: 'VMs reach the outside' }
+  return {
+    what: 'network',
+    state: 'wrong',
+    says: 'the kernel does not forward: VMs reach nothing outside',
+    advice: 'sysctl -w net.ipv4.ip_forward=1',
+  }
+}
+
+async function disk({ usage }: CheckParts): Promise<Check> {
+  const { diskFreeBytes, diskBytes } = await usage()
+  const says = `${bytes(diskFreeBytes)} of ${bytes(diskBytes)} free`
+  if (diskFreeBytes > diskBytes / 10) return { what: 'disk', state: 'fine', says }
+  return {
+    what: 'disk',
+    state: diskFreeBytes > 2 ** 30 ? 'look' : 'wrong',
+    says,
+    advice: 'Delete VMs that are no longer needed: croft ls, croft rm',
+  }
+}
+
+async function memory({ usage }: CheckParts): Promise<Check> {
+  const { memoryBytes, memoryUsedBytes } = await usage()
+  const says = `${bytes(memoryUsedBytes)} of ${bytes(memoryBytes)} used`
+  if (memoryUsedBytes < memoryBytes * 0.9) return { what: 'memory', state: 'fine', says }
+  return { what: 'memory', state: 'look', says, advice: 'Stop VMs that nobody uses: croft ls, croft stop' }
+}
+
+async function cgroups(): Promise<Check> {
+  const version = await readFile('/sys/fs/cgroup/cgroup.controllers', 'utf8').then(
+    (text) => (text.includes('memory') && text.includes('cpu') ? 2 : 0),
+    () => 0,
+  )
+  if (version === 2) return { what: 'cgroups', state: 'fine', says: 'version 2' }
+  return {
+    what: 'cgroups',
+    state: 'look',
+    says: 'version 2 is not there: CPU and memory can not be shared out by weight',
+    advice: 'VMs run all the same. A Debian from version 11 on has it by itself.',
+  }
+}
+
+async function operations({ box }: CheckParts): Promise<Check> {
+  const open = Object.values(box.store.state.operations).filter(
+    (each) => Date.now() - Date.parse(each.startedAt) > 600_000,
+  )
+  if (open.length === 0) return { what: 'changes', state: 'fine', says: 'none is stuck' }
+  const kinds = open.map((each) => each.kind).join(', ')
+  return {
+    what: 'changes',
+    state: 'look',
+    says: `open for over ten minutes: ${kinds}`,
+    advice: 'They are tried again at each start: systemctl restart croft',
+  }
+}

@@ -1,0 +1,93 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { parseSubnet } from '../box/identity.ts'
+import type { Vm } from '../store/index.ts'
+import { Firewall, firewallScript } from './firewall.ts'
+import { run } from './run.ts'
+
+const shape = {
+  table: `crofttest${process.pid}`,
+  bridge: 'crofttest0',
+  tapPrefix: 'cx-',
+  subnet: parseSubnet('10.77.0.0/16'),
+}
+const vm = (id: string, mac: string, ip: string) => ({ id: `vm_${id}`, mac, ip }) as Vm
+const web = vm('aaaaaaaaaa', '52:54:00:00:00:01', '10.77.0.2')
+const shop = vm('bbbbbbbbbb', '52:54:00:00:00:02', '10.77.0.3')
+
+describe('the script', () => {
+  test('ties a VM to its tap, MAC and address, and its DHCP questions to its MAC', () => {
+    const script = firewallScript(shape, [web, shop], 'stamp')
+    expect(script).toContain('"cx-aaaaaaaaaa" . 52:54:00:00:00:01 . 10.77.0.2, "cx-bbbbbbbbbb"')
+    expect(script).toContain('"cx-bbbbbbbbbb" . 52:54:00:00:00:02 . 0x525400000002')
+  })
+
+  test('ends each chain of what VMs send with a drop', () => {
+    const script = firewallScript(shape, [], 'stamp')
+    for (const name of ['from-vm', 'arp-from-vm', 'arp-of-vm', 'dhcp-from-vm', 'dhcp-of-vm', 'from-vms'])
+      expect(script.split(`chain ${name} {\n`)[1]!.split('\n  }\n')[0]).toMatch(/\n {4}drop$/)
+  })
+
+  test('names no table but ours', () => {
+    const tables = firewallScript(shape, [web], 'stamp').match(/table \w+ \w+/g)
+    expect(new Set(tables)).toEqual(new Set([`table bridge ${shape.table}`, `table inet ${shape.table}`]))
+  })
+})
+
+// Taps and bridge of these names don't exist, so that the rules touch no packet.
+describe.skipIf(process.getuid?.() !== 0)('in the kernel', () => {
+  const firewall = new Firewall(shape)
+  const list = async (family = 'bridge') => (await run('nft', ['list', 'table', family, shape.table])).stdout
+  const load = (input: string) => run('nft', ['-f', '-'], { input })
+  afterEach(() => firewall.clear())
+
+  test('the tables are made, made again, and cleared', async () => {
+    expect(await firewall.standing()).toBe(false)
+    await firewall.restore(() => [web])
+    expect(await firewall.standing()).toBe(true)
+    await firewall.restore(() => [web, shop])
+    expect(await firewall.standing()).toBe(true)
+    await firewall.clear()
+    expect(await firewall.standing()).toBe(false)
+  })
+
+  test('a VM comes and goes, as often as it is said', async () => {
+    await firewall.restore(() => [web])
+    for (let i = 0; i < 2; i++) await firewall.add(shop)
+    expect(await list()).toMatch(/cx-bbbbbbbbbb.* 10\.77\.0\.3/)
+    expect(await list()).toContain('0x525400000002')
+    for (let i = 0; i < 2; i++) await firewall.remove(shop)
+    expect(await list()).not.toContain('cx-bbbbbbbbbb')
+    expect(await firewall.standing()).toBe(true)
+  })
+
+  test.each(['bridge', 'inet'])('one table missing is a loss: %s', async (family) => {
+    await firewall.restore(() => [web])
+    await load(`delete table ${family} ${shape.table}`)
+    expect(await firewall.standing()).toBe(false)
+  })
+
+  test('tables of an earlier time, loaded again, are a loss too', async () => {
+    await firewall.restore(() => [web])
+    const early = await Promise.all([list(), list('inet')])
+    const reload = () => load(`delete table bridge ${shape.table}\ndelete table inet ${shape.table}\n${early.join('')}`)
+    await firewall.add(shop)
+    await reload()
+    expect(await firewall.standing()).toBe(false)
+    await firewall.restore(() => [web])
+    await reload()
+    expect(await firewall.standing()).toBe(false)
+  })
+
+  test('a loss is told', async () => {
+    await firewall.restore(() => [web])
+    const told = Promise.withResolvers<void>()
+    const end = firewall.watch(told.resolve)
+    // The watch begins a moment later, and doesn't say when.
+    const again = setInterval(() => {
+      load(`table inet ${shape.table}\ndelete table inet ${shape.table}`).catch(told.reject)
+    }, 100)
+    await told.promise
+    clearInterval(again)
+    end()
+  })
+})

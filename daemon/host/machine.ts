@@ -1,0 +1,42 @@
+import { statfs } from 'node:fs/promises'
+import { cpus, totalmem } from 'node:os'
+import type { BoxSettings } from '../box/box.ts'
+import { parseSubnet } from '../box/identity.ts'
+import type { Config } from '../config.ts'
+import { CroftError } from '../error.ts'
+import type { Libvirt } from '../libvirt/index.ts'
+
+/** What a VM may have and gets by default on this box; see docs/decisions.md, "VMs have no size". */
+export async function boxSettings(config: Config): Promise<BoxSettings> {
+  const { blocks, bsize } = await statfs(config.folder)
+  const boxMiB = Math.floor(totalmem() / 2 ** 20)
+  return {
+    subnet: parseSubnet(config.network.subnet),
+    defaults: {
+      image: config.defaults.image,
+      cpus: config.defaults.cpus ?? Math.min(4, cpus().length),
+      memoryMiB: config.defaults.memoryMiB ?? Math.min(4096, Math.floor(boxMiB / 2)),
+      diskGiB: 1,
+    },
+    most: { cpus: cpus().length, memoryMiB: boxMiB, diskGiB: Math.max(1, Math.floor((blocks * bsize) / 2 ** 30)) },
+    bootTimeoutMs: 240_000,
+  }
+}
+
+export interface Machine {
+  /** Path of QEMU. */
+  emulator: string
+  /** The versioned machine type behind "q35" here, such as pc-q35-7.2. */
+  machine: string
+}
+
+/** @throws CroftError `unavailable` without QEMU */
+export async function findMachine(libvirt: Libvirt): Promise<Machine> {
+  const text = await libvirt.call.domainCapabilities(null, 'x86_64', 'q35', 'qemu')
+  const emulator = /<path>([^<]+)<\/path>/.exec(text)?.[1]
+  const machine = /<machine>([^<]+)<\/machine>/.exec(text)?.[1]
+  if (emulator && machine) return { emulator, machine }
+  throw new CroftError('unavailable', 'libvirt knows no QEMU for x86_64 here.', {
+    hint: 'apt-get install qemu-system-x86',
+  })
+}

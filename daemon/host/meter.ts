@@ -1,0 +1,126 @@
+import { readFile, statfs } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import type { Box } from '../box/box.ts'
+import type { HostUsage, VmUsage } from '../box/host.ts'
+
+const freshMs = 1000
+const tickMs = 10_000
+
+interface Sample {
+  at: number
+  /** CPU time in ns by domain UUID. */
+  cpu: Map<string, number>
+  resident: Map<string, number>
+}
+
+/** Measures the box and its VMs: when asked, and every 10 s while VMs run, so that percentages are recent ones. */
+export class Meter {
+  readonly #box: Box
+  readonly #folder: string
+  #sample: Sample = { at: 0, cpu: new Map(), resident: new Map() }
+  #percent = new Map<string, number>()
+  #sampling: Promise<void> | undefined
+  /** Of VMs that do not run, so that their disks do not change. */
+  readonly #diskAtRest = new Map<string, number>()
+  #host = { at: 0, busy: 0, all: 0, percent: 0 }
+  readonly #timer: NodeJS.Timeout
+  readonly #unwatch: () => void
+
+  constructor(box: Box, folder: string) {
+    this.#box = box
+    this.#folder = folder
+    this.#timer = setInterval(() => {
+      if (this.#running().length) this.#refresh().catch(() => {})
+    }, tickMs).unref()
+    this.#unwatch = box.live.watch((uuid) => this.#diskAtRest.delete(uuid))
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#unwatch()
+  }
+
+  /** What each VM takes now, by VM id; from libvirt at most a second ago. Without libvirt: what was last known of the disks. */
+  async vms(): Promise<Map<string, VmUsage>> {
+    await this.#refresh().catch(() => {})
+    const vms = Object.values(this.#box.store.state.vms)
+    const rows = await Promise.all(
+      vms.map(async (vm): Promise<[string, VmUsage]> => {
+        const diskBytes = await this.#disk(vm.uuid, () => this.#box.disks.usage(vm))
+        if (this.#box.live.get(vm.uuid)?.domain !== 'running')
+          return [vm.id, { cpuPercent: null, memoryBytes: null, diskBytes }]
+        const cpuPercent = this.#percent.get(vm.uuid) ?? null
+        return [vm.id, { cpuPercent, memoryBytes: this.#sample.resident.get(vm.uuid) ?? null, diskBytes }]
+      }),
+    )
+    return new Map(rows)
+  }
+
+  async host(): Promise<HostUsage> {
+    const [memory, disk, cpuPercent] = await Promise.all([readMemory(), statfs(this.#folder), this.#hostCpu()])
+    return {
+      cpus: cpus().length,
+      cpuPercent,
+      memoryBytes: memory.total,
+      memoryUsedBytes: memory.total - memory.available,
+      diskBytes: disk.blocks * disk.bsize,
+      diskFreeBytes: disk.bavail * disk.bsize,
+    }
+  }
+
+  #running(): string[] {
+    return Object.values(this.#box.store.state.vms).flatMap((vm) =>
+      this.#box.live.get(vm.uuid)?.domain === 'running' ? vm.uuid : [],
+    )
+  }
+
+  async #refresh(): Promise<void> {
+    if (Date.now() - this.#sample.at < freshMs) return
+    this.#sampling ??= this.#take().finally(() => {
+      this.#sampling = undefined
+    })
+    await this.#sampling
+  }
+
+  async #take(): Promise<void> {
+    const before = this.#sample
+    const stats = this.#running().length ? await this.#box.hypervisor.stats() : new Map()
+    const now: Sample = { at: Date.now(), cpu: new Map(), resident: new Map() }
+    const percent = new Map<string, number>()
+    for (const [uuid, { cpuTimeNs, residentBytes }] of stats) {
+      now.cpu.set(uuid, cpuTimeNs)
+      now.resident.set(uuid, residentBytes)
+      const spent = cpuTimeNs - (before.cpu.get(uuid) ?? cpuTimeNs)
+      percent.set(uuid, Math.max(0, spent / ((now.at - before.at) * 1e4)))
+    }
+    this.#sample = now
+    this.#percent = percent
+  }
+
+  async #disk(uuid: string, measure: () => Promise<number>): Promise<number | null> {
+    const known = this.#diskAtRest.get(uuid)
+    if (known !== undefined) return known
+    const size = await measure().catch(() => null)
+    const domain = this.#box.live.get(uuid)?.domain
+    if (size !== null && (domain === 'off' || domain === undefined)) this.#diskAtRest.set(uuid, size)
+    return size
+  }
+
+  /** Percent of all CPUs, between the last two times that somebody asked, at least a second apart. */
+  async #hostCpu(): Promise<number> {
+    if (Date.now() - this.#host.at < freshMs) return this.#host.percent
+    const fields = (await readFile('/proc/stat', 'utf8')).split('\n')[0]!.split(/\s+/).slice(1, 9).map(Number)
+    const all = fields.reduce((sum, field) => sum + field, 0)
+    const busy = all - (fields[3] ?? 0) - (fields[4] ?? 0) // without idle and iowait, proc_stat(5)
+    const percent = all > this.#host.all ? (100 * (busy - this.#host.busy)) / (all - this.#host.all) : 0
+    this.#host = { at: Date.now(), busy, all, percent }
+    return percent
+  }
+}
+
+/** Bytes, from /proc/meminfo. */
+export async function readMemory(): Promise<{ total: number; available: number }> {
+  const text = await readFile('/proc/meminfo', 'utf8')
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) * 1024
+  return { total: field('MemTotal'), available: field('MemAvailable') }
+}

@@ -1,0 +1,48 @@
+import type { Context } from 'hono'
+import { streamSSE } from 'hono/streaming'
+import type { NumberedEvent } from '../box/events.ts'
+import type { App } from '../commands/serve.ts'
+import { describeVm } from '../commands/vm-result.ts'
+
+const heartbeatMs = 15_000
+const mostWaiting = 1000
+
+/**
+ * The event log as server-sent events. A listener that names the last event it saw (`Last-Event-ID`) gets what came
+ * after it; any other, and one that was away too long, first gets the whole state as a `state` event.
+ * One that reads too slowly is disconnected, never silently skipped.
+ */
+export function eventsRoute({ box }: App, c: Context): Response {
+  const resumeAt = c.req.header('last-event-id')
+  return streamSSE(c, async (sse) => {
+    const waiting: NumberedEvent[] = []
+    let wake: (() => void) | undefined
+    const stop = box.events.listen((event) => {
+      waiting.push(event)
+      wake?.()
+    })
+    const heartbeat = setInterval(() => wake?.(), heartbeatMs)
+    sse.onAbort(() => wake?.())
+    try {
+      const missed = resumeAt === undefined ? undefined : box.events.since(resumeAt)
+      if (missed) waiting.unshift(...missed)
+      else {
+        const vms = Object.values(box.store.state.vms).map((vm) => describeVm(box, vm))
+        await sse.writeSSE({ event: 'state', id: box.events.lastId, data: JSON.stringify({ vms }) })
+      }
+      while (!sse.aborted && !sse.closed && waiting.length < mostWaiting) {
+        const event = waiting.shift()
+        if (event) await sse.writeSSE({ event: event.type, id: event.id, data: JSON.stringify(event) })
+        else {
+          const woken = await new Promise<boolean>((resolve) => {
+            wake = () => resolve(waiting.length > 0)
+          })
+          if (!woken) await sse.write(': still here\n\n')
+        }
+      }
+    } finally {
+      clearInterval(heartbeat)
+      stop()
+    }
+  })
+}

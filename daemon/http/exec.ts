@@ -1,0 +1,221 @@
+import type { Context as HonoContext } from 'hono'
+import { stream } from 'hono/streaming'
+import { z } from 'zod'
+import { type App, type Caller, serveLine } from '../commands/serve.ts'
+import { CroftError } from '../error.ts'
+import { splitWords } from './words.ts'
+
+/**
+ * A command line run for somebody elsewhere.
+ *
+ * `text/plain`: the body is the line; the answer is what it prints, as text, with its exit code in `X-Croft-Exit`.
+ *
+ * `application/x-ndjson`: a conversation, one JSON value per line in both directions at once. The caller begins with
+ * `{argv, terminal, uid}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
+ * `{file: base64}` or `{error: text}`, `{code: n}`. The daemon sends `{out|err: base64}`, `{progress: …|null}`, asks
+ * `{ask: question}`, `{read: path}`, `{run: {program, args}}`, and ends with `{exit: code}`. It asks one thing at a time.
+ */
+export async function execRoute(app: App, c: HonoContext, root: boolean): Promise<Response> {
+  const type = c.req.header('content-type') ?? 'text/plain'
+  if (type.startsWith('text/plain')) return execText(app, c)
+  if (type.startsWith('application/x-ndjson')) return execConversation(app, c, root)
+  throw new CroftError(
+    'misuse',
+    `A command line comes as text/plain or application/x-ndjson, not as ${type.slice(0, 60)}.`,
+  )
+}
+
+async function execText(app: App, c: HonoContext): Promise<Response> {
+  const words = splitWords((await c.req.text()).trim())
+  if (words[0] === 'croft') words.shift()
+  const said: Buffer[] = []
+  const say = (chunk: Uint8Array | string) => void said.push(Buffer.from(chunk))
+  const exit = await serveLine(app, words, {
+    stdin: undefined,
+    output: { out: say, err: say },
+    terminal: undefined,
+    progress: () => {},
+    readFile: () =>
+      Promise.reject(
+        new CroftError('misuse', 'Files can not be named here.', { hint: 'POST /api/commands/… takes their content.' }),
+      ),
+    signal: c.req.raw.signal,
+    root: false,
+  })
+  c.header('X-Croft-Exit', String(exit))
+  c.header('Content-Type', 'text/plain; charset=utf-8')
+  return c.body(Buffer.concat(said))
+}
+
+const hello = z.object({
+  argv: z.array(z.string()),
+  terminal: z.object({ columns: z.int().min(20).max(10_000), color: z.boolean() }).nullable(),
+  uid: z.int(),
+})
+
+const message = z.union([
+  z.object({ stdin: z.base64().nullable() }),
+  z.object({ answer: z.boolean() }),
+  z.object({ file: z.base64() }),
+  z.object({ error: z.string() }),
+  z.object({ code: z.int() }),
+])
+type Message = z.infer<typeof message>
+type Answer = Exclude<Message, { stdin: unknown }>
+
+function execConversation(app: App, c: HonoContext, root: boolean): Response {
+  const body = c.req.raw.body
+  if (!body) throw new CroftError('misuse', 'The conversation has no beginning.')
+  c.header('Content-Type', 'application/x-ndjson')
+  return stream(c, async (out) => {
+    const gone = new AbortController()
+    out.onAbort(() => gone.abort())
+    const over = new AbortController()
+    const lines = readLines(body, over.signal)
+    const send = (value: object) => void out.write(`${JSON.stringify(value)}\n`).catch(() => gone.abort())
+    const first = await lines.next()
+    const parsed = hello.safeParse(first.done ? undefined : first.value)
+    if (!parsed.success) {
+      send({ err: Buffer.from('The conversation does not begin as it should.\n').toString('base64') })
+      send({ exit: 2 })
+      return
+    }
+    const inbox = new Inbox()
+    readInto(lines, inbox).catch(() => inbox.end())
+    const { argv, terminal, uid } = parsed.data
+    const exit = await serveLine(app, argv, callerOf(inbox, send, gone.signal, terminal, root && uid === 0))
+    await out.write(`${JSON.stringify({ exit })}\n`)
+    inbox.end()
+    over.abort()
+  })
+}
+
+function callerOf(
+  inbox: Inbox,
+  send: (value: object) => void,
+  signal: AbortSignal,
+  terminal: Caller['terminal'] | null,
+  root: boolean,
+): Caller {
+  const base64 = (chunk: Uint8Array | string) => Buffer.from(chunk).toString('base64')
+  const request = async (value: object) => {
+    send(value)
+    const answer = await inbox.answer()
+    if ('error' in answer) throw new CroftError('misuse', answer.error)
+    return answer
+  }
+  return {
+    stdin: inbox.stdin(),
+    output: { out: (chunk) => send({ out: base64(chunk) }), err: (chunk) => send({ err: base64(chunk) }) },
+    terminal: terminal ?? undefined,
+    progress: (progress) => send({ progress: progress ?? null }),
+    ask: terminal
+      ? async (question) => {
+          const answer = await request({ ask: question })
+          return 'answer' in answer && answer.answer
+        }
+      : undefined,
+    async readFile(path) {
+      const answer = await request({ read: path })
+      return 'file' in answer ? Buffer.from(answer.file, 'base64').toString('utf8') : ''
+    },
+    async handOff(program, args) {
+      const answer = await request({ run: { program, args } })
+      return 'code' in answer ? answer.code : 1
+    },
+    signal,
+    root,
+  }
+}
+
+/** What the caller has sent and nobody has taken yet. */
+class Inbox {
+  readonly #chunks: (Uint8Array | null)[] = []
+  readonly #answers: Answer[] = []
+  #wake: (() => void)[] = []
+  #ended = false
+
+  put(value: Message): void {
+    if ('stdin' in value) this.#chunks.push(value.stdin === null ? null : Buffer.from(value.stdin, 'base64'))
+    else this.#answers.push(value)
+    this.#notify()
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#notify()
+  }
+
+  async answer(): Promise<Answer> {
+    for (;;) {
+      const answer = this.#answers.shift()
+      if (answer) return answer
+      if (this.#ended) throw new CroftError('cancelled', 'The caller has gone.')
+      await this.#change()
+    }
+  }
+
+  /** How many chunks lie here: the reader stops reading when they are many. */
+  get crowded(): boolean {
+    return this.#chunks.length > 64 && !this.#ended
+  }
+
+  async room(): Promise<void> {
+    while (this.crowded) await this.#change()
+  }
+
+  async *stdin(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const chunk = this.#chunks.shift()
+      if (chunk === null) return
+      if (chunk) {
+        this.#notify()
+        yield chunk
+      } else if (this.#ended) return
+      else await this.#change()
+    }
+  }
+
+  #notify(): void {
+    const wake = this.#wake
+    this.#wake = []
+    for (const resolve of wake) resolve()
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve))
+  }
+}
+
+async function readInto(lines: AsyncGenerator<unknown>, inbox: Inbox): Promise<void> {
+  for await (const value of lines) {
+    const parsed = message.safeParse(value)
+    if (parsed.success) inbox.put(parsed.data)
+    await inbox.room()
+  }
+  inbox.end()
+}
+
+const longestLine = 8 * 1024 * 1024
+
+async function* readLines(body: ReadableStream<Uint8Array>, over: AbortSignal): AsyncGenerator<unknown> {
+  let rest = ''
+  const decoder = new TextDecoder()
+  const reader = body.getReader()
+  over.addEventListener('abort', () => void reader.cancel().catch(() => {}), { once: true })
+  for (;;) {
+    const { done, value: chunk } = await reader.read()
+    if (done) return
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    if (rest.length > longestLine) return
+    for (const line of lines) {
+      if (!line) continue
+      try {
+        yield JSON.parse(line)
+      } catch {
+        return
+      }
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { z } from 'zod'
+import { type Command, slug } from '../commands/command.ts'
+import { errorCodes } from '../error.ts'
+
+/** The OpenAPI 3.1 document of the API, derived from the commands' declarations. */
+export function openApi(commands: readonly Command[], version: string): object {
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Croft', version, description: 'Every command, as one POST. Errors are RFC 9457 problem details.' },
+    security: [{ token: [] }],
+    components: {
+      securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
+      schemas: { Problem: problemSchema },
+    },
+    paths: {
+      ...Object.fromEntries(
+        commands.map((command) => [`/api/commands/${slug(command)}`, { post: operation(command) }]),
+      ),
+      '/api/exec': {
+        post: {
+          operationId: 'exec-line',
+          summary: 'Run a command line given as text',
+          requestBody: {
+            required: true,
+            content: { 'text/plain': { schema: { type: 'string' }, example: 'ls --json' } },
+          },
+          responses: {
+            200: { description: 'What it printed; its exit code is in X-Croft-Exit', content: { 'text/plain': {} } },
+          },
+        },
+      },
+      '/api/events': {
+        get: {
+          operationId: 'events',
+          summary: 'Follow what happens, as server-sent events; Last-Event-ID resumes',
+          responses: {
+            200: {
+              description: 'The first event is the whole state, unless resumed',
+              content: { 'text/event-stream': {} },
+            },
+          },
+        },
+      },
+    },
+  }
+}
+
+function operation(command: Command): object {
+  const input = z.toJSONSchema(command.args, { io: 'input' }) as { properties?: object }
+  const confirmed = { yes: { type: 'boolean', description: 'Do it without being asked' } }
+  const schema = command.confirm ? { ...input, properties: { ...input.properties, ...confirmed } } : input
+  return {
+    operationId: slug(command),
+    summary: command.summary,
+    ...(command.details && { description: command.details }),
+    'x-touches': command.touches,
+    requestBody: { content: { 'application/json': { schema } } },
+    responses: {
+      200: {
+        description: 'Done',
+        content: {
+          'application/json': { schema: z.toJSONSchema(command.result, { io: 'output', unrepresentable: 'any' }) },
+          'application/x-ndjson': { schema: { description: 'Lines of {progress}, then one of {result} or {problem}' } },
+        },
+      },
+      default: {
+        description: 'Refused or failed',
+        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      },
+    },
+  }
+}
+
+const problemSchema = {
+  type: 'object',
+  required: ['type', 'title', 'status', 'code', 'detail', 'exit'],
+  properties: {
+    type: { type: 'string' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    code: { enum: Object.keys(errorCodes) },
+    detail: { type: 'string', description: 'What did not happen, and why' },
+    hint: { type: 'string', description: 'What to do' },
+    exit: { type: 'integer', description: 'The exit code of the same on a command line' },
+  },
+}

@@ -1,0 +1,106 @@
+import type { Image, Vm } from '../store/index.ts'
+import { type Xml, xml } from './xml.ts'
+
+/** What the box adds to every domain. */
+export interface BoxShape {
+  /** Marks the domains of one state folder. */
+  instance: string
+  accelerator: 'kvm' | 'tcg'
+  /** Versioned machine type, such as pc-q35-7.2: a VM keeps its hardware when QEMU is upgraded. */
+  machine: string
+  emulator: string
+  /** Name of the libvirt network. */
+  network: string
+  /** Prefix of the taps' names; with the 10 characters of an id it must stay below 16. */
+  tapPrefix: string
+  /** The state folder. */
+  folder: string
+  /** Who QEMU runs as. libvirt is told to leave the owners of files alone: a VM's QEMU must not own what others boot. */
+  qemu: { uid: number; gid: number }
+}
+
+export const metadataNamespace = 'urn:croft:vm:1'
+
+export const domainName = (vm: Pick<Vm, 'id'>): string => `croft-${vm.id}`
+export const tapName = (prefix: string, vm: Pick<Vm, 'id'>): string => prefix + vm.id.slice(3)
+export const vmFolder = (folder: string, vm: Pick<Vm, 'id'>): string => `${folder}/vms/${vm.id}`
+export const diskPath = (folder: string, vm: Pick<Vm, 'id'>): string => `${vmFolder(folder, vm)}/disk.qcow2`
+export const consoleLogPath = (folder: string, vm: Pick<Vm, 'id'>): string => `${vmFolder(folder, vm)}/console.log`
+export const consoleSocketPath = (folder: string, vm: Pick<Vm, 'id'>): string => `${vmFolder(folder, vm)}/console.sock`
+
+/**
+ * The libvirt domain of a VM: q35 with few virtio devices, booted straight from the image's kernel; nothing
+ * preallocated, free pages reported back, discard through to the file. Pure.
+ * Format: https://libvirt.org/formatdomain.html
+ */
+export function domainXml(vm: Vm, image: Image, shape: BoxShape): Xml {
+  const kvm = shape.accelerator === 'kvm'
+  const cmdline = `${image.cmdline} systemd.machine_id=${vm.machineId} systemd.hostname=${vm.name}`
+  return xml`<domain type="${kvm ? 'kvm' : 'qemu'}">
+  <name>${domainName(vm)}</name>
+  <uuid>${vm.uuid}</uuid>
+  <title>${vm.name}</title>
+  <metadata><croft:vm xmlns:croft="${metadataNamespace}" instance="${shape.instance}" id="${vm.id}"/></metadata>
+  <memory unit="MiB">${vm.limits.memoryMiB}</memory>
+  <vcpu>${vm.limits.cpus}</vcpu>
+  <os>
+    <type arch="x86_64" machine="${shape.machine}">hvm</type>
+    <kernel>${shape.folder}/${image.kernel}</kernel>
+    <initrd>${shape.folder}/${image.initrd}</initrd>
+    <cmdline>${cmdline}</cmdline>
+  </os>
+  <features>
+    <acpi/>
+    <apic/>
+    ${kvm ? undefined : xml`<tcg><tb-cache unit="MiB">128</tb-cache></tcg>`}
+  </features>
+  ${kvm ? xml`<cpu mode="host-passthrough" check="none" migratable="on"/>` : undefined}
+  <clock offset="utc">
+    <timer name="rtc" tickpolicy="catchup"/>
+    <timer name="pit" tickpolicy="delay"/>
+    <timer name="hpet" present="no"/>
+  </clock>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <pm>
+    <suspend-to-mem enabled="no"/>
+    <suspend-to-disk enabled="no"/>
+  </pm>
+  <devices>
+    <emulator>${shape.emulator}</emulator>
+    <disk type="file" device="disk">
+      <driver name="qemu" type="qcow2" discard="unmap" detect_zeroes="unmap" cache="writeback" error_policy="enospace"/>
+      <source file="${diskPath(shape.folder, vm)}"/>
+      <target dev="vda" bus="virtio"/>
+    </disk>
+    <interface type="network">
+      <mac address="${vm.mac}"/>
+      <source network="${shape.network}"/>
+      <target dev="${tapName(shape.tapPrefix, vm)}"/>
+      <model type="virtio"/>
+      <rom enabled="no"/>
+      <port isolated="yes"/>
+    </interface>
+    <serial type="unix">
+      <source mode="bind" path="${consoleSocketPath(shape.folder, vm)}"/>
+      <log file="${consoleLogPath(shape.folder, vm)}" append="on"/>
+      <target type="isa-serial" port="0"/>
+    </serial>
+    <console type="unix">
+      <target type="serial" port="0"/>
+    </console>
+    <channel type="unix">
+      <target type="virtio" name="org.qemu.guest_agent.0"/>
+    </channel>
+    <controller type="usb" model="none"/>
+    <input type="mouse" bus="ps2"/>
+    <memballoon model="virtio" freePageReporting="on">
+      <stats period="10"/>
+    </memballoon>
+    <rng model="virtio"><backend model="random">/dev/urandom</backend></rng>
+    <panic model="isa"/>
+  </devices>
+  <seclabel type="static" model="dac" relabel="no"><label>+${shape.qemu.uid}:+${shape.qemu.gid}</label></seclabel>
+</domain>`
+}

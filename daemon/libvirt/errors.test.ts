@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest'
+import { CroftError } from '../error.ts'
+import { LibvirtError, toCroftError } from './errors.ts'
+
+const libvirtError = (code: number, message = 'so it is', connectionLost = false) =>
+  new LibvirtError({ code, domain: 10, level: 2, message, operation: 'virDomainCreate', connectionLost })
+
+describe('what a libvirt error means', () => {
+  it.each([
+    [42, 'not-found'],
+    [43, 'not-found'],
+    [55, 'conflict'],
+    [68, 'timed-out'],
+    [86, 'guest-failed'],
+    [1, 'internal'],
+    [38, 'internal'],
+    [9999, 'internal'],
+  ] as const)('code %i is %s', (code, expected) => {
+    const cause = libvirtError(code)
+    const error = toCroftError(cause)
+    expect(error).toMatchObject({ code: expected, cause })
+    expect(error.message).toContain('so it is')
+  })
+
+  it('a full disk is told as such', () => {
+    expect(toCroftError(libvirtError(38, 'Unable to write: No space left on device')).code).toBe('disk-full')
+  })
+
+  it.each([1, 38, 42])('code %i on a dead connection is unavailable', (code) => {
+    expect(toCroftError(libvirtError(code, 'Broken pipe', true)).code).toBe('unavailable')
+  })
+
+  it('a CroftError stays what it is, and anything else is a defect', () => {
+    const own = new CroftError('cancelled', 'No.')
+    expect(toCroftError(own)).toBe(own)
+    expect(toCroftError(new TypeError('x is not a function')).code).toBe('internal')
+  })
+})

@@ -1,0 +1,252 @@
+/**
+ * The C side: the only file that names the FFI package. Loaded in bridge children alone, never in the daemon itself.
+ *
+ * A native pointer is a plain number here (user-space addresses fit in 53 bits). Memory is read by copying it into a
+ * Buffer of ours, so nothing in JavaScript ever points into memory that C may free.
+ */
+import ffi from 'ffi-napi'
+import { LibvirtError } from './errors.ts'
+
+declare const native: unique symbol
+/** The address of something that libvirt owns or gave us. 0 is NULL. */
+export type Pointer = number & { readonly [native]?: true }
+
+interface CTypes {
+  void: undefined
+  int: number
+  uint: number
+  ulong: number
+  /** A pointer, or an unsigned number of 64 bits. */
+  uint64: Pointer
+  /** A C string going in; null is NULL. */
+  string: string | null
+  /** Memory of ours that C fills or reads; null is NULL. */
+  pointer: Buffer | null
+}
+export type CType = keyof CTypes
+type Signature = readonly [returns: CType, takes: readonly CType[]]
+export type Values<T extends readonly CType[]> = { -readonly [K in keyof T]: CTypes[T[K]] }
+type Bound<T extends Record<string, Signature>> = {
+  readonly [K in keyof T]: ((...args: Values<T[K][1]>) => CTypes[T[K][0]]) & {
+    /** Runs on a thread of the pool. Only for the event loop: libvirt's errors are per thread. */
+    async(...args: [...Values<T[K][1]>, done: (error: Error | null, value: CTypes[T[K][0]]) => void]): void
+  }
+}
+
+function library<const T extends Record<string, Signature>>(file: string, functions: T): Bound<T> {
+  return ffi.Library(file, functions as never) as unknown as Bound<T>
+}
+
+const ptr = 'uint64'
+const out = 'pointer'
+
+export const c = library('libc.so.6', {
+  memcpy: [ptr, [out, ptr, 'uint64']],
+  strlen: ['uint64', [ptr]],
+  free: ['void', [ptr]],
+  prctl: ['int', ['int', 'ulong', 'ulong', 'ulong', 'ulong']],
+})
+
+const virFunctions = {
+  virInitialize: ['int', []],
+  virGetLastError: [ptr, []],
+  virResetLastError: ['void', []],
+  virSetErrorFunc: ['void', [out, out]],
+
+  virConnectOpen: [ptr, ['string']],
+  virConnectClose: ['int', [ptr]],
+  virConnectIsAlive: ['int', [ptr]],
+  virConnectSetKeepAlive: ['int', [ptr, 'int', 'uint']],
+  virConnectRegisterCloseCallback: ['int', [ptr, out, ptr, ptr]],
+  virConnectGetType: [ptr, [ptr]],
+  virConnectGetVersion: ['int', [ptr, out]],
+  virConnectGetLibVersion: ['int', [ptr, out]],
+  virConnectGetHostname: [ptr, [ptr]],
+  virConnectGetCapabilities: [ptr, [ptr]],
+  virConnectGetDomainCapabilities: [ptr, [ptr, 'string', 'string', 'string', 'string', 'uint']],
+  virConnectListAllDomains: ['int', [ptr, out, 'uint']],
+  virConnectListAllNetworks: ['int', [ptr, out, 'uint']],
+  virConnectGetAllDomainStats: ['int', [ptr, 'uint', out, 'uint']],
+  virConnectDomainEventRegisterAny: ['int', [ptr, ptr, 'int', out, ptr, ptr]],
+
+  virEventRegisterDefaultImpl: ['int', []],
+  virEventRunDefaultImpl: ['int', []],
+  virEventAddTimeout: ['int', ['int', out, ptr, ptr]],
+
+  virNodeGetInfo: ['int', [ptr, out]],
+  virNodeGetFreeMemory: ['uint64', [ptr]],
+  virNodeGetMemoryStats: ['int', [ptr, 'int', out, out, 'uint']],
+
+  virDomainFree: ['int', [ptr]],
+  virDomainLookupByUUIDString: [ptr, [ptr, 'string']],
+  virDomainLookupByName: [ptr, [ptr, 'string']],
+  virDomainGetName: [ptr, [ptr]],
+  virDomainGetUUIDString: ['int', [ptr, out]],
+  virDomainGetID: ['uint', [ptr]],
+  virDomainGetState: ['int', [ptr, out, out, 'uint']],
+  virDomainGetXMLDesc: [ptr, [ptr, 'uint']],
+  virDomainDefineXMLFlags: [ptr, [ptr, 'string', 'uint']],
+  virDomainUndefineFlags: ['int', [ptr, 'uint']],
+  virDomainCreateWithFlags: ['int', [ptr, 'uint']],
+  virDomainCreateXML: [ptr, [ptr, 'string', 'uint']],
+  virDomainShutdownFlags: ['int', [ptr, 'uint']],
+  virDomainReboot: ['int', [ptr, 'uint']],
+  virDomainDestroyFlags: ['int', [ptr, 'uint']],
+  virDomainSuspend: ['int', [ptr]],
+  virDomainResume: ['int', [ptr]],
+  virDomainSaveFlags: ['int', [ptr, 'string', 'string', 'uint']],
+  virDomainRestoreFlags: ['int', [ptr, 'string', 'string', 'uint']],
+  virDomainManagedSave: ['int', [ptr, 'uint']],
+  virDomainManagedSaveRemove: ['int', [ptr, 'uint']],
+  virDomainHasManagedSaveImage: ['int', [ptr, 'uint']],
+  virDomainSetMemoryFlags: ['int', [ptr, 'ulong', 'uint']],
+  virDomainSetMemoryStatsPeriod: ['int', [ptr, 'int', 'uint']],
+  virDomainSetVcpusFlags: ['int', [ptr, 'uint', 'uint']],
+  virDomainSetAutostart: ['int', [ptr, 'int']],
+  virDomainSetMetadata: ['int', [ptr, 'int', 'string', 'string', 'string', 'uint']],
+  virDomainGetMetadata: [ptr, [ptr, 'int', 'string', 'uint']],
+  virDomainAttachDeviceFlags: ['int', [ptr, 'string', 'uint']],
+  virDomainUpdateDeviceFlags: ['int', [ptr, 'string', 'uint']],
+  virDomainDetachDeviceFlags: ['int', [ptr, 'string', 'uint']],
+  virDomainSnapshotCreateXML: [ptr, [ptr, 'string', 'uint']],
+  virDomainSnapshotGetName: [ptr, [ptr]],
+  virDomainSnapshotFree: ['int', [ptr]],
+  virDomainBlockCommit: ['int', [ptr, 'string', 'string', 'string', 'ulong', 'uint']],
+  virDomainBlockPull: ['int', [ptr, 'string', 'ulong', 'uint']],
+  virDomainGetBlockJobInfo: ['int', [ptr, 'string', out, 'uint']],
+  virDomainBlockJobAbort: ['int', [ptr, 'string', 'uint']],
+  virDomainBlockResize: ['int', [ptr, 'string', 'uint64', 'uint']],
+  virDomainInterfaceAddresses: ['int', [ptr, out, 'uint', 'uint']],
+  virDomainInterfaceFree: ['void', [ptr]],
+  virDomainListGetStats: ['int', [out, 'uint', out, 'uint']],
+  virDomainStatsRecordListFree: ['void', [ptr]],
+  virDomainOpenConsole: ['int', [ptr, 'string', ptr, 'uint']],
+
+  virStreamNew: [ptr, [ptr, 'uint']],
+  virStreamSend: ['int', [ptr, out, 'uint64']],
+  virStreamRecv: ['int', [ptr, out, 'uint64']],
+  virStreamAbort: ['int', [ptr]],
+  virStreamFree: ['int', [ptr]],
+
+  virNetworkFree: ['int', [ptr]],
+  virNetworkLookupByUUIDString: [ptr, [ptr, 'string']],
+  virNetworkLookupByName: [ptr, [ptr, 'string']],
+  virNetworkGetName: [ptr, [ptr]],
+  virNetworkGetUUIDString: ['int', [ptr, out]],
+  virNetworkGetXMLDesc: [ptr, [ptr, 'uint']],
+  virNetworkDefineXML: [ptr, [ptr, 'string']],
+  virNetworkCreate: ['int', [ptr]],
+  virNetworkDestroy: ['int', [ptr]],
+  virNetworkUndefine: ['int', [ptr]],
+  virNetworkSetAutostart: ['int', [ptr, 'int']],
+  virNetworkGetAutostart: ['int', [ptr, out]],
+  virNetworkIsActive: ['int', [ptr]],
+  virNetworkIsPersistent: ['int', [ptr]],
+  virNetworkUpdate: ['int', [ptr, 'uint', 'uint', 'int', 'string', 'uint']],
+  virNetworkGetDHCPLeases: ['int', [ptr, 'string', out, 'uint']],
+  virNetworkDHCPLeaseFree: ['void', [ptr]],
+} as const satisfies Record<string, Signature>
+
+const qemuFunctions = {
+  virDomainQemuAgentCommand: [ptr, [ptr, 'string', 'int', 'uint']],
+  virDomainQemuMonitorCommand: ['int', [ptr, 'string', out, 'uint']],
+} as const satisfies Record<string, Signature>
+
+/** libvirt's functions as they are. Prefer `call`, which reads the error. */
+export const vir = { ...library('libvirt.so.0', virFunctions), ...library('libvirt-qemu.so.0', qemuFunctions) }
+
+const returnsPointer = new Set(
+  Object.entries({ ...virFunctions, ...qemuFunctions }).flatMap(([name, [returns]]) => (returns === ptr ? name : [])),
+)
+
+/**
+ * A C function pointer that calls `body`, on this process's main thread, whichever thread C calls it from.
+ * The caller must keep the result referenced for as long as C may call it.
+ */
+export function callback<const T extends readonly CType[]>(takes: T, body: (...args: Values<T>) => void): Buffer {
+  return ffi.Callback('void', takes as never, body as never)
+}
+
+/** libvirt prints every error to standard error unless it has a handler; a handler in JavaScript would run on any thread, so it gets `free`, on NULL. */
+export function silenceErrors(): void {
+  vir.virSetErrorFunc(null, ffi.DynamicLibrary('libc.so.6').get('free'))
+}
+
+/** Has the kernel end this process when the thread that forked it ends (prctl(2), PR_SET_PDEATHSIG = 1), also amid a blocked call. */
+export function dieWithParent(): void {
+  const SIGKILL = 9
+  c.prctl(1, SIGKILL, 0, 0, 0)
+}
+
+/** Eight zero bytes for C to put a pointer or a number of up to 64 bits in. */
+export const slot = (): Buffer => Buffer.alloc(8)
+
+/** A copy of `bytes` bytes at `address`. */
+export function read(address: Pointer, bytes: number): Buffer {
+  const buffer = Buffer.alloc(bytes)
+  if (bytes > 0) c.memcpy(buffer, address, bytes)
+  return buffer
+}
+
+export function pointerAt(buffer: Buffer, offset = 0): Pointer {
+  return Number(buffer.readBigUInt64LE(offset))
+}
+
+/** The C string at `address`, which stays libvirt's; null for NULL. */
+export function borrowString(address: Pointer): string | null {
+  return address === 0 ? null : read(address, c.strlen(address)).toString()
+}
+
+/** The C string at `address`, which libvirt gave us: read, then freed. */
+export function takeString(address: Pointer): string {
+  const text = borrowString(address) ?? ''
+  c.free(address)
+  return text
+}
+
+/** Reads each of the `count` pointers of the array at `address`, gives each back with `release`, then frees the array. */
+export function takeList<T>(
+  address: Pointer,
+  count: number,
+  each: (item: Pointer) => T,
+  release: (item: Pointer) => unknown,
+): T[] {
+  const pointers = read(address, count * 8)
+  const items = Array.from({ length: count }, (_, i) => pointerAt(pointers, i * 8))
+  try {
+    return items.map(each)
+  } finally {
+    for (const item of items) release(item)
+    c.free(address)
+  }
+}
+
+/** What libvirt last failed at on this thread, forgotten afterwards. `struct _virError`: code at 0, domain 4, message 8, level 16. */
+export function lastError(operation: string): LibvirtError {
+  const address = vir.virGetLastError()
+  if (address === 0) return new LibvirtError({ code: 1, domain: 0, level: 2, message: 'no reason given', operation })
+  const struct = read(address, 24)
+  const error = new LibvirtError({
+    code: struct.readInt32LE(0),
+    domain: struct.readInt32LE(4),
+    message: borrowString(pointerAt(struct, 8)) ?? 'no reason given',
+    level: struct.readInt32LE(16),
+    operation,
+  })
+  vir.virResetLastError()
+  return error
+}
+
+/**
+ * Calls a libvirt function and reads its error on the spot, on this thread, when it failed: a number below 0 from one
+ * that returns an int, 0 from one that returns a pointer.
+ * @throws LibvirtError
+ */
+export function call<K extends keyof typeof vir>(
+  name: K,
+  ...args: Parameters<(typeof vir)[K]>
+): ReturnType<(typeof vir)[K]> {
+  const result = (vir[name] as (...values: unknown[]) => number)(...args)
+  if (result < 0 || (result === 0 && returnsPointer.has(name))) throw lastError(name)
+  return result as ReturnType<(typeof vir)[K]>
+}

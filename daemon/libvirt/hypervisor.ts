@@ -1,0 +1,163 @@
+import type { DomainEvent, DomainInfo, DomainSpec, Hypervisor, VmStats } from '../box/ports.ts'
+import { CroftError } from '../error.ts'
+import type { Image } from '../store/index.ts'
+import type { Libvirt } from './client.ts'
+import { VIR } from './constants.ts'
+import { type BoxShape, domainXml } from './domain-xml.ts'
+import { LibvirtError, toCroftError } from './errors.ts'
+import type { LibvirtEvent } from './event.ts'
+import type { DomainSummary } from './ops/domain.ts'
+
+/**
+ * What the box needs of libvirt, in the box's words.
+ * @param instance marks the domains of this state folder @param shape what surrounds a domain made from this image
+ */
+export function makeHypervisor(
+  libvirt: Libvirt,
+  instance: string,
+  shape: (image: Image) => Promise<BoxShape>,
+): Hypervisor {
+  const { call } = libvirt
+  return {
+    async domains() {
+      const ours = (await croft(call.domainList())).filter((domain) => domain.name.startsWith('croft-vm_'))
+      return (await Promise.all(ours.map((domain) => describe(domain)))).flatMap((domain) => domain ?? [])
+    },
+
+    async define({ vm, image }: DomainSpec) {
+      const xml = domainXml(vm, image, await croft(shape(image)))
+      await croft(call.domainDefine(xml.text))
+    },
+
+    async undefine(uuid) {
+      const flags = VIR.DOMAIN_UNDEFINE_MANAGED_SAVE | VIR.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+      await unless(gone, call.domainUndefine(uuid, flags))
+    },
+
+    async start(uuid) {
+      await unless(already, call.domainStart(uuid))
+    },
+
+    async askShutdown(uuid, byAgent) {
+      const way = byAgent ? VIR.DOMAIN_SHUTDOWN_GUEST_AGENT : VIR.DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+      await croft(call.domainShutdown(uuid, way))
+    },
+
+    async powerOff(uuid) {
+      await unless([...gone, ...already], call.domainDestroy(uuid))
+    },
+
+    async resume(uuid) {
+      await unless(already, call.domainResume(uuid))
+    },
+
+    async growDisk(uuid, bytes) {
+      await croft(call.domainBlockResize(uuid, 'vda', bytes))
+    },
+
+    async agent(uuid, command, timeoutS = 10) {
+      const options = { timeoutMs: (timeoutS + 5) * 1000 }
+      const answer = await croft(call.domainAgentCommand(uuid, JSON.stringify(command), timeoutS, options))
+      try {
+        return (JSON.parse(answer) as { return: unknown }).return
+      } catch (cause) {
+        throw new CroftError('guest-failed', 'The guest agent answered something that is not JSON.', { cause })
+      }
+    },
+
+    async stats() {
+      const groups = VIR.DOMAIN_STATS_CPU_TOTAL | VIR.DOMAIN_STATS_BALLOON
+      const all = await croft(call.domainStatsOfAll(groups, VIR.CONNECT_GET_ALL_DOMAINS_STATS_RUNNING))
+      const entries = Object.entries(all).map(([uuid, stats]): [string, VmStats] => [
+        uuid,
+        {
+          cpuTimeNs: Number(stats['cpu.time'] ?? 0),
+          residentBytes: Number(stats['balloon.rss'] ?? 0) * 1024,
+        },
+      ])
+      return new Map(entries)
+    },
+
+    watch: (listener) =>
+      libvirt.onEvent((event) => {
+        const translated = translate(event)
+        if (translated) listener(translated)
+      }),
+
+    trouble() {
+      const { connected, reason } = libvirt.status()
+      return connected ? undefined : `libvirt can't be reached: ${reason ?? 'no reason given'}`
+    },
+  }
+
+  /** A running domain's XML also says whether the guest's agent has its channel open. Undefined if it isn't ours or has gone. */
+  async function describe({ uuid, state, reason }: DomainSummary): Promise<DomainInfo | undefined> {
+    const text = await unless(gone, call.domainXml(uuid))
+    if (!text || !new RegExp(`<croft:vm [^>]*instance=["']${instance}["']`).test(text)) return undefined
+    return {
+      uuid,
+      state: stateWord(state, reason),
+      agent: /<target [^>]*name='org\.qemu\.guest_agent\.0' state='connected'/.test(text),
+    }
+  }
+}
+
+function stateWord(state: DomainSummary['state'], reason: string): DomainInfo['state'] {
+  if (state === 'running' || state === 'blocked' || state === 'shutting-down') return 'running'
+  if (state === 'paused' || state === 'pm-suspended') return reason === 'crashed' ? 'crashed' : 'paused'
+  return state === 'crashed' || reason === 'crashed' ? 'crashed' : 'off'
+}
+
+function translate(event: LibvirtEvent): DomainEvent | undefined {
+  switch (event.type) {
+    case 'connected':
+      return { type: 'connected' }
+    case 'disconnected':
+      return { type: 'disconnected', reason: event.reason }
+    case 'reboot':
+      return { type: 'rebooted', uuid: event.uuid }
+    case 'agent':
+      return { type: 'agent', uuid: event.uuid, connected: event.state === 'connected' }
+    case 'lifecycle':
+      return lifecycle(event)
+    default:
+      return undefined
+  }
+}
+
+function lifecycle({ event, uuid, detail }: Extract<LibvirtEvent, { type: 'lifecycle' }>): DomainEvent | undefined {
+  switch (event) {
+    case 'started':
+      return { type: 'started', uuid, reason: detail }
+    case 'suspended':
+      return { type: 'paused', uuid, reason: detail }
+    case 'resumed':
+      return { type: 'resumed', uuid, reason: detail }
+    case 'stopped':
+    case 'crashed':
+      return { type: 'stopped', uuid, how: event === 'crashed' ? 'crashed' : howStopped(detail), reason: detail }
+    default:
+      return undefined
+  }
+}
+
+function howStopped(detail: string): Extract<DomainEvent, { type: 'stopped' }>['how'] {
+  if (detail === 'shutdown' || detail === 'saved') return detail
+  return detail === 'crashed' || detail === 'failed' ? 'crashed' : 'powered-off'
+}
+
+/** libvirt's errors as ours. */
+function croft<T>(work: Promise<T>): Promise<T> {
+  return unless([], work) as Promise<T>
+}
+
+/** The same, but an error with one of these of libvirt's codes is no failure: what was asked for is so already. */
+async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T | undefined> {
+  return work.catch((error) => {
+    if (error instanceof LibvirtError && codes.includes(error.codeName)) return undefined
+    throw toCroftError(error)
+  })
+}
+
+const gone = ['NO_DOMAIN']
+const already = ['OPERATION_INVALID']

@@ -1,0 +1,32 @@
+import { borrowString, call, type Pointer, vir } from '../ffi.ts'
+
+/** Lends the domain with this UUID to `use` and frees it whatever happens. */
+export function withDomain<T>(conn: Pointer, uuid: string, use: (domain: Pointer) => T): T {
+  return lend(call('virDomainLookupByUUIDString', conn, uuid), vir.virDomainFree, use)
+}
+
+/** Lends the network with this UUID to `use` and frees it whatever happens. */
+export function withNetwork<T>(conn: Pointer, uuid: string, use: (network: Pointer) => T): T {
+  return lend(call('virNetworkLookupByUUIDString', conn, uuid), vir.virNetworkFree, use)
+}
+
+/** Lends a handle that is ours to `use`, then frees it. */
+export function lend<T>(handle: Pointer, free: (handle: Pointer) => unknown, use: (handle: Pointer) => T): T {
+  try {
+    return use(handle)
+  } finally {
+    free(handle)
+  }
+}
+
+/** Calls a function that fills a UUID string: 36 characters and NUL (`VIR_UUID_STRING_BUFLEN`). */
+function uuidString(fill: 'virDomainGetUUIDString' | 'virNetworkGetUUIDString', handle: Pointer): string {
+  const buffer = Buffer.alloc(37)
+  call(fill, handle, buffer)
+  return buffer.toString('latin1', 0, 36)
+}
+
+export const domainUuid = (domain: Pointer): string => uuidString('virDomainGetUUIDString', domain)
+export const networkUuid = (network: Pointer): string => uuidString('virNetworkGetUUIDString', network)
+export const domainName = (domain: Pointer): string => borrowString(call('virDomainGetName', domain)) ?? ''
+export const networkName = (network: Pointer): string => borrowString(call('virNetworkGetName', network)) ?? ''

@@ -1,0 +1,123 @@
+import { borrowString, call, type Pointer, pointerAt, read, slot, takeList, takeString, vir } from '../ffi.ts'
+import { lend, networkName, networkUuid, withNetwork } from './handles.ts'
+
+export interface NetworkSummary {
+  uuid: string
+  name: string
+  active: boolean
+  autostart: boolean
+  persistent: boolean
+}
+
+export interface DhcpLease {
+  /** The box's side, e.g. `croft0`. */
+  interface: string
+  mac: string | null
+  address: string
+  prefix: number
+  hostname: string | null
+  /** When it ends, in ms since 1970; null when never. */
+  expiresAtMs: number | null
+}
+
+function summary(network: Pointer): NetworkSummary {
+  return {
+    uuid: networkUuid(network),
+    name: networkName(network),
+    active: isActive(network),
+    autostart: autostart(network),
+    persistent: call('virNetworkIsPersistent', network) === 1,
+  }
+}
+
+const isActive = (network: Pointer): boolean => call('virNetworkIsActive', network) === 1
+
+function autostart(network: Pointer): boolean {
+  const flag = slot()
+  call('virNetworkGetAutostart', network, flag)
+  return flag.readInt32LE() === 1
+}
+
+/** Networks, by UUID. */
+export const networkOps = {
+  networkList(conn: Pointer): NetworkSummary[] {
+    const list = slot()
+    const count = call('virConnectListAllNetworks', conn, list, 0)
+    return takeList(pointerAt(list), count, summary, vir.virNetworkFree)
+  },
+
+  /** @throws LibvirtError NO_NETWORK */
+  networkFindByName(conn: Pointer, name: string): NetworkSummary {
+    return lend(call('virNetworkLookupByName', conn, name), vir.virNetworkFree, summary)
+  },
+
+  /** Defines or redefines a persistent network; answers with its UUID. */
+  networkDefine(conn: Pointer, xml: string): string {
+    return lend(call('virNetworkDefineXML', conn, xml), vir.virNetworkFree, networkUuid)
+  },
+
+  networkStart(conn: Pointer, uuid: string): void {
+    withNetwork(conn, uuid, (network) => call('virNetworkCreate', network))
+  },
+
+  /** Stops it; a persistent network stays defined. */
+  networkDestroy(conn: Pointer, uuid: string): void {
+    withNetwork(conn, uuid, (network) => call('virNetworkDestroy', network))
+  },
+
+  networkUndefine(conn: Pointer, uuid: string): void {
+    withNetwork(conn, uuid, (network) => call('virNetworkUndefine', network))
+  },
+
+  networkSetAutostart(conn: Pointer, uuid: string, on: boolean): void {
+    withNetwork(conn, uuid, (network) => call('virNetworkSetAutostart', network, Number(on)))
+  },
+
+  networkIsActive(conn: Pointer, uuid: string): boolean {
+    return withNetwork(conn, uuid, isActive)
+  },
+
+  /** flags: VIR.NETWORK_XML_INACTIVE */
+  networkXml(conn: Pointer, uuid: string, flags = 0): string {
+    return withNetwork(conn, uuid, (network) => takeString(call('virNetworkGetXMLDesc', network, flags)))
+  },
+
+  /**
+   * Changes one element in place, e.g. adds a `<host>` of DHCP. `command`: VIR.NETWORK_UPDATE_COMMAND_*, `section`:
+   * VIR.NETWORK_SECTION_*, `index`: which parent element, -1 for the one that fits. flags: VIR.NETWORK_UPDATE_AFFECT_*
+   */
+  networkUpdate(
+    conn: Pointer,
+    uuid: string,
+    command: number,
+    section: number,
+    xml: string,
+    index = -1,
+    flags = 0,
+  ): void {
+    withNetwork(conn, uuid, (network) => call('virNetworkUpdate', network, command, section, index, xml, flags))
+  },
+
+  /** The DHCP leases, or those of one MAC. */
+  networkLeases(conn: Pointer, uuid: string, mac: string | null = null): DhcpLease[] {
+    return withNetwork(conn, uuid, (network) => {
+      const list = slot()
+      const count = call('virNetworkGetDHCPLeases', network, mac, list, 0)
+      return takeList(pointerAt(list), count, readLease, vir.virNetworkDHCPLeaseFree)
+    })
+  },
+}
+
+/** `struct _virNetworkDHCPLease`: iface at 0, expirytime 8 (s since 1970), type 16, mac 24, iaid 32, ipaddr 40, prefix 48, hostname 56, clientid 64. */
+function readLease(address: Pointer): DhcpLease {
+  const struct = read(address, 72)
+  const expires = Number(struct.readBigInt64LE(8))
+  return {
+    interface: borrowString(pointerAt(struct, 0)) ?? '',
+    mac: borrowString(pointerAt(struct, 24)),
+    address: borrowString(pointerAt(struct, 40)) ?? '',
+    prefix: struct.readUInt32LE(48),
+    hostname: borrowString(pointerAt(struct, 56)),
+    expiresAtMs: expires === 0 ? null : expires * 1000,
+  }
+}

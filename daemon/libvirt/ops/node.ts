@@ -1,0 +1,94 @@
+import { borrowString, call, type Pointer, pointerAt, slot, takeString } from '../ffi.ts'
+
+export interface NodeInfo {
+  /** The CPU's architecture, e.g. `x86_64`. */
+  model: string
+  /** Of the NUMA cells that libvirt knows; with hot-plugged memory less than there is. nodeMemoryStats().total is all of it. */
+  memoryKiB: number
+  cpus: number
+  mhz: number
+  numaNodes: number
+  sockets: number
+  coresPerSocket: number
+  threadsPerCore: number
+}
+
+/** A version as libvirt counts: major * 1,000,000 + minor * 1,000 + release. */
+function versionText(version: number): string {
+  return `${Math.floor(version / 1_000_000)}.${Math.floor(version / 1000) % 1000}.${version % 1000}`
+}
+
+/** The box and its libvirt. */
+export const nodeOps = {
+  /** The hypervisor's name, and the versions of libvirtd and of the hypervisor. */
+  version(conn: Pointer): { hypervisor: string; libvirt: string; hypervisorVersion: string } {
+    const libvirt = slot()
+    const hypervisor = slot()
+    call('virConnectGetLibVersion', conn, libvirt)
+    call('virConnectGetVersion', conn, hypervisor)
+    return {
+      hypervisor: borrowString(call('virConnectGetType', conn)) ?? '',
+      libvirt: versionText(pointerAt(libvirt)),
+      hypervisorVersion: versionText(pointerAt(hypervisor)),
+    }
+  },
+
+  isAlive(conn: Pointer): boolean {
+    return call('virConnectIsAlive', conn) === 1
+  },
+
+  nodeHostname(conn: Pointer): string {
+    return takeString(call('virConnectGetHostname', conn))
+  },
+
+  /** `struct _virNodeInfo`: model of 32 bytes, memory at 32, cpus 40, mhz 44, nodes 48, sockets 52, cores 56, threads 60. */
+  nodeInfo(conn: Pointer): NodeInfo {
+    const info = Buffer.alloc(64)
+    call('virNodeGetInfo', conn, info)
+    return {
+      model: info.toString('latin1', 0, info.indexOf(0)),
+      memoryKiB: pointerAt(info, 32),
+      cpus: info.readUInt32LE(40),
+      mhz: info.readUInt32LE(44),
+      numaNodes: info.readUInt32LE(48),
+      sockets: info.readUInt32LE(52),
+      coresPerSocket: info.readUInt32LE(56),
+      threadsPerCore: info.readUInt32LE(60),
+    }
+  },
+
+  /** Bytes of memory that nothing uses, page cache not counted in. */
+  nodeFreeMemory(conn: Pointer): number {
+    return call('virNodeGetFreeMemory', conn)
+  },
+
+  /** KiB by libvirt's names: `total`, `free`, `buffers`, `cached`. `struct _virNodeMemoryStats`, 88 bytes: name of 80, value at 80. */
+  nodeMemoryStats(conn: Pointer): Record<string, number> {
+    const allCells = -1
+    const count = slot()
+    call('virNodeGetMemoryStats', conn, allCells, null, count, 0)
+    const stats = Buffer.alloc(count.readInt32LE() * 88)
+    call('virNodeGetMemoryStats', conn, allCells, stats, count, 0)
+    const result: Record<string, number> = {}
+    for (let at = 0; at < count.readInt32LE() * 88; at += 88) {
+      result[stats.toString('latin1', at, stats.indexOf(0, at))] = pointerAt(stats, at + 80)
+    }
+    return result
+  },
+
+  /** The `<capabilities>` XML. */
+  capabilities(conn: Pointer): string {
+    return takeString(call('virConnectGetCapabilities', conn))
+  },
+
+  /** The `<domainCapabilities>` XML; null takes the default. */
+  domainCapabilities(
+    conn: Pointer,
+    emulator: string | null = null,
+    arch: string | null = null,
+    machine: string | null = null,
+    virtType: string | null = null,
+  ): string {
+    return takeString(call('virConnectGetDomainCapabilities', conn, emulator, arch, machine, virtType, 0))
+  },
+}

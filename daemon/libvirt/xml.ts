@@ -1,0 +1,46 @@
+/** A piece of XML that is already well-formed; made only by `xml`. */
+export class Xml {
+  readonly text: string
+  constructor(text: string) {
+    this.text = text
+  }
+  toString(): string {
+    return this.text
+  }
+}
+
+type Value = Xml | string | number | boolean | undefined | readonly Value[]
+
+/**
+ * The one way to write XML: a tagged template whose values are escaped, for text and for attributes alike.
+ * An `Xml` value, or an array of them, goes in as it is; `undefined` and `false` are nothing.
+ * Characters that XML 1.0 can't carry (most control characters, lone surrogates) become U+FFFD.
+ */
+export function xml(strings: TemplateStringsArray, ...values: readonly Value[]): Xml {
+  return new Xml(strings.reduce((text, part, i) => text + render(values[i - 1]) + part))
+}
+
+function render(value: Value): string {
+  if (value === undefined || value === false) return ''
+  if (value instanceof Xml) return value.text
+  if (Array.isArray(value)) return value.map(render).join('')
+  return escapeXml(String(value))
+}
+
+const entities: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&apos;',
+  '\t': '&#9;',
+  '\n': '&#10;',
+  '\r': '&#13;',
+}
+
+function escapeXml(text: string): string {
+  return text
+    .toWellFormed()
+    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd')
+    .replace(/[&<>"'\t\n\r]/g, (character) => entities[character]!)
+}

@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Low } from 'lowdb'
+import { z } from 'zod'
+import { CroftError } from '../error.ts'
+import { DurableFile } from './durable-file.ts'
+import { takeLock } from './lock.ts'
+import { migrate } from './migrations.ts'
+import { emptyState, type State, stateSchema } from './schema.ts'
+
+export type { Accelerator, Image, Key, Layer, Limits, Operation, State, Vm } from './schema.ts'
+
+export interface Store {
+  /** The state as of the last accepted change. Values are never changed in place: a reference stays what it was. */
+  readonly state: State
+  /**
+   * Replaces the state by `change(state)`, at once for readers, and resolves when it is safe on disk.
+   * `change` must be pure; what it throws rejects the call and changes nothing. Changes made while a write
+   * is under way share the next write. When a write fails, all that is not on disk is taken back and rejected.
+   */
+  update(change: (state: State) => State): Promise<void>
+  /** Rejects when the lock on the folder is lost. */
+  readonly lost: Promise<never>
+  close(): Promise<void>
+}
+
+/**
+ * Opens the store in a folder, creating both if need be, and locks it against a second daemon.
+ * @throws CroftError `conflict` when locked, `state-damaged` when the file can't be used.
+ */
+export async function openStore(folder: string): Promise<Store> {
+  await mkdir(folder, { recursive: true, mode: 0o711 })
+  const lock = await takeLock(join(folder, 'lock'))
+  const file = new DurableFile<State>(join(folder, 'state.json'), parseState)
+  const db = new Low<State>(file, emptyState(randomBytes(8).toString('hex')))
+  try {
+    await db.read()
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+
+  let durable = db.data
+  let closed = false
+  /** Callers whose changes go with the next write. */
+  let waiting: PromiseWithResolvers<void> | undefined
+  let writer: Promise<void> | undefined
+
+  async function writeAll(): Promise<void> {
+    while (waiting) {
+      const batch = waiting
+      waiting = undefined
+      const target = db.data
+      try {
+        await db.write()
+        durable = target
+        batch.resolve()
+      } catch (error) {
+        // What came meanwhile stands on what could not be written: all of it goes back.
+        const later = waiting as PromiseWithResolvers<void> | undefined
+        waiting = undefined
+        db.data = durable
+        batch.reject(error)
+        later?.reject(error)
+      }
+    }
+    writer = undefined
+  }
+
+  return {
+    get state() {
+      return db.data
+    },
+    update(change) {
+      if (closed) return Promise.reject(new CroftError('unavailable', 'The store is closed.'))
+      try {
+        const changed = change(db.data)
+        if (changed === db.data) return Promise.resolve()
+        db.data = changed
+      } catch (error) {
+        return Promise.reject(error)
+      }
+      waiting ??= Promise.withResolvers()
+      const { promise } = waiting
+      writer ??= writeAll()
+      return promise
+    },
+    lost: lock.lost,
+    async close() {
+      closed = true
+      await writer
+      await lock.release()
+    },
+  }
+}
+
+function parseState(raw: unknown): State {
+  const migrated = migrate(z.record(z.string(), z.unknown()).parse(raw))
+  const result = stateSchema.safeParse(migrated)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  throw new RangeError(`at ${issue?.path.join('.') || 'its top'}: ${issue?.message ?? 'invalid'}`)
+}

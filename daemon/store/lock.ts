@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { CroftError } from '../error.ts'
+
+export interface Lock {
+  release(): Promise<void>
+  /** Rejects when the lock is lost (its holder was killed by hand); never resolves. */
+  readonly lost: Promise<never>
+}
+
+/** Exit code of flock(1) for "somebody else holds it"; any number that the program it runs does not use. */
+const heldCode = 75
+
+/**
+ * Takes the kernel's lock on a file for as long as this process lives.
+ * Node has no flock(2), so a small child holds it: flock(1) becomes cat(1), which ends when its standard input closes,
+ * and that happens when we end, however we end.
+ * @throws CroftError `conflict` when another process still holds it after `waitMs`.
+ */
+export async function takeLock(path: string, waitMs = 3000): Promise<Lock> {
+  const args = ['--wait', String(waitMs / 1000), '--conflict-exit-code', String(heldCode), '--no-fork', path, 'cat']
+  const child = spawn('flock', args, { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
+  const ended = once(child, 'exit').then(([code]) => code as number | null)
+  child.stdin.on('error', () => {})
+  child.stdin.write('held\n')
+  const first = await Promise.race([once(child.stdout, 'data').then(() => 'held' as const), ended])
+  if (first !== 'held') {
+    throw new CroftError('conflict', `Another croftd is using this state folder: ${path} is locked.`, {
+      hint: 'Stop the other one first (systemctl stop croft), or give this one another state folder.',
+    })
+  }
+  child.unref()
+  let released = false
+  const lost = ended.then(() => {
+    if (released) return new Promise<never>(() => {})
+    throw new CroftError('conflict', `The lock ${path} was lost: its holder was ended from outside.`)
+  })
+  lost.catch(() => {})
+  return {
+    lost,
+    release: async () => {
+      released = true
+      child.stdin.end()
+      await ended
+    },
+  }
+}

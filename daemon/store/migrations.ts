@@ -1,0 +1,27 @@
+import { stateVersion } from './schema.ts'
+
+/** `migrations[n]` turns a state of version n into one of version n + 1. States of every older version stay readable. */
+const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Record<string, unknown>>> = {}
+
+/**
+ * Brings a parsed state file to today's version, one step at a time.
+ * @throws RangeError for a version that this program does not know (a newer Croft wrote it).
+ */
+export function migrate(
+  raw: Record<string, unknown>,
+  steps = migrations,
+  target: number = stateVersion,
+): Record<string, unknown> {
+  let state = raw
+  let version = typeof state.version === 'number' ? state.version : Number.NaN
+  if (!Number.isInteger(version) || version < 1 || version > target) {
+    throw new RangeError(`its version is ${JSON.stringify(raw.version)}, this Croft reads 1 to ${target}`)
+  }
+  while (version < target) {
+    const step = steps[version]
+    if (!step) throw new RangeError(`there is no way from version ${version} to ${version + 1}`)
+    version += 1
+    state = { ...step(state), version }
+  }
+  return state
+}

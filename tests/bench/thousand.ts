@@ -1,0 +1,132 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { makeId, makeIdentity, parseSubnet } from '../../daemon/box/identity.ts'
+import type { State, Vm } from '../../daemon/store/index.ts'
+import { type Croft, names, startCroft } from '../lib/croft.ts'
+import { must } from '../lib/program.ts'
+import { type Figure, timed } from './figures.ts'
+
+/** A daemon with 1,000 VMs in its store, all of them defined in libvirt and none running: its size, idling and speed. */
+export async function thousandFigures(): Promise<Figure[]> {
+  await using croft = await startCroft()
+  const figures: Figure[] = []
+  figures.push({ what: '`croft version`', unit: 'ms', values: await repeated(20, () => croft.do('version')), aim: 120 })
+  await croft.kill('SIGTERM')
+  await fill(croft)
+  await croft.start()
+  await allDefined(croft)
+  figures.push({
+    what: '`croft ls`, 1,000 VMs',
+    unit: 'ms',
+    values: await repeated(20, () => croft.do('ls')),
+    aim: 200,
+  })
+  figures.push(await lsRequests(croft))
+  const pids = await family(croft.pid)
+  const sizes = await Promise.all(pids.map(residentMB))
+  figures.push({ what: 'daemon, resident', unit: 'MB', values: [sizes[0]!], aim: 150 })
+  figures.push({
+    what: 'daemon and its bridge children, resident',
+    unit: 'MB',
+    values: [sizes.reduce((sum, size) => sum + size, 0)],
+    aim: 300,
+  })
+  figures.push({
+    what: 'daemon and children, idle CPU of one core',
+    unit: '%',
+    values: [await idlePercent(pids)],
+    aim: 0.5,
+  })
+  return figures
+}
+
+async function fill(croft: Croft): Promise<void> {
+  const state = await croft.state()
+  const image = Object.values(state.images)[0]!
+  const vms: Vm[] = []
+  for (let i = 0; i < 1000; i++) {
+    const id = makeId('vm')
+    vms.push({
+      id,
+      ...makeIdentity(vms, parseSubnet(names.subnet), i),
+      name: `vm-a${i}`,
+      image: image.id,
+      layer: image.layer,
+      limits: { cpus: 2, memoryMiB: 4096, diskGiB: 64 },
+      env: {},
+      tags: [],
+      comment: '',
+      createdAt: new Date(Date.now() + i).toISOString(),
+      phase: 'ready',
+      power: 'off',
+    })
+    await mkdir(join(croft.folder, 'vms', id), { recursive: true })
+    await writeFile(join(croft.folder, 'vms', id, 'disk.qcow2'), '')
+  }
+  const filled: State = { ...state, vms: Object.fromEntries(vms.map((vm) => [vm.id, vm])) }
+  await writeFile(join(croft.folder, 'state.json'), JSON.stringify(filled))
+}
+
+/** The first start defines a thousand domains in libvirt; what is measured is the time after that. */
+async function allDefined(croft: Croft): Promise<void> {
+  const last = Object.values((await croft.state()).vms).at(-1)!
+  while (!(await must('virsh', ['-q', 'list', '--all', '--name'])).includes(last.id)) await delay(1000)
+  await delay(3000)
+}
+
+async function repeated(times: number, work: () => Promise<unknown>): Promise<number[]> {
+  await work() // fills the compile cache
+  const values: number[] = []
+  for (let i = 0; i < times; i++) values.push(await timed(work))
+  return values
+}
+
+async function lsRequests(croft: Croft): Promise<Figure> {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  const ask = () =>
+    new Promise<void>((resolve, reject) => {
+      const request = http.request(
+        { socketPath: croft.socket, agent, method: 'POST', path: '/api/commands/ls' },
+        (response) => {
+          response.resume().once('end', resolve)
+        },
+      )
+      request.on('error', reject).end('{}')
+    })
+  const values = await repeated(200, ask)
+  agent.destroy()
+  return { what: '`POST /api/commands/ls`, 1,000 VMs', unit: 'ms', values, aim: 10 }
+}
+
+/** The daemon and its Node children: the bridge. */
+async function family(pid: number): Promise<number[]> {
+  const rows = (await must('ps', ['-e', '-o', 'pid=,ppid=,args=']))
+    .trim()
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/, 4))
+  return [
+    pid,
+    ...rows.filter(([, parent, comm]) => Number(parent) === pid && comm === 'node').map(([child]) => Number(child)),
+  ]
+}
+
+async function residentMB(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return (Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024) / 1e6
+}
+
+async function idlePercent(pids: readonly number[]): Promise<number> {
+  const ticks = async () => {
+    const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8')))
+    return stats.reduce((sum, stat) => {
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      return sum + Number(fields[11]) + Number(fields[12])
+    }, 0)
+  }
+  const before = await ticks()
+  const seconds = 30
+  await delay(seconds * 1000)
+  return (await ticks()) - before === 0 ? 0 : ((await ticks()) - before) / seconds // 100 ticks a second: percent
+}

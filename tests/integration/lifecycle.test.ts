@@ -1,0 +1,170 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Croft, names, startCroft } from '../lib/croft.ts'
+import { must, program } from '../lib/program.ts'
+
+/** The life of one VM, told from its making to its end, through the real command line. */
+let croft: Croft
+beforeAll(async () => {
+  croft = await startCroft()
+}, 600_000)
+afterAll(() => croft?.[Symbol.asyncDispose]())
+
+describe('a VM', () => {
+  test('is made by `croft new` and can be used when that returns', async () => {
+    const made = await croft.run([
+      'new',
+      'web',
+      '--env',
+      'GREETING=hello "you" $HOME',
+      '--tag',
+      'shop',
+      '--comment',
+      'a & b <c>',
+    ])
+    expect(made).toMatchObject({ code: 0, stderr: '' })
+    expect(made.stdout).toMatch(/^web is ready, in [\d.]+ s\.\n/)
+    expect(await croft.do('exec', 'web', 'id -un; hostname; printf "%s\\n" "$GREETING"')).toBe(
+      'dev\nweb\nhello "you" $HOME\n',
+    )
+  })
+
+  test('has the name, address, machine-id and host key that Croft gave it', async () => {
+    const vm = Object.values((await croft.state()).vms)[0]!
+    const said = await croft.do(
+      'exec',
+      'web',
+      'cat /etc/machine-id /etc/hostname; ip -4 -o addr show eth0; ip link show eth0; cat /etc/ssh/ssh_host_ed25519_key.pub',
+    )
+    for (const own of [vm.machineId, vm.name, `inet ${vm.ip}/`, vm.mac]) expect(said).toContain(own)
+    const known = await must('cat', [`${croft.folder}/vms/${vm.id}/known_hosts`])
+    expect(said).toContain(known.split(' ')[2]!.trim())
+  })
+
+  test('passes standard input, output, error and exit code through `exec`, byte for byte', async () => {
+    const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7919) % 251))
+    const sum = (await must('sha256sum', [], { input: bytes })).split(' ')[0]
+    const ended = await croft.run(['exec', 'web', 'sha256sum; echo oops >&2; exit 7'], { input: bytes })
+    expect(ended).toEqual({ code: 7, stdout: `${sum}  -\n`, stderr: 'oops\n' })
+    expect(await croft.do('exec', 'web', '--', 'printf', '[%s]', 'a b', '$HOME', "it's", ';', '')).toBe(
+      "[a b][$HOME][it's][;][]",
+    )
+  })
+
+  test('waits for standard input that comes in pieces', async () => {
+    const { spawn } = await import('node:child_process')
+    const env = { ...process.env, CROFT_SOCKET: croft.socket }
+    const cat = spawn(process.execPath, ['daemon/cli.ts', 'exec', 'web', '--', 'cat'], { env })
+    const echoed = () => new Promise<string>((resolve) => cat.stdout.once('data', (chunk) => resolve(String(chunk))))
+    for (const word of ['one', 'two', 'three']) {
+      cat.stdin.write(word)
+      expect(await echoed()).toBe(word)
+    }
+    cat.stdin.end()
+    await new Promise((resolve) => cat.once('close', resolve))
+  })
+
+  test('answers `exec` over HTTP in one piece', async () => {
+    expect(await croft.ask('exec', { vm: 'web', command: ['cat; exit 3'], stdin: 'ping' })).toEqual({
+      exitCode: 3,
+      stdout: 'ping',
+      stderr: '',
+    })
+  })
+
+  test('shows its boot on the console, and `-f` goes on', async () => {
+    expect(await croft.do('logs', 'web')).toMatch(/login:/)
+    const { spawn } = await import('node:child_process')
+    const follow = spawn(process.execPath, ['daemon/cli.ts', 'logs', 'web', '-f'], {
+      env: { ...process.env, CROFT_SOCKET: croft.socket },
+    })
+    const heard = new Promise<string>((resolve) => {
+      let text = ''
+      follow.stdout.setEncoding('utf8').on('data', (chunk) => {
+        text += chunk
+        if (text.includes('login:') && !text.includes('a word'))
+          void croft.do('exec', 'web', 'echo "a word \u001b[31mred" | sudo tee /dev/ttyS0 > /dev/null')
+        if (text.includes('a word')) resolve(text)
+      })
+    })
+    expect(await heard).not.toContain('\u001b')
+    follow.kill()
+  })
+
+  test('is listed with what it uses', async () => {
+    const { vms, box } = JSON.parse(await croft.do('ls', '--json'))
+    expect(vms).toMatchObject([{ name: 'web', state: 'awake', tags: ['shop'], comment: 'a & b <c>' }])
+    expect(vms[0].memoryBytes).toBeGreaterThan(50e6)
+    expect(vms[0].diskBytes).toBeGreaterThan(100e3)
+    expect(box.memoryBytes).toBeGreaterThan(vms[0].memoryBytes)
+    expect(await croft.do('ls', '-q')).toBe('web\n')
+    expect(await croft.do('ls', '--tag', 'other', '-q')).toBe('')
+  })
+
+  test('takes another name, inside too, and only one that is free', async () => {
+    await croft.do('new', 'taken', '--stopped')
+    expect(await croft.run(['rename', 'web', 'taken'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('already'),
+    })
+    await croft.do('rename', 'web', 'shop')
+    expect(await croft.do('exec', 'shop', 'hostname; cat /etc/hostname; getent hosts shop | wc -l')).toBe(
+      'shop\nshop\n1\n',
+    )
+    expect(await croft.run(['show', 'web'])).toMatchObject({ code: 3 })
+    await croft.do('rm', 'taken', '--yes')
+  })
+
+  test('grows its disk while it runs', async () => {
+    expect(await croft.do('resize', 'shop', '--disk', '80G', '--cpu', '1')).toContain('next start')
+    const size = Number(await croft.do('exec', 'shop', 'df --output=size -BG / | tail -1 | tr -dc 0-9'))
+    expect(size).toBeGreaterThan(70)
+    expect(await croft.run(['resize', 'shop', '--disk', '70G'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('shrink'),
+    })
+  })
+
+  test('stops when asked, starts again with its disk and new limits', async () => {
+    await croft.do('exec', 'shop', 'echo kept > file; sync')
+    expect(await croft.do('stop', 'shop')).toBe('shop is stopped.\n')
+    expect(await croft.run(['exec', 'shop', 'true'])).toMatchObject({
+      code: 1,
+      stderr: 'shop is stopped.\nStart it: croft start shop\n',
+    })
+    await croft.do('start', 'shop')
+    expect(await croft.do('exec', 'shop', 'cat file; nproc; hostname')).toBe('kept\n1\nshop\n')
+  })
+
+  test('that powers itself off shows as stopped at once', async () => {
+    using events = await croft.events()
+    await croft.run(['exec', 'shop', 'sudo systemd-run --quiet systemctl poweroff'])
+    await events.until((event) => event.type === 'vm.state' && event.state === 'stopped')
+    expect(await croft.do('ls', '-q', '--state', 'stopped')).toBe('shop\n')
+    expect(Object.values((await croft.state()).vms)[0]!.power).toBe('off')
+  })
+
+  test('that panics shows as crashed, with its last console lines', async () => {
+    await croft.do('start', 'shop')
+    using events = await croft.events()
+    void croft.run(['exec', 'shop', 'sudo sh -c "echo c > /proc/sysrq-trigger"'], { timeoutMs: 20_000 })
+    const event = await events.until((each) => each.type === 'vm.state' && each.state === 'crashed')
+    expect(event.console).toContain('sysrq')
+    expect(await croft.run(['exec', 'shop', 'true'])).toMatchObject({
+      stderr: expect.stringContaining('croft logs shop'),
+    })
+  })
+
+  test('leaves nothing when it is deleted', async () => {
+    const vm = Object.values((await croft.state()).vms)[0]!
+    expect(await croft.run(['rm', 'shop'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('All of it goes'),
+    })
+    await croft.do('rm', 'shop', '--yes')
+    expect((await croft.state()).vms).toEqual({})
+    expect((await program('ls', [`${croft.folder}/vms`])).stdout).toBe('')
+    expect(await must('virsh', ['-q', 'list', '--all', '--name'])).not.toContain(vm.id)
+    expect(await must('virsh', ['net-dumpxml', names.name])).not.toContain(vm.mac)
+    expect(await must('nft', ['list', 'table', 'bridge', names.table])).not.toContain(vm.mac)
+  })
+})

@@ -1,0 +1,90 @@
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type Croft, startCroft } from '../lib/croft.ts'
+import { must, program } from '../lib/program.ts'
+
+/** What restarts around a running VM, and how little the VM notices. */
+let croft: Croft
+beforeAll(async () => {
+  croft = await startCroft()
+  await croft.do('new', 'steady')
+  // Counts every 0.1 s, for as long as nobody interrupts it.
+  await croft.do('exec', 'steady', 'nohup sh -c "while sleep 0.1; do echo x >> count; done" > /dev/null 2>&1 &')
+}, 600_000)
+afterAll(() => croft?.[Symbol.asyncDispose]())
+
+const uptime = async () => Number((await croft.do('exec', 'steady', 'cut -d" " -f1 /proc/uptime')).trim())
+const count = async () => Number(await croft.do('exec', 'steady', 'wc -l < count'))
+const bootId = () => croft.do('exec', 'steady', 'cat /proc/sys/kernel/random/boot_id')
+
+test('a daemon that is restarted leaves running VMs alone and knows them again', async () => {
+  const boot = await bootId()
+  const before = await count()
+  await croft.kill('SIGTERM')
+  await croft.start()
+  expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n')
+  expect(await bootId()).toBe(boot)
+  expect(await count()).toBeGreaterThan(before)
+})
+
+test('so does one that is killed', async () => {
+  const boot = await bootId()
+  await croft.kill('SIGKILL')
+  await croft.start()
+  expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n')
+  expect(await bootId()).toBe(boot)
+})
+
+test('libvirtd restarted under the daemon: it says so, reconnects, and the VM runs on', async () => {
+  const boot = await bootId()
+  using events = await croft.events()
+  await events.until((event) => event.event === 'state')
+  await restartLibvirtd()
+  await events.until((event) => event.type === 'box.libvirt' && !event.connected, 10_000)
+  await events.until((event) => event.type === 'box.libvirt' && event.connected, 30_000)
+  expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n')
+  expect(await bootId()).toBe(boot)
+  await croft.do('new', 'after', '--stopped')
+  await croft.do('rm', 'after', '--yes')
+})
+
+test('a guest that reboots itself is starting, then awake again, with the same name', async () => {
+  using events = await croft.events()
+  const before = await uptime()
+  await croft.run(['exec', 'steady', 'sudo systemd-run --quiet systemctl reboot'])
+  await events.until((event) => event.type === 'vm.state' && event.state === 'starting')
+  await events.until((event) => event.type === 'vm.state' && event.state === 'awake', 120_000)
+  await vi.waitFor(
+    async () => expect(await croft.run(['exec', 'steady', 'hostname'])).toMatchObject({ stdout: 'steady\n' }),
+    { timeout: 60_000, interval: 500 },
+  )
+  expect(await uptime()).toBeLessThan(before)
+})
+
+test('a daemon that finds the box rebooted starts what should run', async () => {
+  await croft.do('new', 'off', '--stopped')
+  await croft.kill('SIGTERM')
+  const vms = Object.values((await croft.state()).vms)
+  for (const vm of vms) await program('virsh', ['destroy', `croft-${vm.id}`])
+  // The kernel's boot id can't be changed here; the one that the store remembers can.
+  const path = `${croft.folder}/state.json`
+  await writeFile(path, JSON.stringify({ ...(await croft.state()), bootId: 'before-the-reboot' }))
+  await croft.start()
+  await vi.waitFor(async () => expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n'), {
+    timeout: 120_000,
+    interval: 500,
+  })
+  expect(await croft.do('ls', '-q', '--state', 'stopped')).toBe('off\n')
+})
+
+async function restartLibvirtd(): Promise<void> {
+  if (existsSync('/run/systemd/system')) {
+    await must('systemctl', ['restart', 'libvirtd'])
+    return
+  }
+  const pid = Number(await readFile('/run/libvirtd.pid', 'utf8'))
+  process.kill(pid, 'SIGTERM')
+  await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), { timeout: 20_000 })
+  await must('libvirtd', ['-d'])
+}

@@ -1,0 +1,330 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, openSync } from 'node:fs'
+import { cp, link, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Config } from '../../daemon/config.ts'
+import type { State } from '../../daemon/store/index.ts'
+import { type Ended, must, program } from './program.ts'
+
+/**
+ * A real croftd for a test, with a state folder, network, port and names of its own; on the box's libvirtd, QEMU and
+ * nftables. Test files run one after another and share one built image. `CROFT_TEST_SLOT` (0 to 9) lets two runs
+ * go on side by side.
+ */
+const slot = Number(process.env.CROFT_TEST_SLOT ?? 0)
+const root = join(import.meta.dirname, '..', '..')
+export const cache = process.env.CROFT_TEST_CACHE ?? '/var/tmp/croft-test'
+export const names = {
+  name: `ctest${slot}`,
+  bridge: `ctest${slot}b`,
+  subnet: `10.${87 + slot}.0.0/16`,
+  tapPrefix: `ct${slot}-`,
+  table: `ctest${slot}`,
+}
+const port = 17_100 + slot
+
+export interface CroftOptions {
+  env?: Record<string, string>
+  /** Begin with the built image; default true. */
+  image?: boolean
+  config?: object
+  /** Use another folder of recipes. */
+  recipes?: string
+  /** Keep this state folder instead of a new one. */
+  folder?: string
+  /** Changes the state before the daemon's first start. */
+  state?: (state: State) => State
+}
+
+export class Croft implements AsyncDisposable {
+  readonly folder: string
+  readonly socket: string
+  readonly port = port
+  readonly #options: CroftOptions
+  #child: ChildProcess | undefined
+  #ended: Promise<unknown> = Promise.resolve()
+
+  constructor(folder: string, options: CroftOptions) {
+    this.folder = folder
+    this.socket = join(folder, 'croft.sock')
+    this.#options = options
+  }
+
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Starts the daemon and waits until it is ready. @param env more for its environment, for this start only */
+  async start(env: Record<string, string> = {}): Promise<void> {
+    const config: Partial<Config> & object = {
+      folder: this.folder,
+      socket: this.socket,
+      port,
+      network: names,
+      accelerator: 'tcg',
+      ...this.#options.config,
+    }
+    await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))
+    const args = [join(root, 'daemon/main.ts'), '--config', join(this.folder, 'config.json')]
+    if (this.#options.recipes) args.push('--recipes', this.#options.recipes)
+    const log = openSync(join(this.folder, 'log'), 'a')
+    const child = spawn(join(root, 'node_modules/.bin/node'), args, {
+      env: { ...process.env, NODE_COMPILE_CACHE: join(cache, 'compiled'), ...this.#options.env, ...env },
+      stdio: ['ignore', 'pipe', log],
+    })
+    this.#child = child
+    this.#ended = once(child, 'exit')
+    const ready = Promise.withResolvers<void>()
+    createInterface({ input: child.stdout! }).on('line', (line) => {
+      void writeFile(join(this.folder, 'log'), `${line}\n`, { flag: 'a' })
+      if (line.includes('"msg":"ready"')) ready.resolve()
+    })
+    await Promise.race([
+      ready.promise,
+      this.#ended.then(async ([code, signal]: any) => {
+        throw new Error(`croftd ended (${code ?? signal}) before it was ready:\n${await this.log()}`)
+      }),
+    ])
+  }
+
+  log(): Promise<string> {
+    return readFile(join(this.folder, 'log'), 'utf8').catch(() => '')
+  }
+
+  async state(): Promise<State> {
+    return JSON.parse(await readFile(join(this.folder, 'state.json'), 'utf8'))
+  }
+
+  /** Resolves when the daemon has ended, by itself or by a signal of somebody's. */
+  get ended(): Promise<unknown> {
+    return this.#ended
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    this.#child?.kill(signal)
+    await this.#ended
+  }
+
+  /** The croft command line. */
+  run(
+    args: readonly string[],
+    options: { input?: string | Buffer; env?: Record<string, string>; timeoutMs?: number } = {},
+  ): Promise<Ended> {
+    return program(join(root, 'node_modules/.bin/node'), [join(root, 'daemon/cli.ts'), ...args], {
+      timeoutMs: 400_000,
+      ...options,
+      env: { ...process.env, CROFT_SOCKET: this.socket, NODE_COMPILE_CACHE: join(cache, 'compiled'), ...options.env },
+    })
+  }
+
+  /** A command line that must do its work; its standard output. */
+  async do(...args: string[]): Promise<string> {
+    const ended = await this.run(args)
+    if (ended.code !== 0) throw new Error(`croft ${args.join(' ')} ended with ${ended.code}: ${ended.stderr}`)
+    return ended.stdout
+  }
+
+  /** `POST /api/commands/<name>` on the socket. */
+  async call(name: string, args: object = {}): Promise<{ status: number; body: any }> {
+    const { status, text } = await this.request({
+      method: 'POST',
+      path: `/api/commands/${name}`,
+      body: JSON.stringify(args),
+    })
+    return { status, body: JSON.parse(text) }
+  }
+
+  /** The result of a command that must do its work. */
+  async ask(name: string, args: object = {}): Promise<any> {
+    const { status, body } = await this.call(name, args)
+    if (status !== 200) throw new Error(`${name}: ${status} ${JSON.stringify(body)}`)
+    return body
+  }
+
+  request(options: {
+    method?: string
+    path: string
+    headers?: Record<string, string>
+    body?: string | Buffer
+    tcp?: boolean
+  }): Promise<{ status: number; headers: http.IncomingHttpHeaders; text: string }> {
+    const where = options.tcp ? { host: '127.0.0.1', port } : { socketPath: this.socket }
+    return new Promise((resolve, reject) => {
+      const request = http.request(
+        {
+          ...where,
+          method: options.method ?? 'GET',
+          path: options.path,
+          headers: { 'content-type': 'application/json', ...options.headers },
+        },
+        async (response) => {
+          let text = ''
+          for await (const chunk of response.setEncoding('utf8')) text += chunk
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text })
+        },
+      )
+      request.on('error', reject)
+      request.end(options.body)
+    })
+  }
+
+  /** Follows the events; `until` resolves with the first one that fits, also one that came before it was asked. */
+  async events(headers: Record<string, string> = {}): Promise<Events> {
+    return Events.open(this.socket, headers)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+    if (process.env.CROFT_TEST_KEEP) return
+    await clean()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+export class Events implements Disposable {
+  readonly seen: any[] = []
+  readonly #response: http.IncomingMessage
+  #wake: () => void = () => {}
+
+  static open(socketPath: string, headers: Record<string, string>): Promise<Events> {
+    return new Promise((resolve, reject) => {
+      http
+        .get({ socketPath, path: '/api/events', headers }, (response) => resolve(new Events(response)))
+        .on('error', reject)
+    })
+  }
+
+  private constructor(response: http.IncomingMessage) {
+    this.#response = response
+    let event: any = {}
+    createInterface({ input: response }).on('line', (line) => {
+      const [, field, value = ''] = /^(\w+): ?(.*)$/.exec(line) ?? []
+      if (field === 'data') event = { ...event, ...JSON.parse(value) }
+      else if (field === 'event') event.event = value
+      else if (field === 'id') event.id = value
+      else if (line === '' && event.event) {
+        this.seen.push(event)
+        event = {}
+        this.#wake()
+      }
+    })
+    response.on('error', () => {})
+  }
+
+  async until(fits: (event: any) => boolean, timeoutMs = 60_000): Promise<any> {
+    const late = AbortSignal.timeout(timeoutMs)
+    for (let i = 0; ; ) {
+      for (; i < this.seen.length; i++) if (fits(this.seen[i])) return this.seen[i]
+      await new Promise<void>((resolve, reject) => {
+        this.#wake = resolve
+        late.addEventListener('abort', () =>
+          reject(new Error(`no such event; seen: ${JSON.stringify(this.seen.slice(-10))}`)),
+        )
+      })
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#response.destroy()
+  }
+}
+
+/** A running daemon for a test: `await using croft = await startCroft()`. */
+export async function startCroft(options: CroftOptions = {}): Promise<Croft> {
+  await clean()
+  const folder = options.folder ?? (await mkdtemp(join(await ensured(cache), 'state-')))
+  await program('chmod', ['711', cache, folder])
+  if (options.image !== false && !options.folder) await borrowImage(folder)
+  if (options.state) {
+    const path = join(folder, 'state.json')
+    await writeFile(path, JSON.stringify(options.state(JSON.parse(await readFile(path, 'utf8')))))
+  }
+  const croft = new Croft(folder, options)
+  try {
+    await croft.start()
+  } catch (error) {
+    await croft[Symbol.asyncDispose]()
+    throw error
+  }
+  return croft
+}
+
+async function ensured(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true, mode: 0o711 })
+  return folder
+}
+
+/** Gives a new state folder the image that all tests share: hard links to its files, and its records. */
+async function borrowImage(folder: string): Promise<void> {
+  const base = await builtImage()
+  for (const part of ['layers', ...(await readdir(join(base, 'images'))).map((id) => `images/${id}`)]) {
+    await mkdir(join(folder, part), { recursive: true, mode: 0o711 })
+    for (const file of await readdir(join(base, part))) await link(join(base, part, file), join(folder, part, file))
+  }
+  const state: State = JSON.parse(await readFile(join(base, 'state.json'), 'utf8'))
+  await writeFile(
+    join(folder, 'state.json'),
+    JSON.stringify({ ...state, instance: createHash('sha256').update(folder).digest('hex').slice(0, 16) }),
+  )
+}
+
+/** A state folder with the image built from today's recipe; built by a croftd, once, and kept for later runs. */
+export async function builtImage(): Promise<string> {
+  const base = join(await ensured(cache), `base-${await recipeDigest()}`)
+  if (existsSync(join(base, 'state.json'))) return base
+  for (const old of await readdir(cache))
+    if (old.startsWith('base-')) await rm(join(cache, old), { recursive: true, force: true })
+  const folder = await mkdtemp(join(cache, 'state-'))
+  const croft = new Croft(folder, { image: false })
+  try {
+    await croft.start()
+    await croft.do('image', 'build', 'debian')
+  } finally {
+    await croft.kill('SIGTERM')
+    await clean()
+  }
+  await rename(folder, base)
+  return base
+}
+
+async function recipeDigest(): Promise<string> {
+  const recipe = join(root, 'images/debian')
+  const hash = createHash('sha256')
+  for (const file of (await readdir(recipe, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .sort((a, b) => (join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1))) {
+    if (file.name.endsWith('.md')) continue
+    hash.update(file.name).update(await readFile(join(file.parentPath, file.name)))
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** Removes what a test may have left, also one that was killed in an earlier run: domains, network, tables. Only ours. */
+export async function clean(): Promise<void> {
+  const virsh = (...args: string[]) => program('virsh', ['-q', '-c', 'qemu:///system', ...args])
+  for (const domain of (await virsh('list', '--all', '--name')).stdout
+    .split('\n')
+    .filter((name) => name.startsWith('croft-vm_'))) {
+    const { stdout: xml } = await virsh('dumpxml', domain)
+    if (!xml.includes(`<source network='${names.name}'`)) continue
+    await virsh('destroy', domain)
+    await virsh('undefine', domain, '--managed-save')
+  }
+  await virsh('net-destroy', names.name)
+  await virsh('net-undefine', names.name)
+  for (const family of ['bridge', 'inet']) {
+    await program('nft', ['-f', '-'], {
+      input: `table ${family} ${names.table}\ndelete table ${family} ${names.table}\n`,
+    })
+  }
+}
+
+export { cp, must, program }
