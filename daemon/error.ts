@@ -9,6 +9,7 @@ export const errorCodes = {
   'name-taken': { status: 409, exit: 1 },
   conflict: { status: 409, exit: 1 },
   'needs-confirmation': { status: 409, exit: 1 },
+  'memory-unusable': { status: 409, exit: 1 },
   'disk-full': { status: 507, exit: 1 },
   'guest-failed': { status: 502, exit: 1 },
   'program-failed': { status: 500, exit: 1 },

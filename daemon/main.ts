@@ -16,7 +16,7 @@ import { asCroftError, errorCodes } from './error.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { checkBox } from './host/checks.ts'
-import { findQemuUser, makeDisks } from './host/disks.ts'
+import { findQemuUser, makeFiles } from './host/files.ts'
 import { Firewall } from './host/firewall.ts'
 import { makeImageFiles } from './host/image-files.ts'
 import { boxSettings } from './host/machine.ts'
@@ -69,7 +69,7 @@ async function main(log: Logger): Promise<void> {
     store,
     hypervisor,
     network: makeNetwork(libvirt, firewall, { ...network, subnet: settings.subnet }),
-    disks: makeDisks(folder, qemu),
+    files: makeFiles(folder, qemu),
     imageFiles: makeImageFiles(folder, values.recipes, qemu),
     guests: makeGuests(folder, hypervisor.agent, async () => [
       daemonKey,

@@ -1,6 +1,6 @@
 import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
-import { type Box, imageOf, type Report } from './box.ts'
+import { type Box, imageOf, type Report, specOf } from './box.ts'
 
 /**
  * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
@@ -13,7 +13,7 @@ export async function bootVm(box: Box, vm: Vm, report: Report): Promise<void> {
   await box.boots.run(async () => {
     say('booting', 0.15)
     await box.network.add(vm)
-    await box.hypervisor.define({ vm, image: imageOf(box.store.state, vm) })
+    await box.hypervisor.define(specOf(box.store.state, vm))
     await powerOn(box, vm)
     say('waiting for its first answer', 0.3)
     await awaitAgent(box, vm)

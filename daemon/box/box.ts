@@ -1,11 +1,11 @@
 import type { Logger } from 'pino'
 import { CroftError } from '../error.ts'
-import type { Image, Limits, State, Store, Vm } from '../store/index.ts'
+import type { Image, Layer, Limits, State, Store, Vm } from '../store/index.ts'
 import type { EventLog } from './events.ts'
 import type { Subnet } from './identity.ts'
 import type { Live } from './live.ts'
 import { closest } from './name.ts'
-import type { Disks, Guests, Hypervisor, ImageFiles, Network } from './ports.ts'
+import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './ports.ts'
 import type { Progress } from './progress.ts'
 import { type VmState, vmState } from './state.ts'
 import type { Locks, Semaphore } from './sync.ts'
@@ -26,7 +26,7 @@ export interface Box {
   readonly store: Store
   readonly hypervisor: Hypervisor
   readonly network: Network
-  readonly disks: Disks
+  readonly files: Files
   readonly imageFiles: ImageFiles
   readonly guests: Guests
   /** Length and fingerprint of a public key; undefined when it is none. */
@@ -83,6 +83,17 @@ export function imageOf(state: State, vm: Vm): Image {
   const image = state.images[vm.image]
   if (!image) throw new CroftError('internal', `${vm.name} belongs to an image that is gone (${vm.image}).`)
   return image
+}
+
+/** The domain of a VM, as it should be now. */
+export function specOf(state: State, vm: Vm): DomainSpec {
+  return { vm, image: imageOf(state, vm), disk: layerOf(state, vm.disk) }
+}
+
+export function layerOf(state: State, id: string): Layer {
+  const layer = state.layers[id]
+  if (!layer) throw new CroftError('internal', `A layer that is needed is not in the store (${id}).`)
+  return layer
 }
 
 export function stateOf(box: Box, vm: Vm): VmState {

@@ -1,8 +1,8 @@
 import { CroftError } from '../error.ts'
-import type { State, Vm } from '../store/index.ts'
+import type { Layer, State, Vm } from '../store/index.ts'
 import { type Box, findImage, findVm, type Report, stateOf } from './box.ts'
+import { collect } from './collect.ts'
 import { makeId, makeIdentity, nextAddress } from './identity.ts'
-import { collectImages } from './images.ts'
 import { checkVmName, inventName } from './name.ts'
 import { carryOut } from './operations.ts'
 import { checkAllowed } from './state.ts'
@@ -34,8 +34,13 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
       box,
       operation,
       (state) => {
-        const vm = describeVm(box, state, id, options, power)
-        return { ...state, nextAddress: nextAddress(vm.ip, box.settings.subnet), vms: { ...state.vms, [id]: vm } }
+        const { vm, disk } = describeVm(box, state, id, options, power)
+        return {
+          ...state,
+          nextAddress: nextAddress(vm.ip, box.settings.subnet),
+          vms: { ...state.vms, [id]: vm },
+          layers: { ...state.layers, [disk.id]: disk },
+        }
       },
       report,
     ),
@@ -46,7 +51,13 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
 }
 
 /** The record of a new VM, with a name and an address that are free in this very state. */
-function describeVm(box: Box, state: State, id: string, options: NewVmOptions, power: Vm['power']): Vm {
+function describeVm(
+  box: Box,
+  state: State,
+  id: string,
+  options: NewVmOptions,
+  power: Vm['power'],
+): { vm: Vm; disk: Layer } {
   const { defaults, subnet } = box.settings
   const image = findImage(state, options.image ?? defaults.image)
   const vms = Object.values(state.vms)
@@ -64,20 +75,29 @@ function describeVm(box: Box, state: State, id: string, options: NewVmOptions, p
       hint: 'It costs only what is written to it, so a large one costs nothing.',
     })
   }
-  return {
+  const createdAt = new Date().toISOString()
+  const disk = makeLayer(image.layer, createdAt)
+  const vm: Vm = {
     id,
     ...makeIdentity(vms, subnet, state.nextAddress),
     name,
     image: image.id,
-    layer: image.layer,
+    disk: disk.id,
     limits,
     env: options.env ?? {},
     tags: options.tags ?? [],
     comment: options.comment ?? '',
-    createdAt: new Date().toISOString(),
+    createdAt,
     phase: 'making',
     power,
   }
+  return { vm, disk }
+}
+
+/** The record of a new layer on another, for a VM to write. */
+export function makeLayer(parent: string, createdAt: string): Layer {
+  const id = makeId('lay')
+  return { id, file: `layers/${id}.qcow2`, parent, createdAt }
 }
 
 export function nameTaken(name: string): CroftError {
@@ -111,6 +131,6 @@ export async function removeVm(box: Box, name: string): Promise<void> {
     await carryOut(box, operation, (state) => ({ ...state, vms: { ...state.vms, [id]: leaving } }))
     box.live.forget(vm.uuid)
     box.events.publish({ type: 'vm.removed', vm: id, name: vm.name })
-    await collectImages(box)
+    await collect(box)
   })
 }

@@ -45,17 +45,10 @@ export const imageBuild: Plan<OperationOf<'image-build'>> = {
   undone: withoutImage,
 }
 
-/** `image rm` of a build that no VM needs: the files, then the record. */
-export const imageRemove: Plan<OperationOf<'image-rm'>> = {
-  recovery: 'finish',
-  steps: [{ name: 'files', run: (box, { image }) => box.imageFiles.discard(image) }],
-  end: withoutImage,
-}
-
 function withImage(state: State, id: string, name: string, built: BuiltImage): State {
   const files = imageFileNames(id)
   const createdAt = new Date().toISOString()
-  const layer: Layer = { id: files.layer, file: files.root, createdAt }
+  const layer: Layer = { id: files.layer, file: files.root, parent: null, createdAt }
   const image: Image = {
     id,
     name,

@@ -1,6 +1,7 @@
 import { CroftError } from '../error.ts'
-import type { Image, State } from '../store/index.ts'
+import type { Image } from '../store/index.ts'
 import { type Box, findImage, type Report } from './box.ts'
+import { collect } from './collect.ts'
 import { makeId } from './identity.ts'
 import { closest } from './name.ts'
 import { carryOut } from './operations.ts'
@@ -30,7 +31,7 @@ export async function buildImage(box: Box, recipe: string, report: Report): Prom
     } as const
     await carryOut(box, operation, (state) => state, report)
     box.events.publish({ type: 'image.new', image: recipe })
-    await collectImages(box)
+    await collect(box)
     return box.store.state.images[id]!
   })
 }
@@ -44,31 +45,6 @@ export async function removeImage(box: Box, name: string): Promise<void> {
       images: { ...state.images, [image.id]: { ...image, current: false } },
     }))
     box.events.publish({ type: 'image.removed', image: name })
-    await collectImages(box)
+    await collect(box)
   })
-}
-
-/** Removes builds that have lost their name and that no VM needs. */
-export async function collectImages(box: Box): Promise<void> {
-  for (const image of collectable(box.store.state)) {
-    const operation = {
-      id: makeId('op'),
-      kind: 'image-rm',
-      startedAt: new Date().toISOString(),
-      image: image.id,
-    } as const
-    await carryOut(box, operation, (state) => state)
-  }
-}
-
-/** The builds that nothing needs: derived from the whole state each time, never counted beside it. Pure. */
-export function collectable(state: State): Image[] {
-  const vms = Object.values(state.vms)
-  const busy = new Set(
-    Object.values(state.operations).map((operation) => ('image' in operation ? operation.image : '')),
-  )
-  return Object.values(state.images).filter(
-    (image) =>
-      !image.current && !busy.has(image.id) && !vms.some((vm) => vm.image === image.id || vm.layer === image.layer),
-  )
 }

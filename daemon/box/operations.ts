@@ -1,8 +1,9 @@
 import type { Operation, State } from '../store/index.ts'
 import type { Box, Report } from './box.ts'
 import { without } from './box.ts'
+import { collectFaultPoints } from './collect.ts'
 import { fault } from './fault.ts'
-import { imageBuild, imageRemove } from './image-plans.ts'
+import { imageBuild } from './image-plans.ts'
 import type { Kind, OperationOf, Plan } from './plan.ts'
 import { makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
 
@@ -12,14 +13,16 @@ const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
   rename: renameVm,
   resize: resizeVm,
   'image-build': imageBuild,
-  'image-rm': imageRemove,
 }
 
 /** Every place where a test may kill the daemon: before each step, and before the end is recorded. */
-export const faultPoints: readonly string[] = Object.entries(plans).flatMap(([kind, plan]) => [
-  ...plan.steps.map((step) => `${kind}.${step.name}`),
-  `${kind}.end`,
-])
+export const faultPoints: readonly string[] = [
+  ...Object.entries(plans).flatMap(([kind, plan]) => [
+    ...plan.steps.map((step) => `${kind}.${step.name}`),
+    `${kind}.end`,
+  ]),
+  ...collectFaultPoints,
+]
 
 /**
  * Carries out a new operation. `begin` is stored together with its record, and may refuse by throwing.

@@ -1,4 +1,4 @@
-import type { Image, Vm } from '../store/index.ts'
+import type { Image, Layer, Vm } from '../store/index.ts'
 
 /** What the box needs of the world around it. Each is an interface made here and filled in by `main.ts`. */
 
@@ -22,6 +22,7 @@ export type DomainEvent =
 export interface DomainSpec {
   vm: Vm
   image: Image
+  disk: Layer
 }
 
 export interface VmStats {
@@ -60,14 +61,18 @@ export interface Network {
   remove(vm: Vm): Promise<void>
 }
 
-export interface Disks {
-  /** Makes the VM's folder with its overlay on the layer; both may be there already. */
-  create(vm: Vm, layerFile: string): Promise<void>
+/** The files of the state folder that are a VM's or an image's. Paths are relative to it. */
+export interface Files {
+  /** Makes a layer for a VM to write, empty on its parent; one that is there already begins anew. */
+  createDisk(layer: Layer, parent: Layer, diskGiB: number): Promise<void>
   /** Grows the virtual size of a disk that no VM has open. */
-  grow(vm: Vm): Promise<void>
-  remove(vm: Vm): Promise<void>
-  /** Bytes that the VM's own disk takes on the box. */
-  usage(vm: Vm): Promise<number>
+  growDisk(layer: Layer, diskGiB: number): Promise<void>
+  /** Removes a file or folder; one that is not there is removed already. */
+  remove(path: string): Promise<void>
+  /** Bytes that it takes on the box; nothing when it is not there. */
+  usage(path: string): Promise<number>
+  /** The files and folders that belong to one thing each, and have its id for a name. */
+  list(): Promise<{ id: string; path: string }[]>
 }
 
 export interface ProgramResult {
@@ -81,8 +86,10 @@ export interface Guests {
   personalize(vm: Vm, image: Image): Promise<void>
   /** Runs a script as root through the guest agent. */
   script(uuid: string, script: string, timeoutMs?: number): Promise<ProgramResult>
-  /** Makes the host key of a new VM, in its folder; the same key when asked again. */
-  makeHostKey(vm: Vm): Promise<void>
+  /** Makes the folder of a new VM with its host key; the same key when asked again. */
+  prepare(vm: Vm): Promise<void>
+  /** Removes that folder: keys and console. */
+  forget(vm: Vm): Promise<void>
   /** The last part of the serial console, as text that is safe to print. */
   consoleTail(vm: Vm, lines: number): Promise<string>
 }
@@ -103,8 +110,6 @@ export interface ImageFiles {
   build(recipe: string, imageId: string, report: (step: string, fraction: number) => void): Promise<void>
   /** Puts what `build` made where the records say (see `imageFileNames`), read-only. May be repeated. */
   place(imageId: string): Promise<BuiltImage>
-  /** Removes every file of an image, built, half-built or placed. */
+  /** Removes what `build` and `place` made. */
   discard(imageId: string): Promise<void>
-  /** Bytes on disk. */
-  usage(imageId: string): Promise<number>
 }

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Operation, Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
-import { type Box, imageOf, stateOf, withVm } from './box.ts'
-import { collectImages } from './images.ts'
+import { type Box, specOf, stateOf, withVm } from './box.ts'
+import { collect, sweep } from './collect.ts'
 import { recover } from './operations.ts'
 import type { DomainEvent } from './ports.ts'
 
@@ -20,7 +20,8 @@ async function reconcile(box: Box, bootId: string): Promise<void> {
   if (rebooted) startAgain(box)
   else await noteEnded(box)
   if (box.store.state.bootId !== bootId) await box.store.update((state) => ({ ...state, bootId }))
-  await collectImages(box)
+  await collect(box)
+  await sweep(box)
 }
 
 async function recoverOperations(box: Box): Promise<void> {
@@ -38,7 +39,7 @@ async function recoverOperations(box: Box): Promise<void> {
 /** The lock under which whoever began the operation carries it out. */
 function lockOf(operation: Operation): string {
   if ('vm' in operation) return operation.vm
-  return `image ${'name' in operation ? operation.name : operation.image}`
+  return `image ${operation.name}`
 }
 
 /** Somebody undefined a domain by hand: its disk and record are ours, so it comes back. */
@@ -46,7 +47,7 @@ async function defineMissing(box: Box): Promise<void> {
   for (const vm of Object.values(box.store.state.vms)) {
     if (vm.phase !== 'ready' || box.live.get(vm.uuid) || box.locks.busy(vm.id)) continue
     await box.hypervisor
-      .define({ vm, image: imageOf(box.store.state, vm) })
+      .define(specOf(box.store.state, vm))
       .catch((err) => box.log.error({ vm: vm.id, err }, 'could not define its domain'))
   }
 }

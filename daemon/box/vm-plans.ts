@@ -1,5 +1,6 @@
+import type { State } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
-import { findOperationVm, imageOf, stateOf, without, withVm } from './box.ts'
+import { findOperationVm, layerOf, specOf, stateOf, without, withVm } from './box.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /** `new`: the VM's record stands in the store, `making`, from the start: its name, address and MAC are its own. */
@@ -11,12 +12,15 @@ export const makeVm: Plan<OperationOf<'new'>> = {
       async run(box, { vm: id }, report) {
         const vm = findOperationVm(box, id)
         report({ subject: vm.name, step: 'making its disk', fraction: 0.05 })
-        const layer = box.store.state.layers[vm.layer]!
-        await box.disks.create(vm, layer.file)
-        if (vm.limits.diskGiB > imageOf(box.store.state, vm).diskGiB) await box.disks.grow(vm)
-        await box.guests.makeHostKey(vm)
+        const disk = layerOf(box.store.state, vm.disk)
+        await box.files.createDisk(disk, layerOf(box.store.state, disk.parent!), vm.limits.diskGiB)
+        await box.guests.prepare(vm)
       },
-      undo: (box, { vm }) => box.disks.remove(findOperationVm(box, vm)),
+      async undo(box, { vm: id }) {
+        const vm = findOperationVm(box, id)
+        await box.guests.forget(vm)
+        await box.files.remove(layerOf(box.store.state, vm.disk).file)
+      },
     },
     {
       name: 'network',
@@ -27,7 +31,7 @@ export const makeVm: Plan<OperationOf<'new'>> = {
       name: 'define',
       async run(box, { vm: id }) {
         const vm = findOperationVm(box, id)
-        await box.hypervisor.define({ vm, image: imageOf(box.store.state, vm) })
+        await box.hypervisor.define(specOf(box.store.state, vm))
       },
       undo: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm).uuid),
     },
@@ -41,17 +45,23 @@ export const makeVm: Plan<OperationOf<'new'>> = {
     },
   ],
   end: (state, { vm }) => withVm(vm, { phase: 'ready' })(state),
-  undone: (state, { vm }) => ({ ...state, vms: without(state.vms, vm) }),
+  undone: (state, { vm }) => withoutVm(state, vm),
 }
 
-/** `rm`: once begun it is carried to its end. */
+/** The record of a VM and of the layer that is its own disk. */
+function withoutVm(state: State, id: string): State {
+  const { [id]: vm, ...vms } = state.vms
+  return vm ? { ...state, vms, layers: without(state.layers, vm.disk) } : state
+}
+
+/** `rm`: once begun it is carried to its end. Its disk is left to the collection: forks may stand on it. */
 export const removeVm: Plan<OperationOf<'rm'>> = {
   recovery: 'finish',
   steps: [
     { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
     { name: 'undefine', run: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm).uuid) },
     { name: 'network', run: (box, { vm }) => box.network.remove(findOperationVm(box, vm)) },
-    { name: 'disk', run: (box, { vm }) => box.disks.remove(findOperationVm(box, vm)) },
+    { name: 'folder', run: (box, { vm }) => box.guests.forget(findOperationVm(box, vm)) },
   ],
   end: (state, { vm }) => ({ ...state, vms: without(state.vms, vm) }),
 }
@@ -64,7 +74,7 @@ export const renameVm: Plan<OperationOf<'rename'>> = {
       name: 'define',
       async run(box, { vm: id }) {
         const vm = findOperationVm(box, id)
-        await box.hypervisor.define({ vm, image: imageOf(box.store.state, vm) })
+        await box.hypervisor.define(specOf(box.store.state, vm))
       },
     },
     {
@@ -90,7 +100,8 @@ export const resizeVm: Plan<OperationOf<'resize'>> = {
         const vm = { ...findOperationVm(box, id), limits }
         if (limits.diskGiB === findOperationVm(box, id).limits.diskGiB) return
         const live = box.live.get(vm.uuid)
-        if (!live || live.domain === 'off' || live.domain === 'crashed') return box.disks.grow(vm)
+        if (!live || live.domain === 'off' || live.domain === 'crashed')
+          return box.files.growDisk(layerOf(box.store.state, vm.disk), limits.diskGiB)
         await box.hypervisor.growDisk(vm.uuid, limits.diskGiB * 2 ** 30)
         // Without its agent the guest grows its file system at its next start.
         if (live.ready) await box.guests.script(vm.uuid, 'resize2fs /dev/vda')
@@ -100,7 +111,7 @@ export const resizeVm: Plan<OperationOf<'resize'>> = {
       name: 'define',
       async run(box, { vm: id, limits }) {
         const vm = { ...findOperationVm(box, id), limits }
-        await box.hypervisor.define({ vm, image: imageOf(box.store.state, vm) })
+        await box.hypervisor.define(specOf(box.store.state, vm))
       },
     },
   ],

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { Box } from '../box/box.ts'
+import { type Box, layerOf } from '../box/box.ts'
+import { imageFileNames } from '../box/image-plans.ts'
 import type { Image } from '../store/index.ts'
 import { ago, bytes } from '../units.ts'
 import { command } from './command.ts'
@@ -20,6 +21,7 @@ export const imageResult = z.object({
 
 export async function describeImage(box: Box, image: Image): Promise<z.infer<typeof imageResult>> {
   const { name, id, version, current, user, ports, createdAt } = image
+  const parts = [layerOf(box.store.state, image.layer).file, imageFileNames(id).folder]
   const vms = Object.values(box.store.state.vms).filter((vm) => vm.image === id).length
   return {
     name,
@@ -30,7 +32,7 @@ export async function describeImage(box: Box, image: Image): Promise<z.infer<typ
     ports,
     createdAt,
     vms,
-    sizeBytes: await box.imageFiles.usage(id).catch(() => 0),
+    sizeBytes: (await Promise.all(parts.map((path) => box.files.usage(path)))).reduce((sum, size) => sum + size, 0),
   }
 }
 

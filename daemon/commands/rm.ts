@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { findVm } from '../box/box.ts'
+import { findVm, layerOf } from '../box/box.ts'
 import { removeVm } from '../box/create.ts'
 import { bytes } from '../units.ts'
 import { vmArg } from './args.ts'
@@ -15,7 +15,7 @@ export const rmCommand = command({
   touches: 'destroys',
   async confirm(box, { vm: name }) {
     const vm = findVm(box.store.state, name)
-    const size = await box.disks.usage(vm).catch(() => 0)
+    const size = await box.files.usage(layerOf(box.store.state, vm.disk).file)
     return `${vm.name} has ${bytes(size)} on disk. All of it goes. Delete ${vm.name}?`
   },
   async run({ box }, { vm }) {

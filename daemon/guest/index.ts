@@ -1,4 +1,4 @@
-import { open, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Guests } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
@@ -49,12 +49,17 @@ export function makeGuests(folder: string, agent: AgentCall, authorizedKeys: () 
 
     script: (uuid, script, timeoutMs) => runScript(agent, uuid, script, timeoutMs),
 
-    async makeHostKey(vm) {
+    async prepare(vm) {
+      await mkdir(vmFolder(folder, vm), { recursive: true, mode: 0o711 })
       const path = hostKeyPath(folder, vm)
       if (await stat(knownHostsPath(folder, vm)).catch(() => undefined)) return
       await rm(path, { force: true }) // cut off between its files
       await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', path])
       await writeFile(knownHostsPath(folder, vm), `${vm.id} ${await readFile(`${path}.pub`, 'utf8')}`)
+    },
+
+    async forget(vm) {
+      await rm(vmFolder(folder, vm), { recursive: true, force: true })
     },
 
     async consoleTail(vm, lines) {

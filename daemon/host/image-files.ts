@@ -1,10 +1,10 @@
-import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { imageFileNames } from '../box/image-plans.ts'
 import type { ImageFiles } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
-import type { QemuUser } from './disks.ts'
+import type { QemuUser } from './files.ts'
 import { run } from './run.ts'
 
 /** What a recipe leaves in `image.json`. */
@@ -78,14 +78,6 @@ export function makeImageFiles(folder: string, recipeFolder: string, qemu: QemuU
       for (const path of [workFolder(id), join(folder, files.root), join(folder, files.folder)]) {
         await rm(path, { recursive: true, force: true })
       }
-    },
-
-    async usage(id) {
-      const files = imageFileNames(id)
-      const sizes = [files.root, files.kernel, files.initrd].map(
-        async (file) => (await stat(join(folder, file))).blocks * 512,
-      )
-      return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
     },
   }
 }

@@ -1,6 +1,6 @@
 import { readFile, statfs } from 'node:fs/promises'
 import { cpus } from 'node:os'
-import type { Box } from '../box/box.ts'
+import { type Box, layerOf } from '../box/box.ts'
 import type { HostUsage, VmUsage } from '../box/host.ts'
 
 const freshMs = 1000
@@ -46,7 +46,9 @@ export class Meter {
     const vms = Object.values(this.#box.store.state.vms)
     const rows = await Promise.all(
       vms.map(async (vm): Promise<[string, VmUsage]> => {
-        const diskBytes = await this.#disk(vm.uuid, () => this.#box.disks.usage(vm))
+        const diskBytes = await this.#disk(vm.uuid, () =>
+          this.#box.files.usage(layerOf(this.#box.store.state, vm.disk).file),
+        )
         if (this.#box.live.get(vm.uuid)?.domain !== 'running')
           return [vm.id, { cpuPercent: null, memoryBytes: null, diskBytes }]
         const cpuPercent = this.#percent.get(vm.uuid) ?? null

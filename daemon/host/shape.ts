@@ -4,7 +4,7 @@ import type { BoxShape } from '../libvirt/domain-xml.ts'
 import type { Libvirt } from '../libvirt/index.ts'
 import type { Accelerator, Image, Store } from '../store/index.ts'
 import { probeAccelerator } from './accelerator.ts'
-import type { QemuUser } from './disks.ts'
+import type { QemuUser } from './files.ts'
 import { findMachine } from './machine.ts'
 
 export interface Shapes {

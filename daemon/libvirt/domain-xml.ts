@@ -1,4 +1,6 @@
-import type { Image, Vm } from '../store/index.ts'
+import { randomUUID } from 'node:crypto'
+import type { DomainSpec } from '../box/ports.ts'
+import type { Vm } from '../store/index.ts'
 import { type Xml, xml } from './xml.ts'
 
 /** What the box adds to every domain. */
@@ -24,7 +26,6 @@ export const metadataNamespace = 'urn:croft:vm:1'
 export const domainName = (vm: Pick<Vm, 'id'>): string => `croft-${vm.id}`
 export const tapName = (prefix: string, vm: Pick<Vm, 'id'>): string => prefix + vm.id.slice(3)
 export const vmFolder = (folder: string, vm: Pick<Vm, 'id'>): string => `${folder}/vms/${vm.id}`
-export const diskPath = (folder: string, vm: Pick<Vm, 'id'>): string => `${vmFolder(folder, vm)}/disk.qcow2`
 export const consoleLogPath = (folder: string, vm: Pick<Vm, 'id'>): string => `${vmFolder(folder, vm)}/console.log`
 export const consoleSocketPath = (folder: string, vm: Pick<Vm, 'id'>): string => `${vmFolder(folder, vm)}/console.sock`
 
@@ -33,12 +34,13 @@ export const consoleSocketPath = (folder: string, vm: Pick<Vm, 'id'>): string =>
  * preallocated, free pages reported back, discard through to the file. Pure.
  * Format: https://libvirt.org/formatdomain.html
  */
-export function domainXml(vm: Vm, image: Image, shape: BoxShape): Xml {
+export function domainXml({ vm, image, disk }: DomainSpec, shape: BoxShape, genid: string = randomUUID()): Xml {
   const kvm = shape.accelerator === 'kvm'
   const cmdline = `${image.cmdline} systemd.machine_id=${vm.machineId} systemd.hostname=${vm.name}`
   return xml`<domain type="${kvm ? 'kvm' : 'qemu'}">
   <name>${domainName(vm)}</name>
   <uuid>${vm.uuid}</uuid>
+  <genid>${genid}</genid>
   <title>${vm.name}</title>
   <metadata><croft:vm xmlns:croft="${metadataNamespace}" instance="${shape.instance}" id="${vm.id}"/></metadata>
   <memory unit="MiB">${vm.limits.memoryMiB}</memory>
@@ -71,9 +73,13 @@ export function domainXml(vm: Vm, image: Image, shape: BoxShape): Xml {
     <emulator>${shape.emulator}</emulator>
     <disk type="file" device="disk">
       <driver name="qemu" type="qcow2" discard="unmap" detect_zeroes="unmap" cache="writeback" error_policy="enospace"/>
-      <source file="${diskPath(shape.folder, vm)}"/>
+      <source file="${shape.folder}/${disk.file}"/>
       <target dev="vda" bus="virtio"/>
+      ${onBus(3)}
     </disk>
+    <controller type="pci" index="0" model="pcie-root"/>
+    ${[1, 2, 3, 4, 5].map(rootPort)}
+    <controller type="virtio-serial" index="0">${onBus(2)}</controller>
     <interface type="network">
       <mac address="${vm.mac}"/>
       <source network="${shape.network}"/>
@@ -81,6 +87,7 @@ export function domainXml(vm: Vm, image: Image, shape: BoxShape): Xml {
       <model type="virtio"/>
       <rom enabled="no"/>
       <port isolated="yes"/>
+      ${onBus(1)}
     </interface>
     <serial type="unix">
       <source mode="bind" path="${consoleSocketPath(shape.folder, vm)}"/>
@@ -92,15 +99,26 @@ export function domainXml(vm: Vm, image: Image, shape: BoxShape): Xml {
     </console>
     <channel type="unix">
       <target type="virtio" name="org.qemu.guest_agent.0"/>
+      <address type="virtio-serial" controller="0" bus="0" port="1"/>
     </channel>
     <controller type="usb" model="none"/>
     <input type="mouse" bus="ps2"/>
     <memballoon model="virtio" freePageReporting="on">
       <stats period="10"/>
+      ${onBus(4)}
     </memballoon>
-    <rng model="virtio"><backend model="random">/dev/urandom</backend></rng>
+    <rng model="virtio"><backend model="random">/dev/urandom</backend>${onBus(5)}</rng>
     <panic model="isa"/>
   </devices>
   <seclabel type="static" model="dac" relabel="no"><label>+${shape.qemu.uid}:+${shape.qemu.gid}</label></seclabel>
 </domain>`
 }
+
+/** Where a device sits is part of what saved memory needs, so it is ours to say: libvirt's own choice may change. */
+const rootPort = (bus: number): Xml =>
+  xml`<controller type="pci" index="${bus}" model="pcie-root-port">
+      <target chassis="${bus}" port="0x${(7 + bus).toString(16)}"/>
+      <address type="pci" domain="0" bus="0" slot="1" function="${bus - 1}"${bus === 1 ? xml` multifunction="on"` : undefined}/>
+    </controller>
+    `
+const onBus = (bus: number): Xml => xml`<address type="pci" domain="0" bus="${bus}" slot="0" function="0"/>`

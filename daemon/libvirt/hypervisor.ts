@@ -1,4 +1,4 @@
-import type { DomainEvent, DomainInfo, DomainSpec, Hypervisor, VmStats } from '../box/ports.ts'
+import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
 import type { Image } from '../store/index.ts'
 import type { Libvirt } from './client.ts'
@@ -24,8 +24,8 @@ export function makeHypervisor(
       return (await Promise.all(ours.map((domain) => describe(domain)))).flatMap((domain) => domain ?? [])
     },
 
-    async define({ vm, image }: DomainSpec) {
-      const xml = domainXml(vm, image, await croft(shape(image)))
+    async define(spec) {
+      const xml = domainXml(spec, await croft(shape(spec.image)))
       await croft(call.domainDefine(xml.text))
     },
 

@@ -41,7 +41,7 @@ const vm: Vm = {
   uuid: '0d3d2ac3-4bd8-4a3e-92a4-0a9bb0b6b0a1',
   name: 'web',
   image: 'img_a',
-  layer: 'lay_a',
+  disk: 'lay_a',
   mac: '52:54:00:00:00:01',
   ip: '10.77.0.2',
   machineId: '0'.repeat(32),
@@ -53,6 +53,7 @@ const vm: Vm = {
   phase: 'ready',
   power: 'on',
 }
+const disk = { id: 'lay_a', file: 'layers/lay_a.qcow2', parent: null, createdAt: '2026-01-01T00:00:00Z' }
 const image = { kernel: 'images/img_a/vmlinuz', initrd: 'images/img_a/initrd', cmdline: 'root=/dev/vda quiet' } as Image
 const shape: BoxShape = {
   instance: 'i',
@@ -67,7 +68,7 @@ const shape: BoxShape = {
 
 describe('the domain of a VM', () => {
   const read = (accelerator: BoxShape['accelerator']) =>
-    parser.parse(domainXml(vm, image, { ...shape, accelerator }).text).domain
+    parser.parse(domainXml({ vm, image, disk }, { ...shape, accelerator }).text).domain
   test('boots the kernel of its image and knows its own name', () => {
     expect(read('kvm').os.cmdline).toBe(`root=/dev/vda quiet systemd.machine_id=${vm.machineId} systemd.hostname=web`)
   })

@@ -19,8 +19,8 @@ export const vmSchema = z.object({
   name: z.string(),
   /** Id of the image the VM boots its kernel from. */
   image: z.string(),
-  /** Id of the layer under the VM's own disk. */
-  layer: z.string(),
+  /** Id of the layer that is its own disk, the one that it writes. */
+  disk: z.string(),
   mac: z.string(),
   ip: z.ipv4(),
   machineId: z.string().regex(/^[0-9a-f]{32}$/),
@@ -35,10 +35,13 @@ export const vmSchema = z.object({
   power: z.enum(['on', 'off']),
 })
 
+/** A qcow2 file. It is written by the one VM whose disk it is, or by nobody ever again. */
 export const layerSchema = z.object({
   id: z.string(),
-  /** Path of the qcow2 file, relative to the state folder. */
+  /** Path relative to the state folder. */
   file: z.string(),
+  /** Id of the layer beneath it, its backing file; null for an image's. */
+  parent: z.string().nullable(),
   createdAt: z.iso.datetime(),
 })
 
@@ -75,7 +78,6 @@ export const operationSchema = z.discriminatedUnion('kind', [
   operationBase.extend({ kind: z.literal('rename'), vm: z.string(), to: z.string() }),
   operationBase.extend({ kind: z.literal('resize'), vm: z.string(), limits: limitsSchema }),
   operationBase.extend({ kind: z.literal('image-build'), image: z.string(), name: z.string() }),
-  operationBase.extend({ kind: z.literal('image-rm'), image: z.string() }),
 ])
 
 export const stateSchema = z.object({

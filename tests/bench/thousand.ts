@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { makeLayer } from '../../daemon/box/create.ts'
 import { makeId, makeIdentity, parseSubnet } from '../../daemon/box/identity.ts'
 import type { State, Vm } from '../../daemon/store/index.ts'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
@@ -46,14 +47,17 @@ async function fill(croft: Croft): Promise<void> {
   const state = await croft.state()
   const image = Object.values(state.images)[0]!
   const vms: Vm[] = []
+  const layers = Object.values(state.layers)
   for (let i = 0; i < 1000; i++) {
     const id = makeId('vm')
+    const disk = makeLayer(image.layer, new Date().toISOString())
+    layers.push(disk)
     vms.push({
       id,
       ...makeIdentity(vms, parseSubnet(names.subnet), i),
       name: `vm-a${i}`,
       image: image.id,
-      layer: image.layer,
+      disk: disk.id,
       limits: { cpus: 2, memoryMiB: 4096, diskGiB: 64 },
       env: {},
       tags: [],
@@ -63,9 +67,13 @@ async function fill(croft: Croft): Promise<void> {
       power: 'off',
     })
     await mkdir(join(croft.folder, 'vms', id), { recursive: true })
-    await writeFile(join(croft.folder, 'vms', id, 'disk.qcow2'), '')
+    await writeFile(join(croft.folder, disk.file), '')
   }
-  const filled: State = { ...state, vms: Object.fromEntries(vms.map((vm) => [vm.id, vm])) }
+  const filled: State = {
+    ...state,
+    vms: Object.fromEntries(vms.map((vm) => [vm.id, vm])),
+    layers: Object.fromEntries(layers.map((layer) => [layer.id, layer])),
+  }
   await writeFile(join(croft.folder, 'state.json'), JSON.stringify(filled))
 }
 

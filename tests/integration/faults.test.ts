@@ -63,7 +63,7 @@ const points = (kind: string) => faultPoints.filter((point) => point.startsWith(
 
 test('there is a fault point at every step', () => {
   expect(faultPoints.length).toBeGreaterThan(15)
-  const known = ['new', 'rm', 'rename', 'resize', 'image-build', 'image-rm']
+  const known = ['new', 'rm', 'rename', 'resize', 'image-build', 'collect']
   expect([...new Set(faultPoints.map((point) => point.split('.')[0]))]).toEqual(known)
 })
 
@@ -109,9 +109,8 @@ describe('cut off', () => {
     await cutAt(point, 'resize', 'cut', '--disk', '90G', '--cpu', '1')
     expect(await traces()).toMatchObject({ vms: [{ name: 'cut', disk: 90 }], operations: {} })
     const vm = Object.values((await croft.state()).vms)[0]!
-    const info = JSON.parse(
-      await must('qemu-img', ['info', '--output=json', `${croft.folder}/vms/${vm.id}/disk.qcow2`]),
-    )
+    const { file } = (await croft.state()).layers[vm.disk]!
+    const info = JSON.parse(await must('qemu-img', ['info', '--output=json', join(croft.folder, file)]))
     expect(info['virtual-size']).toBe(90 * 2 ** 30)
     expect(await must('virsh', ['dumpxml', `croft-${vm.id}`])).toMatch(/<vcpu[^>]*>1</)
     await croft.do('rm', 'cut', '--yes')
@@ -137,7 +136,7 @@ describe('cut off', () => {
     expect((await must('ps', ['-e', '-o', 'args'])).includes('recipes/endless/build')).toBe(false)
   })
 
-  test.each(points('image-rm'))('at %s, a removed image is gone', async (point) => {
+  test.each(points('collect'))('at %s, a removed image is gone', async (point) => {
     const before = await traces()
     await croft.do('image', 'build', 'tiny')
     await cutAt(point, 'image', 'rm', 'tiny', '--yes')

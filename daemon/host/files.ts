@@ -1,0 +1,57 @@
+import { chmod, chown, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Files } from '../box/ports.ts'
+import { run } from './run.ts'
+
+/** The user and group that QEMU runs as. */
+export interface QemuUser {
+  uid: number
+  gid: number
+}
+
+/** The folders whose entries are named by the id of what they belong to. */
+const folders = ['layers', 'images', 'vms', 'building']
+
+/** @param folder the state folder. Of what is in it, QEMU owns the disks that VMs write and nothing else. */
+export function makeFiles(folder: string, qemu: QemuUser): Files {
+  return {
+    async createDisk(layer, parent, diskGiB) {
+      const path = join(folder, layer.file)
+      await mkdir(dirname(path), { recursive: true, mode: 0o711 })
+      const backing = ['-u', '-b', join(folder, parent.file), '-F', 'qcow2']
+      const options = ['-o', 'extended_l2=on,cluster_size=128k']
+      await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, ...backing, path, `${diskGiB}G`])
+      await chown(path, qemu.uid, qemu.gid)
+      await chmod(path, 0o600)
+    },
+    async growDisk(layer, diskGiB) {
+      await run('qemu-img', ['resize', '-q', '-f', 'qcow2', join(folder, layer.file), `${diskGiB}G`])
+    },
+    async remove(path) {
+      await rm(join(folder, path), { recursive: true, force: true })
+    },
+    async usage(path) {
+      const found = await stat(join(folder, path)).catch(() => undefined)
+      if (!found) return 0
+      if (!found.isDirectory()) return found.blocks * 512
+      const inside = await readdir(join(folder, path))
+      const sizes = await Promise.all(inside.map((name) => this.usage(join(path, name))))
+      return sizes.reduce((sum, size) => sum + size, 0)
+    },
+    async list() {
+      const lists = folders.map(async (kind) => {
+        const names = await readdir(join(folder, kind)).catch(() => [])
+        return names.map((name) => ({ id: basename(name).replace(/\..*$/, ''), path: join(kind, name) }))
+      })
+      return (await Promise.all(lists)).flat()
+    },
+  }
+}
+
+/** @throws CroftError `program-failed` when there is no such user: libvirt's QEMU driver is not installed */
+export async function findQemuUser(name = 'libvirt-qemu'): Promise<QemuUser> {
+  const [uid, gid] = await Promise.all(
+    ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, name])).stdout.trim())),
+  )
+  return { uid: uid!, gid: gid! }
+}
