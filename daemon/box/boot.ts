@@ -1,6 +1,6 @@
 import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
-import { type Box, imageOf, type Report, specOf } from './box.ts'
+import { type Box, type Report, specOf } from './box.ts'
 
 /**
  * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
@@ -16,9 +16,9 @@ export async function bootVm(box: Box, vm: Vm, report: Report): Promise<void> {
     await box.hypervisor.define(specOf(box.store.state, vm))
     await powerOn(box, vm)
     say('waiting for its first answer', 0.3)
-    await awaitAgent(box, vm)
+    await awaitAgent(box, vm, box.settings.bootTimeoutMs)
     say('telling it who it is', 0.9)
-    await makeReady(box, vm)
+    await makeReady(box, vm, true)
   })
 }
 
@@ -33,12 +33,13 @@ async function powerOn(box: Box, vm: Vm): Promise<void> {
   }
 }
 
-async function awaitAgent(box: Box, vm: Vm): Promise<void> {
+/** @throws CroftError `guest-failed` with its last console lines, when it ends or does not answer in time */
+export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number): Promise<void> {
   try {
     const state = await box.live.waitFor(
       vm.uuid,
       (live) => live?.agent === true || live?.domain === 'off' || live?.domain === 'crashed',
-      box.settings.bootTimeoutMs,
+      timeoutMs,
     )
     if (state?.agent) return
   } catch (error) {
@@ -46,19 +47,19 @@ async function awaitAgent(box: Box, vm: Vm): Promise<void> {
   }
   const tail = await box.guests.consoleTail(vm, 5).catch(() => '')
   const state = box.live.get(vm.uuid)
-  const how =
-    state?.domain === 'running'
-      ? `did not answer within ${box.settings.bootTimeoutMs / 1000} s`
-      : 'ended while it booted'
+  const how = state?.domain === 'running' ? `did not answer within ${timeoutMs / 1000} s` : 'ended as it started'
   throw new CroftError('guest-failed', `${vm.name} ${how}.${tail ? ` Its console ends with:\n${tail}` : ''}`, {
     hint: `croft doctor looks at the box.`,
   })
 }
 
-/** Tells a running guest who it is, and marks it usable. Safe to repeat. @throws CroftError `guest-failed` */
-export async function makeReady(box: Box, vm: Vm): Promise<void> {
+/**
+ * Tells a running guest who it is, and marks it usable. Safe to repeat. @throws CroftError `guest-failed`
+ * @param booted it has just booted
+ */
+export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void> {
   await box.locks.run(`ready ${vm.id}`, async () => {
-    await box.guests.personalize(box.store.state.vms[vm.id] ?? vm, imageOf(box.store.state, vm))
+    await box.guests.personalize(box.store.state.vms[vm.id] ?? vm, booted)
     box.live.mark(vm.uuid, { ready: true })
   })
 }

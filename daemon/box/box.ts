@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { CroftError } from '../error.ts'
-import type { Image, Layer, Limits, State, Store, Vm } from '../store/index.ts'
+import type { Checkpoint, Image, Layer, Limits, State, Store, Vm } from '../store/index.ts'
 import type { EventLog } from './events.ts'
 import type { Subnet } from './identity.ts'
 import type { Live } from './live.ts'
@@ -16,6 +16,8 @@ export interface BoxSettings {
   defaults: Limits & { image: string }
   /** What the box has: the most that may be asked for. */
   most: Limits
+  /** Whether golden checkpoints are made. */
+  golden: boolean
   /** How long a cold boot may take until the guest agent answers. */
   bootTimeoutMs: number
 }
@@ -37,15 +39,28 @@ export interface Box {
   readonly locks: Locks
   /** How many guests may boot at once: each boots sooner when they don't all do it together. */
   readonly boots: Semaphore
+  /** VMs that are being put to sleep, by id: aborting interrupts it. */
+  readonly naps: Map<string, AbortController>
+  /** VMs that are being woken, by id, for whoever else needs them awake. */
+  readonly waking: Map<string, Promise<unknown>>
+  /** Checkpoints that copies are being made from, by id, with how many: they are not collected. */
+  readonly held: Map<string, number>
+  /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
+  readonly copying: Map<string, Promise<Checkpoint>>
   readonly log: Logger
 }
 
 export type Report = (progress: Progress) => void
 
+/** The VMs that there are for people: all but Croft's own. */
+export function vmsOf(state: State): Vm[] {
+  return Object.values(state.vms).filter((vm) => vm.phase !== 'golden')
+}
+
 /** @throws CroftError `not-found`, with the name that was probably meant */
 export function findVm(state: State, name: string): Vm {
-  const vms = Object.values(state.vms)
-  const vm = vms.find((each) => each.name === name) ?? state.vms[name]
+  const vms = vmsOf(state)
+  const vm = vms.find((each) => each.name === name) ?? vms.find((each) => each.id === name)
   if (vm) return vm
   const meant = closest(
     name,

@@ -1,6 +1,6 @@
 import { CroftError } from '../error.ts'
 import type { Limits, Vm } from '../store/index.ts'
-import { type Box, findVm, stateOf, withVm } from './box.ts'
+import { type Box, findVm, stateOf, vmsOf, withVm } from './box.ts'
 import { checkLimits, nameTaken } from './create.ts'
 import { makeId } from './identity.ts'
 import { checkVmName } from './name.ts'
@@ -17,7 +17,7 @@ export async function renameVm(box: Box, name: string, to: string): Promise<Vm> 
     if (vm.name === to) return vm
     const operation = { id: makeId('op'), kind: 'rename', startedAt: new Date().toISOString(), vm: id, to } as const
     await carryOut(box, operation, (state) => {
-      if (Object.values(state.vms).some((other) => other.name === to)) throw nameTaken(to)
+      if (vmsOf(state).some((other) => other.name === to)) throw nameTaken(to)
       return withVm(id, { name: to })(state)
     })
     box.events.publish({ type: 'vm.changed', vm: id, name: to })

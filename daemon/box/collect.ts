@@ -1,5 +1,5 @@
-import type { Image, Layer, State } from '../store/index.ts'
-import type { Box } from './box.ts'
+import type { Checkpoint, Image, Layer, Memory, State } from '../store/index.ts'
+import { type Box, without } from './box.ts'
 import { fault } from './fault.ts'
 import { imageFileNames } from './image-plans.ts'
 
@@ -7,41 +7,79 @@ import { imageFileNames } from './image-plans.ts'
 export const collectFaultPoints = ['collect.records', 'collect.files'] as const
 
 /**
- * Removes what nothing needs any more: layers and images. Their records go first, in one write; a file whose
+ * Removes what nothing needs any more: layers, saved memory, images. Their records go first, in one write; a file whose
  * record is gone is swept up at the latest by the next start.
  */
 export async function collect(box: Box): Promise<void> {
-  let gone = garbage(box.store.state)
-  if (gone.layers.length + gone.images.length === 0) return
+  let gone = garbage(box.store.state, box.held)
+  if (everything(gone).length === 0) return
   fault('collect.records')
   await box.store.update((state) => {
-    gone = garbage(state)
-    const lost = new Set([...gone.layers, ...gone.images].map(({ id }) => id))
+    gone = garbage(state, box.held)
+    const lost = new Set(everything(gone).map(({ id }) => id))
     const kept = <T>(records: Record<string, T>) =>
       Object.fromEntries(Object.entries(records).filter(([id]) => !lost.has(id)))
-    return { ...state, layers: kept(state.layers), images: kept(state.images) }
+    const { checkpoints, memories, layers, images } = state
+    return {
+      ...state,
+      checkpoints: kept(checkpoints),
+      memories: kept(memories),
+      layers: kept(layers),
+      images: kept(images),
+    }
   })
   fault('collect.files')
-  for (const layer of gone.layers) await box.files.remove(layer.file)
+  for (const { file } of [...gone.layers, ...gone.memories]) await box.files.remove(file)
   for (const image of gone.images) await box.files.remove(imageFileNames(image.id).folder)
 }
 
-/** What nothing needs: derived from the whole state each time, never counted beside it. Pure. */
-export function garbage(state: State): { layers: Layer[]; images: Image[] } {
+const everything = ({ checkpoints, memories, layers, images }: Garbage): { id: string }[] => [
+  ...checkpoints,
+  ...memories,
+  ...layers,
+  ...images,
+]
+
+/** Removes a checkpoint's record, and what only it needed. */
+export async function forgetCheckpoint(box: Box, id: string): Promise<void> {
+  await box.store.update((state) => ({ ...state, checkpoints: without(state.checkpoints, id) }))
+  await collect(box)
+}
+
+export interface Garbage {
+  checkpoints: Checkpoint[]
+  memories: Memory[]
+  layers: Layer[]
+  images: Image[]
+}
+
+/**
+ * What nothing needs: derived from the whole state each time, never counted beside it. Pure.
+ * @param held checkpoints that somebody is about to use
+ */
+export function garbage(state: State, held: { has(id: string): boolean }): Garbage {
   const vms = Object.values(state.vms)
   const operations = namesIn(state.operations)
   const images = Object.values(state.images).filter(
     (image) => image.current || operations.has(image.id) || vms.some((vm) => vm.image === image.id),
   )
-  const needed = new Set<string>()
+  const checkpoints = Object.values(state.checkpoints).filter((checkpoint) => {
+    if (held.has(checkpoint.id) || operations.has(checkpoint.id)) return true
+    if (checkpoint.kind === 'golden') return state.images[checkpoint.image]?.current === true
+    return checkpoint.kind !== 'copy' && checkpoint.vm !== null && checkpoint.vm in state.vms
+  })
+  const memories = new Set([...vms, ...checkpoints].map(({ memory }) => memory))
+  const layers = new Set<string>()
   const need = (id: string | null) => {
-    for (let at = id; at !== null && !needed.has(at); at = state.layers[at]?.parent ?? null) needed.add(at)
+    for (let at = id; at !== null && !layers.has(at); at = state.layers[at]?.parent ?? null) layers.add(at)
   }
-  for (const image of images) need(image.layer)
+  for (const { layer } of [...images, ...checkpoints]) need(layer)
   for (const vm of vms) need(vm.disk)
   for (const id of Object.keys(state.layers)) if (operations.has(id)) need(id)
   return {
-    layers: Object.values(state.layers).filter((layer) => !needed.has(layer.id)),
+    checkpoints: Object.values(state.checkpoints).filter((checkpoint) => !checkpoints.includes(checkpoint)),
+    memories: Object.values(state.memories).filter(({ id }) => !memories.has(id) && !operations.has(id)),
+    layers: Object.values(state.layers).filter(({ id }) => !layers.has(id)),
     images: Object.values(state.images).filter((image) => !images.includes(image)),
   }
 }
@@ -54,8 +92,8 @@ function namesIn(operations: State['operations']): Set<string> {
 /** Removes files that no record knows: what was being made or taken away when the daemon was killed. */
 export async function sweep(box: Box): Promise<void> {
   for (const { id, path } of await box.files.list()) {
-    const { vms, layers, images, operations } = box.store.state
-    if (id in vms || id in layers || id in images || namesIn(operations).has(id)) continue
+    const { vms, layers, memories, images, operations } = box.store.state
+    if ([vms, layers, memories, images].some((records) => id in records) || namesIn(operations).has(id)) continue
     box.log.info({ path }, 'removing what nothing needs')
     await box.files.remove(path)
   }

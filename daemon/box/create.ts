@@ -1,7 +1,9 @@
 import { CroftError } from '../error.ts'
-import type { Layer, State, Vm } from '../store/index.ts'
-import { type Box, findImage, findVm, type Report, stateOf } from './box.ts'
+import type { Checkpoint, Layer, Limits, State, Vm } from '../store/index.ts'
+import { mebibytes } from '../units.ts'
+import { type Box, findImage, findVm, type Report, stateOf, vmsOf } from './box.ts'
 import { collect } from './collect.ts'
+import { ensureGolden, findGolden } from './golden.ts'
 import { makeId, makeIdentity, nextAddress } from './identity.ts'
 import { checkVmName, inventName } from './name.ts'
 import { carryOut } from './operations.ts'
@@ -18,52 +20,25 @@ export interface NewVmOptions {
   comment?: string | undefined
   /** Make it, but do not start it. */
   stopped?: boolean | undefined
+  /** Boot it rather than fork the image's golden checkpoint. */
+  cold?: boolean | undefined
+}
+
+/** A VM that has been made. */
+export interface Made {
+  vm: Vm
+  /** Why it was booted and not forked, when that was not asked for. */
+  cold: string | undefined
 }
 
 /**
- * Makes a VM and, unless told otherwise, starts it and waits until it can be used. Either all of it happens or nothing.
+ * Makes a VM from an image and, unless told otherwise, has it running: as a fork of the image's golden checkpoint, or
+ * cold where there is none for its hardware yet; then one is made afterwards. Either all of it happens or nothing.
  * @throws CroftError `bad-name`, `name-taken`, `not-found` (image), `bad-value` (limits), `disk-full`, `guest-failed`
  */
-export async function newVm(box: Box, options: NewVmOptions, report: Report): Promise<Vm> {
-  if (options.name !== undefined) checkVmName(options.name)
-  const id = makeId('vm')
-  const power = options.stopped ? ('off' as const) : ('on' as const)
-  const operation = { id: makeId('op'), kind: 'new', startedAt: new Date().toISOString(), vm: id } as const
-  await box.locks.run(id, () =>
-    carryOut(
-      box,
-      operation,
-      (state) => {
-        const { vm, disk } = describeVm(box, state, id, options, power)
-        return {
-          ...state,
-          nextAddress: nextAddress(vm.ip, box.settings.subnet),
-          vms: { ...state.vms, [id]: vm },
-          layers: { ...state.layers, [disk.id]: disk },
-        }
-      },
-      report,
-    ),
-  )
-  const vm = box.store.state.vms[id]!
-  box.events.publish({ type: 'vm.new', vm: id, name: vm.name })
-  return vm
-}
-
-/** The record of a new VM, with a name and an address that are free in this very state. */
-function describeVm(
-  box: Box,
-  state: State,
-  id: string,
-  options: NewVmOptions,
-  power: Vm['power'],
-): { vm: Vm; disk: Layer } {
-  const { defaults, subnet } = box.settings
-  const image = findImage(state, options.image ?? defaults.image)
-  const vms = Object.values(state.vms)
-  const names = new Set(vms.map((vm) => vm.name))
-  const name = options.name ?? inventName((candidate) => names.has(candidate))
-  if (names.has(name)) throw nameTaken(name)
+export async function newVm(box: Box, options: NewVmOptions, report: Report): Promise<Made> {
+  const { defaults } = box.settings
+  const image = findImage(box.store.state, options.image ?? defaults.image)
   const limits = {
     cpus: options.cpus ?? defaults.cpus,
     memoryMiB: options.memoryMiB ?? defaults.memoryMiB,
@@ -75,23 +50,92 @@ function describeVm(
       hint: 'It costs only what is written to it, so a large one costs nothing.',
     })
   }
-  const createdAt = new Date().toISOString()
-  const disk = makeLayer(image.layer, createdAt)
+  const boots = !options.stopped && !options.cold
+  const golden = boots ? findGolden(box.store.state, image, await box.hypervisor.hardware(image, limits)) : undefined
+  const { env = {}, tags = [], comment = '' } = options
+  const described = { name: options.name, image: image.id, limits, env, tags, comment }
+  const power = options.stopped ? 'off' : 'on'
+  const made = await makeVm(
+    box,
+    { ...described, power, layer: golden?.layer ?? image.layer, from: golden, asleep: false },
+    report,
+  )
+  if (boots && !golden && box.settings.golden) {
+    ensureGolden(box, image, limits).catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
+    made.cold ??= `no VM of ${image.name} with ${cpusAndMemory(limits)} has been made here yet; the next one is quick`
+  }
+  return made
+}
+
+const cpusAndMemory = ({ cpus, memoryMiB }: Limits): string =>
+  `${cpus} CPU${cpus === 1 ? '' : 's'} and ${mebibytes(memoryMiB)} of memory`
+
+export interface ForkOptions extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'power'> {
+  name?: string | undefined
+  /** The layer that its disk begins on. */
+  layer: string
+  /** The checkpoint whose memory, if it has any, is loaded. */
+  from: Checkpoint | undefined
+  /** It stays asleep in that memory. */
+  asleep: boolean
+}
+
+/** The one way in which VMs come to be. @throws CroftError `bad-name`, `name-taken`, `conflict`, `disk-full`, `guest-failed` */
+export async function makeVm(box: Box, options: ForkOptions, report: Report): Promise<Made> {
+  if (options.name !== undefined) checkVmName(options.name)
+  const id = makeId('vm')
+  const now = new Date().toISOString()
+  const { asleep } = options
+  const from = options.from?.id ?? null
+  const operation = { id: makeId('op'), kind: 'new', startedAt: now, vm: id, from, asleep } as const
+  let cold: string | undefined
+  const noting: Report = (progress) => {
+    cold ??= progress.note
+    report(progress)
+  }
+  await box.locks.run(id, () => carryOut(box, operation, (state) => withNewVm(box, state, id, options, now), noting))
+  const vm = box.store.state.vms[id]!
+  box.events.publish({ type: 'vm.new', vm: id, name: vm.name })
+  return { vm, cold }
+}
+
+/** The state with a new VM and its disk in it, with a name and an address that are free in this very state. */
+function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now: string): State {
+  const { name: wanted, image, limits, env, tags, comment, power, layer, from } = options
+  const vms = Object.values(state.vms)
+  const names = new Set(vms.map((vm) => vm.name))
+  const name = wanted ?? inventName((candidate) => names.has(candidate))
+  if (vmsOf(state).some((vm) => vm.name === name)) throw nameTaken(name)
+  if (!(layer in state.layers) || (from && !(from.id in state.checkpoints))) {
+    throw new CroftError('conflict', 'What it was to be made from has just been removed.', { hint: 'Try again.' })
+  }
+  const disk = makeLayer(layer, now)
   const vm: Vm = {
     id,
-    ...makeIdentity(vms, subnet, state.nextAddress),
+    ...makeIdentity(vms, box.settings.subnet, state.nextAddress),
     name,
-    image: image.id,
+    image,
     disk: disk.id,
     limits,
-    env: options.env ?? {},
-    tags: options.tags ?? [],
-    comment: options.comment ?? '',
-    createdAt,
+    env,
+    tags,
+    comment,
+    createdAt: now,
+    memory: from?.memory ?? null,
+    checkpoint: null,
+    sleepAfter: null,
+    schedule: { hourly: 0, daily: 0 },
     phase: 'making',
     power,
   }
-  return { vm, disk }
+  const checkpoints = from ? { ...state.checkpoints, [from.id]: { ...from, usedAt: now } } : state.checkpoints
+  return {
+    ...state,
+    nextAddress: nextAddress(vm.ip, box.settings.subnet),
+    vms: { ...state.vms, [id]: vm },
+    layers: { ...state.layers, [disk.id]: disk },
+    checkpoints,
+  }
 }
 
 /** The record of a new layer on another, for a VM to write. */

@@ -2,6 +2,7 @@ import { CroftError } from '../error.ts'
 import type { Image } from '../store/index.ts'
 import { type Box, findImage, type Report } from './box.ts'
 import { collect } from './collect.ts'
+import { ensureGolden } from './golden.ts'
 import { makeId } from './identity.ts'
 import { closest } from './name.ts'
 import { carryOut } from './operations.ts'
@@ -32,7 +33,21 @@ export async function buildImage(box: Box, recipe: string, report: Report): Prom
     await carryOut(box, operation, (state) => state, report)
     box.events.publish({ type: 'image.new', image: recipe })
     await collect(box)
-    return box.store.state.images[id]!
+    const image = box.store.state.images[id]!
+    await bootOnce(box, image, report)
+    return image
+  })
+}
+
+/** The image is built, whatever becomes of this: without a golden checkpoint its VMs boot. */
+async function bootOnce(box: Box, image: Image, report: Report): Promise<void> {
+  if (!box.settings.golden) return
+  await ensureGolden(box, image, box.settings.defaults, (progress) =>
+    report({ subject: image.name, step: `booting it once: ${progress.step}`, fraction: 0.99 }),
+  ).catch((err) => {
+    box.log.error({ image: image.id, err }, 'could not make a golden checkpoint')
+    const message = `${image.name} could not be booted for its golden checkpoint: ${err.message}`
+    box.events.publish({ type: 'box.warning', message })
   })
 }
 

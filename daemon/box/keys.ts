@@ -88,6 +88,8 @@ export async function removeKey(box: Box, name: string): Promise<Key> {
 function tellGuests(box: Box): void {
   for (const vm of Object.values(box.store.state.vms)) {
     if (stateOf(box, vm) !== 'awake') continue
-    makeReady(box, vm).catch((err) => box.log.warn({ vm: vm.id, err }, 'learns of the changed keys at its next start'))
+    makeReady(box, vm, false).catch((err) =>
+      box.log.warn({ vm: vm.id, err }, 'learns of the changed keys at its next start'),
+    )
   }
 }

@@ -3,7 +3,7 @@ import { Live } from './live.ts'
 import { vmState } from './state.ts'
 
 const uuid = 'u'
-const state = (live: Live) => vmState({ phase: 'ready' }, live.get(uuid))
+const state = (live: Live) => vmState({ phase: 'ready', memory: null }, live.get(uuid))
 
 test('a VM goes from stopped to awake and back, as events tell', () => {
   const live = new Live()
@@ -40,8 +40,8 @@ test('a VM goes from stopped to awake and back, as events tell', () => {
 test('the phase of a VM that is being made or deleted goes before all else', () => {
   const live = new Live()
   live.apply({ type: 'started', uuid, reason: 'booted' })
-  expect(vmState({ phase: 'making' }, live.get(uuid))).toBe('making')
-  expect(vmState({ phase: 'leaving' }, live.get(uuid))).toBe('leaving')
+  expect(vmState({ phase: 'making', memory: null }, live.get(uuid))).toBe('making')
+  expect(vmState({ phase: 'leaving', memory: null }, live.get(uuid))).toBe('leaving')
 })
 
 test('a listing corrects what events have missed, and keeps what only the daemon knows', () => {

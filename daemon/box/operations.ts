@@ -1,10 +1,13 @@
 import type { Operation, State } from '../store/index.ts'
 import type { Box, Report } from './box.ts'
 import { without } from './box.ts'
+import { checkpointVm, restoreVm } from './checkpoint-plans.ts'
 import { collectFaultPoints } from './collect.ts'
 import { fault } from './fault.ts'
+import { makeGolden } from './golden-plan.ts'
 import { imageBuild } from './image-plans.ts'
-import type { Kind, OperationOf, Plan } from './plan.ts'
+import type { Kind, OperationOf, Plan, Recovery } from './plan.ts'
+import { sleepVm, wakeVm } from './sleep-plans.ts'
 import { makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
 
 const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
@@ -12,6 +15,11 @@ const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
   rm: removeVm,
   rename: renameVm,
   resize: resizeVm,
+  checkpoint: checkpointVm,
+  restore: restoreVm,
+  sleep: sleepVm,
+  wake: wakeVm,
+  golden: makeGolden,
   'image-build': imageBuild,
 }
 
@@ -43,11 +51,9 @@ export async function carryOut<K extends Kind>(
   try {
     await finish(box, plan, operation, report)
   } catch (error) {
-    if (plan.recovery === 'undo') {
-      await undo(box, plan, operation).catch((err) =>
-        box.log.error({ operation, err }, 'taking back is tried again later'),
-      )
-    }
+    await recoveryOf(box, plan as unknown as Plan<Operation>, operation)
+      .then((way) => (way === 'undo' ? undo(box, plan, operation) : undefined))
+      .catch((err) => box.log.error({ operation, err }, 'taking back is tried again later'))
     throw error
   }
 }
@@ -55,12 +61,17 @@ export async function carryOut<K extends Kind>(
 /** Finishes or undoes an operation found open; safe to repeat. @throws what its steps throw; it then stays open */
 export async function recover(box: Box, operation: Operation): Promise<'finished' | 'undone'> {
   const plan = plans[operation.kind] as unknown as Plan<Operation>
-  if (plan.recovery === 'finish') {
+  if ((await recoveryOf(box, plan, operation)) === 'finish') {
     await finish(box, plan, operation, () => {})
     return 'finished'
   }
   await undo(box, plan, operation)
   return 'undone'
+}
+
+/** When it can't be told now, the operation stays open: it is finished or undone later. */
+async function recoveryOf(box: Box, plan: Plan<Operation>, operation: Operation): Promise<Recovery> {
+  return typeof plan.recovery === 'string' ? plan.recovery : plan.recovery(box, operation)
 }
 
 async function finish<O extends Operation>(box: Box, plan: Plan<O>, operation: O, report: Report): Promise<void> {

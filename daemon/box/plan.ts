@@ -11,14 +11,16 @@ export interface Step<O> {
   undo?(box: Box, operation: O): Promise<void>
 }
 
+export type Recovery = 'undo' | 'finish'
+
 /**
  * How a change of several steps is made so that it happens or does not, whatever kills the daemon:
  * the operation's record is in the store before the first step and leaves it, together with the change's
  * result (`end`), after the last. What is found open at the next start is finished or undone.
  */
 export interface Plan<O> {
-  /** What becomes of an operation that was cut off: take back what it did, or do the rest. */
-  recovery: 'undo' | 'finish'
+  /** What becomes of an operation that was cut off: take back what it did, or do the rest; where it depends, look. */
+  recovery: Recovery | ((box: Box, operation: O) => Promise<Recovery>)
   steps: readonly Step<O>[]
   end(state: State, operation: O): State
   /** The store without the operation's effects. Needed for `undo` only. */

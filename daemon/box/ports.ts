@@ -1,4 +1,4 @@
-import type { Image, Layer, Vm } from '../store/index.ts'
+import type { Hardware, Image, Layer, Limits, Memory, Vm } from '../store/index.ts'
 
 /** What the box needs of the world around it. Each is an interface made here and filled in by `main.ts`. */
 
@@ -23,6 +23,8 @@ export interface DomainSpec {
   vm: Vm
   image: Image
   disk: Layer
+  /** The hardware that memory which is to be loaded was saved from; without it, today's. */
+  hardware?: Hardware | undefined
 }
 
 export interface VmStats {
@@ -44,6 +46,32 @@ export interface Hypervisor {
   askShutdown(uuid: string, byAgent: boolean): Promise<void>
   powerOff(uuid: string): Promise<void>
   resume(uuid: string): Promise<void>
+  /** The hardware that a VM with these limits has when it starts now. */
+  hardware(image: Image, limits: Pick<Limits, 'cpus' | 'memoryMiB'>): Promise<Hardware>
+  /** The hardware of a running domain. */
+  hardwareOf(uuid: string, image: Image): Promise<Hardware>
+  /** Undefined when there is no such domain. */
+  state(uuid: string): Promise<DomainInfo['state'] | undefined>
+  /** Saves the memory of a running domain, which ends. @throws CroftError `cancelled` by `abortJob`, `disk-full`; it then runs on */
+  save(uuid: string, memory: Memory): Promise<void>
+  /**
+   * Saves memory at the instant at which a running domain turns to its new disk; it runs on. Both happen, or neither.
+   * @param memory null to leave that out @param agent whether the guest's agent answers: it then writes out its files
+   */
+  snapshot(uuid: string, memory: Memory | null, disk: Layer, agent: boolean): Promise<void>
+  /**
+   * Starts a domain from memory, as another domain than it was saved from if need be: from then on it is `spec`.
+   * @throws CroftError `memory-unusable` and others; the domain has then not run
+   */
+  load(spec: DomainSpec, memory: Memory, how: 'running' | 'paused'): Promise<void>
+  /** Whether the memory's file is there and whole as far as its header says. */
+  memoryComplete(memory: Memory): Promise<boolean>
+  /** The path, relative to the state folder, of the disk that a domain has now; undefined when there is no domain. */
+  diskOf(uuid: string): Promise<string | undefined>
+  /** Ends the save or snapshot that is under way for a domain, if there is one; who asked for it gets `cancelled`. */
+  abortJob(uuid: string): Promise<void>
+  /** Resolves when no save or snapshot of the domain is under way. */
+  jobDone(uuid: string): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>
   /** One guest agent command; its `return` value. @throws CroftError `guest-failed` */
@@ -65,6 +93,8 @@ export interface Network {
 export interface Files {
   /** Makes a layer for a VM to write, empty on its parent; one that is there already begins anew. */
   createDisk(layer: Layer, parent: Layer, diskGiB: number): Promise<void>
+  /** Takes a disk or memory from whoever wrote it: from now on it is read. */
+  freeze(path: string): Promise<void>
   /** Grows the virtual size of a disk that no VM has open. */
   growDisk(layer: Layer, diskGiB: number): Promise<void>
   /** Removes a file or folder; one that is not there is removed already. */
@@ -82,8 +112,11 @@ export interface ProgramResult {
 }
 
 export interface Guests {
-  /** Writes who the guest is (name, keys, machine-id, clock …) into it and starts its SSH server. */
-  personalize(vm: Vm, image: Image): Promise<void>
+  /**
+   * Writes who the guest is (name, keys, machine-id, address, clock …) into it and sees that its SSH server runs.
+   * @param booted it has just booted: its file system may have to grow
+   */
+  personalize(vm: Vm, booted: boolean): Promise<void>
   /** Runs a script as root through the guest agent. */
   script(uuid: string, script: string, timeoutMs?: number): Promise<ProgramResult>
   /** Makes the folder of a new VM with its host key; the same key when asked again. */

@@ -1,13 +1,19 @@
 import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
-import { type Box, findVm, type Report, stateOf, withVm } from './box.ts'
+import { type Box, findVm, type Report, stateOf, vmsOf, withVm } from './box.ts'
+import { collect } from './collect.ts'
+import { wakeUp } from './sleep.ts'
 import { checkAllowed } from './state.ts'
 
 /** Makes a VM awake and waits until it can be used; one that is awake already is left alone. @throws CroftError */
 export function startVm(box: Box, name: string, report: Report): Promise<Vm> {
   return locked(box, name, async (vm) => {
     checkAllowed('start', vm.name, stateOf(box, vm))
+    if (stateOf(box, vm) === 'asleep') {
+      await wakeUp(box, vm, report)
+      return
+    }
     await box.store.update(withVm(vm.id, { power: 'on' }))
     await bringUp(box, vm, report)
   })
@@ -21,7 +27,7 @@ async function bringUp(box: Box, vm: Vm, report: Report): Promise<void> {
       return box.hypervisor.resume(vm.uuid)
     case 'starting':
       await box.live.waitFor(vm.uuid, (live) => live?.agent === true, box.settings.bootTimeoutMs)
-      return makeReady(box, vm)
+      return makeReady(box, vm, true)
     default:
       return bootVm(box, vm, report)
   }
@@ -40,10 +46,17 @@ export async function stopVm(
   let how: 'shutdown' | 'powered-off' = 'shutdown'
   await locked(box, name, async (vm) => {
     checkAllowed('stop', vm.name, stateOf(box, vm))
-    await box.store.update(withVm(vm.id, { power: 'off' }))
+    await rouse(box, vm, graceMs, report)
+    await box.store.update(withVm(vm.id, { power: 'off', memory: null }))
     how = await bringDown(box, vm, graceMs, report)
+    await collect(box)
   })
   return how
+}
+
+/** A sleeping guest can't shut down: it is woken for that, or with no grace its memory is dropped, as by a power cut. */
+async function rouse(box: Box, vm: Vm, graceMs: number, report: Report): Promise<void> {
+  if (graceMs > 0 && stateOf(box, vm) === 'asleep') await wakeUp(box, vm, report)
 }
 
 async function bringDown(box: Box, vm: Vm, graceMs: number, report: Report): Promise<'shutdown' | 'powered-off'> {
@@ -71,15 +84,16 @@ async function bringDown(box: Box, vm: Vm, graceMs: number, report: Report): Pro
 export function restartVm(box: Box, name: string, graceMs: number, report: Report): Promise<Vm> {
   return locked(box, name, async (vm) => {
     checkAllowed('restart', vm.name, stateOf(box, vm))
+    await rouse(box, vm, graceMs, report)
     await bringDown(box, vm, graceMs, report)
-    await box.store.update(withVm(vm.id, { power: 'on' }))
+    await box.store.update(withVm(vm.id, { power: 'on', memory: null }))
     await bootVm(box, vm, report)
   })
 }
 
 /** Shuts every running VM down, all at once, without forgetting that they should run: for a shutdown of the box. */
 export async function stopAll(box: Box, graceMs: number): Promise<void> {
-  const running = Object.values(box.store.state.vms).filter((vm) => !['stopped', 'crashed'].includes(stateOf(box, vm)))
+  const running = vmsOf(box.store.state).filter((vm) => !['stopped', 'crashed', 'asleep'].includes(stateOf(box, vm)))
   // Under their locks, so that their ends are not taken for their owners' wishes.
   await Promise.allSettled(running.map((vm) => box.locks.run(vm.id, () => bringDown(box, vm, graceMs, () => {}))))
 }

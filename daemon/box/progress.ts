@@ -6,4 +6,6 @@ export interface Progress {
   step: string
   /** 0 to 1. */
   fraction: number
+  /** Something that whoever asked should know afterwards, such as why it took another way than usual. */
+  note?: string
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Operation, Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
-import { type Box, specOf, stateOf, withVm } from './box.ts'
+import { type Box, specOf, stateOf, vmsOf, withVm } from './box.ts'
 import { collect, sweep } from './collect.ts'
 import { recover } from './operations.ts'
 import type { DomainEvent } from './ports.ts'
@@ -135,7 +135,7 @@ function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'dis
       .catch((err) => box.log.error({ vm: vm.id, err }, 'could not note its end'))
   }
   if (event.type === 'agent' && event.connected && stateOf(box, vm) === 'starting') {
-    makeReady(box, vm).catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be made ready'))
+    makeReady(box, vm, true).catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be made ready'))
   }
 }
 
@@ -143,7 +143,7 @@ function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'dis
 function announcer(box: Box): (uuid: string) => void {
   const known = new Map<string, string>()
   return (uuid) => {
-    const vm = Object.values(box.store.state.vms).find((each) => each.uuid === uuid)
+    const vm = vmsOf(box.store.state).find((each) => each.uuid === uuid)
     if (!vm) {
       known.delete(uuid)
       return

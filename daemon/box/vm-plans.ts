@@ -1,55 +1,95 @@
-import type { State } from '../store/index.ts'
+import type { State, Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
-import { findOperationVm, layerOf, specOf, stateOf, without, withVm } from './box.ts'
-import type { OperationOf, Plan } from './plan.ts'
+import { type Box, findOperationVm, layerOf, type Report, specOf, stateOf, without, withVm } from './box.ts'
+import { forgetCheckpoint } from './collect.ts'
+import { isBoxTrouble, loadMemory, settleIn } from './memory.ts'
+import type { OperationOf, Plan, Step } from './plan.ts'
+
+/** The first steps of anything that makes a VM: all it needs before it starts. */
+export const preparation: readonly Step<{ vm: string; from?: string | null }>[] = [
+  {
+    name: 'disk',
+    async run(box, { vm: id, from }, report) {
+      const vm = findOperationVm(box, id)
+      report({ subject: vm.name, step: 'making its disk', fraction: 0.05 })
+      const disk = layerOf(box.store.state, vm.disk)
+      // A guest that is loaded knows the size that the disk had; it grows afterwards.
+      const size = (vm.memory && from && box.store.state.checkpoints[from]?.limits.diskGiB) || vm.limits.diskGiB
+      await Promise.all([
+        box.files.createDisk(disk, layerOf(box.store.state, disk.parent!), size),
+        box.guests.prepare(vm),
+      ])
+    },
+    async undo(box, { vm: id }) {
+      const vm = findOperationVm(box, id)
+      await box.guests.forget(vm)
+      await box.files.remove(layerOf(box.store.state, vm.disk).file)
+    },
+  },
+  {
+    name: 'network',
+    run: (box, { vm }) => box.network.add(findOperationVm(box, vm)),
+    undo: (box, { vm }) => box.network.remove(findOperationVm(box, vm)),
+  },
+  {
+    name: 'define',
+    async run(box, { vm: id }) {
+      const vm = findOperationVm(box, id)
+      await box.hypervisor.define(specOf(box.store.state, vm))
+    },
+    undo: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm).uuid),
+  },
+]
 
 /** `new`: the VM's record stands in the store, `making`, from the start: its name, address and MAC are its own. */
 export const makeVm: Plan<OperationOf<'new'>> = {
   recovery: 'undo',
   steps: [
-    {
-      name: 'disk',
-      async run(box, { vm: id }, report) {
-        const vm = findOperationVm(box, id)
-        report({ subject: vm.name, step: 'making its disk', fraction: 0.05 })
-        const disk = layerOf(box.store.state, vm.disk)
-        await box.files.createDisk(disk, layerOf(box.store.state, disk.parent!), vm.limits.diskGiB)
-        await box.guests.prepare(vm)
-      },
-      async undo(box, { vm: id }) {
-        const vm = findOperationVm(box, id)
-        await box.guests.forget(vm)
-        await box.files.remove(layerOf(box.store.state, vm.disk).file)
-      },
-    },
-    {
-      name: 'network',
-      run: (box, { vm }) => box.network.add(findOperationVm(box, vm)),
-      undo: (box, { vm }) => box.network.remove(findOperationVm(box, vm)),
-    },
-    {
-      name: 'define',
-      async run(box, { vm: id }) {
-        const vm = findOperationVm(box, id)
-        await box.hypervisor.define(specOf(box.store.state, vm))
-      },
-      undo: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm).uuid),
-    },
+    ...preparation,
     {
       name: 'boot',
-      async run(box, { vm: id }, report) {
-        const vm = findOperationVm(box, id)
-        if (vm.power === 'on') await bootVm(box, vm, report)
+      async run(box, operation, report) {
+        const vm = findOperationVm(box, operation.vm)
+        if (vm.power === 'off' || operation.asleep) return
+        if (vm.memory) await forkIn(box, vm, operation, report)
+        else await bootVm(box, vm, report)
       },
       undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
     },
   ],
-  end: (state, { vm }) => withVm(vm, { phase: 'ready' })(state),
+  end: (state, { vm, asleep }) => withVm(vm, { phase: 'ready', ...(!asleep && { memory: null }) })(state),
   undone: (state, { vm }) => withoutVm(state, vm),
 }
 
+/**
+ * Starts a new VM in the memory of the checkpoint that it is a fork of. When a golden checkpoint turns out not to work
+ * it is given up, and the VM boots from a clean disk instead: anything else that could be wrong, the boot meets too.
+ */
+async function forkIn(box: Box, vm: Vm, { from }: OperationOf<'new'>, report: Report): Promise<void> {
+  const checkpoint = box.store.state.checkpoints[from!]!
+  try {
+    report({ subject: vm.name, step: 'loading its memory', fraction: 0.3 })
+    await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running')
+    report({ subject: vm.name, step: 'telling it who it is', fraction: 0.8 })
+    await settleIn(box, vm)
+    if (vm.limits.diskGiB > checkpoint.limits.diskGiB) {
+      await box.hypervisor.growDisk(vm.uuid, vm.limits.diskGiB * 2 ** 30)
+      await box.guests.script(vm.uuid, 'resize2fs /dev/vda')
+    }
+  } catch (err) {
+    if (checkpoint.kind !== 'golden' || isBoxTrouble(err)) throw err
+    box.log.error({ vm: vm.id, checkpoint: checkpoint.id, err }, 'a golden checkpoint does not work')
+    await forgetCheckpoint(box, checkpoint.id)
+    await box.hypervisor.powerOff(vm.uuid)
+    const disk = layerOf(box.store.state, vm.disk)
+    await box.files.createDisk(disk, layerOf(box.store.state, disk.parent!), vm.limits.diskGiB)
+    report({ subject: vm.name, step: 'booting', fraction: 0.15, note: 'the golden checkpoint did not work' })
+    await bootVm(box, vm, report)
+  }
+}
+
 /** The record of a VM and of the layer that is its own disk. */
-function withoutVm(state: State, id: string): State {
+export function withoutVm(state: State, id: string): State {
   const { [id]: vm, ...vms } = state.vms
   return vm ? { ...state, vms, layers: without(state.layers, vm.disk) } : state
 }
@@ -83,7 +123,7 @@ export const renameVm: Plan<OperationOf<'rename'>> = {
         const vm = findOperationVm(box, id)
         // A guest that can't be told now learns its name at its next start, from the kernel's command line.
         if (stateOf(box, vm) === 'awake')
-          await makeReady(box, vm).catch((err) => box.log.warn({ vm: id, err }, 'guest not renamed yet'))
+          await makeReady(box, vm, false).catch((err) => box.log.warn({ vm: id, err }, 'guest not renamed yet'))
       },
     },
   ],

@@ -22,6 +22,11 @@ export const tagArg = z
   .regex(/^[a-z0-9][a-z0-9._-]{0,39}$/, 'a tag takes 1 to 40 of a-z, 0-9, ".", "_" and "-"')
   .meta({ placeholder: 'tag' })
 
+export const labelArg = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a label takes 1 to 64 letters, digits, ".", "_" and "-"')
+  .meta({ placeholder: 'checkpoint' })
+
 export const commentArg = z
   .string()
   .max(200, 'a comment has at most 200 characters')

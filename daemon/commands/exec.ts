@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { findVm } from '../box/box.ts'
-import { enterableVm, runInVm } from '../guest/ssh.ts'
+import { ensureAwake } from '../box/sleep.ts'
+import { runInVm } from '../guest/ssh.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
 
@@ -38,8 +38,8 @@ export const execCommand = command({
   rest: 'command',
   result: z.object({ exitCode: z.int(), stdout: z.string(), stderr: z.string() }),
   touches: 'enters',
-  async run({ box, host, stdin: given, output, signal }, { vm: name, command: words, stdin, user }) {
-    const vm = enterableVm(box, findVm(box.store.state, name))
+  async run({ box, host, report, stdin: given, output, signal }, { vm: name, command: words, stdin, user }) {
+    const vm = await ensureAwake(box, name, report)
     const result = await runInVm(box, host.folder, vm, words, stdin ?? given, { output, signal, user })
     return { exitCode: result.code, stdout: result.stdout, stderr: result.stderr }
   },

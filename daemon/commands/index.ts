@@ -1,7 +1,11 @@
+import { checkpointCommand } from './checkpoint.ts'
+import { checkpointLsCommand } from './checkpoint-ls.ts'
+import { checkpointRmCommand } from './checkpoint-rm.ts'
 import type { Command } from './command.ts'
 import { commentCommand } from './comment.ts'
 import { completeCommand } from './complete.ts'
 import { completionCommand } from './completion.ts'
+import { cpCommand } from './cp.ts'
 import { doctorCommand } from './doctor.ts'
 import { execCommand } from './exec.ts'
 import { helpCommand } from './help.ts'
@@ -17,14 +21,17 @@ import { newCommand } from './new.ts'
 import { renameCommand } from './rename.ts'
 import { resizeCommand } from './resize.ts'
 import { restartCommand } from './restart.ts'
+import { restoreCommand } from './restore.ts'
 import { rmCommand } from './rm.ts'
 import { showCommand } from './show.ts'
+import { sleepCommand } from './sleep.ts'
 import { sshCommand } from './ssh.ts'
 import { startCommand } from './start.ts'
 import { statCommand } from './stat.ts'
 import { stopCommand } from './stop.ts'
 import { tagCommand } from './tag.ts'
 import { versionCommand } from './version.ts'
+import { wakeCommand } from './wake.ts'
 
 /** Every command there is, in the order that help shows them. A new capability is a new file here and a new line. */
 export const commands: readonly Command[] = [
@@ -38,6 +45,13 @@ export const commands: readonly Command[] = [
   startCommand,
   stopCommand,
   restartCommand,
+  sleepCommand,
+  wakeCommand,
+  cpCommand,
+  checkpointCommand,
+  checkpointLsCommand,
+  checkpointRmCommand,
+  restoreCommand,
   rmCommand,
   renameCommand,
   resizeCommand,

@@ -17,15 +17,15 @@ export const logsCommand = command({
   }),
   positional: ['vm'],
   short: { follow: 'f', lines: 'n' },
-  result: z.object({ text: z.string() }),
+  result: z.object({ vm: z.string(), text: z.string().nullable() }),
   touches: 'reads',
   async run({ box, host, output, signal }, { vm: name, follow, lines }) {
     const vm = findVm(box.store.state, name)
     const tail = await box.guests.consoleTail(vm, lines).catch(() => '')
-    if (!follow || !output) return { text: tail && `${tail}\n` }
+    if (!follow || !output) return { vm: vm.name, text: tail && `${tail}\n` }
     if (tail) output.out(`${tail}\n`)
     await followFile(consoleLogPath(host.folder, vm), (text) => output.out(plainText(text)), signal)
-    return { text: '' }
+    return { vm: vm.name, text: null }
   },
-  print: ({ text }) => text,
+  print: ({ vm, text }) => (text === '' ? `${vm} has written nothing to its console yet.\n` : (text ?? '')),
 })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { vmsOf } from '../box/box.ts'
 import { vmStates } from '../box/state.ts'
 import { bytes } from '../units.ts'
 import { tagArg } from './args.ts'
@@ -33,7 +34,7 @@ export const lsCommand = command({
   async run({ box, host }, { state, tag }) {
     const [usage, hostUsage] = await Promise.all([host.vmUsage(), host.usage()])
     const nothing = { cpuPercent: null, memoryBytes: null, diskBytes: null }
-    const vms = Object.values(box.store.state.vms)
+    const vms = vmsOf(box.store.state)
       .map((vm) => ({ ...describeVm(box, vm), ...(usage.get(vm.id) ?? nothing) }))
       .filter((vm) => (!state || vm.state === state) && (tag ?? []).every((each) => vm.tags.includes(each)))
       .sort((a, b) => a.name.localeCompare(b.name))

@@ -1,13 +1,10 @@
 import { z } from 'zod'
-import { findVm } from '../box/box.ts'
 import { newVm } from '../box/create.ts'
 import { CroftError } from '../error.ts'
 import { runInVm } from '../guest/ssh.ts'
-import { seconds } from '../units.ts'
 import { commentArg, cpuArg, diskArg, envArg, imageArg, memoryArg, newNameArg, tagArg } from './args.ts'
 import { command } from './command.ts'
-import { style } from './text.ts'
-import { describeVm, vmResult } from './vm-result.ts'
+import { describeMade, madeResult, printMade } from './made.ts'
 
 export const newCommand = command({
   name: 'new',
@@ -35,9 +32,10 @@ export const newCommand = command({
     tag: z.array(tagArg).max(50).optional().describe('A tag; may be given often'),
     comment: commentArg.optional().describe('What it is for'),
     stopped: z.boolean().optional().describe('Make it, but do not start it'),
+    cold: z.boolean().optional().describe('Boot it, rather than fork one that has booted'),
   }),
   positional: ['name'],
-  result: vmResult.extend({ tookMs: z.number() }),
+  result: madeResult,
   touches: 'changes',
   async run({ box, report, host }, args) {
     if (args.stopped && args.setupScript !== undefined) {
@@ -46,7 +44,7 @@ export const newCommand = command({
       })
     }
     const began = performance.now()
-    const vm = await newVm(
+    const { vm, cold } = await newVm(
       box,
       {
         name: args.name,
@@ -60,6 +58,7 @@ export const newCommand = command({
         tags: [...new Set(args.tag ?? [])],
         comment: args.comment,
         stopped: args.stopped,
+        cold: args.cold,
       },
       report,
     )
@@ -82,13 +81,8 @@ export const newCommand = command({
         )
       }
     }
-    return { ...describeVm(box, findVm(box.store.state, vm.id)), tookMs: performance.now() - began }
+    return describeMade(box, vm, cold, began)
   },
-  print: (vm, view) =>
-    vm.state === 'stopped'
-      ? `${style(view, 'bold', vm.name)} is made. Start it: croft start ${vm.name}\n`
-      : `${style(view, 'bold', vm.name)} is ready, in ${seconds(vm.tookMs)}.\n` +
-        `  ${style(view, 'dim', 'shell')}   croft ssh ${vm.name}\n` +
-        `  ${style(view, 'dim', 'run')}     croft exec ${vm.name} uname -a\n`,
+  print: printMade,
   names: (vm) => [vm.name],
 })

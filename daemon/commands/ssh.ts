@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { findVm } from '../box/box.ts'
+import { ensureAwake } from '../box/sleep.ts'
 import { CroftError } from '../error.ts'
-import { enterableVm, sshArgs } from '../guest/ssh.ts'
+import { sshArgs } from '../guest/ssh.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
 
@@ -17,8 +17,8 @@ export const sshCommand = command({
   rest: 'args',
   result: z.object({ exitCode: z.int(), command: z.array(z.string()) }),
   touches: 'enters',
-  async run({ box, host, handOff, root }, { vm: name, args = [] }) {
-    const vm = enterableVm(box, findVm(box.store.state, name))
+  async run({ box, host, report, handOff, root }, { vm: name, args = [] }) {
+    const vm = await ensureAwake(box, name, report)
     const command = [...sshArgs(box, host.folder, vm, { ownKey: !root }), ...args]
     if (!handOff) {
       throw new CroftError('misuse', 'A shell needs a terminal, and there is none here.', {

@@ -1,5 +1,6 @@
 import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { boxAddress, type Subnet } from '../box/identity.ts'
 import type { Guests } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
 import { run } from '../host/run.ts'
@@ -16,12 +17,17 @@ export const hostKeyPath = (folder: string, vm: Vm): string => join(vmFolder(fol
 
 /**
  * What Croft says to its guests.
- * @param folder the state folder
+ * @param folder the state folder @param subnet of the VMs' network
  * @param authorizedKeys the public keys that may enter every VM, as of now
  */
-export function makeGuests(folder: string, agent: AgentCall, authorizedKeys: () => Promise<string[]>): Guests {
+export function makeGuests(
+  folder: string,
+  subnet: Subnet,
+  agent: AgentCall,
+  authorizedKeys: () => Promise<string[]>,
+): Guests {
   return {
-    async personalize(vm) {
+    async personalize(vm, booted) {
       const path = hostKeyPath(folder, vm)
       const [privateKey, publicKey, keys] = await Promise.all([
         readFile(path, 'utf8'),
@@ -34,6 +40,8 @@ export function makeGuests(folder: string, agent: AgentCall, authorizedKeys: () 
         hostKey: { private: privateKey, public: publicKey },
         authorizedKeys: keys,
         env: vm.env,
+        network: { mac: vm.mac, address: `${vm.ip}/${subnet.prefix}`, gateway: boxAddress(subnet) },
+        booted,
         now: Date.now() / 1000,
       })
       const result = await runScript(agent, vm.uuid, script)

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -14,24 +14,25 @@ test('no value given to a guest can be taken for shell', () => {
     hostKey: { private: nasty, public: nasty },
     authorizedKeys: [nasty],
     env: { A: nasty },
+    network: { mac: '52:54:00:00:00:01', address: '10.77.0.2/16', gateway: '10.77.0.1' },
+    booted: true,
     now: 1.5,
   })
   const folder = mkdtempSync(join(tmpdir(), 'croft-personalize-'))
   try {
-    // Run for real, with every program that touches the system replaced by one that does nothing.
-    const shims = ['date', 'hostname', 'sed', 'sshd', 'systemctl', 'resize2fs', 'mkdir']
-      .map((name) => `${name}() { :; }`)
-      .join('\n')
-    const local = script
-      .replaceAll(/(put|>>) \/etc\//g, `$1 ${folder}/`)
-      .replace(`${folder}/ssh/sshd_config.d/`, `${folder}/`)
-      .replaceAll(`${folder}/ssh/`, `${folder}/`)
-      .replaceAll(`${folder}/croft/`, `${folder}/`)
-    const done = spawnSync('sh', ['-s'], { input: `${shims}\n${local}`, cwd: folder, encoding: 'utf8' })
+    // Run for real, on files in the folder, with every program that touches the system replaced by one that does nothing.
+    for (const path of ['etc/ssh/sshd_config.d', 'proc/sys/kernel', 'run', 'sys/class/net/eth0'])
+      mkdirSync(join(folder, path), { recursive: true })
+    writeFileSync(join(folder, 'etc/hosts'), '127.0.0.1\tlocalhost\n127.0.1.1\told\n')
+    const shims = ['date', 'systemctl', 'resize2fs', 'kill'].map((name) => `${name}() { :; }`)
+    const ip = "ip() { echo '2: eth0    inet 10.77.0.2/16 brd 10.77.255.255'; }"
+    const local = script.replaceAll(/(?<=[\s])\/(?=(?:etc|proc|run|sys)\/)/g, `${folder}/`)
+    const done = spawnSync('sh', ['-s'], { input: [...shims, ip, local].join('\n'), cwd: folder, encoding: 'utf8' })
     expect(done.stderr).toBe('')
-    expect(readFileSync(join(folder, 'hostname'), 'utf8')).toBe(`${nasty}\n`)
-    expect(spawnSync('ls', [folder], { encoding: 'utf8' }).stdout).not.toContain('hacked')
-    const env = spawnSync('sh', ['-c', `. ./env; printf %s "$A"`], { cwd: folder, encoding: 'utf8' })
+    expect(readFileSync(join(folder, 'etc/hostname'), 'utf8')).toBe(`${nasty}\n`)
+    expect(readFileSync(join(folder, 'etc/hosts'), 'utf8')).toBe(`127.0.0.1\tlocalhost\n127.0.1.1\t${nasty}\n`)
+    expect(spawnSync('find', [folder], { encoding: 'utf8' }).stdout).not.toContain('hacked')
+    const env = spawnSync('sh', ['-c', `. etc/croft/env; printf %s "$A"`], { cwd: folder, encoding: 'utf8' })
     expect(env.stdout).toBe(nasty)
   } finally {
     rmSync(folder, { recursive: true })

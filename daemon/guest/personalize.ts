@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 export interface Personality {
   name: string
   machineId: string
@@ -6,16 +8,22 @@ export interface Personality {
   /** Lines of authorized_keys, for the login user and for root. */
   authorizedKeys: readonly string[]
   env: Readonly<Record<string, string>>
+  /** MAC address, IPv4 address with the length of its prefix, and the box's address on the same network. */
+  network: { mac: string; address: string; gateway: string }
+  /** Whether it has just booted: its network card is its own, its disk may have grown. Else it may be a fork. */
+  booted: boolean
   /** Now, in seconds since 1970. */
   now: number
 }
 
 /**
- * The script that tells a guest who it is. It runs as root through the guest agent, at every start and after a rename,
- * and may run any number of times. Every value goes in as base64 or as digits, so none of them can be taken for shell.
+ * The script that tells a guest who it is. It runs as root through the guest agent, at every start, fork and wake and
+ * after a rename, and may run any number of times. Values are quoted for the shell, so none of them can be taken for it.
+ * A fork waits for it, so it starts as few programs as it can: the shell writes the files itself.
  * Croft's keys and settings go to files of their own; the user's authorized_keys and sshd_config stay the user's.
- * sshd is disturbed only when a file it reads at its start has changed, and then by a restart rather than a reload: open
- * sessions survive both (KillMode=process), but a restart returns when the port is open again (Type=notify). Pure.
+ *
+ * sshd reads its host key and settings at its start, so it is told (SIGHUP) when those changed; when its PID file is
+ * back its port is open again. Pure.
  */
 export function personalizeScript(who: Personality): string {
   const sshd = [
@@ -23,35 +31,87 @@ export function personalizeScript(who: Personality): string {
     ...sshdEnvironment(who.env),
     '',
   ].join('\n')
+  const stamp = createHash('sha256').update(who.hostKey.public).update(sshd).digest('hex')
+  const { address } = who.network
   return `set -eu
 umask 022
-changed=
-put() { # path mode content-as-base64
-  printf %s "$3" | base64 -d > "$1.croft"
-  chmod "$2" "$1.croft"
-  cmp -s "$1.croft" "$1" || changed="$changed $1"
-  mv -f "$1.croft" "$1"
-}
-date -s @${Math.floor(who.now)} > /dev/null
-name=$(printf %s ${base64(who.name)} | base64 -d)
-put /etc/hostname 644 ${base64(`${who.name}\n`)}
-hostname "$name"
-sed -i '/^127\\.0\\.1\\.1[[:space:]]/d' /etc/hosts
-printf '127.0.1.1\\t%s\\n' "$name" >> /etc/hosts
-put /etc/machine-id 444 ${base64(`${who.machineId}\n`)}
-mkdir -p /etc/croft /etc/ssh/sshd_config.d
-put /etc/croft/env 644 ${base64(environmentFile(who.env))}
-put /etc/ssh/ssh_host_ed25519_key 600 ${base64(who.hostKey.private)}
-put /etc/ssh/ssh_host_ed25519_key.pub 644 ${base64(who.hostKey.public)}
-put /etc/ssh/croft_authorized_keys 644 ${base64(who.authorizedKeys.map((line) => `${line}\n`).join(''))}
-put /etc/ssh/sshd_config.d/05-croft.conf 644 ${base64(sshd)}
-resize2fs /dev/vda > /dev/null 2>&1 || true
-if ! systemctl is-active --quiet ssh; then systemctl start ssh
-else case "$changed" in *ssh_host_*|*sshd_config.d*) sshd -t && systemctl restart ssh ;; esac; fi
-`
+[ -d /etc/croft ] || mkdir /etc/croft
+put() { printf %s "$2" > "$1"; } # path content
+was() { was=; { IFS= read -r was < "$1"; } 2> /dev/null || [ "$was" ]; } # path: its first line
+date -s @${who.now.toFixed(2)} > /dev/null
+name=${quote(who.name)}
+put /proc/sys/kernel/hostname "$name"
+put /etc/hostname "$name
+"
+hosts=
+while IFS= read -r line; do
+  case $line in 127.0.1.1[[:space:]]*) ;; *) hosts="$hosts$line
+" ;; esac
+done < /etc/hosts
+printf '%s127.0.1.1\\t%s\\n' "$hosts" "$name" > /etc/hosts
+put /etc/croft/env ${quote(environmentFile(who.env))}
+put /etc/ssh/croft_authorized_keys ${quote(who.authorizedKeys.map((line) => `${line}\n`).join(''))}
+put /etc/ssh/sshd_config.d/05-croft.conf ${quote(sshd)}
+put /etc/ssh/ssh_host_ed25519_key.pub ${quote(who.hostKey.public)}
+(umask 077; put /etc/ssh/ssh_host_ed25519_key ${quote(who.hostKey.private)})
+was /run/croft-sshd || true
+again=
+if [ "$was" != ${stamp} ] && was /run/sshd.pid; then
+  rm -f /run/sshd.pid
+  kill -HUP "$was" && again=1
+fi
+was /etc/machine-id || true
+if [ "$was" != ${quote(who.machineId)} ]; then
+  put /etc/machine-id ${quote(`${who.machineId}\n`)}
+  systemctl restart --no-block systemd-journald > /dev/null 2>&1 &
+fi
+${who.booted ? awaitAddress(address) : takeAddress(who.network)}if [ "$again" ]; then
+  for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    if [ -s /run/sshd.pid ]; then break; fi
+    sleep 0.1
+  done
+elif [ ! -s /run/sshd.pid ]; then systemctl start ssh
+fi
+put /run/croft-sshd ${stamp}
+${who.booted ? 'resize2fs /dev/vda > /dev/null 2>&1 || true\n' : ''}`
 }
 
-const base64 = (text: string): string => Buffer.from(text).toString('base64') || "''"
+/** A guest that has booted asks for its address itself. */
+const awaitAddress = (address: string): string => `wait=0
+until [ $wait = 200 ] || case $(ip -4 -oneline address show dev eth0 2> /dev/null) in *" ${address} "*) ;; *) false ;; esac; do
+  sleep 0.1
+  wait=$((wait + 1))
+done
+`
+
+/**
+ * A fork's network card still has its parent's MAC and addresses: it gets its own while the link is down, and connections
+ * from the old address are cut. The address is set here so that nobody waits for DHCP, which then confirms it. What
+ * QEMU saved of the card (`ethtool -P`) stays the parent's until the next boot.
+ */
+const takeAddress = ({
+  mac,
+  address,
+  gateway,
+}: Personality['network']): string => `was /sys/class/net/eth0/address || true
+if [ "$was" != ${quote(mac)} ]; then
+  parent=$(ip -4 -oneline address show dev eth0 scope global)
+  parent=\${parent#*inet }
+  parent=\${parent%%/*}
+  ip -batch - <<EOF
+link set dev eth0 down
+address flush dev eth0
+link set dev eth0 address ${mac}
+link set dev eth0 up
+address replace ${address} dev eth0
+route replace default via ${gateway} dev eth0
+EOF
+  if [ -n "$parent" ]; then ss --kill --no-header src "$parent" > /dev/null 2>&1 || true; fi
+fi
+`
+
+/** A word for sh, whatever is in it. */
+const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 
 /** One SetEnv line, as sshd takes only the first; it reads its words as quoted strings with backslash escapes. */
 function sshdEnvironment(env: Readonly<Record<string, string>>): string[] {

@@ -1,19 +1,12 @@
 import { spawn } from 'node:child_process'
 import { pipeline } from 'node:stream/promises'
-import { type Box, imageOf, stateOf } from '../box/box.ts'
-import { checkAllowed } from '../box/state.ts'
+import { type Box, imageOf } from '../box/box.ts'
 import { vmFolder } from '../libvirt/domain-xml.ts'
 import type { Vm } from '../store/index.ts'
 import { plainText } from './text.ts'
 
 export const daemonKeyPath = (folder: string): string => `${folder}/keys/daemon_ed25519`
 export const knownHostsPath = (folder: string, vm: Vm): string => `${vmFolder(folder, vm)}/known_hosts`
-
-/** The VM, if somebody can go in now. @throws CroftError `conflict`, saying what to do */
-export function enterableVm(box: Box, vm: Vm): Vm {
-  checkAllowed('enter', vm.name, stateOf(box, vm))
-  return vm
-}
 
 /**
  * Arguments for OpenSSH's client to enter a VM: only the host key that Croft made for it will do.

@@ -1,5 +1,5 @@
 import { chmod, chown, mkdir, readdir, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import type { Files } from '../box/ports.ts'
 import { run } from './run.ts'
 
@@ -10,7 +10,7 @@ export interface QemuUser {
 }
 
 /** The folders whose entries are named by the id of what they belong to. */
-const folders = ['layers', 'images', 'vms', 'building']
+const folders = ['layers', 'memory', 'images', 'vms', 'building']
 
 /** @param folder the state folder. Of what is in it, QEMU owns the disks that VMs write and nothing else. */
 export function makeFiles(folder: string, qemu: QemuUser): Files {
@@ -18,11 +18,17 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
     async createDisk(layer, parent, diskGiB) {
       const path = join(folder, layer.file)
       await mkdir(dirname(path), { recursive: true, mode: 0o711 })
-      const backing = ['-u', '-b', join(folder, parent.file), '-F', 'qcow2']
+      // Relative to the file itself: the state folder can be moved.
+      const backing = ['-u', '-b', relative(dirname(layer.file), parent.file), '-F', 'qcow2']
       const options = ['-o', 'extended_l2=on,cluster_size=128k']
       await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, ...backing, path, `${diskGiB}G`])
       await chown(path, qemu.uid, qemu.gid)
       await chmod(path, 0o600)
+    },
+    async freeze(path) {
+      // QEMU may read it and never change it: owned by root, shared through its group.
+      await chown(join(folder, path), 0, qemu.gid)
+      await chmod(join(folder, path), 0o440)
     },
     async growDisk(layer, diskGiB) {
       await run('qemu-img', ['resize', '-q', '-f', 'qcow2', join(folder, layer.file), `${diskGiB}G`])

@@ -19,6 +19,7 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
       diskGiB: 1,
     },
     most: { cpus: cpus().length, memoryMiB: boxMiB, diskGiB: Math.max(1, Math.floor((blocks * bsize) / 2 ** 30)) },
+    golden: config.golden,
     bootTimeoutMs: 240_000,
   }
 }

@@ -4,7 +4,8 @@ import { dhcpHost, type NetworkShape, networkXml } from '../libvirt/network-xml.
 import type { Vm } from '../store/index.ts'
 import type { Firewall } from './firewall.ts'
 
-const both = VIR.NETWORK_UPDATE_AFFECT_LIVE | VIR.NETWORK_UPDATE_AFFECT_CONFIG
+const live = VIR.NETWORK_UPDATE_AFFECT_LIVE
+const both = live | VIR.NETWORK_UPDATE_AFFECT_CONFIG
 
 /** The VMs' network: libvirt's bridge with its DHCP and DNS, and our firewall around it. */
 export function makeNetwork(libvirt: Libvirt, firewall: Firewall, shape: NetworkShape): Network {
@@ -17,19 +18,14 @@ export function makeNetwork(libvirt: Libvirt, firewall: Firewall, shape: Network
     })
   }
 
-  async function update(uuid: string, command: number, vm: Pick<Vm, 'mac' | 'ip'>): Promise<void> {
-    await call.networkUpdate(uuid, command, VIR.NETWORK_SECTION_IP_DHCP_HOST, dhcpHost(vm).text, -1, both)
+  async function update(uuid: string, command: number, vm: Pick<Vm, 'mac' | 'ip'>, which = both): Promise<void> {
+    await call.networkUpdate(uuid, command, VIR.NETWORK_SECTION_IP_DHCP_HOST, dhcpHost(vm).text, -1, which)
   }
 
   /** The MACs that have a DHCP entry. Ours is the only writer, so its form is known. */
   async function entries(uuid: string): Promise<Map<string, string>> {
     const text = await call.networkXml(uuid)
     return new Map([...text.matchAll(/<host mac='([^']+)' ip='([^']+)'\/>/g)].map((match) => [match[1]!, match[2]!]))
-  }
-
-  async function add(uuid: string, vm: Vm): Promise<void> {
-    if ((await entries(uuid)).get(vm.mac) === vm.ip) return
-    await update(uuid, VIR.NETWORK_UPDATE_COMMAND_ADD_LAST, vm)
   }
 
   return {
@@ -45,11 +41,14 @@ export function makeNetwork(libvirt: Libvirt, firewall: Firewall, shape: Network
           await call.networkStart(uuid)
           return
         }
+        // The definition is right already; what runs follows.
         const known = await entries(there.uuid)
-        for (const vm of vms) if (known.get(vm.mac) !== vm.ip) await add(there.uuid, vm)
-        const ours = new Set(vms.map((vm) => vm.mac))
+        const ours = new Map(vms.map((vm) => [vm.mac, vm.ip]))
         for (const [mac, ip] of known) {
-          if (!ours.has(mac)) await update(there.uuid, VIR.NETWORK_UPDATE_COMMAND_DELETE, { mac, ip })
+          if (ours.get(mac) !== ip) await update(there.uuid, VIR.NETWORK_UPDATE_COMMAND_DELETE, { mac, ip }, live)
+        }
+        for (const vm of vms) {
+          if (known.get(vm.mac) !== vm.ip) await update(there.uuid, VIR.NETWORK_UPDATE_COMMAND_ADD_LAST, vm, live)
         }
       } catch (error) {
         throw toCroftError(error)
@@ -60,7 +59,9 @@ export function makeNetwork(libvirt: Libvirt, firewall: Firewall, shape: Network
       try {
         await firewall.add(vm)
         const network = await find()
-        if (network) await add(network.uuid, vm)
+        if (network && (await entries(network.uuid)).get(vm.mac) !== vm.ip) {
+          await update(network.uuid, VIR.NETWORK_UPDATE_COMMAND_ADD_LAST, vm)
+        }
       } catch (error) {
         throw toCroftError(error)
       }

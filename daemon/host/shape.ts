@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
-import type { BoxShape } from '../libvirt/domain-xml.ts'
+import { type BoxShape, devicesText, digest } from '../libvirt/domain-xml.ts'
 import type { Libvirt } from '../libvirt/index.ts'
 import type { Accelerator, Image, Store } from '../store/index.ts'
 import { probeAccelerator } from './accelerator.ts'
@@ -38,6 +38,7 @@ export function makeShapes(config: Config, store: Store, libvirt: Libvirt, qemu:
         ...(await machine()),
         instance: store.state.instance,
         accelerator: accelerator === 'kvm' ? 'kvm' : 'tcg',
+        devices: digest(devicesText(accelerator === 'kvm' ? 'kvm' : 'tcg')),
         network: config.network.name,
         tapPrefix: config.network.tapPrefix,
         folder: config.folder,

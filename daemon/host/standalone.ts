@@ -12,17 +12,20 @@ interface Service {
   args: readonly string[]
   /** Answers here when it is up. */
   socket: string
+  /** Outlives the daemon. */
+  stays?: boolean
 }
 
 const services: readonly Service[] = [
-  { program: 'virtlogd', args: [], socket: '/run/libvirt/virtlogd-sock' },
+  // It writes the consoles of running VMs; without it they would be mute until their next start.
+  { program: 'virtlogd', args: [], socket: '/run/libvirt/virtlogd-sock', stays: true },
   { program: 'libvirtd', args: [], socket: '/run/libvirt/libvirt-sock' },
 ]
 
 /**
  * Without systemd, croftd itself starts what it drives and starts it again when it ends. A service that runs already
  * is used as it is, and taken over when it ends. VMs outlive all of them.
- * @returns a function that ends the services that were started here
+ * @returns a function that ends the services that were started here, but for virtlogd
  */
 export async function superviseServices(log: Logger): Promise<() => Promise<void>> {
   await openKvm(log)
@@ -38,8 +41,8 @@ export async function superviseServices(log: Logger): Promise<() => Promise<void
       for (let pause = 200; !stop.signal.aborted; pause = Math.min(pause * 2, 10_000)) {
         if (!(await answers(service.socket))) {
           log.info({ service: service.program }, 'starting a service')
-          const child = spawn(service.program, service.args, { stdio: 'ignore' })
-          children.set(service.program, child)
+          const child = spawn(service.program, service.args, { stdio: 'ignore', detached: service.stays })
+          if (!service.stays) children.set(service.program, child)
           const began = Date.now()
           const [code] = await new Promise<unknown[]>((resolve) => {
             child.once('exit', (...how) => resolve(how))

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
+import { vmsOf } from '../box/box.ts'
 import type { NumberedEvent } from '../box/events.ts'
 import type { App } from '../commands/serve.ts'
 import { describeVm } from '../commands/vm-result.ts'
@@ -27,7 +28,7 @@ export function eventsRoute({ box }: App, c: Context): Response {
       const missed = resumeAt === undefined ? undefined : box.events.since(resumeAt)
       if (missed) waiting.unshift(...missed)
       else {
-        const vms = Object.values(box.store.state.vms).map((vm) => describeVm(box, vm))
+        const vms = vmsOf(box.store.state).map((vm) => describeVm(box, vm))
         await sse.writeSSE({ event: 'state', id: box.events.lastId, data: JSON.stringify({ vms }) })
       }
       while (!sse.aborted && !sse.closed && waiting.length < mostWaiting) {

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { DomainSpec } from '../box/ports.ts'
 import type { Vm } from '../store/index.ts'
 import { type Xml, xml } from './xml.ts'
@@ -8,6 +8,8 @@ export interface BoxShape {
   /** Marks the domains of one state folder. */
   instance: string
   accelerator: 'kvm' | 'tcg'
+  /** Digest of `devicesText`. */
+  devices: string
   /** Versioned machine type, such as pc-q35-7.2: a VM keeps its hardware when QEMU is upgraded. */
   machine: string
   emulator: string
@@ -31,25 +33,31 @@ export const consoleSocketPath = (folder: string, vm: Pick<Vm, 'id'>): string =>
 
 /**
  * The libvirt domain of a VM: q35 with few virtio devices, booted straight from the image's kernel; nothing
- * preallocated, free pages reported back, discard through to the file. Pure.
+ * preallocated, free pages reported back, discard through to the file. The kernel's command line names nobody: a
+ * fork keeps its parent's for as long as it runs. Pure.
+ * @param genid tells a guest that loads saved memory that it is another one now: its kernel makes new random numbers
  * Format: https://libvirt.org/formatdomain.html
  */
-export function domainXml({ vm, image, disk }: DomainSpec, shape: BoxShape, genid: string = randomUUID()): Xml {
+export function domainXml(
+  { vm, image, disk, hardware }: DomainSpec,
+  shape: BoxShape,
+  genid: string = randomUUID(),
+): Xml {
   const kvm = shape.accelerator === 'kvm'
-  const cmdline = `${image.cmdline} systemd.machine_id=${vm.machineId} systemd.hostname=${vm.name}`
+  const { cpus, memoryMiB } = hardware ?? vm.limits
   return xml`<domain type="${kvm ? 'kvm' : 'qemu'}">
   <name>${domainName(vm)}</name>
   <uuid>${vm.uuid}</uuid>
   <genid>${genid}</genid>
   <title>${vm.name}</title>
-  <metadata><croft:vm xmlns:croft="${metadataNamespace}" instance="${shape.instance}" id="${vm.id}"/></metadata>
-  <memory unit="MiB">${vm.limits.memoryMiB}</memory>
-  <vcpu>${vm.limits.cpus}</vcpu>
+  <metadata><croft:vm xmlns:croft="${metadataNamespace}" instance="${shape.instance}" id="${vm.id}" devices="${shape.devices}"/></metadata>
+  <memory unit="MiB">${memoryMiB}</memory>
+  <vcpu>${cpus}</vcpu>
   <os>
-    <type arch="x86_64" machine="${shape.machine}">hvm</type>
+    <type arch="x86_64" machine="${hardware?.machine ?? shape.machine}">hvm</type>
     <kernel>${shape.folder}/${image.kernel}</kernel>
     <initrd>${shape.folder}/${image.initrd}</initrd>
-    <cmdline>${cmdline}</cmdline>
+    <cmdline>${image.cmdline}</cmdline>
   </os>
   <features>
     <acpi/>
@@ -113,6 +121,21 @@ export function domainXml({ vm, image, disk }: DomainSpec, shape: BoxShape, geni
   <seclabel type="static" model="dac" relabel="no"><label>+${shape.qemu.uid}:+${shape.qemu.gid}</label></seclabel>
 </domain>`
 }
+
+/**
+ * What of a domain saved memory depends on, as text: its XML with everything that differs from VM to VM, from box to
+ * box, and by the hardware that is recorded apart, left out. Pure.
+ */
+export function devicesText(accelerator: BoxShape['accelerator']): string {
+  const nobody = { id: 'vm_aaaaaaaaaa', uuid: '', name: '', mac: '' }
+  const vm = { ...nobody, limits: { cpus: 0, memoryMiB: 0 } } as Vm
+  const image = { kernel: '', initrd: '', cmdline: '' } as DomainSpec['image']
+  const names = { instance: '', devices: '', machine: '', emulator: '', network: '', tapPrefix: '', folder: '' }
+  const shape = { ...names, accelerator, qemu: { uid: 0, gid: 0 } }
+  return domainXml({ vm, image, disk: { file: '' } as DomainSpec['disk'] }, shape, '').text
+}
+
+export const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)
 
 /** Where a device sits is part of what saved memory needs, so it is ours to say: libvirt's own choice may change. */
 const rootPort = (bus: number): Xml =>

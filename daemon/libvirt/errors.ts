@@ -53,6 +53,7 @@ const meanings: Readonly<Record<string, ErrorCode>> = {
   RESOURCE_BUSY: 'conflict',
   BLOCK_COPY_ACTIVE: 'conflict',
   OPERATION_TIMEOUT: 'timed-out',
+  OPERATION_ABORTED: 'cancelled',
   AGENT_UNRESPONSIVE: 'guest-failed',
   AGENT_UNSYNCED: 'guest-failed',
   AGENT_COMMAND_TIMEOUT: 'guest-failed',

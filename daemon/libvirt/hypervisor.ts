@@ -1,19 +1,26 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
-import type { Image } from '../store/index.ts'
+import type { Hardware, Image, Limits } from '../store/index.ts'
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
-import { type BoxShape, domainXml } from './domain-xml.ts'
+import { type BoxShape, digest, domainXml, vmFolder } from './domain-xml.ts'
 import { LibvirtError, toCroftError } from './errors.ts'
 import type { LibvirtEvent } from './event.ts'
+import { openSaveImage, withHeader } from './load.ts'
 import type { DomainSummary } from './ops/domain.ts'
+import { xml } from './xml.ts'
 
 /**
  * What the box needs of libvirt, in the box's words.
- * @param instance marks the domains of this state folder @param shape what surrounds a domain made from this image
+ * @param folder the state folder @param instance marks its domains
+ * @param shape what surrounds a domain made from this image
  */
 export function makeHypervisor(
   libvirt: Libvirt,
+  folder: string,
   instance: string,
   shape: (image: Image) => Promise<BoxShape>,
 ): Hypervisor {
@@ -49,6 +56,73 @@ export function makeHypervisor(
 
     async resume(uuid) {
       await unless(already, call.domainResume(uuid))
+    },
+
+    hardware,
+
+    async hardwareOf(uuid, image) {
+      const text = await croft(call.domainXml(uuid))
+      const found = (pattern: RegExp) => pattern.exec(text)?.[1] ?? ''
+      const memoryMiB = Number(found(/<memory unit='KiB'>(\d+)</)) / 1024
+      const now = await hardware(image, { cpus: Number(found(/<vcpu[^>]*>(\d+)</)), memoryMiB })
+      return { ...now, machine: found(/ machine='([^']+)'/), devices: found(/<croft:vm [^>]*devices=["']([^"']*)/) }
+    },
+
+    async save(uuid, memory) {
+      await mkdir(dirname(join(folder, memory.file)), { recursive: true, mode: 0o711 })
+      await croft(call.domainSave(uuid, join(folder, memory.file)))
+    },
+
+    async snapshot(uuid, memory, disk, agent) {
+      if (memory) await mkdir(dirname(join(folder, memory.file)), { recursive: true, mode: 0o711 })
+      const saved = memory ? xml`<memory snapshot="external" file="${join(folder, memory.file)}"/>` : undefined
+      const description = xml`<domainsnapshot>${saved}<disks>
+  <disk name="vda" snapshot="external"><driver type="qcow2"/><source file="${join(folder, disk.file)}"/></disk>
+</disks></domainsnapshot>`
+      const { DOMAIN_SNAPSHOT_CREATE_QUIESCE: quiesce, DOMAIN_SNAPSHOT_CREATE_DISK_ONLY: diskOnly } = VIR
+      const whole =
+        VIR.DOMAIN_SNAPSHOT_CREATE_ATOMIC |
+        VIR.DOMAIN_SNAPSHOT_CREATE_NO_METADATA |
+        VIR.DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+      const part = memory ? VIR.DOMAIN_SNAPSHOT_CREATE_LIVE : agent ? diskOnly | quiesce : diskOnly
+      await croft(call.domainSnapshot(uuid, description.text, whole | part))
+    },
+
+    async load(spec, memory, how) {
+      const path = join(folder, memory.file)
+      const { cookie, streamOffset } = await openSaveImage(path)
+      const described = domainXml({ ...spec, hardware: memory.hardware }, await croft(shape(spec.image)))
+      // Under emulation the cookie would have libvirt compare a CPU that is always the same, property by property.
+      const kept = memory.hardware.accelerator === 'kvm' ? cookie : null
+      const header = { xml: described.text, cookie: kept, running: true }
+      const fifo = join(vmFolder(folder, spec.vm), 'incoming')
+      const flag = how === 'paused' ? VIR.DOMAIN_SAVE_PAUSED : VIR.DOMAIN_SAVE_RUNNING
+      await withHeader(path, streamOffset, header, fifo, (from) => croft(call.domainRestore(from, null, flag)))
+    },
+
+    async state(uuid) {
+      const found = await unless(gone, call.domainState(uuid))
+      return found && stateWord(found.state, found.reason)
+    },
+
+    memoryComplete: (memory) =>
+      openSaveImage(join(folder, memory.file)).then(
+        () => true,
+        () => false,
+      ),
+
+    async diskOf(uuid) {
+      const text = await unless(gone, call.domainXml(uuid))
+      const path = /<disk [^>]*>.*?<source file='([^']*)'/s.exec(text ?? '')?.[1]
+      return path?.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : path
+    },
+
+    async abortJob(uuid) {
+      await unless([...gone, ...already], call.domainAbortJob(uuid))
+    },
+
+    async jobDone(uuid) {
+      while (await unless([...gone, ...already], call.domainHasJob(uuid))) await delay(100)
     },
 
     async growDisk(uuid, bytes) {
@@ -88,6 +162,15 @@ export function makeHypervisor(
       const { connected, reason } = libvirt.status()
       return connected ? undefined : `libvirt can't be reached: ${reason ?? 'no reason given'}`
     },
+  }
+
+  async function hardware(image: Image, { cpus, memoryMiB }: Pick<Limits, 'cpus' | 'memoryMiB'>): Promise<Hardware> {
+    const [{ accelerator, machine, devices }, { hypervisorVersion }] = await Promise.all([
+      croft(shape(image)),
+      croft(call.version()),
+    ])
+    const cpu = digest(accelerator === 'kvm' ? await hostCpu() : 'emulated')
+    return { devices, accelerator, cpu, machine, qemu: hypervisorVersion, cpus, memoryMiB }
   }
 
   /** A running domain's XML also says whether the guest's agent has its channel open. Undefined if it isn't ours or has gone. */
@@ -146,6 +229,14 @@ function howStopped(detail: string): Extract<DomainEvent, { type: 'stopped' }>['
   return detail === 'crashed' || detail === 'failed' ? 'crashed' : 'powered-off'
 }
 
+/** The model of the box's CPU and what it can do, from /proc/cpuinfo: what a guest under KVM sees. */
+async function hostCpu(): Promise<string> {
+  const text = await readFile('/proc/cpuinfo', 'utf8')
+  return ['vendor_id', 'cpu family', 'model', 'stepping', 'flags']
+    .map((field) => new RegExp(`^${field}\\s*: .*$`, 'm').exec(text)?.[0])
+    .join('\n')
+}
+
 /** libvirt's errors as ours. */
 function croft<T>(work: Promise<T>): Promise<T> {
   return unless([], work) as Promise<T>
@@ -160,4 +251,4 @@ async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T 
 }
 
 const gone = ['NO_DOMAIN']
-const already = ['OPERATION_INVALID']
+const already = ['OPERATION_INVALID'] // also: no job is under way

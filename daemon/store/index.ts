@@ -9,7 +9,19 @@ import { takeLock } from './lock.ts'
 import { migrate } from './migrations.ts'
 import { emptyState, type State, stateSchema } from './schema.ts'
 
-export type { Accelerator, Image, Key, Layer, Limits, Operation, State, Vm } from './schema.ts'
+export type {
+  Accelerator,
+  Checkpoint,
+  Hardware,
+  Image,
+  Key,
+  Layer,
+  Limits,
+  Memory,
+  Operation,
+  State,
+  Vm,
+} from './schema.ts'
 
 export interface Store {
   /** The state as of the last accepted change. Values are never changed in place: a reference stays what it was. */

@@ -29,8 +29,16 @@ export const vmSchema = z.object({
   tags: z.array(z.string()),
   comment: z.string(),
   createdAt: z.iso.datetime(),
-  /** `making` until `new` has finished; `leaving` from the first step of `rm`. */
-  phase: z.enum(['making', 'ready', 'leaving']),
+  /** Id of the memory that it sleeps in: loaded when it wakes. Null while it runs, and when it is shut down. */
+  memory: z.string().nullable(),
+  /** Id of the checkpoint that its disk goes on from; null when there is none. */
+  checkpoint: z.string().nullable(),
+  /** Minutes without use until it is put to sleep; 0 for never, null for what the box does. */
+  sleepAfter: z.int().min(0).nullable(),
+  /** How many of the latest scheduled checkpoints are kept, by the hour and by the day. */
+  schedule: z.object({ hourly: z.int().min(0), daily: z.int().min(0) }),
+  /** `making` until `new` has finished; `leaving` from the first step of `rm`; `golden` is Croft's own, for a golden checkpoint. */
+  phase: z.enum(['making', 'ready', 'leaving', 'golden']),
   /** What the owner wants after a reboot of the box. */
   power: z.enum(['on', 'off']),
 })
@@ -43,6 +51,51 @@ export const layerSchema = z.object({
   /** Id of the layer beneath it, its backing file; null for an image's. */
   parent: z.string().nullable(),
   createdAt: z.iso.datetime(),
+})
+
+/** What a guest's memory was saved from: loaded into anything else it would not work. */
+export const hardwareSchema = z.object({
+  /** Digest of the devices: of the domain's XML without what differs from VM to VM. */
+  devices: z.string(),
+  accelerator: z.enum(['kvm', 'tcg']),
+  /** Digest of the CPU that the guest sees: the box's own under KVM. */
+  cpu: z.string(),
+  /** Versioned machine type. */
+  machine: z.string(),
+  qemu: z.string(),
+  cpus: z.int(),
+  memoryMiB: z.int(),
+})
+
+/** The memory of a guest, saved in a file that nobody writes again. */
+export const memorySchema = z.object({
+  id: z.string(),
+  /** libvirt's save image; path relative to the state folder. */
+  file: z.string(),
+  hardware: hardwareSchema,
+  createdAt: z.iso.datetime(),
+})
+
+/** A layer, and for a VM that ran its memory at that same instant. */
+export const checkpointSchema = z.object({
+  id: z.string(),
+  /**
+   * `asked` for, `scheduled`, taken `before-restore` of another; `copy`: only as long as copies are made from it;
+   * `golden`: what new VMs of an image are forks of.
+   */
+  kind: z.enum(['asked', 'scheduled', 'before-restore', 'copy', 'golden']),
+  /** What its VM calls it; one of its own among the VM's. */
+  label: z.string(),
+  /** Id of the VM that it is of; a golden one is its image's. */
+  vm: z.string().nullable(),
+  image: z.string(),
+  layer: z.string(),
+  memory: z.string().nullable(),
+  /** Id of the checkpoint that the VM's disk went on from when this one was taken. */
+  parent: z.string().nullable(),
+  limits: limitsSchema,
+  createdAt: z.iso.datetime(),
+  usedAt: z.iso.datetime(),
 })
 
 export const imageSchema = z.object({
@@ -73,10 +126,28 @@ export const keySchema = z.object({
 
 const operationBase = z.object({ id: z.string(), startedAt: z.iso.datetime() })
 export const operationSchema = z.discriminatedUnion('kind', [
-  operationBase.extend({ kind: z.literal('new'), vm: z.string() }),
+  /** `from`: the checkpoint that it is a fork of. `asleep`: it is left in the memory that it has from there. */
+  operationBase.extend({ kind: z.literal('new'), vm: z.string(), from: z.string().nullable(), asleep: z.boolean() }),
   operationBase.extend({ kind: z.literal('rm'), vm: z.string() }),
   operationBase.extend({ kind: z.literal('rename'), vm: z.string(), to: z.string() }),
   operationBase.extend({ kind: z.literal('resize'), vm: z.string(), limits: limitsSchema }),
+  /** The records that the checkpoint brings: itself, the VM's new disk, the memory that is saved, if any. */
+  operationBase.extend({
+    kind: z.literal('checkpoint'),
+    vm: z.string(),
+    checkpoint: checkpointSchema,
+    disk: layerSchema,
+    memory: memorySchema.nullable(),
+  }),
+  operationBase.extend({ kind: z.literal('sleep'), vm: z.string(), memory: memorySchema }),
+  operationBase.extend({ kind: z.literal('wake'), vm: z.string() }),
+  operationBase.extend({ kind: z.literal('restore'), vm: z.string(), checkpoint: z.string(), disk: layerSchema }),
+  operationBase.extend({
+    kind: z.literal('golden'),
+    vm: z.string(),
+    checkpoint: checkpointSchema,
+    memory: memorySchema,
+  }),
   operationBase.extend({ kind: z.literal('image-build'), image: z.string(), name: z.string() }),
 ])
 
@@ -86,6 +157,8 @@ export const stateSchema = z.object({
   instance: z.string(),
   vms: z.record(z.string(), vmSchema),
   layers: z.record(z.string(), layerSchema),
+  memories: z.record(z.string(), memorySchema),
+  checkpoints: z.record(z.string(), checkpointSchema),
   images: z.record(z.string(), imageSchema),
   keys: z.record(z.string(), keySchema),
   operations: z.record(z.string(), operationSchema),
@@ -99,6 +172,9 @@ export const stateSchema = z.object({
 export type State = z.infer<typeof stateSchema>
 export type Vm = z.infer<typeof vmSchema>
 export type Limits = z.infer<typeof limitsSchema>
+export type Hardware = z.infer<typeof hardwareSchema>
+export type Memory = z.infer<typeof memorySchema>
+export type Checkpoint = z.infer<typeof checkpointSchema>
 export type Image = z.infer<typeof imageSchema>
 export type Layer = z.infer<typeof layerSchema>
 export type Key = z.infer<typeof keySchema>
@@ -111,6 +187,8 @@ export function emptyState(instance: string): State {
     instance,
     vms: {},
     layers: {},
+    memories: {},
+    checkpoints: {},
     images: {},
     keys: {},
     operations: {},

@@ -29,13 +29,13 @@ export async function thousandFigures(): Promise<Figure[]> {
   const sizes = await Promise.all(pids.map(residentMB))
   figures.push({ what: 'daemon, resident', unit: 'MB', values: [sizes[0]!], aim: 150 })
   figures.push({
-    what: 'daemon and its bridge children, resident',
+    what: 'daemon and its children, resident',
     unit: 'MB',
     values: [sizes.reduce((sum, size) => sum + size, 0)],
     aim: 300,
   })
   figures.push({
-    what: 'daemon and children, idle CPU of one core',
+    what: 'daemon and its children, idle: CPU of one core',
     unit: '%',
     values: [await idlePercent(pids)],
     aim: 0.5,
@@ -63,6 +63,10 @@ async function fill(croft: Croft): Promise<void> {
       tags: [],
       comment: '',
       createdAt: new Date(Date.now() + i).toISOString(),
+      memory: null,
+      checkpoint: null,
+      sleepAfter: null,
+      schedule: { hourly: 0, daily: 0 },
       phase: 'ready',
       power: 'off',
     })
@@ -108,16 +112,10 @@ async function lsRequests(croft: Croft): Promise<Figure> {
   return { what: '`POST /api/commands/ls`, 1,000 VMs', unit: 'ms', values, aim: 10 }
 }
 
-/** The daemon and its Node children: the bridge. */
+/** The daemon first, then all that run under it: the bridge, and small programs that hold or watch something for it. */
 async function family(pid: number): Promise<number[]> {
-  const rows = (await must('ps', ['-e', '-o', 'pid=,ppid=,args=']))
-    .trim()
-    .split('\n')
-    .map((row) => row.trim().split(/\s+/, 4))
-  return [
-    pid,
-    ...rows.filter(([, parent, comm]) => Number(parent) === pid && comm === 'node').map(([child]) => Number(child)),
-  ]
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ').filter(Boolean).map(Number)
+  return [pid, ...(await Promise.all(children.map(family))).flat()]
 }
 
 async function residentMB(pid: number): Promise<number> {
@@ -136,5 +134,5 @@ async function idlePercent(pids: readonly number[]): Promise<number> {
   const before = await ticks()
   const seconds = 30
   await delay(seconds * 1000)
-  return (await ticks()) - before === 0 ? 0 : ((await ticks()) - before) / seconds // 100 ticks a second: percent
+  return ((await ticks()) - before) / seconds // 100 ticks a second: percent
 }

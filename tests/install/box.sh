@@ -46,12 +46,12 @@ box_unpack() {
   cgroups_writable || box_without_cgroups "$root"
 }
 
-# In systemd-nspawn, ProtectKernelTunables of Debian 12's systemd uncovers this machine's boot id, the same after each
-# restart of the box, so the daemon would not know of the restart.
+# systemd-nspawn lays a boot id of the box's own over that of this machine. For these two settings Debian 12's systemd
+# mounts /proc anew, and then the daemon sees this machine's, the same after each restart of the box.
 box_own_boot_id() {
   [[ $suite == bookworm ]] || return 0
   mkdir -p "$1/etc/systemd/system/croft.service.d"
-  printf '[Service]\nProtectKernelTunables=no\n' >"$1/etc/systemd/system/croft.service.d/boot-id.conf"
+  printf '[Service]\nProtectKernelTunables=no\nProtectControlGroups=no\n' >"$1/etc/systemd/system/croft.service.d/boot-id.conf"
 }
 
 # libvirt turns forwarding on and sets up bridge ports, as on a real box. The rest of /sys stays read-only: it is this machine's.
@@ -196,7 +196,7 @@ box_end() {
 # Ends and removes everything of this suite, whoever made it.
 box_remove() {
   local mount
-  box_end "$work/nspawn.pid"
+  box_end "$work/nspawn.pid" 2>/dev/null # bash says of a box that it was killed
   box_network_down
   while read -r mount; do umount "$mount" 2>/dev/null || true; done \
     < <(awk -v root="$work/" 'index($2, root) == 1 { print $2 }' /proc/mounts | sort -r)

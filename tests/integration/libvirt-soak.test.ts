@@ -1,3 +1,4 @@
+import { type ChildProcess, spawn } from 'node:child_process'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Libvirt, openLibvirt, VIR } from '../../daemon/libvirt/index.ts'
 import { hear, PrivateLibvirtd } from './libvirt-fixtures.ts'
@@ -8,13 +9,17 @@ const recycleRssMiB = 130
 
 const libvirtd = new PrivateLibvirtd()
 let libvirt: Libvirt
+/** The test driver forgets all when its last connection ends, as it may while children are replaced: this one stays. */
+let keeper: ChildProcess
 beforeAll(async () => {
   await libvirtd.start()
+  keeper = spawn('virsh', ['-q', '-c', libvirtd.uri, 'event', '--all', '--loop'], { stdio: 'ignore' })
   libvirt = openLibvirt({ uri: libvirtd.uri, recycleRssMiB, maxCalls: 2 })
   await hear(libvirt).next(({ type }) => type === 'connected')
 })
 afterAll(async () => {
-  await libvirt.close()
+  await libvirt?.close()
+  keeper?.kill()
   await libvirtd.remove()
 })
 

@@ -265,7 +265,7 @@ async function ensured(folder: string): Promise<string> {
 /** Gives a new state folder the image that all tests share: hard links to its files, and its records. */
 async function borrowImage(folder: string): Promise<void> {
   const base = await builtImage()
-  for (const part of ['layers', ...(await readdir(join(base, 'images'))).map((id) => `images/${id}`)]) {
+  for (const part of ['layers', 'memory', ...(await readdir(join(base, 'images'))).map((id) => `images/${id}`)]) {
     await mkdir(join(folder, part), { recursive: true, mode: 0o711 })
     for (const file of await readdir(join(base, part))) await link(join(base, part, file), join(folder, part, file))
   }
@@ -283,10 +283,12 @@ export async function builtImage(): Promise<string> {
   for (const old of await readdir(cache))
     if (old.startsWith('base-')) await rm(join(cache, old), { recursive: true, force: true })
   const folder = await mkdtemp(join(cache, 'state-'))
+  await program('chmod', ['711', cache, folder])
   const croft = new Croft(folder, { image: false })
   try {
     await croft.start()
     await croft.do('image', 'build', 'debian')
+    if (Object.keys((await croft.state()).checkpoints).length === 0) throw new Error(await croft.log())
   } finally {
     await croft.kill('SIGTERM')
     await clean()
@@ -303,6 +305,10 @@ async function recipeDigest(): Promise<string> {
     .sort((a, b) => (join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1))) {
     if (file.name.endsWith('.md')) continue
     hash.update(file.name).update(await readFile(join(file.parentPath, file.name)))
+  }
+  // Its records, and what its golden checkpoint depends on.
+  for (const file of ['store/schema.ts', 'box/golden-plan.ts', 'libvirt/domain-xml.ts', 'guest/personalize.ts']) {
+    hash.update(await readFile(join(root, 'daemon', file)))
   }
   return hash.digest('hex').slice(0, 16)
 }

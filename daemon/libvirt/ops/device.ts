@@ -56,6 +56,11 @@ export const deviceOps = {
     withDomain(conn, uuid, (domain) => call('virDomainBlockCommit', domain, disk, base, top, bandwidthMiB, flags))
   },
 
+  /** Starts to copy the backing layers above `base` into the active one, which then stands on `base`. Bandwidth in MiB/s. flags: VIR.DOMAIN_BLOCK_REBASE_* */
+  domainBlockRebase(conn: Pointer, uuid: string, disk: string, base: string, bandwidthMiB = 0, flags = 0): void {
+    withDomain(conn, uuid, (domain) => call('virDomainBlockRebase', domain, disk, base, bandwidthMiB, flags))
+  },
+
   /** Starts to copy all backing layers into the active one. Bandwidth in MiB/s. */
   domainBlockPull(conn: Pointer, uuid: string, disk: string, bandwidthMiB = 0): void {
     withDomain(conn, uuid, (domain) => call('virDomainBlockPull', domain, disk, bandwidthMiB, 0))

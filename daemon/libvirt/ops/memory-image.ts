@@ -26,6 +26,18 @@ export const memoryImageOps = {
     return withDomain(conn, uuid, (domain) => call('virDomainHasManagedSaveImage', domain, 0) === 1)
   },
 
+  /** Whether a job is under way that saves or moves the domain's memory. `struct _virDomainJobInfo`: type at 0, 1 and 2 mean so. */
+  domainHasJob(conn: Pointer, uuid: string): boolean {
+    const info = Buffer.alloc(128)
+    withDomain(conn, uuid, (domain) => call('virDomainGetJobInfo', domain, info))
+    return [1, 2].includes(info.readInt32LE(0))
+  },
+
+  /** Ends that job; the domain goes on as before, and the call that began the job fails. @throws LibvirtError OPERATION_INVALID without a job */
+  domainAbortJob(conn: Pointer, uuid: string): void {
+    withDomain(conn, uuid, (domain) => call('virDomainAbortJob', domain))
+  },
+
   /** Takes a snapshot as the `<domainsnapshot>` XML says; answers with its name. flags: VIR.DOMAIN_SNAPSHOT_CREATE_* */
   domainSnapshot(conn: Pointer, uuid: string, xml: string, flags = 0): string {
     return withDomain(conn, uuid, (domain) => {

@@ -1,0 +1,105 @@
+import type { State } from '../store/index.ts'
+import { type Box, findOperationVm, layerOf, specOf, withVm } from './box.ts'
+import type { OperationOf, Plan } from './plan.ts'
+
+/**
+ * `checkpoint`: the VM turns to a new, empty disk on top of its old one, which nobody writes again. A running guest's
+ * memory is saved at that instant by one libvirt snapshot, which does both or neither; a sleeping one's is saved already.
+ * Cut off, the VM's disk tells whether it happened.
+ */
+export const checkpointVm: Plan<OperationOf<'checkpoint'>> = {
+  async recovery(box, operation) {
+    await box.hypervisor.jobDone(findOperationVm(box, operation.vm).uuid)
+    return (await turned(box, operation)) ? 'finish' : 'undo'
+  },
+  steps: [
+    {
+      name: 'disk',
+      async run(box, operation) {
+        if (await turned(box, operation)) return
+        const vm = findOperationVm(box, operation.vm)
+        await box.files.createDisk(operation.disk, layerOf(box.store.state, vm.disk), vm.limits.diskGiB)
+      },
+      undo: (box, { disk }) => box.files.remove(disk.file),
+    },
+    {
+      name: 'snapshot',
+      async run(box, operation, report) {
+        const vm = findOperationVm(box, operation.vm)
+        const runs = ['running', 'paused'].includes((await box.hypervisor.state(vm.uuid)) ?? 'off')
+        if (!runs || (await turned(box, operation))) return
+        report({ subject: vm.name, step: 'taking the checkpoint', fraction: 0.3 })
+        await box.hypervisor.snapshot(vm.uuid, operation.memory, operation.disk, box.live.get(vm.uuid)?.ready === true)
+      },
+      async undo(box, operation) {
+        if (operation.memory && !isSaved(box, operation)) await box.files.remove(operation.memory.file)
+      },
+    },
+    {
+      name: 'define',
+      async run(box, { vm: id, disk }) {
+        const vm = findOperationVm(box, id)
+        await box.hypervisor.define({ ...specOf(box.store.state, vm), disk })
+      },
+    },
+    {
+      name: 'freeze',
+      async run(box, operation) {
+        const vm = findOperationVm(box, operation.vm)
+        await box.files.freeze(layerOf(box.store.state, vm.disk).file)
+        if (operation.memory) await box.files.freeze(operation.memory.file)
+      },
+    },
+  ],
+  end: (state, { vm, checkpoint, disk, memory }) => ({
+    ...withVm(vm, { disk: disk.id, checkpoint: checkpoint.id })(state),
+    layers: { ...state.layers, [disk.id]: disk },
+    checkpoints: { ...state.checkpoints, [checkpoint.id]: checkpoint },
+    memories: memory ? { ...state.memories, [memory.id]: memory } : state.memories,
+  }),
+}
+
+/** Whether the VM's domain has the new disk. */
+async function turned(box: Box, { vm, disk }: OperationOf<'checkpoint'>): Promise<boolean> {
+  return (await box.hypervisor.diskOf(findOperationVm(box, vm).uuid)) === disk.file
+}
+
+/** Whether the checkpoint's memory was there before: a sleeping VM's. */
+function isSaved(box: Box, { memory }: OperationOf<'checkpoint'>): boolean {
+  return memory !== null && memory.id in box.store.state.memories
+}
+
+/**
+ * `restore`: the VM is turned off and gets an empty disk on the checkpoint's layer. With the checkpoint's memory it is
+ * then asleep, and is woken by whoever restored it.
+ */
+export const restoreVm: Plan<OperationOf<'restore'>> = {
+  recovery: 'finish',
+  steps: [
+    { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
+    {
+      name: 'disk',
+      async run(box, { disk, checkpoint: id }) {
+        const checkpoint = box.store.state.checkpoints[id]!
+        await box.files.createDisk(disk, layerOf(box.store.state, checkpoint.layer), checkpoint.limits.diskGiB)
+      },
+    },
+    {
+      name: 'define',
+      async run(box, operation) {
+        const vm = findOperationVm(box, operation.vm)
+        const { limits } = box.store.state.checkpoints[operation.checkpoint]!
+        await box.hypervisor.define({ ...specOf(box.store.state, vm), vm: { ...vm, limits }, disk: operation.disk })
+      },
+    },
+  ],
+  end: restored,
+}
+
+function restored(state: State, { vm, checkpoint: id, disk }: OperationOf<'restore'>): State {
+  const { limits, memory } = state.checkpoints[id]!
+  return {
+    ...withVm(vm, { disk: disk.id, checkpoint: id, memory, limits })(state),
+    layers: { ...state.layers, [disk.id]: disk },
+  }
+}

@@ -1,0 +1,283 @@
+import { CroftError } from '../error.ts'
+import type { Checkpoint, State, Vm } from '../store/index.ts'
+import { bootVm } from './boot.ts'
+import { type Box, findVm, imageOf, type Report, stateOf, without } from './box.ts'
+import { collect } from './collect.ts'
+import { type Made, makeLayer, makeVm } from './create.ts'
+import { makeId } from './identity.ts'
+import { describeMemory } from './memory.ts'
+import { closest } from './name.ts'
+import { carryOut } from './operations.ts'
+import { wakeUp } from './sleep.ts'
+import { checkAllowed } from './state.ts'
+
+/** Checkpoints that `restore` takes by itself; older ones of them go. */
+const keptBeforeRestore = 5
+
+/** The checkpoints of a VM that people see, oldest first. Pure. */
+export function checkpointsOf(state: State, vm: Pick<Vm, 'id'>): Checkpoint[] {
+  return Object.values(state.checkpoints)
+    .filter((checkpoint) => checkpoint.vm === vm.id && checkpoint.kind !== 'copy')
+    .sort((a, b) => a.createdAt.localeCompare(b.createdAt))
+}
+
+/** @throws CroftError `not-found`, with the label that was probably meant */
+export function findCheckpoint(state: State, vm: Vm, label: string): Checkpoint {
+  const all = checkpointsOf(state, vm)
+  const found = all.find((each) => each.label === label) ?? all.find((each) => each.id === label)
+  if (found) return found
+  const labels = all.map((each) => each.label)
+  const meant = closest(label, labels)
+  throw new CroftError('not-found', `${vm.name} has no checkpoint ${JSON.stringify(label.slice(0, 60))}.`, {
+    hint: meant
+      ? `Did you mean ${meant}?`
+      : labels.length
+        ? `croft checkpoint ls ${vm.name} shows them.`
+        : `It has none. Take one: croft checkpoint ${vm.name}`,
+  })
+}
+
+/**
+ * Takes a checkpoint of a VM, which runs on: of its disk and, when it is awake or asleep, of its memory.
+ * @throws CroftError `name-taken`, `conflict`, `disk-full`; the VM is then as it was
+ */
+export async function takeCheckpoint(
+  box: Box,
+  name: string,
+  label: string | undefined,
+  kind: 'asked' | 'scheduled',
+  report: Report,
+): Promise<Checkpoint> {
+  const { id } = findVm(box.store.state, name)
+  return box.locks.run(id, () => take(box, id, { label, kind, memory: true }, report))
+}
+
+interface Take {
+  label?: string | undefined
+  kind: Checkpoint['kind']
+  /** False to leave the memory out. */
+  memory: boolean
+}
+
+/** The VM's lock is held. */
+async function take(box: Box, id: string, { label, kind, memory: wanted }: Take, report: Report): Promise<Checkpoint> {
+  const vm = findVm(box.store.state, id)
+  const state = stateOf(box, vm)
+  checkAllowed('checkpoint', vm.name, state)
+  const now = new Date().toISOString()
+  const disk = makeLayer(vm.disk, now)
+  const asleep = vm.memory ? box.store.state.memories[vm.memory]! : null
+  const saved =
+    state === 'asleep'
+      ? asleep
+      : state === 'awake'
+        ? describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
+        : null
+  const memory = wanted ? saved : null
+  const checkpoint: Checkpoint = {
+    id: makeId('chk'),
+    kind,
+    label: label ?? freeLabel(box.store.state, vm),
+    vm: id,
+    image: vm.image,
+    layer: vm.disk,
+    memory: memory?.id ?? null,
+    parent: vm.checkpoint,
+    limits: { ...vm.limits, ...(memory && { cpus: memory.hardware.cpus, memoryMiB: memory.hardware.memoryMiB }) },
+    createdAt: now,
+    usedAt: now,
+  }
+  const operation = { id: makeId('op'), kind: 'checkpoint', startedAt: now, vm: id, checkpoint, disk, memory } as const
+  await carryOut(
+    box,
+    operation,
+    (current) => {
+      if (kind !== 'copy' && checkpointsOf(current, vm).some((other) => other.label === checkpoint.label)) {
+        throw new CroftError('name-taken', `${vm.name} has a checkpoint ${checkpoint.label} already.`, {
+          hint: 'Take another label, or none: then Croft gives it one.',
+        })
+      }
+      return current
+    },
+    report,
+  )
+  if (kind !== 'copy') box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
+  return checkpoint
+}
+
+/** c1, c2, …: one more than the highest there is. Pure. */
+function freeLabel(state: State, vm: Vm): string {
+  const numbers = checkpointsOf(state, vm).map(({ label }) => Number(/^c(\d+)$/.exec(label)?.[1] ?? 0))
+  return `c${Math.max(0, ...numbers) + 1}`
+}
+
+export interface CopyOptions {
+  name?: string | undefined
+  /** Leave the memory: the copy boots. */
+  diskOnly?: boolean | undefined
+}
+
+/**
+ * Copies a VM: a running one with its memory, at one instant; the copy runs on under its own name. The copy of a
+ * sleeping VM is asleep, that of a stopped one stopped. Copies asked for at the same time are made from one checkpoint.
+ */
+export async function copyVm(box: Box, name: string, options: CopyOptions, report: Report): Promise<Made> {
+  const source = findVm(box.store.state, name)
+  const memory = !options.diskOnly
+  const key = `${source.id} ${memory}`
+  let coming = box.copying.get(key)
+  if (!coming) {
+    coming = box.locks.run(source.id, () => {
+      box.copying.delete(key)
+      return take(box, source.id, { kind: 'copy', label: 'copy', memory }, report).then((checkpoint) => {
+        hold(box, checkpoint.id, 1)
+        return checkpoint
+      })
+    })
+    box.copying.set(key, coming)
+    coming.then(
+      // Held until all who share it have taken hold of it themselves.
+      (checkpoint) => setImmediate(() => hold(box, checkpoint.id, -1)),
+      () => box.copying.delete(key),
+    )
+  }
+  const checkpoint = await coming
+  hold(box, checkpoint.id, 1)
+  try {
+    const state = stateOf(box, source)
+    const { env, tags, comment } = source
+    return await forkCheckpoint(
+      box,
+      checkpoint,
+      { name: options.name, env, tags, comment },
+      { asleep: state === 'asleep' && memory, power: state === 'stopped' || state === 'crashed' ? 'off' : 'on' },
+      report,
+    )
+  } finally {
+    hold(box, checkpoint.id, -1)
+    await collect(box)
+  }
+}
+
+function hold(box: Box, id: string, by: 1 | -1): void {
+  const count = (box.held.get(id) ?? 0) + by
+  if (count > 0) box.held.set(id, count)
+  else box.held.delete(id)
+}
+
+/** Makes a new VM from a checkpoint of another. */
+export async function forkFrom(
+  box: Box,
+  name: string,
+  label: string,
+  as: string | undefined,
+  report: Report,
+): Promise<Made> {
+  const source = findVm(box.store.state, name)
+  const checkpoint = findCheckpoint(box.store.state, source, label)
+  hold(box, checkpoint.id, 1)
+  try {
+    const { env, tags, comment } = source
+    return await forkCheckpoint(
+      box,
+      checkpoint,
+      { name: as, env, tags, comment },
+      { asleep: false, power: 'on' },
+      report,
+    )
+  } finally {
+    hold(box, checkpoint.id, -1)
+    await collect(box)
+  }
+}
+
+function forkCheckpoint(
+  box: Box,
+  checkpoint: Checkpoint,
+  described: Pick<Vm, 'env' | 'tags' | 'comment'> & { name?: string | undefined },
+  how: { asleep: boolean; power: Vm['power'] },
+  report: Report,
+): Promise<Made> {
+  const { image, limits, layer } = checkpoint
+  return makeVm(box, { ...described, ...how, image, limits, layer, from: checkpoint }, report)
+}
+
+/**
+ * Puts a VM's disk and memory back to a checkpoint. What it is now becomes a checkpoint first, so that this can be
+ * undone the same way.
+ * @returns that checkpoint, and why the VM had to boot if it had to
+ */
+export async function restoreVm(
+  box: Box,
+  name: string,
+  label: string,
+  report: Report,
+): Promise<{ before: Checkpoint; cold: string | undefined }> {
+  const { id } = findVm(box.store.state, name)
+  return box.locks.run(id, async () => {
+    const vm = findVm(box.store.state, id)
+    const state = stateOf(box, vm)
+    checkAllowed('restore', vm.name, state)
+    const checkpoint = findCheckpoint(box.store.state, vm, label)
+    const ran = state !== 'stopped' && state !== 'crashed'
+    const before = await take(box, id, { kind: 'before-restore', memory: true }, report)
+    const now = new Date().toISOString()
+    const disk = makeLayer(checkpoint.layer, now)
+    const operation = {
+      id: makeId('op'),
+      kind: 'restore',
+      startedAt: now,
+      vm: id,
+      checkpoint: checkpoint.id,
+      disk,
+    } as const
+    report({ subject: vm.name, step: `going back to ${checkpoint.label}`, fraction: 0.5 })
+    await carryOut(box, operation, (current) => current, report)
+    const restored = findVm(box.store.state, id)
+    let cold: string | undefined
+    if (restored.memory) cold = await wakeUp(box, restored, report)
+    else if (ran) await bootVm(box, restored, report)
+    box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
+    await prune(box, id)
+    return { before, cold }
+  })
+}
+
+async function prune(box: Box, id: string): Promise<void> {
+  await box.store.update((state) => {
+    const own = checkpointsOf(state, { id }).filter(({ kind }) => kind === 'before-restore')
+    const old = new Set(own.slice(0, -keptBeforeRestore).map((each) => each.id))
+    return {
+      ...state,
+      checkpoints: Object.fromEntries(Object.entries(state.checkpoints).filter(([key]) => !old.has(key))),
+    }
+  })
+  await collect(box)
+}
+
+/** Forgets a checkpoint. What later ones and forks need of it stays. */
+export async function removeCheckpoint(box: Box, name: string, label: string): Promise<Checkpoint> {
+  const { id } = findVm(box.store.state, name)
+  return box.locks.run(id, async () => {
+    const vm = findVm(box.store.state, id)
+    const checkpoint = findCheckpoint(box.store.state, vm, label)
+    await box.store.update((state) => {
+      const { parent } = checkpoint
+      const bridged = <T extends { [key in K]: string | null }, K extends string>(records: Record<string, T>, key: K) =>
+        Object.fromEntries(
+          Object.entries(records).map(([each, record]) => [
+            each,
+            record[key] === checkpoint.id ? { ...record, [key]: parent } : record,
+          ]),
+        )
+      return {
+        ...state,
+        checkpoints: bridged(without(state.checkpoints, checkpoint.id), 'parent'),
+        vms: bridged(state.vms, 'checkpoint'),
+      }
+    })
+    await collect(box)
+    box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
+    return checkpoint
+  })
+}

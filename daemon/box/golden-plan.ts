@@ -1,0 +1,72 @@
+import { bootVm } from './boot.ts'
+import { type Box, findOperationVm, layerOf, without } from './box.ts'
+import type { OperationOf, Plan } from './plan.ts'
+import { preparation, withoutVm } from './vm-plans.ts'
+
+/**
+ * Makes a golden checkpoint: a VM of Croft's own is booted as any other, settles, and is saved; its disk becomes the
+ * layer, and the VM is forgotten.
+ */
+export const makeGolden: Plan<OperationOf<'golden'>> = {
+  recovery: 'undo',
+  steps: [
+    ...preparation,
+    {
+      name: 'boot',
+      run: (box, { vm }, report) => bootVm(box, findOperationVm(box, vm), report),
+      undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
+    },
+    {
+      name: 'settle',
+      run: (box, { vm }, report) => settle(box, findOperationVm(box, vm).uuid, report),
+    },
+    {
+      name: 'save',
+      async run(box, { vm: id, memory }, report) {
+        const vm = findOperationVm(box, id)
+        report({ subject: vm.name, step: 'saving its memory', fraction: 0.95 })
+        await box.hypervisor.save(vm.uuid, memory)
+        await box.files.freeze(layerOf(box.store.state, vm.disk).file)
+        await box.files.freeze(memory.file)
+      },
+      undo: (box, { memory }) => box.files.remove(memory.file),
+    },
+    {
+      name: 'forget',
+      async run(box, { vm: id }) {
+        const vm = findOperationVm(box, id)
+        await box.hypervisor.undefine(vm.uuid)
+        await box.network.remove(vm)
+        await box.guests.forget(vm)
+      },
+    },
+  ],
+  end: (state, { vm, checkpoint, memory }) => ({
+    ...state,
+    vms: without(state.vms, vm),
+    memories: { ...state.memories, [memory.id]: memory },
+    checkpoints: { ...state.checkpoints, [checkpoint.id]: checkpoint },
+  }),
+  undone: (state, { vm }) => withoutVm(state, vm),
+}
+
+/**
+ * Waits until the guest has nothing left to do, and takes away what forks should not have: its network, so that none of
+ * them begins with its address; its log; files kept in memory that the next minutes don't need.
+ */
+async function settle(box: Box, uuid: string, report: Parameters<typeof bootVm>[2]): Promise<void> {
+  report({ subject: 'golden', step: 'letting it settle', fraction: 0.9 })
+  const { code, stderr } = await box.guests.script(uuid, settleScript, 120_000)
+  if (code !== 0) box.log.warn({ stderr }, 'the golden VM did not settle as it should')
+}
+
+const settleScript = `
+systemctl is-system-running --wait > /dev/null
+ip link set dev eth0 down
+ip address flush dev eth0
+journalctl --rotate --vacuum-size=1 > /dev/null 2>&1
+sync
+echo 3 > /proc/sys/vm/drop_caches
+echo 1 > /proc/sys/vm/compact_memory
+sleep 3
+`

@@ -1,0 +1,120 @@
+import type { Checkpoint, Hardware, Image, Limits, State, Vm } from '../store/index.ts'
+import type { Box, Report } from './box.ts'
+import { collect } from './collect.ts'
+import { makeLayer } from './create.ts'
+import { makeId, makeIdentity, nextAddress } from './identity.ts'
+import { describeMemory } from './memory.ts'
+import { carryOut } from './operations.ts'
+
+/** Golden checkpoints that are kept beside the one of the default hardware; the least recently used goes. */
+const keptGoldens = 4
+
+/** The golden checkpoint that a new VM of this image with this hardware is a fork of. Pure. */
+export function findGolden(state: State, image: Image, hardware: Hardware): Checkpoint | undefined {
+  return goldens(state).find(
+    (checkpoint) => checkpoint.image === image.id && same(state.memories[checkpoint.memory!]?.hardware, hardware),
+  )
+}
+
+function goldens(state: State): Checkpoint[] {
+  return Object.values(state.checkpoints).filter((checkpoint) => checkpoint.kind === 'golden')
+}
+
+function same(a: Hardware | undefined, b: Hardware): boolean {
+  return a !== undefined && (Object.keys(b) as (keyof Hardware)[]).every((key) => a[key] === b[key])
+}
+
+/** Sees that there is a golden checkpoint for an image and limits; one is made at a time. @throws CroftError */
+export async function ensureGolden(
+  box: Box,
+  image: Image,
+  limits: Pick<Limits, 'cpus' | 'memoryMiB'>,
+  report: Report = () => {},
+): Promise<void> {
+  await box.locks.run('golden', async () => {
+    const hardware = await box.hypervisor.hardware(image, limits)
+    if (!box.store.state.images[image.id]?.current || findGolden(box.store.state, image, hardware)) return
+    const began = performance.now()
+    await makeOne(box, image, hardware, report)
+    box.log.info(
+      { image: image.name, ...hardware, ms: Math.round(performance.now() - began) },
+      'made a golden checkpoint',
+    )
+    await dropOld(box)
+  })
+}
+
+async function makeOne(box: Box, image: Image, hardware: Hardware, report: Report): Promise<void> {
+  const id = makeId('vm')
+  const now = new Date().toISOString()
+  const disk = makeLayer(image.layer, now)
+  const limits = { cpus: hardware.cpus, memoryMiB: hardware.memoryMiB, diskGiB: image.diskGiB }
+  const memory = describeMemory(hardware)
+  const checkpoint: Checkpoint = {
+    id: makeId('chk'),
+    kind: 'golden',
+    label: `${image.name} ${hardware.cpus} CPUs ${hardware.memoryMiB} MiB`,
+    vm: null,
+    image: image.id,
+    layer: disk.id,
+    memory: memory.id,
+    parent: null,
+    limits,
+    createdAt: now,
+    usedAt: now,
+  }
+  const operation = { id: makeId('op'), kind: 'golden', startedAt: now, vm: id, checkpoint, memory } as const
+  await box.locks.run(id, () =>
+    carryOut(
+      box,
+      operation,
+      (state) => {
+        const vm: Vm = {
+          id,
+          ...makeIdentity(Object.values(state.vms), box.settings.subnet, state.nextAddress),
+          name: image.name,
+          image: image.id,
+          disk: disk.id,
+          limits,
+          env: {},
+          tags: [],
+          comment: '',
+          createdAt: now,
+          memory: null,
+          checkpoint: null,
+          sleepAfter: 0,
+          schedule: { hourly: 0, daily: 0 },
+          phase: 'golden',
+          power: 'off',
+        }
+        return {
+          ...state,
+          nextAddress: nextAddress(vm.ip, box.settings.subnet),
+          vms: { ...state.vms, [id]: vm },
+          layers: { ...state.layers, [disk.id]: disk },
+        }
+      },
+      report,
+    ),
+  )
+}
+
+async function dropOld(box: Box): Promise<void> {
+  await box.store.update((state) => {
+    const { cpus, memoryMiB } = box.settings.defaults
+    const newestFirst = goldens(state).sort((a, b) => b.createdAt.localeCompare(a.createdAt))
+    // Of those with the same limits, all but the newest are of hardware that is no more.
+    const outdated = newestFirst.filter(
+      (each, i) => newestFirst.findIndex((one) => one.label === each.label && one.image === each.image) < i,
+    )
+    const others = newestFirst
+      .filter((each) => !outdated.includes(each) && (each.limits.cpus !== cpus || each.limits.memoryMiB !== memoryMiB))
+      .sort((a, b) => b.usedAt.localeCompare(a.usedAt))
+    const old = new Set([...outdated, ...others.slice(keptGoldens)].map(({ id }) => id))
+    return {
+      ...state,
+      checkpoints: Object.fromEntries(Object.entries(state.checkpoints).filter(([id]) => !old.has(id))),
+    }
+  })
+  await collect(box)
+}

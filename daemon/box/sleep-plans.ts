@@ -1,0 +1,99 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Box, findOperationVm, stateOf, without, withVm } from './box.ts'
+import { loadMemory } from './memory.ts'
+import type { OperationOf, Plan } from './plan.ts'
+
+/**
+ * `sleep`: the VM's record names the memory from the start, which makes it asleep as soon as its domain has ended.
+ * Cut off while the memory was being saved, the guest runs on; when it had been saved, it sleeps.
+ */
+export const sleepVm: Plan<OperationOf<'sleep'>> = {
+  async recovery(box, { vm: id, memory }) {
+    const { uuid } = findOperationVm(box, id)
+    await box.hypervisor.abortJob(uuid)
+    await box.hypervisor.jobDone(uuid)
+    const state = await box.hypervisor.state(uuid)
+    const over = state === 'off' || state === undefined
+    return over && (await box.hypervisor.memoryComplete(memory)) ? 'finish' : 'undo'
+  },
+  steps: [
+    {
+      name: 'trim',
+      async run(box, { vm: id }, report) {
+        const vm = findOperationVm(box, id)
+        if (stateOf(box, vm) !== 'awake') return
+        report({ subject: vm.name, step: 'letting go of what it does not need', fraction: 0.1 })
+        await box.guests
+          .script(vm.uuid, trimScript, 30_000)
+          .catch((err) => box.log.warn({ vm: id, err }, 'could not be trimmed before it sleeps'))
+      },
+    },
+    {
+      name: 'save',
+      async run(box, { vm: id, memory }, report) {
+        const vm = findOperationVm(box, id)
+        const state = await box.hypervisor.state(vm.uuid)
+        if (state === 'off' || state === undefined) return
+        report({ subject: vm.name, step: 'saving its memory', fraction: 0.4 })
+        await interruptible(box, vm.id, vm.uuid, () => box.hypervisor.save(vm.uuid, memory))
+      },
+      undo: (box, { memory }) => box.files.remove(memory.file),
+    },
+    { name: 'freeze', run: (box, { memory }) => box.files.freeze(memory.file) },
+  ],
+  end: (state) => state,
+  undone: (state, { vm, memory }) => ({
+    ...withVm(vm, { memory: null })(state),
+    memories: without(state.memories, memory.id),
+  }),
+}
+
+/** Gives back to the box what the guest has freed on its disk, and the memory in which it only keeps files. */
+const trimScript = 'fstrim / 2>/dev/null; sync; echo 3 > /proc/sys/vm/drop_caches; echo 1 > /proc/sys/vm/compact_memory'
+
+/** A save that ends at once when somebody needs the VM; it then runs on. */
+async function interruptible(box: Box, id: string, uuid: string, save: () => Promise<void>): Promise<void> {
+  const signal = box.naps.get(id)?.signal
+  signal?.throwIfAborted()
+  let saving = true
+  const onAbort = async () => {
+    // The job may not have begun yet.
+    while (saving) {
+      await box.hypervisor.abortJob(uuid).catch(() => {})
+      await delay(20)
+    }
+  }
+  signal?.addEventListener('abort', onAbort)
+  try {
+    await save()
+  } finally {
+    saving = false
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+/**
+ * `wake`: the guest is loaded without running. Only when the store no longer says that it sleeps does it run, for from
+ * then on its disk and that memory no longer belong together.
+ */
+export const wakeVm: Plan<OperationOf<'wake'>> = {
+  async recovery(box, { vm: id }) {
+    const state = await box.hypervisor.state(findOperationVm(box, id).uuid)
+    return state === 'running' || state === 'paused' ? 'finish' : 'undo'
+  },
+  steps: [
+    {
+      name: 'load',
+      async run(box, { vm: id }, report) {
+        const vm = findOperationVm(box, id)
+        const state = await box.hypervisor.state(vm.uuid)
+        if (state === 'running' || state === 'paused') return
+        report({ subject: vm.name, step: 'loading its memory', fraction: 0.2 })
+        await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'paused')
+      },
+    },
+    { name: 'consume', run: (box, { vm }) => box.store.update(withVm(vm, { memory: null, power: 'on' })) },
+    { name: 'resume', run: (box, { vm }) => box.hypervisor.resume(findOperationVm(box, vm).uuid) },
+  ],
+  end: (state) => state,
+}

@@ -1,0 +1,99 @@
+import { CroftError } from '../error.ts'
+import type { Vm } from '../store/index.ts'
+import { awaitAgent, bootVm, makeReady } from './boot.ts'
+import { type Box, findVm, imageOf, type Report, stateOf, withVm } from './box.ts'
+import { collect } from './collect.ts'
+import { makeId } from './identity.ts'
+import { describeMemory, isBoxTrouble, settleIn } from './memory.ts'
+import { carryOut } from './operations.ts'
+import { checkAllowed } from './state.ts'
+
+/**
+ * Saves a VM's memory and frees what it uses of the box; one that is asleep already is left alone. Interrupted at once
+ * by whoever needs the VM.
+ * @throws CroftError `cancelled` when somebody does, `disk-full`; the VM then runs on
+ */
+export async function putToSleep(box: Box, name: string, report: Report): Promise<Vm> {
+  const { id } = findVm(box.store.state, name)
+  await box.locks.run(id, async () => {
+    const vm = findVm(box.store.state, id)
+    const state = stateOf(box, vm)
+    checkAllowed('sleep', vm.name, state)
+    if (state === 'asleep') return
+    const nap = new AbortController()
+    box.naps.set(id, nap)
+    try {
+      const memory = describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
+      const operation = { id: makeId('op'), kind: 'sleep', startedAt: memory.createdAt, vm: id, memory } as const
+      await carryOut(
+        box,
+        operation,
+        (current) => ({
+          ...withVm(id, { memory: memory.id })(current),
+          memories: { ...current.memories, [memory.id]: memory },
+        }),
+        report,
+      )
+    } catch (error) {
+      if (!nap.signal.aborted) throw error
+      throw new CroftError('cancelled', `${vm.name} is awake: somebody needed it before it was asleep.`)
+    } finally {
+      box.naps.delete(id)
+    }
+  })
+  return findVm(box.store.state, id)
+}
+
+/**
+ * Has a VM awake: wakes it, or waits until it has started. Whoever asks while that is under way shares it. The one
+ * function for everything that needs a VM.
+ * @throws CroftError `conflict` when the VM is shut down, `guest-failed`, `not-found`
+ */
+export async function ensureAwake(box: Box, name: string, report: Report = () => {}): Promise<Vm> {
+  const { id } = findVm(box.store.state, name)
+  box.naps.get(id)?.abort()
+  let waking = box.waking.get(id)
+  if (!waking && stateOf(box, findVm(box.store.state, id)) !== 'awake') {
+    waking = box.locks.run(id, () => wake(box, id, report)).finally(() => box.waking.delete(id))
+    box.waking.set(id, waking)
+  }
+  await waking
+  return findVm(box.store.state, id)
+}
+
+async function wake(box: Box, id: string, report: Report): Promise<void> {
+  const vm = findVm(box.store.state, id)
+  const state = stateOf(box, vm)
+  checkAllowed('enter', vm.name, state)
+  if (state === 'asleep') await wakeUp(box, vm, report)
+  if (state === 'paused') await box.hypervisor.resume(vm.uuid)
+  if (state === 'starting') {
+    await awaitAgent(box, vm, box.settings.bootTimeoutMs)
+    await makeReady(box, vm, true)
+  }
+}
+
+/**
+ * Wakes a sleeping VM; its lock is held. When its memory can't be loaded it boots from its disk, as after a power cut.
+ * @returns why it had to boot, when it had to
+ */
+export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string | undefined> {
+  const operation = { id: makeId('op'), kind: 'wake', startedAt: new Date().toISOString(), vm: vm.id } as const
+  try {
+    await carryOut(box, operation, (state) => state, report)
+  } catch (error) {
+    const lost = ['off', undefined].includes(await box.hypervisor.state(vm.uuid))
+    if (!lost || isBoxTrouble(error)) throw error
+    const why = error instanceof Error ? error.message : String(error)
+    box.log.error({ vm: vm.id, err: error }, 'its memory could not be loaded')
+    await box.store.update(withVm(vm.id, { memory: null, power: 'on' }))
+    const message = `${vm.name} was started from its disk, as after a power cut: its saved memory could not be loaded.`
+    box.events.publish({ type: 'box.warning', vm: vm.id, name: vm.name, message })
+    await collect(box)
+    await bootVm(box, findVm(box.store.state, vm.id), report)
+    return why
+  }
+  await settleIn(box, findVm(box.store.state, vm.id))
+  await collect(box)
+  return undefined
+}

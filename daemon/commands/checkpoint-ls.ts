@@ -1,0 +1,54 @@
+import { z } from 'zod'
+import { findVm } from '../box/box.ts'
+import { checkpointsOf } from '../box/checkpoints.ts'
+import { ago, bytes } from '../units.ts'
+import { vmArg } from './args.ts'
+import { type CheckpointResult, checkpointResult, describeCheckpoint } from './checkpoint-result.ts'
+import { command } from './command.ts'
+import { table } from './text.ts'
+
+export const checkpointLsCommand = command({
+  name: 'checkpoint ls',
+  summary: 'List the checkpoints of a VM, each under the one that it came after',
+  examples: ['croft checkpoint ls web'],
+  args: z.object({ vm: vmArg }),
+  positional: ['vm'],
+  result: z.object({ vm: z.string(), checkpoints: z.array(checkpointResult) }),
+  touches: 'reads',
+  async run({ box }, { vm: name }) {
+    const vm = findVm(box.store.state, name)
+    const all = checkpointsOf(box.store.state, vm)
+    return { vm: vm.name, checkpoints: await Promise.all(all.map((each) => describeCheckpoint(box, each))) }
+  },
+  print({ vm, checkpoints }, view) {
+    if (checkpoints.length === 0) return `${vm} has no checkpoints. Take one: croft checkpoint ${vm}\n`
+    return table(
+      asTree(checkpoints),
+      [
+        { title: 'CHECKPOINT', value: ({ depth, each }) => `${'  '.repeat(depth)}${each.label}`, dress: () => 'bold' },
+        { title: 'DISK', value: ({ each }) => bytes(each.diskBytes), right: true },
+        { title: 'MEMORY', value: ({ each }) => (each.memory ? bytes(each.memoryBytes) : '–'), right: true },
+        { title: 'TAKEN', value: ({ each }) => ago(each.createdAt, view.now) },
+        { title: '', value: ({ each }) => (each.current ? '← now' : '') },
+        { title: 'WHY', value: ({ each }) => (each.kind === 'asked' ? '' : each.kind.replace('-', ' a ')) },
+      ],
+      view,
+    )
+  },
+  names: ({ checkpoints }) => checkpoints.map(({ label }) => label),
+})
+
+/** Each checkpoint after the one it came after, one step in where there are branches. Pure. */
+function asTree(all: readonly CheckpointResult[]): { depth: number; each: CheckpointResult }[] {
+  const labels = new Set(all.map(({ label }) => label))
+  const rows: { depth: number; each: CheckpointResult }[] = []
+  const add = (parent: string | null, depth: number) => {
+    const children = all.filter((each) => (each.parent && labels.has(each.parent) ? each.parent : null) === parent)
+    for (const each of children) {
+      rows.push({ depth, each })
+      add(each.label, children.length > 1 ? depth + 1 : depth)
+    }
+  }
+  add(null, 0)
+  return rows
+}

@@ -1,0 +1,27 @@
+import { z } from 'zod'
+import { findVm } from '../box/box.ts'
+import { findCheckpoint, removeCheckpoint } from '../box/checkpoints.ts'
+import { labelArg, vmArg } from './args.ts'
+import { command } from './command.ts'
+
+export const checkpointRmCommand = command({
+  name: 'checkpoint rm',
+  summary: 'Forget a checkpoint',
+  details: 'The VM, its other checkpoints and VMs that were made from this one stay as they are.',
+  examples: ['croft checkpoint rm web before-upgrade'],
+  args: z.object({ vm: vmArg, label: labelArg.describe('Which checkpoint') }),
+  positional: ['vm', 'label'],
+  result: z.object({ vm: z.string(), label: z.string() }),
+  touches: 'destroys',
+  async confirm(box, { vm: name, label }) {
+    const vm = findVm(box.store.state, name)
+    const checkpoint = findCheckpoint(box.store.state, vm, label)
+    return `There is no way back to ${checkpoint.label} afterwards. Forget it?`
+  },
+  async run({ box }, { vm: name, label }) {
+    const vm = findVm(box.store.state, name)
+    return { vm: vm.name, label: (await removeCheckpoint(box, vm.id, label)).label }
+  },
+  print: ({ label }) => `${label} is forgotten.\n`,
+  names: ({ label }) => [label],
+})

@@ -1,0 +1,26 @@
+import { z } from 'zod'
+import { takeCheckpoint } from '../box/checkpoints.ts'
+import { bytes, seconds } from '../units.ts'
+import { labelArg, vmArg } from './args.ts'
+import { checkpointResult, describeCheckpoint } from './checkpoint-result.ts'
+import { command } from './command.ts'
+
+export const checkpointCommand = command({
+  name: 'checkpoint',
+  summary: 'Keep a VM as it is now: disk, and memory when it runs',
+  details: 'The VM runs on. Go back to it with croft restore, or make another VM of it with croft restore --as.',
+  examples: ['croft checkpoint web', 'croft checkpoint web before-upgrade'],
+  args: z.object({ vm: vmArg, label: labelArg.optional().describe('What to call it; by default c1, c2, …') }),
+  positional: ['vm', 'label'],
+  result: checkpointResult.extend({ vm: z.string(), tookMs: z.number() }),
+  touches: 'changes',
+  async run({ box, report }, { vm, label }) {
+    const began = performance.now()
+    const checkpoint = await takeCheckpoint(box, vm, label, 'asked', report)
+    return { ...(await describeCheckpoint(box, checkpoint)), vm, tookMs: performance.now() - began }
+  },
+  print: ({ label, vm, memory, memoryBytes, tookMs }) =>
+    `${label} is taken, in ${seconds(tookMs)}${memory ? `, with ${bytes(memoryBytes)} of memory` : ', of the disk alone'}.\n` +
+    `  go back   croft restore ${vm} ${label}\n`,
+  names: ({ label }) => [label],
+})

@@ -1,0 +1,28 @@
+import { z } from 'zod'
+import { copyVm } from '../box/checkpoints.ts'
+import { newNameArg, vmArg } from './args.ts'
+import { command } from './command.ts'
+import { describeMade, madeResult, printMade } from './made.ts'
+
+export const cpCommand = command({
+  name: 'cp',
+  summary: 'Copy a VM, a running one with all that runs in it',
+  details:
+    'The copy goes on from the same instant, with its processes, open files and tmux sessions, under a name, address and keys of its own. Its open connections to the outside end. The source pauses for a moment. The copy of a sleeping VM is asleep, that of a stopped one stopped.',
+  examples: ['croft cp web', 'croft cp web web-try', 'croft cp web web-clean --disk-only'],
+  args: z.object({
+    vm: vmArg,
+    name: newNameArg.optional().describe('What to call the copy').meta({ placeholder: 'name' }),
+    diskOnly: z.boolean().optional().describe('Leave the memory: the copy boots from the disk as it is now'),
+  }),
+  positional: ['vm', 'name'],
+  result: madeResult,
+  touches: 'changes',
+  async run({ box, report }, { vm: source, name, diskOnly }) {
+    const began = performance.now()
+    const { vm, cold } = await copyVm(box, source, { name, diskOnly }, report)
+    return describeMade(box, vm, cold, began)
+  },
+  print: printMade,
+  names: (vm) => [vm.name],
+})

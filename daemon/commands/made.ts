@@ -1,0 +1,33 @@
+import { z } from 'zod'
+import { type Box, findVm } from '../box/box.ts'
+import type { Vm } from '../store/index.ts'
+import { seconds } from '../units.ts'
+import type { View } from './command.ts'
+import { style } from './text.ts'
+import { describeVm, vmResult } from './vm-result.ts'
+
+/** What every command answers that makes a VM. */
+export const madeResult = vmResult.extend({
+  tookMs: z.number(),
+  /** Why it was booted and not forked; null when it was forked, or so asked for. */
+  cold: z.string().nullable(),
+})
+export type MadeResult = z.infer<typeof madeResult>
+
+/** @param began when the command began, by `performance.now()` */
+export function describeMade(box: Box, { id }: Vm, cold: string | undefined, began: number): MadeResult {
+  return { ...describeVm(box, findVm(box.store.state, id)), tookMs: performance.now() - began, cold: cold ?? null }
+}
+
+export function printMade(vm: MadeResult, view: View): string {
+  const name = style(view, 'bold', vm.name)
+  if (vm.state === 'stopped') return `${name} is made. Start it: croft start ${vm.name}\n`
+  if (vm.state === 'asleep')
+    return `${name} is made, and asleep. It wakes when you enter it, or: croft wake ${vm.name}\n`
+  const booted = vm.cold === null ? '' : `It had to boot: ${vm.cold}.\n`
+  return (
+    `${name} is ready, in ${seconds(vm.tookMs)}.\n${booted}` +
+    `  ${style(view, 'dim', 'shell')}   croft ssh ${vm.name}\n` +
+    `  ${style(view, 'dim', 'run')}     croft exec ${vm.name} uname -a\n`
+  )
+}

@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import { findVm } from '../box/box.ts'
+import { forkFrom, restoreVm } from '../box/checkpoints.ts'
+import { seconds } from '../units.ts'
+import { labelArg, newNameArg, vmArg } from './args.ts'
+import { command } from './command.ts'
+import { describeMade, madeResult, printMade } from './made.ts'
+
+export const restoreCommand = command({
+  name: 'restore',
+  summary: 'Go back to a checkpoint, or make another VM of it',
+  details:
+    'Disk and memory are put back. What the VM is now becomes a checkpoint first, so this can be undone the same way. With --as the VM stays as it is, and another one is made.',
+  examples: ['croft restore web before-upgrade', 'croft restore web c1 --as web-old'],
+  args: z.object({
+    vm: vmArg,
+    label: labelArg.describe('Which checkpoint'),
+    as: newNameArg.optional().describe('Make a VM of this name of it instead').meta({ placeholder: 'name' }),
+  }),
+  positional: ['vm', 'label'],
+  result: madeResult.extend({ label: z.string(), before: z.string().nullable() }),
+  touches: 'changes',
+  async run({ box, report }, { vm: name, label, as }) {
+    const began = performance.now()
+    const source = findVm(box.store.state, name)
+    if (as !== undefined) {
+      const { vm, cold } = await forkFrom(box, source.id, label, as, report)
+      return { ...describeMade(box, vm, cold, began), label, before: null }
+    }
+    const { before, cold } = await restoreVm(box, source.id, label, report)
+    return { ...describeMade(box, source, cold, began), label, before: before.label }
+  },
+  print(vm, view) {
+    if (vm.before === null) return printMade(vm, view)
+    const booted = vm.cold === null ? '' : `It had to boot: ${vm.cold}.\n`
+    return `${vm.name} is back at ${vm.label}, in ${seconds(vm.tookMs)}.\n${booted}  undo   croft restore ${vm.name} ${vm.before}\n`
+  },
+  names: (vm) => [vm.name],
+})

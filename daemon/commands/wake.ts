@@ -1,0 +1,23 @@
+import { z } from 'zod'
+import { ensureAwake } from '../box/sleep.ts'
+import { seconds } from '../units.ts'
+import { vmArg } from './args.ts'
+import { command } from './command.ts'
+import { describeVm, vmResult } from './vm-result.ts'
+
+export const wakeCommand = command({
+  name: 'wake',
+  summary: 'Wake a sleeping VM',
+  examples: ['croft wake web'],
+  args: z.object({ vm: vmArg }),
+  positional: ['vm'],
+  result: vmResult.extend({ tookMs: z.number() }),
+  touches: 'changes',
+  async run({ box, report }, { vm }) {
+    const began = performance.now()
+    const awake = await ensureAwake(box, vm, report)
+    return { ...describeVm(box, awake), tookMs: performance.now() - began }
+  },
+  print: (vm) => `${vm.name} is awake, in ${seconds(vm.tookMs)}.\n`,
+  names: (vm) => [vm.name],
+})

@@ -1,0 +1,57 @@
+import { spawn } from 'node:child_process'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rm } from 'node:fs/promises'
+import { run } from '../host/run.ts'
+import { readSaveImage, type SaveImage, type SaveImageHeader, writeSaveImage } from './save-image.ts'
+
+/** @throws CroftError `memory-unusable`, also when there is no such file */
+export async function openSaveImage(path: string): Promise<SaveImage> {
+  await using file = await open(path, 'r').catch(() => undefined)
+  return await readSaveImage((offset, length) =>
+    file ? readAt(file, offset, length) : Promise.resolve(Buffer.alloc(0)),
+  )
+}
+
+/**
+ * Lends `use` a path to read a save image from that has another header: a FIFO, into which comes that header and then
+ * the stream of the file. Nothing is copied on disk, and any number of domains can be loaded from one file at once.
+ * @param fifo where to make it; it is gone afterwards
+ */
+export async function withHeader<T>(
+  path: string,
+  streamOffset: number,
+  header: SaveImageHeader,
+  fifo: string,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
+  await rm(fifo, { force: true })
+  await run('mkfifo', ['-m', '600', fifo])
+  try {
+    // Open for both, so that opening waits for no reader. What a FIFO holds is at least 4 KiB, mostly 64: the header is
+    // written by the same child as the stream, which may wait.
+    await using end = await open(fifo, constants.O_RDWR)
+    const feeder = spawn(
+      'sh',
+      ['-c', 'cat && exec dd if="$1" iflag=skip_bytes skip="$2" bs=1M status=none', 'sh', path, String(streamOffset)],
+      {
+        stdio: ['pipe', end.fd, 'ignore'],
+      },
+    )
+    feeder.on('error', () => {})
+    feeder.stdin?.on('error', () => {})
+    feeder.stdin?.end(writeSaveImage(header))
+    await end.close()
+    try {
+      return await use(fifo)
+    } finally {
+      feeder.kill('SIGKILL') // it holds the reader's end too, so that nothing else ends it when nobody reads
+    }
+  } finally {
+    await rm(fifo, { force: true })
+  }
+}
+
+async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset)
+  return buffer.subarray(0, bytesRead)
+}

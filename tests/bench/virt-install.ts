@@ -1,0 +1,118 @@
+import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseSubnet } from '../../daemon/box/identity.ts'
+import { runScript } from '../../daemon/guest/agent.ts'
+import { personalizeScript } from '../../daemon/guest/personalize.ts'
+import { findQemuUser } from '../../daemon/host/files.ts'
+import { Firewall } from '../../daemon/host/firewall.ts'
+import type { Vm } from '../../daemon/store/index.ts'
+import { type Croft, cache, names } from '../lib/croft.ts'
+import { must, program } from '../lib/program.ts'
+import { timed } from './figures.ts'
+
+const domain = 'croft-bench-virt-install'
+const vm = { id: 'vm_benchbench', mac: '52:54:00:be:bc:01', ip: names.subnet.replace('0.0/16', '250.1') } as Vm
+const host = `<host mac='${vm.mac}' ip='${vm.ip}'/>`
+const virsh = (...args: string[]) => must('virsh', ['-q', '-c', 'qemu:///system', ...args])
+
+/**
+ * A VM made with virt-install from the same image, on the same network, told who it is by the same script through the
+ * same agent. What can be done beforehand (overlay, keys, firewall, DHCP) is, and doesn't count.
+ * @returns milliseconds from the command to the first SSH command that works
+ */
+export async function virtInstall(croft: Croft): Promise<number> {
+  const folder = await mkdtemp(join(cache, 'virt-install-'))
+  const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet) })
+  try {
+    await removeDomain()
+    const words = await commandLine(croft, folder)
+    const key = join(folder, 'key')
+    await must('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
+    await firewall.add(vm)
+    await virsh('net-update', names.name, 'add', 'ip-dhcp-host', host, '--live')
+    return await timed(async () => {
+      await must('virt-install', words)
+      await until(() => agent(domain, { execute: 'guest-ping' }))
+      await runScript(agent, domain, await introduction(key))
+      await until(() => must('ssh', sshWords(key)))
+    })
+  } finally {
+    await removeDomain()
+    await program('virsh', ['-q', 'net-update', names.name, 'delete', 'ip-dhcp-host', host, '--live'])
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** What `croft new` gives a VM by default, as virt-install says it; its files in the folder, so that none of Croft's is changed. */
+async function commandLine(croft: Croft, folder: string): Promise<string[]> {
+  const { images, layers } = await croft.state()
+  const image = Object.values(images)[0]!
+  const base = join(croft.folder, layers[image.layer]!.file)
+  const qemu = await findQemuUser()
+  const [disk, kernel, initrd] = ['disk.qcow2', 'vmlinuz', 'initrd'].map((name) => join(folder, name))
+  await must('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', disk!])
+  await copyFile(join(croft.folder, image.kernel), kernel!)
+  await copyFile(join(croft.folder, image.initrd), initrd!)
+  await must('chown', [`${qemu.uid}:${qemu.gid}`, folder, disk!, kernel!, initrd!])
+  return [
+    `--connect=qemu:///system`,
+    `--name=${domain}`,
+    '--import',
+    '--virt-type=qemu',
+    '--osinfo=linux2022',
+    '--memory=4096',
+    '--vcpus=2',
+    `--disk=${disk},bus=virtio`,
+    `--network=network=${names.name},mac=${vm.mac},model=virtio,target.dev=${names.tapPrefix}benchbench`,
+    `--boot=kernel=${kernel},initrd=${initrd},kernel_args="${image.cmdline}"`,
+    '--channel=unix,target.type=virtio,name=org.qemu.guest_agent.0',
+    `--seclabel=model=dac,type=static,relabel=no,label=+${qemu.uid}:+${qemu.gid}`,
+    '--graphics=none',
+    '--noautoconsole',
+  ]
+}
+
+async function introduction(key: string): Promise<string> {
+  const [secret, line] = await Promise.all([readFile(key, 'utf8'), readFile(`${key}.pub`, 'utf8')])
+  return personalizeScript({
+    name: 'bench',
+    machineId: 'b'.repeat(32),
+    hostKey: { private: secret, public: line },
+    authorizedKeys: [line],
+    env: {},
+    network: { mac: vm.mac, address: `${vm.ip}/16`, gateway: names.subnet.replace('0.0/16', '0.1') },
+    booted: true,
+    now: Date.now() / 1000,
+  })
+}
+
+async function agent(of: string, command: object): Promise<unknown> {
+  return JSON.parse(await virsh('qemu-agent-command', of, JSON.stringify(command), '--timeout', '5')).return
+}
+
+const sshOptions = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=5']
+const sshWords = (key: string) => [
+  ...['-F', 'none', '-i', key, '-o', 'LogLevel=ERROR'],
+  ...sshOptions.flatMap((option) => ['-o', option]),
+  `dev@${vm.ip}`,
+  'true',
+]
+
+async function removeDomain(): Promise<void> {
+  for (const verb of ['destroy', 'undefine']) await program('virsh', ['-q', '-c', 'qemu:///system', verb, domain])
+}
+
+/** virt-install has no event to wait for: asks again until it works, for at most three minutes. */
+async function until(works: () => Promise<unknown>): Promise<void> {
+  const end = Date.now() + 180_000
+  for (;;) {
+    try {
+      await works()
+      return
+    } catch (error) {
+      if (Date.now() > end) throw error
+      await delay(100)
+    }
+  }
+}
