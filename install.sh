@@ -105,6 +105,14 @@ stopped() {
 # quietly COMMAND…: what it says goes to the log.
 quietly() { "$@" >&3 2>&3; }
 
+# … | holds GREP-ARGUMENTS: whether the text has such a line. Reads all of it: `grep --quiet` stops at the first hit, and
+# with pipefail a program that was still writing then counts as failed.
+holds() {
+  local text
+  text=$(cat)
+  grep --quiet "$@" <<<"$text"
+}
+
 # with_progress COMMAND…: a croft command; it draws its own progress when there is a terminal to draw on.
 with_progress() {
   if [[ $tty && -t 2 ]]; then "$@" >&3; else "$@" >&3 2>&3; fi
@@ -367,7 +375,7 @@ build_checkout() {
 step_daemon() {
   begin daemon 'starting it'
   getent group croft >/dev/null || quietly groupadd --system croft
-  if [[ $person != root ]] && ! id --name --groups "$person" | tr ' ' '\n' | grep --quiet --line-regexp croft; then
+  if [[ $person != root ]] && ! id --name --groups "$person" | tr ' ' '\n' | holds --line-regexp croft; then
     quietly usermod --append --groups croft "$person"
     joined=yes
   fi
@@ -420,7 +428,7 @@ why_daemon() {
 standalone_pid() {
   local pid
   pid=$(cat "$pid_file" 2>/dev/null) || return 1
-  [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep --quiet --fixed-strings "$app/daemon/main.ts" && printf '%s' "$pid"
+  [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | holds --fixed-strings "$app/daemon/main.ts" && printf '%s' "$pid"
 }
 
 daemon_runs() {
@@ -457,7 +465,7 @@ step_image() {
   begin image 'building Debian for VMs'
   local recipe
   recipe=$(cd "$app/images/debian" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut --delimiter=' ' --fields=1)
-  if "$command" image ls -q 2>&3 | grep --quiet --line-regexp debian && [[ $(cat "$record/recipe" 2>/dev/null) == "$recipe" ]]; then
+  if "$command" image ls -q 2>&3 | holds --line-regexp debian && [[ $(cat "$record/recipe" 2>/dev/null) == "$recipe" ]]; then
     done_with 'debian is there'
     return
   fi
@@ -517,7 +525,7 @@ say_next() {
   say '  a shell in it    croft ssh <name>'
   say '  how the box is   croft doctor'
   say '  all commands     croft help'
-  if [[ ! -s $record/keys ]] || ! "$command" key ls -q 2>&3 | grep --quiet .; then
+  if [[ ! -s $record/keys ]] || ! "$command" key ls -q 2>&3 | holds .; then
     say "No SSH key may enter the VMs yet. Add yours: croft key add ~/.ssh/id_ed25519.pub"
   fi
   if [[ $joined ]]; then
@@ -564,7 +572,7 @@ remove_app() {
 our_domains() {
   local name
   while IFS= read -r name; do
-    if [[ $name == croft-vm_* ]] && virsh dumpxml "$name" 2>/dev/null | grep --quiet --fixed-strings "'$state/vms/"; then
+    if [[ $name == croft-vm_* ]] && virsh dumpxml "$name" 2>/dev/null | holds --fixed-strings "'$state/vms/"; then
       printf '%s\n' "$name"
     fi
   done < <(virsh list --all --name 2>/dev/null)
@@ -628,7 +636,7 @@ forget_packages() {
   if [[ ! -s $list ]]; then return; fi
   installed_packages >"$scratch/now"
   { cat "$record/packages-before" "$record/packages" "$record/packages-build" 2>/dev/null || true; } | sort -u >"$scratch/known"
-  if comm -23 "$scratch/now" "$scratch/known" | grep --quiet .; then later=true; fi
+  if comm -23 "$scratch/now" "$scratch/known" | holds .; then later=true; fi
   comm -12 "$scratch/now" <(sort -u "$list") >"$scratch/ours"
   if [[ -s $scratch/ours ]]; then
     mapfile -t ours <"$scratch/ours"

@@ -183,7 +183,7 @@ box_end() {
   local pid
   pid=$(cat "$1" 2>/dev/null) || return 0
   rm -f "$1"
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$work" || return 0
+  [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") == *"$work"* ]] || return 0
   # The first process of a box takes all others in it with it.
   pkill -KILL --parent "$pid" 2>/dev/null || true
   kill -KILL "$pid" 2>/dev/null || true
