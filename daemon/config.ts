@@ -11,6 +11,8 @@ const configSchema = z.strictObject({
   accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   /** Boot each image once and keep it with its memory, so that new VMs are forks of it. */
   golden: z.boolean().default(true),
+  /** How many of those forks to keep loaded and waiting for the next `croft new`; each costs its memory. */
+  spares: z.int().min(0).max(20).optional(),
   network: z
     .strictObject({
       name: z

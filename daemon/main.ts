@@ -10,6 +10,7 @@ import type { Host } from './box/host.ts'
 import { Live } from './box/live.ts'
 import { stopAll } from './box/power.ts'
 import { keepReconciled } from './box/reconcile.ts'
+import { keepSpares } from './box/spares.ts'
 import { Locks, Semaphore } from './box/sync.ts'
 import { commands } from './commands/index.ts'
 import { readConfig } from './config.ts'
@@ -81,10 +82,12 @@ async function main(log: Logger): Promise<void> {
     events: new EventLog(randomBytes(4).toString('hex')),
     locks: new Locks(),
     boots: new Semaphore(Math.max(2, settings.most.cpus)),
+    loads: new Semaphore(Math.max(2, settings.most.cpus)),
     naps: new Map(),
     waking: new Map(),
     held: new Map(),
     copying: new Map(),
+    spares: keepSpares(() => box),
     log,
   }
 
@@ -116,6 +119,8 @@ async function main(log: Logger): Promise<void> {
   ends.defer(await openDoors({ commands, box, host }, version, config))
   await notifyReady()
   keepGolden(box)
+  box.spares.refresh()
+  ends.defer(() => box.spares.stop())
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 
   log.info({ signal: await endSignal() }, 'ending')

@@ -7,6 +7,7 @@ import type { Live } from './live.ts'
 import { closest } from './name.ts'
 import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './ports.ts'
 import type { Progress } from './progress.ts'
+import type { Spares } from './spares.ts'
 import { type VmState, vmState } from './state.ts'
 import type { Locks, Semaphore } from './sync.ts'
 
@@ -18,6 +19,8 @@ export interface BoxSettings {
   most: Limits
   /** Whether golden checkpoints are made. */
   golden: boolean
+  /** How many forks of the default image are kept loaded for the next `new`. */
+  spares: number
   /** How long a cold boot may take until the guest agent answers. */
   bootTimeoutMs: number
 }
@@ -39,6 +42,8 @@ export interface Box {
   readonly locks: Locks
   /** How many guests may boot at once: each boots sooner when they don't all do it together. */
   readonly boots: Semaphore
+  /** The same for guests that are loaded from memory. */
+  readonly loads: Semaphore
   /** VMs that are being put to sleep, by id: aborting interrupts it. */
   readonly naps: Map<string, AbortController>
   /** VMs that are being woken, by id, for whoever else needs them awake. */
@@ -47,6 +52,8 @@ export interface Box {
   readonly held: Map<string, number>
   /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
   readonly copying: Map<string, Promise<Checkpoint>>
+  /** VMs that are loaded already, for the next `new`. */
+  readonly spares: Spares
   readonly log: Logger
 }
 
@@ -54,7 +61,7 @@ export type Report = (progress: Progress) => void
 
 /** The VMs that there are for people: all but Croft's own. */
 export function vmsOf(state: State): Vm[] {
-  return Object.values(state.vms).filter((vm) => vm.phase !== 'golden')
+  return Object.values(state.vms).filter((vm) => vm.phase !== 'golden' && vm.phase !== 'spare')
 }
 
 /** @throws CroftError `not-found`, with the name that was probably meant */

@@ -1,15 +1,13 @@
 import { CroftError } from '../error.ts'
 import type { Limits, Vm } from '../store/index.ts'
-import { type Box, findVm, stateOf, vmsOf, withVm } from './box.ts'
-import { checkLimits, nameTaken } from './create.ts'
+import { type Box, findVm, stateOf, withVm } from './box.ts'
+import { checkLimits, checkNewName } from './create.ts'
 import { makeId } from './identity.ts'
-import { checkVmName } from './name.ts'
 import { carryOut } from './operations.ts'
 import { checkAllowed } from './state.ts'
 
 /** Gives a VM another name, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
 export async function renameVm(box: Box, name: string, to: string): Promise<Vm> {
-  checkVmName(to)
   const { id } = findVm(box.store.state, name)
   return box.locks.run(id, async () => {
     const vm = findVm(box.store.state, id)
@@ -17,7 +15,7 @@ export async function renameVm(box: Box, name: string, to: string): Promise<Vm> 
     if (vm.name === to) return vm
     const operation = { id: makeId('op'), kind: 'rename', startedAt: new Date().toISOString(), vm: id, to } as const
     await carryOut(box, operation, (state) => {
-      if (vmsOf(state).some((other) => other.name === to)) throw nameTaken(to)
+      checkNewName(state, to)
       return withVm(id, { name: to })(state)
     })
     box.events.publish({ type: 'vm.changed', vm: id, name: to })

@@ -3,7 +3,7 @@ import type { Checkpoint, State, Vm } from '../store/index.ts'
 import { bootVm } from './boot.ts'
 import { type Box, findVm, imageOf, type Report, stateOf, without } from './box.ts'
 import { collect } from './collect.ts'
-import { type Made, makeLayer, makeVm } from './create.ts'
+import { checkNewName, type Made, makeLayer, makeVm } from './create.ts'
 import { makeId } from './identity.ts'
 import { describeMemory } from './memory.ts'
 import { closest } from './name.ts'
@@ -123,6 +123,7 @@ export interface CopyOptions {
  */
 export async function copyVm(box: Box, name: string, options: CopyOptions, report: Report): Promise<Made> {
   const source = findVm(box.store.state, name)
+  if (options.name !== undefined) checkNewName(box.store.state, options.name)
   const memory = !options.diskOnly
   const key = `${source.id} ${memory}`
   let coming = box.copying.get(key)
@@ -137,7 +138,7 @@ export async function copyVm(box: Box, name: string, options: CopyOptions, repor
     box.copying.set(key, coming)
     coming.then(
       // Held until all who share it have taken hold of it themselves.
-      (checkpoint) => setImmediate(() => hold(box, checkpoint.id, -1)),
+      (checkpoint) => setImmediate(() => letGo(box, checkpoint.id)),
       () => box.copying.delete(key),
     )
   }
@@ -154,9 +155,14 @@ export async function copyVm(box: Box, name: string, options: CopyOptions, repor
       report,
     )
   } finally {
-    hold(box, checkpoint.id, -1)
-    await collect(box)
+    letGo(box, checkpoint.id)
   }
+}
+
+/** Collected in the background: whoever made a copy need not wait for that. */
+function letGo(box: Box, id: string): void {
+  hold(box, id, -1)
+  collect(box).catch((err) => box.log.error({ err }, 'could not collect'))
 }
 
 function hold(box: Box, id: string, by: 1 | -1): void {
@@ -186,8 +192,7 @@ export async function forkFrom(
       report,
     )
   } finally {
-    hold(box, checkpoint.id, -1)
-    await collect(box)
+    letGo(box, checkpoint.id)
   }
 }
 

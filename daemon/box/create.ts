@@ -7,6 +7,7 @@ import { ensureGolden, findGolden } from './golden.ts'
 import { makeId, makeIdentity, nextAddress } from './identity.ts'
 import { checkVmName, inventName } from './name.ts'
 import { carryOut } from './operations.ts'
+import { claimSpare } from './spares.ts'
 import { checkAllowed } from './state.ts'
 
 export interface NewVmOptions {
@@ -55,11 +56,9 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
   const { env = {}, tags = [], comment = '' } = options
   const described = { name: options.name, image: image.id, limits, env, tags, comment }
   const power = options.stopped ? 'off' : 'on'
-  const made = await makeVm(
-    box,
-    { ...described, power, layer: golden?.layer ?? image.layer, from: golden, asleep: false },
-    report,
-  )
+  const fork = { ...described, power, layer: golden?.layer ?? image.layer, from: golden, asleep: false } as const
+  const ready = golden && (await claimSpare(box, golden, fork, report))
+  const made = ready ? { vm: ready, cold: undefined } : await makeVm(box, fork, report)
   if (boots && !golden && box.settings.golden) {
     ensureGolden(box, image, limits).catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
     made.cold ??= `no VM of ${image.name} with ${cpusAndMemory(limits)} has been made here yet; the next one is quick`
@@ -82,7 +81,6 @@ export interface ForkOptions extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags
 
 /** The one way in which VMs come to be. @throws CroftError `bad-name`, `name-taken`, `conflict`, `disk-full`, `guest-failed` */
 export async function makeVm(box: Box, options: ForkOptions, report: Report): Promise<Made> {
-  if (options.name !== undefined) checkVmName(options.name)
   const id = makeId('vm')
   const now = new Date().toISOString()
   const { asleep } = options
@@ -101,40 +99,42 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report): Pr
 
 /** The state with a new VM and its disk in it, with a name and an address that are free in this very state. */
 function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now: string): State {
-  const { name: wanted, image, limits, env, tags, comment, power, layer, from } = options
-  const vms = Object.values(state.vms)
-  const names = new Set(vms.map((vm) => vm.name))
-  const name = wanted ?? inventName((candidate) => names.has(candidate))
-  if (vmsOf(state).some((vm) => vm.name === name)) throw nameTaken(name)
+  const { image, limits, env, tags, comment, power, layer, from } = options
+  const name = newName(state, options.name)
   if (!(layer in state.layers) || (from && !(from.id in state.checkpoints))) {
     throw new CroftError('conflict', 'What it was to be made from has just been removed.', { hint: 'Try again.' })
   }
-  const disk = makeLayer(layer, now)
-  const vm: Vm = {
-    id,
-    ...makeIdentity(vms, box.settings.subnet, state.nextAddress),
-    name,
-    image,
+  const memory = from?.memory ?? null
+  const vm = { id, name, image, limits, env, tags, comment, memory, phase: 'making', power } as const
+  const checkpoints = from ? { ...state.checkpoints, [from.id]: { ...from, usedAt: now } } : state.checkpoints
+  return { ...withRecord(box, state, vm, makeLayer(layer, now)), checkpoints }
+}
+
+/** The state with a VM's record and its disk's in it. Who it is (address, MAC and the like) is made here, as are defaults. */
+export function withRecord(
+  box: Box,
+  state: State,
+  vm: Pick<Vm, 'id' | 'name' | 'image' | 'limits' | 'phase' | 'power'> & Partial<Vm>,
+  disk: Layer,
+): State {
+  const record: Vm = {
+    ...makeIdentity(Object.values(state.vms), box.settings.subnet, state.nextAddress),
     disk: disk.id,
-    limits,
-    env,
-    tags,
-    comment,
-    createdAt: now,
-    memory: from?.memory ?? null,
+    env: {},
+    tags: [],
+    comment: '',
+    createdAt: disk.createdAt,
+    memory: null,
     checkpoint: null,
     sleepAfter: null,
     schedule: { hourly: 0, daily: 0 },
-    phase: 'making',
-    power,
+    ...vm,
   }
-  const checkpoints = from ? { ...state.checkpoints, [from.id]: { ...from, usedAt: now } } : state.checkpoints
   return {
     ...state,
-    nextAddress: nextAddress(vm.ip, box.settings.subnet),
-    vms: { ...state.vms, [id]: vm },
+    nextAddress: nextAddress(record.ip, box.settings.subnet),
+    vms: { ...state.vms, [vm.id]: record },
     layers: { ...state.layers, [disk.id]: disk },
-    checkpoints,
   }
 }
 
@@ -144,8 +144,19 @@ export function makeLayer(parent: string, createdAt: string): Layer {
   return { id, file: `layers/${id}.qcow2`, parent, createdAt }
 }
 
-export function nameTaken(name: string): CroftError {
-  return new CroftError('name-taken', `There is a VM called ${name} already.`, {
+/** The name that was asked for, or one that is invented. @throws CroftError as `checkNewName` */
+export function newName(state: State, wanted: string | undefined): string {
+  const names = new Set(vmsOf(state).map((vm) => vm.name))
+  const name = wanted ?? inventName((candidate) => names.has(candidate))
+  checkNewName(state, name)
+  return name
+}
+
+/** Whether a VM may be called so, in this very state. @throws CroftError `bad-name`, `name-taken` */
+export function checkNewName(state: State, name: string): void {
+  checkVmName(name)
+  if (!vmsOf(state).some((vm) => vm.name === name)) return
+  throw new CroftError('name-taken', `There is a VM called ${name} already.`, {
     hint: 'Take another name, or none: then Croft invents one.',
   })
 }

@@ -1,7 +1,7 @@
 export type BoxEvent = { vm?: string; name?: string } & (
   | { type: 'vm.new' | 'vm.removed' | 'vm.changed' }
   | { type: 'vm.state'; state: string; reason?: string; console?: string }
-  | { type: 'image.new' | 'image.removed'; image: string }
+  | { type: 'image.new' | 'image.removed' | 'image.golden'; image: string }
   | { type: 'key.new' | 'key.removed'; key: string }
   | { type: 'box.libvirt'; connected: boolean; reason?: string }
   | { type: 'box.warning'; message: string }

@@ -64,8 +64,10 @@ const settleScript = `
 systemctl is-system-running --wait > /dev/null
 ip link set dev eth0 down
 ip address flush dev eth0
+rm -f /run/croft-address
 journalctl --rotate --vacuum-size=1 > /dev/null 2>&1
 sync
+fstrim /
 echo 3 > /proc/sys/vm/drop_caches
 echo 1 > /proc/sys/vm/compact_memory
 sleep 3

@@ -1,8 +1,8 @@
-import type { Checkpoint, Hardware, Image, Limits, State, Vm } from '../store/index.ts'
+import type { Checkpoint, Hardware, Image, Limits, State } from '../store/index.ts'
 import type { Box, Report } from './box.ts'
 import { collect } from './collect.ts'
-import { makeLayer } from './create.ts'
-import { makeId, makeIdentity, nextAddress } from './identity.ts'
+import { makeLayer, withRecord } from './create.ts'
+import { makeId } from './identity.ts'
 import { describeMemory } from './memory.ts'
 import { carryOut } from './operations.ts'
 
@@ -40,7 +40,9 @@ export async function ensureGolden(
       { image: image.name, ...hardware, ms: Math.round(performance.now() - began) },
       'made a golden checkpoint',
     )
+    box.events.publish({ type: 'image.golden', image: image.name })
     await dropOld(box)
+    box.spares.refresh()
   })
 }
 
@@ -69,30 +71,8 @@ async function makeOne(box: Box, image: Image, hardware: Hardware, report: Repor
       box,
       operation,
       (state) => {
-        const vm: Vm = {
-          id,
-          ...makeIdentity(Object.values(state.vms), box.settings.subnet, state.nextAddress),
-          name: image.name,
-          image: image.id,
-          disk: disk.id,
-          limits,
-          env: {},
-          tags: [],
-          comment: '',
-          createdAt: now,
-          memory: null,
-          checkpoint: null,
-          sleepAfter: 0,
-          schedule: { hourly: 0, daily: 0 },
-          phase: 'golden',
-          power: 'off',
-        }
-        return {
-          ...state,
-          nextAddress: nextAddress(vm.ip, box.settings.subnet),
-          vms: { ...state.vms, [id]: vm },
-          layers: { ...state.layers, [disk.id]: disk },
-        }
+        const vm = { id, name: image.name, image: image.id, limits, phase: 'golden', power: 'off' } as const
+        return withRecord(box, state, vm, disk)
       },
       report,
     ),

@@ -8,10 +8,12 @@ import { makeGolden } from './golden-plan.ts'
 import { imageBuild } from './image-plans.ts'
 import type { Kind, OperationOf, Plan, Recovery } from './plan.ts'
 import { sleepVm, wakeVm } from './sleep-plans.ts'
-import { makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
+import { claimSpare, makeSpare, makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
 
 const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
   new: makeVm,
+  spare: makeSpare,
+  claim: claimSpare,
   rm: removeVm,
   rename: renameVm,
   resize: resizeVm,
@@ -77,7 +79,9 @@ async function recoveryOf(box: Box, plan: Plan<Operation>, operation: Operation)
 async function finish<O extends Operation>(box: Box, plan: Plan<O>, operation: O, report: Report): Promise<void> {
   for (const step of plan.steps) {
     fault(`${operation.kind}.${step.name}`)
+    const began = performance.now()
     await step.run(box, operation, report)
+    box.log.debug({ step: `${operation.kind}.${step.name}`, ms: performance.now() - began }, 'step')
   }
   fault(`${operation.kind}.end`)
   await box.store.update((state) => close(plan.end(state, operation), operation))

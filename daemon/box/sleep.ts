@@ -80,7 +80,10 @@ async function wake(box: Box, id: string, report: Report): Promise<void> {
 export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string | undefined> {
   const operation = { id: makeId('op'), kind: 'wake', startedAt: new Date().toISOString(), vm: vm.id } as const
   try {
-    await carryOut(box, operation, (state) => state, report)
+    await box.loads.run(async () => {
+      await carryOut(box, operation, (state) => state, report)
+      await settleIn(box, findVm(box.store.state, vm.id))
+    })
   } catch (error) {
     const lost = ['off', undefined].includes(await box.hypervisor.state(vm.uuid))
     if (!lost || isBoxTrouble(error)) throw error
@@ -93,7 +96,6 @@ export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string |
     await bootVm(box, findVm(box.store.state, vm.id), report)
     return why
   }
-  await settleIn(box, findVm(box.store.state, vm.id))
   await collect(box)
   return undefined
 }

@@ -46,7 +46,7 @@ export type Action = keyof typeof allowed
 
 /** The state of a VM from what the store wants and what libvirt says. Pure. */
 export function vmState(vm: Pick<Vm, 'phase' | 'memory'>, live: LiveState | undefined): VmState {
-  if (vm.phase === 'golden') return 'making'
+  if (vm.phase === 'golden' || vm.phase === 'spare') return 'making'
   if (vm.phase !== 'ready') return vm.phase
   if (!live || live.domain === 'off') return vm.memory ? 'asleep' : 'stopped'
   if (live.domain === 'crashed') return 'crashed'

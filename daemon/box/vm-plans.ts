@@ -68,14 +68,14 @@ export const makeVm: Plan<OperationOf<'new'>> = {
 async function forkIn(box: Box, vm: Vm, { from }: OperationOf<'new'>, report: Report): Promise<void> {
   const checkpoint = box.store.state.checkpoints[from!]!
   try {
-    report({ subject: vm.name, step: 'loading its memory', fraction: 0.3 })
-    await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running')
-    report({ subject: vm.name, step: 'telling it who it is', fraction: 0.8 })
-    await settleIn(box, vm)
-    if (vm.limits.diskGiB > checkpoint.limits.diskGiB) {
-      await box.hypervisor.growDisk(vm.uuid, vm.limits.diskGiB * 2 ** 30)
-      await box.guests.script(vm.uuid, 'resize2fs /dev/vda')
-    }
+    report({ subject: vm.name, step: 'waiting for its turn to load', fraction: 0.2 })
+    await box.loads.run(async () => {
+      report({ subject: vm.name, step: 'loading its memory', fraction: 0.3 })
+      await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running')
+      report({ subject: vm.name, step: 'telling it who it is', fraction: 0.8 })
+      await settleIn(box, vm)
+    })
+    await growTo(box, vm, checkpoint.limits.diskGiB)
   } catch (err) {
     if (checkpoint.kind !== 'golden' || isBoxTrouble(err)) throw err
     box.log.error({ vm: vm.id, checkpoint: checkpoint.id, err }, 'a golden checkpoint does not work')
@@ -86,6 +86,53 @@ async function forkIn(box: Box, vm: Vm, { from }: OperationOf<'new'>, report: Re
     report({ subject: vm.name, step: 'booting', fraction: 0.15, note: 'the golden checkpoint did not work' })
     await bootVm(box, vm, report)
   }
+}
+
+/** A running fork's disk as large as the VM's limits say. @param has the size that its guest knows, in GiB */
+async function growTo(box: Box, vm: Vm, has: number): Promise<void> {
+  if (vm.limits.diskGiB <= has) return
+  await box.hypervisor.growDisk(vm.uuid, vm.limits.diskGiB * 2 ** 30)
+  await box.guests.script(vm.uuid, 'resize2fs /dev/vda')
+}
+
+/** Makes a spare: a fork of a golden checkpoint that is loaded and has not run yet. */
+export const makeSpare: Plan<OperationOf<'spare'>> = {
+  recovery: 'undo',
+  steps: [
+    ...preparation,
+    {
+      name: 'load',
+      async run(box, { vm: id }) {
+        const vm = findOperationVm(box, id)
+        await box.loads.run(() => loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'paused'))
+      },
+      undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
+    },
+  ],
+  end: (state, { vm, from }) => withVm(vm, { phase: 'spare', memory: null, checkpoint: from })(state),
+  undone: (state, { vm }) => withoutVm(state, vm),
+}
+
+/** `new` with a spare: all that is left to do is to let it run and to tell it who it is. */
+export const claimSpare: Plan<OperationOf<'claim'>> = {
+  recovery: 'undo',
+  steps: [
+    ...preparation.map(({ name, undo }) => ({ name, run: async () => {}, ...(undo && { undo }) })),
+    {
+      name: 'run',
+      async run(box, { vm: id, from }, report) {
+        const vm = findOperationVm(box, id)
+        report({ subject: vm.name, step: 'telling it who it is', fraction: 0.5 })
+        const defined = box.hypervisor.define(specOf(box.store.state, vm))
+        await box.hypervisor.resume(vm.uuid)
+        await Promise.all([defined, settleIn(box, vm)])
+        await growTo(box, vm, box.store.state.checkpoints[from]?.limits.diskGiB ?? 0)
+      },
+      undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
+    },
+  ],
+  end: (state, { vm }) => withVm(vm, { phase: 'ready' })(state),
+  undone: (state, { vm }) => withoutVm(state, vm),
 }
 
 /** The record of a VM and of the layer that is its own disk. */

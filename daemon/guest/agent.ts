@@ -40,9 +40,10 @@ export async function runScript(
       },
     }),
   )
+  const began = Date.now()
   // The agent has no event for the end of a program: ask, first often, then less so.
-  for (let wait = 5; ; wait = Math.min(wait * 1.5, 250)) {
-    await delay(wait)
+  for (;;) {
+    await delay(Date.now() - began < 3000 ? 15 : 250)
     const result = parse(status, await call(uuid, { execute: 'guest-exec-status', arguments: { pid } }))
     if (result.exited) {
       return {

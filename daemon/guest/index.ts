@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { boxAddress, type Subnet } from '../box/identity.ts'
@@ -43,6 +44,7 @@ export function makeGuests(
         network: { mac: vm.mac, address: `${vm.ip}/${subnet.prefix}`, gateway: boxAddress(subnet) },
         booted,
         now: Date.now() / 1000,
+        entropy: randomBytes(64).toString('hex'),
       })
       const result = await runScript(agent, vm.uuid, script)
       if (result.code === 0) return

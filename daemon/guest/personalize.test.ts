@@ -17,16 +17,17 @@ test('no value given to a guest can be taken for shell', () => {
     network: { mac: '52:54:00:00:00:01', address: '10.77.0.2/16', gateway: '10.77.0.1' },
     booted: true,
     now: 1.5,
+    entropy: nasty,
   })
   const folder = mkdtempSync(join(tmpdir(), 'croft-personalize-'))
   try {
     // Run for real, on files in the folder, with every program that touches the system replaced by one that does nothing.
-    for (const path of ['etc/ssh/sshd_config.d', 'proc/sys/kernel', 'run', 'sys/class/net/eth0'])
+    for (const path of ['dev', 'etc/ssh/sshd_config.d', 'proc/sys/kernel', 'run', 'sys/class/net/eth0'])
       mkdirSync(join(folder, path), { recursive: true })
     writeFileSync(join(folder, 'etc/hosts'), '127.0.0.1\tlocalhost\n127.0.1.1\told\n')
     const shims = ['date', 'systemctl', 'resize2fs', 'kill'].map((name) => `${name}() { :; }`)
     const ip = "ip() { echo '2: eth0    inet 10.77.0.2/16 brd 10.77.255.255'; }"
-    const local = script.replaceAll(/(?<=[\s])\/(?=(?:etc|proc|run|sys)\/)/g, `${folder}/`)
+    const local = script.replaceAll(/(?<=[\s])\/(?=(?:dev|etc|proc|run|sys)\/)/g, `${folder}/`)
     const done = spawnSync('sh', ['-s'], { input: [...shims, ip, local].join('\n'), cwd: folder, encoding: 'utf8' })
     expect(done.stderr).toBe('')
     expect(readFileSync(join(folder, 'etc/hostname'), 'utf8')).toBe(`${nasty}\n`)

@@ -14,16 +14,19 @@ export interface Personality {
   booted: boolean
   /** Now, in seconds since 1970. */
   now: number
+  /** Random hexadecimal digits, for the guest's random number generator. */
+  entropy: string
 }
 
 /**
  * The script that tells a guest who it is. It runs as root through the guest agent, at every start, fork and wake and
  * after a rename, and may run any number of times. Values are quoted for the shell, so none of them can be taken for it.
- * A fork waits for it, so it starts as few programs as it can: the shell writes the files itself.
+ * A fork waits for it, so it starts as few programs as it can, side by side: the shell writes the files itself.
  * Croft's keys and settings go to files of their own; the user's authorized_keys and sshd_config stay the user's.
  *
- * sshd reads its host key and settings at its start, so it is told (SIGHUP) when those changed; when its PID file is
- * back its port is open again. Pure.
+ * Nothing here waits for a service. systemd holds the port of SSH and starts sshd at the first connection, so one that
+ * runs with an older host key or older settings is only ended (its sessions stay); the journal's daemon too comes back
+ * by itself, and writes under the new machine-id. Pure.
  */
 export function personalizeScript(who: Personality): string {
   const sshd = [
@@ -38,7 +41,9 @@ umask 022
 [ -d /etc/croft ] || mkdir /etc/croft
 put() { printf %s "$2" > "$1"; } # path content
 was() { was=; { IFS= read -r was < "$1"; } 2> /dev/null || [ "$was" ]; } # path: its first line
-date -s @${who.now.toFixed(2)} > /dev/null
+date -s @${who.now.toFixed(2)} > /dev/null &
+clock=$!
+put /dev/urandom ${quote(who.entropy)}
 name=${quote(who.name)}
 put /proc/sys/kernel/hostname "$name"
 put /etc/hostname "$name
@@ -55,24 +60,19 @@ put /etc/ssh/sshd_config.d/05-croft.conf ${quote(sshd)}
 put /etc/ssh/ssh_host_ed25519_key.pub ${quote(who.hostKey.public)}
 (umask 077; put /etc/ssh/ssh_host_ed25519_key ${quote(who.hostKey.private)})
 was /run/croft-sshd || true
-again=
-if [ "$was" != ${stamp} ] && was /run/sshd.pid; then
-  rm -f /run/sshd.pid
-  kill -HUP "$was" && again=1
+if [ "$was" != ${stamp} ]; then
+  put /run/croft-sshd "${stamp}
+"
+  if was /run/sshd.pid; then kill "$was" || true; fi
 fi
 was /etc/machine-id || true
 if [ "$was" != ${quote(who.machineId)} ]; then
   put /etc/machine-id ${quote(`${who.machineId}\n`)}
-  systemctl restart --no-block systemd-journald > /dev/null 2>&1 &
+  if was /sys/fs/cgroup/system.slice/systemd-journald.service/cgroup.procs; then kill "$was" || true; fi
 fi
-${who.booted ? awaitAddress(address) : takeAddress(who.network)}if [ "$again" ]; then
-  for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    if [ -s /run/sshd.pid ]; then break; fi
-    sleep 0.1
-  done
-elif [ ! -s /run/sshd.pid ]; then systemctl start ssh
-fi
-put /run/croft-sshd ${stamp}
+${who.booted ? awaitAddress(address) : takeAddress(who.network)}put /run/croft-address "${address}
+"
+wait "$clock"
 ${who.booted ? 'resize2fs /dev/vda > /dev/null 2>&1 || true\n' : ''}`
 }
 
@@ -86,8 +86,9 @@ done
 
 /**
  * A fork's network card still has its parent's MAC and addresses: it gets its own while the link is down, and connections
- * from the old address are cut. The address is set here so that nobody waits for DHCP, which then confirms it. What
- * QEMU saved of the card (`ethtool -P`) stays the parent's until the next boot.
+ * from the old address, which is in the file that the parent's own introduction left, are cut. The address is set here so
+ * that nobody waits for DHCP, which then confirms it. What QEMU saved of the card (`ethtool -P`) stays the parent's until
+ * the next boot.
  */
 const takeAddress = ({
   mac,
@@ -95,9 +96,6 @@ const takeAddress = ({
   gateway,
 }: Personality['network']): string => `was /sys/class/net/eth0/address || true
 if [ "$was" != ${quote(mac)} ]; then
-  parent=$(ip -4 -oneline address show dev eth0 scope global)
-  parent=\${parent#*inet }
-  parent=\${parent%%/*}
   ip -batch - <<EOF
 link set dev eth0 down
 address flush dev eth0
@@ -106,7 +104,7 @@ link set dev eth0 up
 address replace ${address} dev eth0
 route replace default via ${gateway} dev eth0
 EOF
-  if [ -n "$parent" ]; then ss --kill --no-header src "$parent" > /dev/null 2>&1 || true; fi
+  if was /run/croft-address; then ss --kill --no-header src "\${was%/*}" > /dev/null 2>&1 || true; fi
 fi
 `
 

@@ -6,6 +6,9 @@ import type { Config } from '../config.ts'
 import { CroftError } from '../error.ts'
 import type { Libvirt } from '../libvirt/index.ts'
 
+/** On a box with less memory, none is held by a VM that nobody has asked for. */
+const sparesFromMiB = 8000
+
 /** What a VM may have and gets by default on this box; see docs/decisions.md, "VMs have no size". */
 export async function boxSettings(config: Config): Promise<BoxSettings> {
   const { blocks, bsize } = await statfs(config.folder)
@@ -20,6 +23,7 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
     },
     most: { cpus: cpus().length, memoryMiB: boxMiB, diskGiB: Math.max(1, Math.floor((blocks * bsize) / 2 ** 30)) },
     golden: config.golden,
+    spares: config.golden ? (config.spares ?? (boxMiB >= sparesFromMiB ? 1 : 0)) : 0,
     bootTimeoutMs: 240_000,
   }
 }

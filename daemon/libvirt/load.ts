@@ -28,15 +28,12 @@ export async function withHeader<T>(
   await run('mkfifo', ['-m', '600', fifo])
   try {
     // Open for both, so that opening waits for no reader. What a FIFO holds is at least 4 KiB, mostly 64: the header is
-    // written by the same child as the stream, which may wait.
+    // written by the same child as the stream, which may wait. It holds the reader's end too, so that nothing ends it when
+    // nobody reads, but for us: `finally`, or our own end.
     await using end = await open(fifo, constants.O_RDWR)
-    const feeder = spawn(
-      'sh',
-      ['-c', 'cat && exec dd if="$1" iflag=skip_bytes skip="$2" bs=1M status=none', 'sh', path, String(streamOffset)],
-      {
-        stdio: ['pipe', end.fd, 'ignore'],
-      },
-    )
+    const script = 'cat && exec dd if="$1" iflag=skip_bytes skip="$2" bs=1M status=none'
+    const words = ['--pdeathsig', 'KILL', 'sh', '-c', script, 'sh', path, String(streamOffset)]
+    const feeder = spawn('setpriv', words, { stdio: ['pipe', end.fd, 'ignore'] })
     feeder.on('error', () => {})
     feeder.stdin?.on('error', () => {})
     feeder.stdin?.end(writeSaveImage(header))
@@ -44,7 +41,7 @@ export async function withHeader<T>(
     try {
       return await use(fifo)
     } finally {
-      feeder.kill('SIGKILL') // it holds the reader's end too, so that nothing else ends it when nobody reads
+      feeder.kill('SIGKILL')
     }
   } finally {
     await rm(fifo, { force: true })

@@ -37,8 +37,11 @@ export const vmSchema = z.object({
   sleepAfter: z.int().min(0).nullable(),
   /** How many of the latest scheduled checkpoints are kept, by the hour and by the day. */
   schedule: z.object({ hourly: z.int().min(0), daily: z.int().min(0) }),
-  /** `making` until `new` has finished; `leaving` from the first step of `rm`; `golden` is Croft's own, for a golden checkpoint. */
-  phase: z.enum(['making', 'ready', 'leaving', 'golden']),
+  /**
+   * `making` until `new` has finished; `leaving` from the first step of `rm`. Croft's own: `golden`, of which a golden
+   * checkpoint is being made, and `spare`, loaded from one and not running, for the next `new`.
+   */
+  phase: z.enum(['making', 'ready', 'leaving', 'golden', 'spare']),
   /** What the owner wants after a reboot of the box. */
   power: z.enum(['on', 'off']),
 })
@@ -128,6 +131,9 @@ const operationBase = z.object({ id: z.string(), startedAt: z.iso.datetime() })
 export const operationSchema = z.discriminatedUnion('kind', [
   /** `from`: the checkpoint that it is a fork of. `asleep`: it is left in the memory that it has from there. */
   operationBase.extend({ kind: z.literal('new'), vm: z.string(), from: z.string().nullable(), asleep: z.boolean() }),
+  operationBase.extend({ kind: z.literal('spare'), vm: z.string(), from: z.string() }),
+  /** A spare becomes a VM. `from`: the checkpoint that it was loaded from. */
+  operationBase.extend({ kind: z.literal('claim'), vm: z.string(), from: z.string() }),
   operationBase.extend({ kind: z.literal('rm'), vm: z.string() }),
   operationBase.extend({ kind: z.literal('rename'), vm: z.string(), to: z.string() }),
   operationBase.extend({ kind: z.literal('resize'), vm: z.string(), limits: limitsSchema }),

@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
-import { bootFigures } from './boot.ts'
 import { type Figure, figureTable, median } from './figures.ts'
+import { forkFigures } from './fork.ts'
 import { thousandFigures } from './thousand.ts'
 
 /** Measures, prints a table, and leaves the same as JSON in dist/bench.json. Words choose: boot, thousand. */
-const parts: Record<string, () => Promise<Figure[]>> = { thousand: thousandFigures, boot: bootFigures }
+const parts: Record<string, () => Promise<Figure[]>> = { thousand: thousandFigures, fork: forkFigures }
 const chosen = process.argv.slice(2).length ? process.argv.slice(2) : Object.keys(parts)
 
 const figures: Figure[] = []

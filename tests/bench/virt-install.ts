@@ -1,15 +1,15 @@
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseSubnet } from '../../daemon/box/identity.ts'
 import { runScript } from '../../daemon/guest/agent.ts'
-import { personalizeScript } from '../../daemon/guest/personalize.ts'
 import { findQemuUser } from '../../daemon/host/files.ts'
 import { Firewall } from '../../daemon/host/firewall.ts'
 import type { Vm } from '../../daemon/store/index.ts'
 import { type Croft, cache, names } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 import { timed } from './figures.ts'
+import { firstSsh, introduction } from './guest-steps.ts'
 
 const domain = 'croft-bench-virt-install'
 const vm = { id: 'vm_benchbench', mac: '52:54:00:be:bc:01', ip: names.subnet.replace('0.0/16', '250.1') } as Vm
@@ -34,8 +34,8 @@ export async function virtInstall(croft: Croft): Promise<number> {
     return await timed(async () => {
       await must('virt-install', words)
       await until(() => agent(domain, { execute: 'guest-ping' }))
-      await runScript(agent, domain, await introduction(key))
-      await until(() => must('ssh', sshWords(key)))
+      await runScript(agent, domain, await introduction(key, vm, true))
+      await firstSsh(key, vm.ip)
     })
   } finally {
     await removeDomain()
@@ -73,31 +73,9 @@ async function commandLine(croft: Croft, folder: string): Promise<string[]> {
   ]
 }
 
-async function introduction(key: string): Promise<string> {
-  const [secret, line] = await Promise.all([readFile(key, 'utf8'), readFile(`${key}.pub`, 'utf8')])
-  return personalizeScript({
-    name: 'bench',
-    machineId: 'b'.repeat(32),
-    hostKey: { private: secret, public: line },
-    authorizedKeys: [line],
-    env: {},
-    network: { mac: vm.mac, address: `${vm.ip}/16`, gateway: names.subnet.replace('0.0/16', '0.1') },
-    booted: true,
-    now: Date.now() / 1000,
-  })
-}
-
 async function agent(of: string, command: object): Promise<unknown> {
   return JSON.parse(await virsh('qemu-agent-command', of, JSON.stringify(command), '--timeout', '5')).return
 }
-
-const sshOptions = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=5']
-const sshWords = (key: string) => [
-  ...['-F', 'none', '-i', key, '-o', 'LogLevel=ERROR'],
-  ...sshOptions.flatMap((option) => ['-o', option]),
-  `dev@${vm.ip}`,
-  'true',
-]
 
 async function removeDomain(): Promise<void> {
   for (const verb of ['destroy', 'undefine']) await program('virsh', ['-q', '-c', 'qemu:///system', verb, domain])

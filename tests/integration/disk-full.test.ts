@@ -1,51 +1,96 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Croft, cache, startCroft } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 
 /** A state folder on a file system of its own that can be filled to the last byte. */
 let croft: Croft
 let folder: string
-beforeAll(async () => {
+async function startSmall(megabytes: number, options: { image?: boolean; recipes?: string }): Promise<void> {
   await must('mkdir', ['-p', '-m', '711', cache])
   folder = await mkdtemp(join(cache, 'full-'))
-  await must('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=711', 'tmpfs', folder])
-  croft = await startCroft({ folder, recipes: join(import.meta.dirname, 'fixtures/recipes') })
-  await croft.do('image', 'build', 'tiny')
-}, 120_000)
-afterAll(async () => {
+  await must('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=711`, 'tmpfs', folder])
+  croft = await startCroft({ folder, ...options })
+}
+async function remove(): Promise<void> {
   await croft?.[Symbol.asyncDispose]().catch(() => {})
   await program('umount', ['-l', folder])
   await rm(folder, { recursive: true, force: true })
-})
-
-test('a build that fills the disk is a clear error, and everything is put back', async () => {
-  const before = await croft.state()
-  const failed = await croft.run(['image', 'build', 'big'])
-  expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining('disk of the box is full') })
-  expect(await croft.state()).toEqual(before)
-  expect((await must('ls', [join(folder, 'building')])).trim()).toBe('')
-})
-
-test('a VM on a full disk is a clear error, and everything is put back', async () => {
-  const before = await croft.state()
+}
+/** @param left how many MiB to leave */
+async function fill(left = 0): Promise<void> {
+  const reserve = join(folder, 'reserve')
+  if (left) await must('dd', ['if=/dev/zero', `of=${reserve}`, 'bs=1M', `count=${left}`])
   await program('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=4k'])
-  const failed = await croft.run(['new', 'late', '--image', 'tiny', '--stopped'])
-  expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining('disk of the box is full') })
-  await rm(join(folder, 'filler'))
-  expect(await croft.run(['ls', '-q'])).toMatchObject({ code: 0, stdout: '' })
-  expect((await program('ls', [join(folder, 'vms')])).stdout).toBe('')
-  await croft.do('new', 'late', '--image', 'tiny', '--stopped')
-  expect(Object.keys((await croft.state()).vms)).toHaveLength(Object.keys(before.vms).length + 1)
+  await rm(reserve, { force: true })
+}
+
+describe('a full disk', () => {
+  beforeAll(async () => {
+    await startSmall(24, { recipes: join(import.meta.dirname, 'fixtures/recipes') })
+    await croft.do('image', 'build', 'tiny')
+  }, 120_000)
+  afterAll(remove)
+
+  test('a build that fills the disk is a clear error, and everything is put back', async () => {
+    const before = await croft.state()
+    const failed = await croft.run(['image', 'build', 'big'])
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining('disk of the box is full') })
+    expect(await croft.state()).toEqual(before)
+    expect((await must('ls', [join(folder, 'building')])).trim()).toBe('')
+  })
+
+  test('a VM on a full disk is a clear error, and everything is put back', async () => {
+    const before = await croft.state()
+    await fill()
+    const failed = await croft.run(['new', 'late', '--image', 'tiny', '--stopped'])
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining('disk of the box is full') })
+    await rm(join(folder, 'filler'))
+    expect(await croft.run(['ls', '-q'])).toMatchObject({ code: 0, stdout: '' })
+    expect((await program('ls', [join(folder, 'vms')])).stdout).toBe('')
+    await croft.do('new', 'late', '--image', 'tiny', '--stopped')
+    expect(Object.keys((await croft.state()).vms)).toHaveLength(Object.keys(before.vms).length + 1)
+  })
+
+  test('a change that can not be written down does not happen', async () => {
+    await fill()
+    const failed = await croft.run(['comment', 'late', 'x'.repeat(200)])
+    await rm(join(folder, 'filler'))
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining('disk of the box is full') })
+    expect((await croft.ask('show', { vm: 'late' })).comment).toBe('')
+    await croft.do('comment', 'late', 'now it fits')
+  })
 })
 
-test('a change that can not be written down does not happen', async () => {
-  await writeFile(join(folder, 'filler'), '')
-  await program('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=4k'])
-  const failed = await croft.run(['comment', 'late', 'x'.repeat(200)])
-  await rm(join(folder, 'filler'))
-  expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining('disk of the box is full') })
-  expect((await croft.ask('show', { vm: 'late' })).comment).toBe('')
-  await croft.do('comment', 'late', 'now it fits')
+describe('a disk that is full when memory is to be saved', () => {
+  let boot: string
+  const bootId = () => croft.do('exec', 'late', 'cat /proc/sys/kernel/random/boot_id')
+  beforeAll(async () => {
+    await startSmall(1300, { image: true })
+    await croft.do('new', 'late')
+    boot = await bootId()
+  }, 120_000)
+  afterAll(remove)
+
+  test.each([
+    ['sleep', 'sleep', 'late'],
+    ['checkpoint', 'checkpoint', 'late', 'more'],
+    ['copy', 'cp', 'late', 'copy'],
+  ])('a %s is a clear error, and the VM runs on', async (_, ...words) => {
+    await fill(40)
+    const failed = await croft.run(words)
+    await rm(join(folder, 'filler'))
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining('disk of the box is full') })
+    expect(await bootId()).toBe(boot)
+    const { memories, layers, vms } = await croft.state()
+    expect((await readdir(join(folder, 'memory'))).length).toBe(Object.keys(memories).length)
+    expect((await readdir(join(folder, 'layers'))).length).toBe(Object.keys(layers).length)
+    expect(Object.values(vms).map(({ name }) => name)).toEqual(['late'])
+  })
+
+  test('with room again, it sleeps', async () => {
+    await croft.do('sleep', 'late')
+    expect(await bootId()).toBe(boot)
+  })
 })

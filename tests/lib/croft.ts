@@ -29,7 +29,7 @@ const port = 17_100 + slot
 
 export interface CroftOptions {
   env?: Record<string, string>
-  /** Begin with the built image; default true. */
+  /** Begin with the built image; by default unless `folder` is given. */
   image?: boolean
   config?: object
   /** Use another folder of recipes. */
@@ -70,6 +70,7 @@ export class Croft implements AsyncDisposable {
       port,
       network: names,
       accelerator: 'tcg',
+      spares: 0,
       ...this.#options.config,
     }
     await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))
@@ -242,7 +243,7 @@ export async function startCroft(options: CroftOptions = {}): Promise<Croft> {
   await clean()
   const folder = options.folder ?? (await mkdtemp(join(await ensured(cache), 'state-')))
   await program('chmod', ['711', cache, folder])
-  if (options.image !== false && !options.folder) await borrowImage(folder)
+  if (options.image ?? !options.folder) await borrowImage(folder)
   if (options.state) {
     const path = join(folder, 'state.json')
     await writeFile(path, JSON.stringify(options.state(JSON.parse(await readFile(path, 'utf8')))))
@@ -262,12 +263,15 @@ async function ensured(folder: string): Promise<string> {
   return folder
 }
 
-/** Gives a new state folder the image that all tests share: hard links to its files, and its records. */
+/** Gives a new state folder the image that all tests share: its files (hard links where they can be) and its records. */
 async function borrowImage(folder: string): Promise<void> {
   const base = await builtImage()
   for (const part of ['layers', 'memory', ...(await readdir(join(base, 'images'))).map((id) => `images/${id}`)]) {
     await mkdir(join(folder, part), { recursive: true, mode: 0o711 })
-    for (const file of await readdir(join(base, part))) await link(join(base, part, file), join(folder, part, file))
+    for (const file of await readdir(join(base, part))) {
+      const [from, to] = [join(base, part, file), join(folder, part, file)]
+      await link(from, to).catch(() => must('cp', ['--preserve=all', '--sparse=always', from, to]))
+    }
   }
   const state: State = JSON.parse(await readFile(join(base, 'state.json'), 'utf8'))
   await writeFile(

@@ -1,0 +1,137 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseSubnet } from '../../daemon/box/identity.ts'
+import { runScript } from '../../daemon/guest/agent.ts'
+import { Firewall } from '../../daemon/host/firewall.ts'
+import { openSaveImage } from '../../daemon/libvirt/load.ts'
+import type { Vm } from '../../daemon/store/index.ts'
+import { type Croft, cache, names } from '../lib/croft.ts'
+import { must, program } from '../lib/program.ts'
+import { firstSsh, introduction } from './guest-steps.ts'
+
+const vm = { id: 'vm_benchfloor', mac: '52:54:00:be:bc:02', ip: names.subnet.replace('0.0/16', '250.2') } as Vm
+const tap = `${names.tapPrefix}benchfloor`
+
+export interface Times {
+  /** Milliseconds from the beginning to: the agent answers, and knows who it is; the first SSH command has run. */
+  usable: number
+  ssh: number
+}
+
+/**
+ * The least that a fork can take: QEMU alone, started by hand with the devices that libvirt gave a fork, loads the same
+ * stream from the file and goes through the same steps in the guest. What can be done beforehand is (overlay, tap,
+ * firewall, keys), and doesn't count.
+ * @param model a fork that runs: its QEMU's command line is taken over @param memory the save image that it was made from
+ */
+export async function prepareFloor(croft: Croft, model: string, memory: string): Promise<() => Promise<Times>> {
+  const { vms, layers } = await croft.state()
+  const twin = Object.values(vms).find((each) => each.name === model)!
+  const disk = layers[twin.disk]!
+  const path = (layer: { file: string }) => join(croft.folder, layer.file)
+  const pid = (await readFile(`/run/libvirt/qemu/croft-${twin.id}.pid`, 'utf8')).trim()
+  const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1)
+  const { streamOffset } = await openSaveImage(memory)
+  return async () => {
+    const folder = await mkdtemp(join(cache, 'floor-'))
+    const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet) })
+    const key = join(folder, 'key')
+    let qemu: ChildProcess | undefined
+    try {
+      await must('qemu-img', [
+        'create',
+        '-q',
+        '-f',
+        'qcow2',
+        '-b',
+        path(layers[disk.parent!]!),
+        '-F',
+        'qcow2',
+        join(folder, 'disk'),
+      ])
+      await must('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
+      await must('ip', ['tuntap', 'add', tap, 'mode', 'tap'])
+      await must('ip', ['link', 'set', tap, 'master', names.bridge, 'up'])
+      await firewall.add(vm)
+      const script = await introduction(key, vm, false)
+      const stream = openSync(memory, 'r')
+      readSync(stream, Buffer.alloc(streamOffset), 0, streamOffset, null) // QEMU reads on from there
+      const args = alone(words.slice(1), folder, path(disk), twin.mac)
+      const began = performance.now()
+      qemu = spawn(words[0]!, args, { stdio: ['ignore', 'ignore', 'inherit', stream] })
+      closeSync(stream)
+      const agent = await AgentSocket.open(join(folder, 'agent'))
+      await agent.call({ execute: 'guest-ping' })
+      const done = await runScript((_, command) => agent.call(command), vm.id, script)
+      if (done.code !== 0) throw new Error(done.stderr)
+      const usable = performance.now() - began
+      await firstSsh(key, vm.ip)
+      return { usable, ssh: performance.now() - began }
+    } finally {
+      if (qemu?.kill('SIGKILL')) await once(qemu, 'exit')
+      await firewall.remove(vm)
+      await program('ip', ['link', 'delete', tap])
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+/** libvirt's command line without what only libvirt can give: descriptors become paths, the monitor and its secret go. */
+function alone(words: readonly string[], folder: string, disk: string, mac: string): string[] {
+  const out: string[] = []
+  for (let i = 0; i < words.length; i++) {
+    const [word, value = ''] = [words[i]!, words[i + 1]]
+    if (word === '-S') continue
+    if (!/^-(object|chardev|mon|netdev|add-fd|name|incoming|blockdev|device|sandbox|msg)$/.test(word)) {
+      out.push(word)
+      continue
+    }
+    i++
+    if (word === '-name') out.push(word, 'croft-bench-floor')
+    else if (word === '-incoming') out.push(word, 'fd:3')
+    else if (/masterKey0|charmonitor/.test(value) || word === '-add-fd') continue
+    else if (value.includes('id=charserial0')) out.push(word, 'null,id=charserial0')
+    else if (value.includes('id=charchannel0'))
+      out.push(word, `socket,id=charchannel0,path=${folder}/agent,server=on,wait=off`)
+    else if (word === '-netdev') out.push(word, `tap,id=hostnet0,ifname=${tap},script=no,downscript=no`)
+    else out.push(word, value.replaceAll(disk, join(folder, 'disk')).replace(mac, vm.mac))
+  }
+  return out
+}
+
+/** The guest agent's channel, spoken to without libvirt: a line of JSON each way. */
+class AgentSocket {
+  readonly #socket: Socket
+  readonly #answers: ((line: string) => void)[] = []
+
+  private constructor(socket: Socket) {
+    this.#socket = socket
+    createInterface({ input: socket }).on('line', (line) => this.#answers.shift()?.(line))
+  }
+
+  static async open(path: string): Promise<AgentSocket> {
+    for (;;) {
+      const socket = connect(path)
+      const failed = await once(socket, 'connect').then(
+        () => false,
+        () => true,
+      )
+      if (!failed) return new AgentSocket(socket)
+      await delay(5)
+    }
+  }
+
+  async call(command: object): Promise<unknown> {
+    const line = await new Promise<string>((resolve) => {
+      this.#answers.push(resolve)
+      this.#socket.write(`${JSON.stringify(command)}\n`)
+    })
+    return JSON.parse(line).return
+  }
+}

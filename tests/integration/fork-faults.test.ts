@@ -1,0 +1,218 @@
+import { type FSWatcher, watch } from 'node:fs'
+import { open, readdir, readFile, rm, stat, truncate } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { faultPoints } from '../../daemon/box/operations.ts'
+import type { Vm } from '../../daemon/store/index.ts'
+import { type Croft, startCroft } from '../lib/croft.ts'
+import { must, program } from '../lib/program.ts'
+
+/**
+ * The daemon is killed with SIGKILL at every step of checkpoint, cp, restore, sleep and wake. A VM that ran is running or
+ * asleep with its memory, never rebooted; no layer or memory is lost that is needed, and none is left that is not.
+ */
+let croft: Croft
+/** The boot of the one VM that all tests are about. */
+let boot: string
+beforeAll(async () => {
+  croft = await startCroft()
+  await croft.do('new', 'steady')
+  boot = await bootOf('steady')
+}, 600_000)
+afterAll(() => croft?.[Symbol.asyncDispose]())
+
+/** After a failed test the daemon may be down; each test begins with a running one and a VM that is awake. */
+beforeEach(async () => {
+  if (!croft.running) await croft.start()
+  await croft.do('start', 'steady')
+  boot = await bootOf('steady')
+})
+afterEach(async () => {
+  if (!croft.running) return
+  for (const name of (await croft.do('ls', '-q')).split('\n').filter((each) => each && each !== 'steady'))
+    await croft.run(['rm', name, '--yes'])
+  await nothingIsLeft()
+})
+
+const bootOf = (name: string) => croft.do('exec', name, 'cat /proc/sys/kernel/random/boot_id')
+const recordOf = async (name: string): Promise<Vm> =>
+  Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
+const points = (kind: string) => faultPoints.filter((point) => point.startsWith(`${kind}.`))
+
+/** Every file is some record's and every record has its file; every disk that nobody writes is whole. */
+async function nothingIsLeft(): Promise<void> {
+  const { vms, layers, memories, operations } = await croft.state()
+  expect(operations).toEqual({})
+  const files = async (folder: string) => (await readdir(join(croft.folder, folder))).sort()
+  const named = (records: Record<string, { file: string }>) => Object.values(records).map(({ file }) => basename(file))
+  expect(await files('layers')).toEqual(named(layers).sort())
+  expect(await files('memory')).toEqual(named(memories).sort())
+  expect(await files('vms')).toEqual(Object.keys(vms).sort())
+  const xml = await Promise.all(
+    (await must('virsh', ['-q', 'list', '--all', '--name']))
+      .split('\n')
+      .map((name) => program('virsh', ['dumpxml', name])),
+  )
+  expect(xml.filter(({ stdout }) => stdout.includes(`${croft.folder}/`))).toHaveLength(Object.keys(vms).length)
+  const running = await must('virsh', ['-q', 'list', '--name'])
+  for (const vm of Object.values(vms)) {
+    if (running.includes(vm.id)) continue
+    await must('qemu-img', ['check', '-q', join(croft.folder, layers[vm.disk]!.file)])
+  }
+}
+
+/** Starts the daemon so that it dies at a point, does something, and starts it again whole. */
+async function cutAt(point: string, ...args: string[]): Promise<void> {
+  await croft.kill('SIGTERM')
+  await croft.start({ CROFT_FAULT: point })
+  const done = await croft.run(args, { timeoutMs: 60_000 })
+  expect(done).toMatchObject({ code: 5, stderr: expect.stringContaining('croftd ended') })
+  await croft.ended
+  await croft.start()
+}
+
+const labels = async () =>
+  JSON.parse(await croft.do('checkpoint', 'ls', 'steady', '--json')).checkpoints.map((each: any) => each.label)
+
+describe('cut off', () => {
+  test.each(points('checkpoint'))('at %s, a checkpoint is taken or not, and the VM runs on', async (point) => {
+    await croft.do('exec', 'steady', `echo ${point} > word; sync`)
+    await cutAt(point, 'checkpoint', 'steady', 'cut')
+    expect(await bootOf('steady')).toBe(boot)
+    if ((await labels()).includes('cut')) {
+      await croft.do('restore', 'steady', 'cut', '--as', 'other')
+      expect(await croft.do('exec', 'other', 'cat word')).toBe(`${point}\n`)
+      expect(await bootOf('other')).toBe(boot)
+      await croft.do('rm', 'other', '--yes')
+      await croft.do('checkpoint', 'rm', 'steady', 'cut', '--yes')
+    } else expect(['checkpoint.disk', 'checkpoint.snapshot']).toContain(point)
+  })
+
+  test('in the middle of a snapshot, the VM runs on', async () => {
+    const taking = croft.run(['checkpoint', 'steady', 'cut'])
+    await memoryAppears()
+    await croft.kill()
+    await taking
+    await croft.start()
+    expect(await bootOf('steady')).toBe(boot)
+    if ((await labels()).includes('cut')) await croft.do('checkpoint', 'rm', 'steady', 'cut', '--yes')
+  })
+
+  test.each(points('new'))('at %s, a copy has never been, and the source runs on', async (point) => {
+    await cutAt(point, 'cp', 'steady', 'copy')
+    expect(await croft.do('ls', '-q')).toBe('steady\n')
+    expect(await bootOf('steady')).toBe(boot)
+  })
+
+  test.each(points('sleep'))('at %s, the VM is awake or asleep, with its memory', async (point) => {
+    await cutAt(point, 'sleep', 'steady')
+    const asleep = ['sleep.freeze', 'sleep.end'].includes(point)
+    expect(await croft.do('ls', '-q', '--state', asleep ? 'asleep' : 'awake')).toBe('steady\n')
+    expect(await bootOf('steady')).toBe(boot)
+  })
+
+  test('while its memory is written, the VM is awake or asleep, with its memory', async () => {
+    const sleeping = croft.run(['sleep', 'steady'])
+    await memoryAppears()
+    await croft.kill()
+    await sleeping
+    await croft.start()
+    expect(await bootOf('steady')).toBe(boot)
+  })
+
+  test.each(points('wake'))('at %s, the VM is awake or asleep, with its memory', async (point) => {
+    await croft.do('sleep', 'steady')
+    await cutAt(point, 'wake', 'steady')
+    expect(await bootOf('steady')).toBe(boot)
+    expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n')
+  })
+
+  test.each(points('restore'))('at %s, the VM is at its checkpoint', async (point) => {
+    await croft.do('exec', 'steady', `echo ${point} > word; sync`)
+    await croft.do('checkpoint', 'steady', 'goal')
+    await croft.do('exec', 'steady', 'echo later > word')
+    await cutAt(point, 'restore', 'steady', 'goal')
+    expect(await croft.do('exec', 'steady', 'cat word')).toBe(`${point}\n`)
+    expect(await bootOf('steady')).toBe(boot)
+    const [, before] = await labels()
+    await croft.do('restore', 'steady', before)
+    expect(await croft.do('exec', 'steady', 'cat word')).toBe('later\n')
+    for (const label of await labels()) await croft.do('checkpoint', 'rm', 'steady', label, '--yes')
+  })
+
+  test.each(points('collect'))('at %s, what a checkpoint kept is gone', async (point) => {
+    await croft.do('checkpoint', 'steady', 'old')
+    await cutAt(point, 'checkpoint', 'rm', 'steady', 'old', '--yes')
+    expect(await bootOf('steady')).toBe(boot)
+  })
+})
+
+/** Resolves when the next file of saved memory has begun to be written. */
+async function memoryAppears(): Promise<string> {
+  const folder = join(croft.folder, 'memory')
+  let watcher: FSWatcher | undefined
+  try {
+    return await new Promise<string>((resolve) => {
+      watcher = watch(folder, (_, name) => {
+        stat(join(folder, name!)).then(
+          ({ size }) => size > 2 ** 20 && resolve(join(folder, name!)),
+          () => {},
+        )
+      })
+    })
+  } finally {
+    watcher?.close()
+  }
+}
+
+test('a QEMU that is killed while its memory is saved: the VM shows as crashed, its disk is whole, it boots again', async () => {
+  await croft.do('exec', 'steady', 'echo kept > kept; sync')
+  const vm = await recordOf('steady')
+  const pid = Number(await readFile(`/run/libvirt/qemu/croft-${vm.id}.pid`, 'utf8'))
+  const sleeping = croft.run(['sleep', 'steady'])
+  await memoryAppears()
+  process.kill(pid, 'SIGKILL')
+  expect(await sleeping).toMatchObject({ code: 1 })
+  await vi.waitFor(async () => expect(await croft.do('ls', '-q', '--state', 'crashed')).toBe('steady\n'))
+  const { file } = (await croft.state()).layers[vm.disk]!
+  await must('qemu-img', ['check', '-q', join(croft.folder, file)])
+  await croft.do('start', 'steady')
+  expect(await croft.do('exec', 'steady', 'cat kept')).toBe('kept\n')
+})
+
+describe('memory that can’t be loaded', () => {
+  test.each([
+    ['cut short', (path: string) => truncate(path, 40_000_000)],
+    ['gone', (path: string) => rm(path)],
+    [
+      'damaged in its header',
+      async (path: string) => {
+        await using file = await open(path, 'r+')
+        await file.write('LibvirtQemudWhat', 0)
+      },
+    ],
+  ])('for it is %s: the VM boots from its disk, and says so', async (_, damage) => {
+    await croft.do('exec', 'steady', 'echo kept > kept; sync')
+    await croft.do('sleep', 'steady')
+    const { memory } = await recordOf('steady')
+    await damage(join(croft.folder, (await croft.state()).memories[memory!]!.file))
+    using events = await croft.events()
+    expect(await croft.do('exec', 'steady', 'cat kept')).toBe('kept\n')
+    await events.until(
+      (event) => event.type === 'box.warning' && /its saved memory could not be loaded/.test(event.message),
+    )
+    expect(await bootOf('steady')).not.toBe(boot)
+  })
+
+  test('for it is of another machine: the VM boots from its disk', async () => {
+    await croft.do('sleep', 'steady')
+    await croft.kill('SIGTERM')
+    const state = await croft.state()
+    const memory = state.memories[(await recordOf('steady')).memory!]!
+    memory.hardware.cpu = 'another'
+    const { writeFile } = await import('node:fs/promises')
+    await writeFile(join(croft.folder, 'state.json'), JSON.stringify(state))
+    await croft.start()
+    expect(await bootOf('steady')).not.toBe(boot)
+  })
+})

@@ -1,0 +1,334 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Vm } from '../../daemon/store/index.ts'
+import { type Croft, names, startCroft } from '../lib/croft.ts'
+import { must, program } from '../lib/program.ts'
+
+/** Forks of checkpoints with memory: what goes on in them, and what tells them from their parent. */
+let croft: Croft
+beforeAll(async () => {
+  croft = await startCroft()
+}, 600_000)
+afterAll(() => croft?.[Symbol.asyncDispose]())
+
+/** The tests share one source, `alpha`; what they make of it goes with them. */
+afterEach(async () => {
+  for (const name of (await croft.do('ls', '-q')).split('\n').filter((each) => each && each !== 'alpha'))
+    await croft.run(['rm', name, '--yes'])
+})
+
+const recordOf = async (name: string): Promise<Vm> =>
+  Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
+const inside = (name: string, script: string) => croft.do('exec', name, script)
+/** Each line of a command's output, as `key value`. */
+const facts = (text: string) =>
+  Object.fromEntries(
+    text
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/ (.*)/s, 2) as [string, string]),
+  )
+
+/** Everything by which a guest can be told from others, as it says itself. */
+const whoScript = `
+echo "hostname $(hostname)"
+echo "etc-hostname $(cat /etc/hostname)"
+echo "hosts $(getent ahostsv4 "$(hostname)" | head -1)"
+echo "machine-id $(cat /etc/machine-id)"
+echo "dbus-machine-id $(busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus.Peer GetMachineId)"
+echo "mac $(cat /sys/class/net/eth0/address)"
+echo "address $(ip -4 -o address show dev eth0 | tr -s ' ' | cut -d ' ' -f 4 | paste -sd,)"
+echo "hostkey $(cut -d ' ' -f 2 /etc/ssh/ssh_host_ed25519_key.pub)"
+echo "served $(ssh-keyscan -t ed25519 127.0.0.1 2> /dev/null | cut -d ' ' -f 3)"
+echo "journal $(ls /var/log/journal /run/log/journal 2> /dev/null | grep -E '^[0-9a-f]{32}$' | paste -sd,)"
+echo "uuid $(cat /proc/sys/kernel/random/uuid)"
+echo "random $(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \\n')"
+echo "now $(date +%s.%N)"
+`
+const who = async (name: string) => facts(await inside(name, whoScript))
+
+describe('a new VM', () => {
+  test('is a fork of its image, and has booted before it was made', async () => {
+    const made = await croft.run(['new', 'alpha', '--env', 'GREETING=hello'])
+    expect(made).toMatchObject({ code: 0, stdout: expect.not.stringContaining('had to boot') })
+    const log = join(croft.folder, 'vms', (await recordOf('alpha')).id, 'console.log')
+    expect(await readFile(log, 'utf8')).toBe('')
+    const { accelerator, cpus } = Object.values((await croft.state()).memories)[0]!.hardware
+    expect({ accelerator, cpus }).toEqual({ accelerator: 'tcg', cpus: 2 })
+  })
+
+  test('of hardware that none was made of before boots, says so, and the next one is a fork', async () => {
+    using events = await croft.events()
+    const first = await croft.run(['new', 'first', '--cpu', '1', '--memory', '512M'])
+    expect(first.stdout).toContain(
+      'It had to boot: no VM of debian with 1 CPU and 512 MiB of memory has been made here yet',
+    )
+    await events.until((event) => event.type === 'image.golden', 120_000)
+    const second = await croft.run(['new', 'second', '--cpu', '1', '--memory', '512M'])
+    expect(second).toMatchObject({ code: 0, stdout: expect.not.stringContaining('had to boot') })
+    expect(await inside('second', 'nproc; hostname')).toBe('1\nsecond\n')
+  })
+})
+
+describe('a copy of a running VM', () => {
+  test('goes on with what ran, and so does the source', async () => {
+    await inside('alpha', `tmux new-session -d -s count 'i=0; while sleep 0.1; do i=$((i+1)); echo $i >> count; done'`)
+    await inside('alpha', 'until [ -s count ]; do sleep 0.1; done')
+    await croft.do('cp', 'alpha', 'beta')
+    for (const name of ['alpha', 'beta']) {
+      expect(await inside(name, 'tmux list-sessions -F "#{session_name}"')).toBe('count\n')
+      const from = Number(await inside(name, 'tail -1 count'))
+      await inside(name, `until [ "$(tail -1 count)" -gt ${from} ]; do sleep 0.1; done`)
+      // No number is missing and none is there twice: nothing was lost between memory and disk.
+      expect(await inside(name, 'cp count now; seq "$(wc -l < now)" | cmp - now && echo same')).toBe('same\n')
+    }
+    await inside('alpha', 'tmux kill-server')
+  })
+
+  test('says its parent’s name, keys and addresses nowhere', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const [parent, copy] = [await who('alpha'), await who('beta')]
+    const [ofParent, ofCopy] = [await recordOf('alpha'), await recordOf('beta')]
+    for (const fact of Object.keys(parent)) expect(copy[fact], fact).not.toBe(parent[fact])
+    expect(copy).toMatchObject({
+      hostname: 'beta',
+      'etc-hostname': 'beta',
+      hosts: expect.stringContaining('127.0.1.1'),
+      'machine-id': ofCopy.machineId,
+      'dbus-machine-id': `s "${ofCopy.machineId}"`,
+      mac: ofCopy.mac,
+      address: `${ofCopy.ip}/16`,
+      served: copy.hostkey,
+      journal: expect.stringContaining(ofCopy.machineId),
+    })
+    expect(copy.journal).not.toContain(ofParent.machineId)
+    const known = await readFile(join(croft.folder, 'vms', ofCopy.id, 'known_hosts'), 'utf8')
+    expect(known).toContain(copy.hostkey)
+    // The name as a word, in files that say who a machine is, in all that runs, and in what the kernel says.
+    const search = `sudo grep -rlwE 'alpha|${ofParent.ip}|${ofParent.machineId}|${ofParent.mac}' /etc /run /proc/sys/kernel/hostname /proc/cmdline 2> /dev/null`
+    expect((await croft.run(['exec', 'beta', search])).stdout).toBe('')
+  })
+
+  test('has its own DHCP lease, also after it boots', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const { ip, mac } = await recordOf('beta')
+    await inside('beta', 'sudo networkctl renew eth0')
+    const lease = `until networkctl status eth0 | grep -q 'Address: ${ip} (DHCP4'; do sleep 0.2; done; networkctl status eth0`
+    expect(await inside('beta', `timeout 20 sh -c "${lease}"`)).toContain(ip)
+    await croft.do('restart', 'beta')
+    expect(await inside('beta', 'hostname; cat /sys/class/net/eth0/address; ip -4 -o address show dev eth0')).toMatch(
+      new RegExp(`^beta\n${mac}\n.* ${ip}/16 `),
+    )
+  })
+
+  test('does not draw the random numbers that its source or another copy draws', async () => {
+    const draw = `i=0; while sleep 0.05; do cat /proc/sys/kernel/random/uuid >> drawn; head -c 8 /dev/urandom | od -An -tx8 >> drawn; done`
+    await inside('alpha', `rm -f drawn; nohup sh -c '${draw}' > /dev/null 2>&1 & echo $! > drawing`)
+    await inside('alpha', 'until [ "$(wc -l < drawn)" -gt 10 ]; do sleep 0.1; done')
+    await Promise.all([croft.do('cp', 'alpha', 'beta'), croft.do('cp', 'alpha', 'gamma')])
+    const drawn: string[][] = []
+    for (const name of ['alpha', 'beta', 'gamma']) {
+      await inside(name, 'n=$(wc -l < drawn); until [ "$(wc -l < drawn)" -gt $((n + 20)) ]; do sleep 0.1; done')
+      drawn.push((await inside(name, 'kill "$(cat drawing)"; cat drawn')).trim().split('\n'))
+    }
+    for (const [one, other] of [
+      [0, 1],
+      [0, 2],
+      [1, 2],
+    ].map(([a, b]) => [drawn[a!]!, drawn[b!]!] as const)) {
+      const common = one.findIndex((line, i) => other[i] !== line)
+      expect(common).toBeGreaterThan(10)
+      expect(new Set(one.slice(common)).intersection(new Set(other.slice(common)))).toEqual(new Set())
+    }
+  })
+
+  test('knows what time it is, within a second', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const before = Date.now() / 1000
+    const said = Number(await inside('beta', 'date +%s.%N'))
+    expect(said).toBeGreaterThan(before - 1)
+    expect(said).toBeLessThan(Date.now() / 1000 + 1)
+  })
+
+  test('ends its connections to the outside, and the source’s go on', async () => {
+    const server = await import('node:net').then((net) =>
+      net.createServer((socket) => socket.on('error', () => {}).pipe(socket)),
+    )
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const port = (server.address() as { port: number }).port
+    // The guest's way to this machine: an SSH connection of its own, with a forwarded port; the copy has neither end.
+    const vm = await recordOf('alpha')
+    const { spawn } = await import('node:child_process')
+    const tunnel = spawn('ssh', [
+      ...['-F', 'none', '-N', '-i', join(croft.folder, 'keys/daemon_ed25519'), '-R', `9999:127.0.0.1:${port}`],
+      ...['-o', `UserKnownHostsFile=${join(croft.folder, 'vms', vm.id, 'known_hosts')}`, '-o', `HostKeyAlias=${vm.id}`],
+      `dev@${vm.ip}`,
+    ])
+    try {
+      await inside('alpha', 'timeout 20 sh -c "until ss -Hltn sport = 9999 | grep -q .; do sleep 0.1; done"')
+      await croft.do('cp', 'alpha', 'beta')
+      expect(await inside('beta', `ss -Htn state established src ${vm.ip} | wc -l`)).toBe('0\n')
+      const echo = `exec 3<>/dev/tcp/127.0.0.1/9999; echo ping >&3; head -1 <&3`
+      expect(await inside('alpha', `bash -c '${echo}'`)).toBe('ping\n')
+    } finally {
+      tunnel.kill()
+      server.close()
+    }
+  })
+
+  test('can be made twenty times at once', async () => {
+    const copies = Array.from({ length: 20 }, (_, i) => `copy-${String.fromCharCode(97 + i)}`)
+    await inside('alpha', 'echo shared > kept; sync')
+    const made = await Promise.all(copies.map((name) => croft.run(['cp', 'alpha', name])))
+    expect(made.map(({ code, stderr }) => `${code} ${stderr}`)).toEqual(copies.map(() => '0 '))
+    const told = await Promise.all(copies.map((name) => inside(name, 'hostname; cat kept')))
+    expect(told).toEqual(copies.map((name) => `${name}\nshared\n`))
+    const vms = await Promise.all(copies.map(recordOf))
+    for (const key of ['ip', 'mac', 'uuid', 'machineId'] as const)
+      expect(new Set(vms.map((vm) => vm[key])).size).toBe(copies.length)
+    // The first is made at once; those that come while its checkpoint is taken share the next one.
+    const { layers } = await croft.state()
+    expect(new Set(vms.map((vm) => layers[vm.disk]!.parent)).size).toBeLessThanOrEqual(2)
+  })
+})
+
+describe('a copy', () => {
+  test('without memory boots from the disk as it was', async () => {
+    await inside('alpha', 'echo here > file; sync')
+    await croft.do('cp', 'alpha', 'clean', '--disk-only')
+    expect(await inside('clean', 'cat file; hostname; tmux ls 2> /dev/null | wc -l')).toBe('here\nclean\n0\n')
+    expect(await croft.do('logs', 'clean')).toContain('Welcome to Debian')
+  })
+
+  test('of a stopped VM is stopped, and of a sleeping one asleep; both come up as themselves', async () => {
+    await croft.do('cp', 'alpha', 'source')
+    await inside('source', 'sudo sh -c "echo running > /run/sign"')
+    await croft.do('sleep', 'source')
+    await croft.do('cp', 'source', 'sleeper')
+    expect(await croft.do('ls', '-q', '--state', 'asleep')).toBe('sleeper\nsource\n')
+    expect(await inside('sleeper', 'cat /run/sign; hostname')).toBe('running\nsleeper\n')
+    await croft.do('stop', 'source')
+    await croft.do('cp', 'source', 'stopped')
+    expect(await croft.do('ls', '-q', '--state', 'stopped')).toBe('source\nstopped\n')
+  })
+
+  test('wants a name that is free', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const again = await croft.run(['cp', 'alpha', 'beta'])
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('There is a VM called beta already') })
+    // What was frozen for the copy that came to nothing is not kept.
+    expect(Object.values((await croft.state()).checkpoints).filter(({ kind }) => kind === 'copy')).toEqual([])
+  })
+})
+
+describe('a checkpoint', () => {
+  test('brings disk and memory back, and going back can be undone', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    await inside('beta', 'echo precious > work; tmux new-session -d -s edit "sleep 10000"; sync')
+    await croft.do('checkpoint', 'beta', 'good')
+    await inside('beta', 'tmux kill-server; rm -rf ~/* ~/.bash*; echo gone > gone')
+    await croft.do('restore', 'beta', 'good')
+    expect(
+      await inside('beta', 'cat work; tmux list-sessions -F "#{session_name}"; ls gone 2> /dev/null || true'),
+    ).toBe('precious\nedit\n')
+    const { checkpoints } = JSON.parse(await croft.do('checkpoint', 'ls', 'beta', '--json'))
+    const before = checkpoints.find((each: { kind: string }) => each.kind === 'before-restore')
+    await croft.do('restore', 'beta', before.label)
+    expect(await inside('beta', 'cat gone; ls work 2> /dev/null || true')).toBe('gone\n')
+  })
+
+  test('is one of a tree: back to an old one, on from there, and over to another branch', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const label = async (text: string) => {
+      await inside('beta', `echo ${text} >> story; sync`)
+      await croft.do('checkpoint', 'beta', text)
+    }
+    await label('root')
+    await label('left')
+    await croft.do('restore', 'beta', 'root')
+    await label('right')
+    await croft.do('restore', 'beta', 'left')
+    expect(await inside('beta', 'cat story')).toBe('root\nleft\n')
+    await croft.do('restore', 'beta', 'right')
+    expect(await inside('beta', 'cat story')).toBe('root\nright\n')
+    const { checkpoints } = JSON.parse(await croft.do('checkpoint', 'ls', 'beta', '--json'))
+    const parents = Object.fromEntries(checkpoints.map((each: any) => [each.label, each.parent]))
+    expect(parents).toMatchObject({ root: null, left: 'root', right: 'root' })
+    expect(checkpoints.find((each: any) => each.label === 'right').current).toBe(true)
+    // One in the middle goes; those after it stay whole.
+    await croft.do('checkpoint', 'rm', 'beta', 'root', '--yes')
+    await croft.do('restore', 'beta', 'left', '--as', 'other')
+    expect(await inside('other', 'cat story; hostname')).toBe('root\nleft\nother\n')
+    expect(await inside('beta', 'cat story')).toBe('root\nright\n')
+  })
+
+  test('of a stopped VM is of its disk alone', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    await inside('beta', 'echo one > file; sync')
+    await croft.do('stop', 'beta')
+    expect(await croft.do('checkpoint', 'beta', 'off')).toContain('of the disk alone')
+    await croft.do('start', 'beta')
+    await inside('beta', 'echo two > file; sync')
+    await croft.do('restore', 'beta', 'off')
+    expect(await inside('beta', 'cat file')).toBe('one\n')
+  })
+
+  test('has a label of its own, and a wrong one is helped', async () => {
+    await croft.do('checkpoint', 'alpha', 'label')
+    const twice = await croft.run(['checkpoint', 'alpha', 'label'])
+    expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining('alpha has a checkpoint label already') })
+    expect(await croft.run(['restore', 'alpha', 'lable'])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('Did you mean label?'),
+    })
+    await croft.do('checkpoint', 'rm', 'alpha', 'label', '--yes')
+  })
+})
+
+describe('sleep', () => {
+  test('frees what the VM used, and it wakes with everything in it when somebody enters', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const vm = await recordOf('beta')
+    const boot = await inside('beta', 'cat /proc/sys/kernel/random/boot_id; sudo sh -c "echo awake > /run/sign"')
+    await croft.do('sleep', 'beta')
+    expect(await must('virsh', ['-q', 'list', '--name'])).not.toContain(vm.id)
+    expect(JSON.parse(await croft.do('stat', 'beta', '--json'))).toMatchObject({ state: 'asleep', memoryBytes: null })
+    expect(await inside('beta', 'cat /proc/sys/kernel/random/boot_id /run/sign')).toBe(`${boot}awake\n`)
+    const said = Number(await inside('beta', 'date +%s'))
+    expect(Math.abs(said - Date.now() / 1000)).toBeLessThan(3)
+  })
+
+  test('of a thousand that knock at once, the first wakes it and all are answered', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    await croft.do('sleep', 'beta')
+    using events = await croft.events()
+    await events.until((event) => event.event === 'state')
+    const answers = await Promise.all(Array.from({ length: 1000 }, () => croft.call('wake', { vm: 'beta' })))
+    expect(new Set(answers.map(({ status, body }) => `${status} ${body.state}`))).toEqual(new Set(['200 awake']))
+    expect(events.seen.filter((event) => event.type === 'vm.state' && event.state === 'awake')).toHaveLength(1)
+  })
+
+  test('that is under way ends at once when somebody knocks', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const sleeping = croft.run(['sleep', 'beta'])
+    const vm = await recordOf('beta')
+    // Knock while the memory is being written.
+    const saving = async () => (await program('virsh', ['domjobinfo', `croft-${vm.id}`])).stdout.includes('Operation:')
+    while (!(await saving()) && (await croft.state()).vms[vm.id]!.memory === null);
+    expect(await inside('beta', 'hostname')).toBe('beta\n')
+    expect(await sleeping).toMatchObject({ code: 1, stderr: expect.stringContaining('somebody needed it') })
+    expect(Object.values((await croft.state()).memories).filter(({ id }) => id === vm.memory)).toEqual([])
+  })
+
+  test('outlives the daemon, and the box', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const boot = await inside('beta', 'cat /proc/sys/kernel/random/boot_id')
+    await croft.do('sleep', 'beta')
+    await croft.kill('SIGKILL')
+    await must('virsh', ['-q', 'net-destroy', names.name])
+    await croft.start()
+    expect(await croft.do('ls', '-q', '--state', 'asleep')).toBe('beta\n')
+    expect(await inside('beta', 'cat /proc/sys/kernel/random/boot_id')).toBe(boot)
+  })
+})
