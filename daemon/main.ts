@@ -10,6 +10,7 @@ import type { Host } from './box/host.ts'
 import { Live } from './box/live.ts'
 import { stopAll } from './box/power.ts'
 import { keepReconciled } from './box/reconcile.ts'
+import { keepSchedules } from './box/schedule.ts'
 import { Locks, Semaphore } from './box/sync.ts'
 import { commands } from './commands/index.ts'
 import { readConfig } from './config.ts'
@@ -116,6 +117,7 @@ async function main(log: Logger): Promise<void> {
   ends.defer(await openDoors({ commands, box, host }, version, config))
   await notifyReady()
   keepGolden(box)
+  ends.defer(keepSchedules(box, reconciler.first))
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 
   log.info({ signal: await endSignal() }, 'ending')

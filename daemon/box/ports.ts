@@ -99,6 +99,8 @@ export interface Files {
   growDisk(layer: Layer, diskGiB: number): Promise<void>
   /** Removes a file or folder; one that is not there is removed already. */
   remove(path: string): Promise<void>
+  /** When it was last written. A disk that nobody has written since it was made says the `createdAt` of its layer. */
+  changedAt(path: string): Promise<Date>
   /** Bytes that it takes on the box; nothing when it is not there. */
   usage(path: string): Promise<number>
   /** The files and folders that belong to one thing each, and have its id for a name. */
