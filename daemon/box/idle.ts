@@ -7,9 +7,11 @@ import type { Use } from './uses.ts'
 
 const lookMs = 10_000
 
+const minuteMs = 60_000
+
 /**
- * Percent of one CPU above which a guest counts as in use. One in which nothing happens takes well under 1 under KVM,
- * and 1 to 2 when it is emulated.
+ * Percent of one CPU, over the last minute, above which a guest counts as in use. One in which nothing happens takes
+ * well under 1; emulated it takes 1 to 2, and twice that in the seconds after a start or a checkpoint.
  */
 const busyPercent = 5
 
@@ -61,22 +63,23 @@ function noteStarts(box: Box): () => void {
   })
 }
 
-/** Percent of one CPU that each domain took since the last look, by UUID; after a shorter while, what it was then. */
+/** Percent of one CPU that each guest took over the last minute, by UUID; one that runs for less rested before. */
 function cpuPercents(box: Box): () => Promise<ReadonlyMap<string, number>> {
-  let before = new Map<string, number>()
-  let at = Number.NEGATIVE_INFINITY
+  let samples = new Map<string, { at: number; ns: number }[]>()
   let percents = new Map<string, number>()
+  let at = Number.NEGATIVE_INFINITY
   return async () => {
-    const ms = performance.now() - at
-    if (ms < lookMs / 2) return percents
+    if (performance.now() - at < lookMs / 2) return percents
     const stats = [...(await box.hypervisor.stats())]
-    percents = new Map()
-    for (const [uuid, { cpuTimeNs }] of stats) {
-      const known = before.get(uuid)
-      if (known !== undefined) percents.set(uuid, (cpuTimeNs - known) / (ms * 1e4))
-    }
-    before = new Map(stats.map(([uuid, { cpuTimeNs }]) => [uuid, cpuTimeNs]))
     at = performance.now()
+    samples = new Map(
+      stats.map(([uuid, { guestTimeNs: ns }]) => {
+        // What is more than now is of a run before this one.
+        const past = (samples.get(uuid) ?? []).filter((each) => each.ns <= ns && at - each.at <= minuteMs)
+        return [uuid, [...past, { at, ns }]]
+      }),
+    )
+    percents = new Map([...samples].map(([uuid, of]) => [uuid, (of.at(-1)!.ns - of[0]!.ns) / (minuteMs * 1e4)]))
     return percents
   }
 }

@@ -30,6 +30,8 @@ export interface DomainSpec {
 export interface VmStats {
   /** Whole CPU time since the start, in nanoseconds. */
   cpuTimeNs: number
+  /** The part of it that its virtual CPUs took: without what QEMU does for it, such as saving its memory. */
+  guestTimeNs: number
   /** What the VM costs the box: resident memory of its process, in bytes. */
   residentBytes: number
 }

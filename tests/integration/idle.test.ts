@@ -18,7 +18,7 @@ afterAll(() => croft?.[Symbol.asyncDispose]())
 
 type Events = Awaited<ReturnType<Croft['events']>>
 const asleep = (events: Events, name: string) =>
-  events.until((event) => event.type === 'vm.state' && event.name === name && event.state === 'asleep')
+  events.until((event) => event.type === 'vm.state' && event.name === name && event.state === 'asleep', 120_000)
 const inState = (state: string) => croft.do('ls', '-q', '--state', state)
 
 /** Resolves when the program says its first word. */
