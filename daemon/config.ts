@@ -41,6 +41,8 @@ const configSchema = z.strictObject({
       image: z.string().default('debian'),
       cpus: z.int().min(1).optional(),
       memoryMiB: z.int().min(128).optional(),
+      /** Minutes without use until a VM is put to sleep; 0 for never: what runs by the clock in it goes on running. */
+      sleepAfter: z.number().min(0).default(0),
     })
     .prefault({}),
 })

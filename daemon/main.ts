@@ -7,17 +7,21 @@ import type { Box } from './box/box.ts'
 import { EventLog } from './box/events.ts'
 import { ensureGolden } from './box/golden.ts'
 import type { Host } from './box/host.ts'
+import { watchIdle } from './box/idle.ts'
 import { Live } from './box/live.ts'
 import { stopAll } from './box/power.ts'
 import { keepReconciled } from './box/reconcile.ts'
+import { keepSchedules } from './box/schedule.ts'
 import { keepSpares } from './box/spares.ts'
 import { Locks, Semaphore } from './box/sync.ts'
+import { Uses } from './box/uses.ts'
 import { commands } from './commands/index.ts'
 import { readConfig } from './config.ts'
 import { asCroftError, errorCodes } from './error.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { checkBox } from './host/checks.ts'
+import { readConnections } from './host/connections.ts'
 import { findQemuUser, makeFiles } from './host/files.ts'
 import { Firewall } from './host/firewall.ts'
 import { makeImageFiles } from './host/image-files.ts'
@@ -79,6 +83,7 @@ async function main(log: Logger): Promise<void> {
     ]),
     inspectKey,
     live: new Live(),
+    uses: new Uses(),
     events: new EventLog(randomBytes(4).toString('hex')),
     locks: new Locks(),
     boots: new Semaphore(Math.max(2, settings.most.cpus)),
@@ -91,6 +96,8 @@ async function main(log: Logger): Promise<void> {
     log,
   }
 
+  const idle = watchIdle(box, readConnections)
+  ends.defer(() => idle.stop())
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
   const reconciler = keepReconciled(box, bootId)
   ends.defer(() => reconciler.stop())
@@ -101,6 +108,7 @@ async function main(log: Logger): Promise<void> {
     folder,
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
+    lookForUse: () => idle.look(),
     async versions() {
       const found = await libvirt.call.version().catch(() => undefined)
       const unknown = 'not reached'
@@ -121,6 +129,7 @@ async function main(log: Logger): Promise<void> {
   keepGolden(box)
   box.spares.refresh()
   ends.defer(() => box.spares.stop())
+  ends.defer(keepSchedules(box, reconciler.first))
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 
   log.info({ signal: await endSignal() }, 'ending')

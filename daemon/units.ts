@@ -23,6 +23,13 @@ export function seconds(ms: number): string {
   return `${Math.round(ms / 60_000)} min`
 }
 
+/** 3 s, 90 min, 2 h: a span that was said in minutes. */
+export function minutes(count: number): string {
+  const whole = Math.round(count)
+  if (count < 1) return `${Math.round(count * 60)} s`
+  return whole >= 120 && whole % 60 === 0 ? `${whole / 60} h` : `${whole} min`
+}
+
 /** 3 min ago, 14 days ago. */
 export function ago(iso: string, now: Date): string {
   const s = Math.max(0, (now.getTime() - Date.parse(iso)) / 1000)

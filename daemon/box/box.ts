@@ -10,11 +10,12 @@ import type { Progress } from './progress.ts'
 import type { Spares } from './spares.ts'
 import { type VmState, vmState } from './state.ts'
 import type { Locks, Semaphore } from './sync.ts'
+import type { Uses } from './uses.ts'
 
 export interface BoxSettings {
   subnet: Subnet
-  /** What a VM gets when nothing is asked for. */
-  defaults: Limits & { image: string }
+  /** What a VM gets when nothing is asked for. `sleepAfter`: minutes without use until it is put to sleep, 0 for never. */
+  defaults: Limits & { image: string; sleepAfter: number }
   /** What the box has: the most that may be asked for. */
   most: Limits
   /** Whether golden checkpoints are made. */
@@ -37,6 +38,7 @@ export interface Box {
   /** Length and fingerprint of a public key; undefined when it is none. */
   inspectKey(publicKey: string): Promise<{ bits: number; fingerprint: string } | undefined>
   readonly live: Live
+  readonly uses: Uses
   readonly events: EventLog
   /** One change at a time per VM (key: its id) and per image (key: its name). */
   readonly locks: Locks

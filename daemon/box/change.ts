@@ -56,18 +56,14 @@ export async function resizeVm(
   })
 }
 
-/** Changes what is only written down: tags, comment. */
+/** Changes what is only written down. */
 export async function describeVm(
   box: Box,
   name: string,
-  change: (vm: Vm) => Pick<Vm, 'tags' | 'comment'>,
+  change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'schedule'>>,
 ): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
-  await box.store.update((state) => {
-    const vm = findVm(state, id)
-    const { tags, comment } = change(vm)
-    return withVm(id, { tags, comment })(state)
-  })
+  await box.store.update((state) => withVm(id, change(findVm(state, id)))(state))
   const vm = findVm(box.store.state, id)
   box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
   return vm

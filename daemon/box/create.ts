@@ -185,6 +185,7 @@ export async function removeVm(box: Box, name: string): Promise<void> {
     const leaving = { ...vm, phase: 'leaving', power: 'off' } as const
     await carryOut(box, operation, (state) => ({ ...state, vms: { ...state.vms, [id]: leaving } }))
     box.live.forget(vm.uuid)
+    box.uses.forget(id)
     box.events.publish({ type: 'vm.removed', vm: id, name: vm.name })
     await collect(box)
   })

@@ -39,6 +39,8 @@ export interface Host {
   usage(): Promise<HostUsage>
   /** What each of these running or stopped VMs takes now. By id. */
   vmUsage(): Promise<Map<string, VmUsage>>
+  /** Looks who uses the VMs now: `uses` of the box then says so. @throws CroftError `unavailable` without libvirt */
+  lookForUse(): Promise<void>
   versions(): Promise<Versions>
   checks(): Promise<Check[]>
 }

@@ -30,6 +30,8 @@ export interface DomainSpec {
 export interface VmStats {
   /** Whole CPU time since the start, in nanoseconds. */
   cpuTimeNs: number
+  /** The part of it that its virtual CPUs took: without what QEMU does for it, such as saving its memory. */
+  guestTimeNs: number
   /** What the VM costs the box: resident memory of its process, in bytes. */
   residentBytes: number
 }
@@ -99,6 +101,8 @@ export interface Files {
   growDisk(layer: Layer, diskGiB: number): Promise<void>
   /** Removes a file or folder; one that is not there is removed already. */
   remove(path: string): Promise<void>
+  /** When it was last written. A disk that nobody has written since it was made says the `createdAt` of its layer. */
+  changedAt(path: string): Promise<Date>
   /** Bytes that it takes on the box; nothing when it is not there. */
   usage(path: string): Promise<number>
   /** The files and folders that belong to one thing each, and have its id for a name. */

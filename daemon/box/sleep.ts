@@ -11,11 +11,18 @@ import { checkAllowed } from './state.ts'
 /**
  * Saves a VM's memory and frees what it uses of the box; one that is asleep already is left alone. Interrupted at once
  * by whoever needs the VM.
+ * @param wanted asked again once nothing else is under way with it: false leaves it awake
  * @throws CroftError `cancelled` when somebody does, `disk-full`; the VM then runs on
  */
-export async function putToSleep(box: Box, name: string, report: Report): Promise<Vm> {
+export async function putToSleep(
+  box: Box,
+  name: string,
+  report: Report,
+  wanted: () => boolean = () => true,
+): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
   await box.locks.run(id, async () => {
+    if (!wanted()) return
     const vm = findVm(box.store.state, id)
     const state = stateOf(box, vm)
     checkAllowed('sleep', vm.name, state)
@@ -51,6 +58,7 @@ export async function putToSleep(box: Box, name: string, report: Report): Promis
  */
 export async function ensureAwake(box: Box, name: string, report: Report = () => {}): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
+  box.uses.note(id, 'somebody needed it')
   box.naps.get(id)?.abort()
   let waking = box.waking.get(id)
   if (!waking && stateOf(box, findVm(box.store.state, id)) !== 'awake') {
@@ -59,6 +67,18 @@ export async function ensureAwake(box: Box, name: string, report: Report = () =>
   }
   await waking
   return findVm(box.store.state, id)
+}
+
+/** Does something in a VM: has it awake before, and in use until it is done. @param why what it is then used by */
+export async function inVm<T>(
+  box: Box,
+  name: string,
+  why: string,
+  report: Report,
+  work: (vm: Vm) => Promise<T>,
+): Promise<T> {
+  const { id } = findVm(box.store.state, name)
+  return box.uses.during(id, why, async () => work(await ensureAwake(box, id, report)))
 }
 
 async function wake(box: Box, id: string, report: Report): Promise<void> {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { findVm } from '../box/box.ts'
 import { takeCheckpoint } from '../box/checkpoints.ts'
 import { bytes, seconds } from '../units.ts'
 import { labelArg, vmArg } from './args.ts'
@@ -16,7 +17,10 @@ export const checkpointCommand = command({
   touches: 'changes',
   async run({ box, report }, { vm, label }) {
     const began = performance.now()
-    const checkpoint = await takeCheckpoint(box, vm, label, 'asked', report)
+    const { id } = findVm(box.store.state, vm)
+    const checkpoint = await box.uses.during(id, 'croft checkpoint', () =>
+      takeCheckpoint(box, id, label, 'asked', report),
+    )
     return { ...(await describeCheckpoint(box, checkpoint)), vm, tookMs: performance.now() - began }
   },
   print: ({ label, vm, memory, memoryBytes, tookMs }) =>

@@ -15,8 +15,7 @@ export const commentCommand = command({
   positional: ['vm', 'text'],
   result: vmResult,
   touches: 'changes',
-  run: async ({ box }, { vm, text }) =>
-    describeVm(box, await describe(box, vm, (before) => ({ tags: before.tags, comment: text }))),
+  run: async ({ box }, { vm, text }) => describeVm(box, await describe(box, vm, () => ({ comment: text }))),
   print: (vm) => `${vm.name}: ${vm.comment || 'no comment'}\n`,
   names: (vm) => [vm.name],
 })

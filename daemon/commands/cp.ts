@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { findVm } from '../box/box.ts'
 import { copyVm } from '../box/checkpoints.ts'
 import { newNameArg, vmArg } from './args.ts'
 import { command } from './command.ts'
@@ -20,7 +21,8 @@ export const cpCommand = command({
   touches: 'changes',
   async run({ box, report }, { vm: source, name, diskOnly }) {
     const began = performance.now()
-    const { vm, cold } = await copyVm(box, source, { name, diskOnly }, report)
+    const { id } = findVm(box.store.state, source)
+    const { vm, cold } = await box.uses.during(id, 'croft cp', () => copyVm(box, id, { name, diskOnly }, report))
     return describeMade(box, vm, cold, began)
   },
   print: printMade,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ensureAwake } from '../box/sleep.ts'
+import { inVm } from '../box/sleep.ts'
 import { runInVm } from '../guest/ssh.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
@@ -39,8 +39,9 @@ export const execCommand = command({
   result: z.object({ exitCode: z.int(), stdout: z.string(), stderr: z.string() }),
   touches: 'enters',
   async run({ box, host, report, stdin: given, output, signal }, { vm: name, command: words, stdin, user }) {
-    const vm = await ensureAwake(box, name, report)
-    const result = await runInVm(box, host.folder, vm, words, stdin ?? given, { output, signal, user })
+    const result = await inVm(box, name, 'croft exec', report, (vm) =>
+      runInVm(box, host.folder, vm, words, stdin ?? given, { output, signal, user }),
+    )
     return { exitCode: result.code, stdout: result.stdout, stderr: result.stderr }
   },
   print: ({ stdout }) => stdout,

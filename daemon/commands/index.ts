@@ -1,4 +1,5 @@
 import { checkpointCommand } from './checkpoint.ts'
+import { checkpointAutoCommand } from './checkpoint-auto.ts'
 import { checkpointLsCommand } from './checkpoint-ls.ts'
 import { checkpointRmCommand } from './checkpoint-rm.ts'
 import type { Command } from './command.ts'
@@ -51,6 +52,7 @@ export const commands: readonly Command[] = [
   checkpointCommand,
   checkpointLsCommand,
   checkpointRmCommand,
+  checkpointAutoCommand,
   restoreCommand,
   rmCommand,
   renameCommand,

@@ -1,5 +1,8 @@
 import { z } from 'zod'
+import { describeVm as describe } from '../box/change.ts'
+import { sleepMinutes } from '../box/idle.ts'
 import { putToSleep } from '../box/sleep.ts'
+import { minutes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
 import { describeVm, vmResult } from './vm-result.ts'
@@ -7,15 +10,37 @@ import { describeVm, vmResult } from './vm-result.ts'
 export const sleepCommand = command({
   name: 'sleep',
   summary: 'Put a VM to sleep: its memory goes to disk, and it uses nothing',
-  details: 'It wakes when somebody enters it, with everything in it as it was.',
-  examples: ['croft sleep web'],
-  args: z.object({ vm: vmArg }),
+  details:
+    'It wakes when somebody enters it, with everything in it as it was. With --after it stays awake now, and goes to sleep by itself whenever it has been idle for so long: no SSH session, no connection from the box, next to no CPU, no command of Croft in it. While it sleeps, nothing in it runs by the clock.',
+  examples: ['croft sleep web', 'croft sleep web --after 30', 'croft sleep web --after never'],
+  args: z.object({
+    vm: vmArg,
+    after: z
+      .string()
+      .regex(/^([0-9]{1,5}|never|default)$/, 'it is a number of minutes, never or default')
+      .optional()
+      .describe('Have it sleep by itself when it is idle for so many minutes, never, or as the box does by default')
+      .meta({ placeholder: 'minutes' }),
+  }),
   positional: ['vm'],
-  result: vmResult,
+  result: vmResult.extend({
+    /** What --after has set: minutes without use, 0 for never; `byDefault`: as the box has it for all its VMs. */
+    policy: z.object({ minutes: z.number(), byDefault: z.boolean() }).nullable(),
+  }),
   touches: 'changes',
-  async run({ box, report }, { vm }) {
-    return describeVm(box, await putToSleep(box, vm, report))
+  async run({ box, report }, { vm: name, after }) {
+    if (after === undefined) return { ...describeVm(box, await putToSleep(box, name, report)), policy: null }
+    const sleepAfter = after === 'default' ? null : after === 'never' ? 0 : Number(after)
+    const vm = await describe(box, name, () => ({ sleepAfter }))
+    box.uses.note(vm.id, 'croft sleep --after')
+    return { ...describeVm(box, vm), policy: { minutes: sleepMinutes(box, vm), byDefault: sleepAfter === null } }
   },
-  print: (vm) => `${vm.name} is asleep.\n`,
-  names: (vm) => [vm.name],
+  print({ name, policy }) {
+    if (!policy) return `${name} is asleep.\n`
+    const when = policy.minutes
+      ? `goes to sleep when it is idle for ${minutes(policy.minutes)}`
+      : 'never sleeps by itself'
+    return `${name} ${when}${policy.byDefault ? ', as VMs of this box do' : ''}.\n`
+  },
+  names: ({ name }) => [name],
 })

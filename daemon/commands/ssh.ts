@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ensureAwake } from '../box/sleep.ts'
+import { inVm } from '../box/sleep.ts'
 import { CroftError } from '../error.ts'
 import { sshArgs } from '../guest/ssh.ts'
 import { vmArg } from './args.ts'
@@ -18,14 +18,15 @@ export const sshCommand = command({
   result: z.object({ exitCode: z.int(), command: z.array(z.string()) }),
   touches: 'enters',
   async run({ box, host, report, handOff, root }, { vm: name, args = [] }) {
-    const vm = await ensureAwake(box, name, report)
-    const command = [...sshArgs(box, host.folder, vm, { ownKey: !root }), ...args]
-    if (!handOff) {
-      throw new CroftError('misuse', 'A shell needs a terminal, and there is none here.', {
-        hint: `Run a command instead: croft exec ${vm.name} …`,
-      })
-    }
-    return { exitCode: await handOff('ssh', command), command: ['ssh', ...command] }
+    return inVm(box, name, 'an SSH session', report, async (vm) => {
+      const command = [...sshArgs(box, host.folder, vm, { ownKey: !root }), ...args]
+      if (!handOff) {
+        throw new CroftError('misuse', 'A shell needs a terminal, and there is none here.', {
+          hint: `Run a command instead: croft exec ${vm.name} …`,
+        })
+      }
+      return { exitCode: await handOff('ssh', command), command: ['ssh', ...command] }
+    })
   },
   print: () => '',
   exitCode: ({ exitCode }) => exitCode,

@@ -22,7 +22,7 @@ export const tagCommand = command({
       const after = new Set([...before.tags, ...tags])
       for (const tag of remove) after.delete(tag)
       if (after.size > 50) throw new CroftError('bad-value', 'A VM has at most 50 tags.')
-      return { tags: [...after].sort(), comment: before.comment }
+      return { tags: [...after].sort() }
     })
     return describeVm(box, vm)
   },

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, rm, stat, utimes } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import type { Files } from '../box/ports.ts'
 import { run } from './run.ts'
@@ -24,6 +24,8 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, ...backing, path, `${diskGiB}G`])
       await chown(path, qemu.uid, qemu.gid)
       await chmod(path, 0o600)
+      const made = new Date(layer.createdAt)
+      await utimes(path, made, made)
     },
     async freeze(path) {
       // QEMU may read it and never change it: owned by root, shared through its group.
@@ -35,6 +37,9 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
     },
     async remove(path) {
       await rm(join(folder, path), { recursive: true, force: true })
+    },
+    async changedAt(path) {
+      return (await stat(join(folder, path))).mtime
     },
     async usage(path) {
       const found = await stat(join(folder, path)).catch(() => undefined)

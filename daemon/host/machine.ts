@@ -20,6 +20,7 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
       cpus: config.defaults.cpus ?? Math.min(4, cpus().length),
       memoryMiB: config.defaults.memoryMiB ?? Math.min(4096, Math.floor(boxMiB / 2)),
       diskGiB: 1,
+      sleepAfter: config.defaults.sleepAfter,
     },
     most: { cpus: cpus().length, memoryMiB: boxMiB, diskGiB: Math.max(1, Math.floor((blocks * bsize) / 2 ** 30)) },
     golden: config.golden,

@@ -140,12 +140,15 @@ export function makeHypervisor(
     },
 
     async stats() {
-      const groups = VIR.DOMAIN_STATS_CPU_TOTAL | VIR.DOMAIN_STATS_BALLOON
+      const groups = VIR.DOMAIN_STATS_CPU_TOTAL | VIR.DOMAIN_STATS_VCPU | VIR.DOMAIN_STATS_BALLOON
       const all = await croft(call.domainStatsOfAll(groups, VIR.CONNECT_GET_ALL_DOMAINS_STATS_RUNNING))
       const entries = Object.entries(all).map(([uuid, stats]): [string, VmStats] => [
         uuid,
         {
           cpuTimeNs: Number(stats['cpu.time'] ?? 0),
+          guestTimeNs: Object.entries(stats)
+            .filter(([name]) => /^vcpu\.\d+\.time$/.test(name))
+            .reduce((sum, [, time]) => sum + Number(time), 0),
           residentBytes: Number(stats['balloon.rss'] ?? 0) * 1024,
         },
       ])

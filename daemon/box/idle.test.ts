@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest'
+import { signOfUse, timeToSleep } from './idle.ts'
+
+const at = new Date('2026-11-24T22:00:00Z')
+
+test('a VM goes to sleep its minutes after its last use', () => {
+  const use = { why: 'a web request', at, now: false }
+  expect(timeToSleep(30, use)).toEqual(new Date('2026-11-24T22:30:00Z'))
+  expect(timeToSleep(0.05, use)).toEqual(new Date('2026-11-24T22:00:03Z'))
+})
+
+test('it does not while it is used, when it never does, and when nothing is known of its use', () => {
+  expect(timeToSleep(30, { why: 'CPU 40 %', at, now: true })).toBeNull()
+  expect(timeToSleep(0, { why: 'a web request', at, now: false })).toBeNull()
+  expect(timeToSleep(30, undefined)).toBeNull()
+})
+
+test('a connection or more than 5 % of a CPU is a use, and said in words', () => {
+  expect(signOfUse({ ports: [], cpuPercent: undefined })).toBeUndefined()
+  expect(signOfUse({ ports: [], cpuPercent: 2.2 })).toBeUndefined()
+  expect(signOfUse({ ports: [], cpuPercent: 5 })).toBeUndefined()
+  expect(signOfUse({ ports: [], cpuPercent: 40.4 })).toBe('CPU 40 %')
+  expect(signOfUse({ ports: [8080], cpuPercent: 40 })).toBe('a connection to port 8080')
+  expect(signOfUse({ ports: [8080, 22], cpuPercent: 40 })).toBe('an SSH session')
+})

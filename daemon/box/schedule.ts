@@ -1,0 +1,104 @@
+import { asCroftError } from '../error.ts'
+import type { Checkpoint, Vm } from '../store/index.ts'
+import { type Box, layerOf, stateOf, vmsOf } from './box.ts'
+import { checkpointsOf, removeCheckpoint, takeCheckpoint } from './checkpoints.ts'
+import { every } from './every.ts'
+
+export type Schedule = Vm['schedule']
+
+const lookMs = 60_000
+
+/**
+ * Takes the scheduled checkpoints when they are due, and removes those that are no longer kept.
+ * @param known resolves when it is known which VMs run @returns how to end that
+ */
+export function keepSchedules(box: Box, known: Promise<void>): () => void {
+  const failing = new Set<string>()
+  return every(lookMs, 'look which checkpoints are due', box.log, async () => {
+    await known
+    if (box.hypervisor.trouble()) return
+    for (const { id, schedule } of vmsOf(box.store.state)) {
+      if (!isOn(schedule)) continue
+      try {
+        await keepSchedule(box, id, new Date())
+        failing.delete(id)
+      } catch (err) {
+        if (!failing.has(id)) warn(box, id, err)
+        failing.add(id)
+      }
+    }
+  })
+}
+
+/** One VM's turn. */
+async function keepSchedule(box: Box, id: string, now: Date): Promise<void> {
+  const scheduled = () => checkpointsOf(box.store.state, { id }).filter(({ kind }) => kind === 'scheduled')
+  const vm = box.store.state.vms[id]
+  if (!vm) return
+  if (isDue(vm.schedule, scheduled(), now) && (await isWorthIt(box, vm))) {
+    const labels = checkpointsOf(box.store.state, vm).map(({ label }) => label)
+    await takeCheckpoint(box, id, autoLabel(labels, now), 'scheduled', () => {})
+  }
+  for (const old of outdated(vm.schedule, scheduled())) {
+    // What a copy is being made from goes at the next look.
+    if (!box.held.has(old.id)) await removeCheckpoint(box, id, old.id)
+  }
+}
+
+/** A VM that does not run is kept only as often as its disk changes. */
+async function isWorthIt(box: Box, vm: Vm): Promise<boolean> {
+  const state = stateOf(box, vm)
+  if (state === 'awake') return true
+  if (state !== 'asleep' && state !== 'stopped' && state !== 'crashed') return false
+  // Each checkpoint gives the VM a new disk: it has changed since when it has changed at all.
+  const disk = layerOf(box.store.state, vm.disk)
+  return (await box.files.changedAt(disk.file)) > new Date(disk.createdAt)
+}
+
+function warn(box: Box, id: string, err: unknown): void {
+  box.log.error({ vm: id, err }, 'a scheduled checkpoint was not taken; tried again each minute')
+  const name = box.store.state.vms[id]?.name ?? id
+  const message = `A scheduled checkpoint of ${name} was not taken, and is tried again each minute: ${asCroftError(err).message}`
+  box.events.publish({ type: 'box.warning', vm: id, name, message })
+}
+
+export const isOn = ({ hourly, daily }: Schedule): boolean => hourly > 0 || daily > 0
+
+/** The clock hour and the day of a moment, in UTC: 2026-11-24T22 and 2026-11-24. */
+const hourOf = (iso: string): string => iso.slice(0, 13)
+const dayOf = (iso: string): string => iso.slice(0, 10)
+
+type Taken = Pick<Checkpoint, 'id' | 'createdAt'>
+
+/** Whether this clock hour, or where only days are kept this day, has no scheduled checkpoint yet. Pure. */
+export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date): boolean {
+  if (!isOn(schedule)) return false
+  const period = schedule.hourly > 0 ? hourOf : dayOf
+  return !scheduled.some(({ createdAt }) => period(createdAt) === period(now.toISOString()))
+}
+
+/**
+ * The scheduled checkpoints that are no longer kept: all but the newest of each of the latest `hourly` clock hours, and
+ * of each of the latest `daily` days, that have one. Pure.
+ */
+export function outdated<T extends Taken>({ hourly, daily }: Schedule, scheduled: readonly T[]): T[] {
+  const newestFirst = scheduled.toSorted((a, b) => b.createdAt.localeCompare(a.createdAt))
+  const newestOfLatest = (count: number, period: (iso: string) => string) => {
+    const newest = newestFirst.filter(
+      ({ createdAt }, i) => i === 0 || period(createdAt) !== period(newestFirst[i - 1]!.createdAt),
+    )
+    return newest.slice(0, count)
+  }
+  const kept = new Set([...newestOfLatest(hourly, hourOf), ...newestOfLatest(daily, dayOf)])
+  return newestFirst.filter((each) => !kept.has(each))
+}
+
+/** auto-2026-11-24-2200, by UTC; with -2, -3, … when there is one of that name. Pure. */
+export function autoLabel(labels: readonly string[], now: Date): string {
+  const iso = now.toISOString()
+  const label = `auto-${dayOf(iso)}-${iso.slice(11, 13)}${iso.slice(14, 16)}`
+  if (!labels.includes(label)) return label
+  let number = 2
+  while (labels.includes(`${label}-${number}`)) number++
+  return `${label}-${number}`
+}

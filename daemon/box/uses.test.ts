@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import { Uses } from './uses.ts'
+
+const clock = () => {
+  let now = Date.parse('2026-11-24T22:00:00Z')
+  return { now: () => new Date(now), pass: (minutes: number) => (now += minutes * 60_000) }
+}
+
+test('of a VM that nothing has used, nothing is known', () => {
+  expect(new Uses().of('a')).toBeUndefined()
+})
+
+test('a use that was noted stays at its moment', () => {
+  const { now, pass } = clock()
+  const uses = new Uses(now)
+  const then = now()
+  uses.note('a', 'a web request')
+  pass(3)
+  expect(uses.of('a')).toEqual({ why: 'a web request', at: then, now: false })
+  expect(uses.of('b')).toBeUndefined()
+  uses.forget('a')
+  expect(uses.of('a')).toBeUndefined()
+})
+
+test('what is done in a VM is a use until all of it has ended, also by a failure', async () => {
+  const { now, pass } = clock()
+  const uses = new Uses(now)
+  const [one, two] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()]
+  const first = uses.during('a', 'croft exec', () => one.promise)
+  const second = uses.during('a', 'croft cp', () => two.promise)
+  pass(60)
+  expect(uses.of('a')).toEqual({ why: 'croft exec', at: now(), now: true })
+  one.resolve('done')
+  expect(await first).toBe('done')
+  expect(uses.of('a')).toMatchObject({ why: 'croft cp', now: true })
+  pass(60)
+  two.reject(new Error('no'))
+  await expect(second).rejects.toThrow('no')
+  const end = now()
+  pass(5)
+  expect(uses.of('a')).toEqual({ why: 'croft cp', at: end, now: false })
+})
+
+test('what a look saw is a use until the next look', () => {
+  const { now, pass } = clock()
+  const uses = new Uses(now)
+  const seen = now()
+  uses.see(new Map([['a', 'CPU 40 %']]))
+  expect(uses.of('a')).toMatchObject({ why: 'CPU 40 %', now: true })
+  pass(1)
+  uses.see(new Map([['b', 'an SSH session']]))
+  expect(uses.of('a')).toEqual({ why: 'CPU 40 %', at: seen, now: false })
+  expect(uses.of('b')).toMatchObject({ now: true })
+})

@@ -1,0 +1,62 @@
+/** What uses a VM, or what used it last. */
+export interface Use {
+  /** Such as "an SSH session". */
+  why: string
+  /** The last moment at which it was known to be used. */
+  at: Date
+  /** It is used now. */
+  now: boolean
+}
+
+/**
+ * Who uses which VM: what this daemon does in it says so itself, and what can be seen from outside is looked at from
+ * time to time. Kept in memory only: a VM that is found awake counts as used then.
+ */
+export class Uses {
+  readonly #last = new Map<string, Omit<Use, 'now'>>()
+  /** What this daemon does in a VM now, by the VM's id. */
+  readonly #inside = new Map<string, string[]>()
+  /** What the latest look saw. */
+  #seen: ReadonlyMap<string, string> = new Map()
+  readonly #clock: () => Date
+
+  constructor(clock: () => Date = () => new Date()) {
+    this.#clock = clock
+  }
+
+  /** Something used the VM at this moment: somebody woke it, or a request came for it. */
+  note(id: string, why: string): void {
+    this.#last.set(id, { why, at: this.#clock() })
+  }
+
+  /** The VM is in use until the work is done. */
+  async during<T>(id: string, why: string, work: () => Promise<T>): Promise<T> {
+    this.#inside.set(id, [...(this.#inside.get(id) ?? []), why])
+    try {
+      return await work()
+    } finally {
+      const left = this.#inside.get(id)!
+      left.splice(left.indexOf(why), 1)
+      if (left.length === 0) this.#inside.delete(id)
+      this.note(id, why)
+    }
+  }
+
+  /** What a look at the VMs saw of use in them: of all of them, those that are not named are not used. */
+  see(seen: ReadonlyMap<string, string>): void {
+    this.#seen = seen
+    for (const [id, why] of seen) this.note(id, why)
+  }
+
+  /** Undefined when nothing is known of its use since the daemon started. */
+  of(id: string): Use | undefined {
+    const why = this.#inside.get(id)?.[0] ?? this.#seen.get(id)
+    if (why !== undefined) return { why, at: this.#clock(), now: true }
+    const last = this.#last.get(id)
+    return last && { ...last, now: false }
+  }
+
+  forget(id: string): void {
+    this.#last.delete(id)
+  }
+}
