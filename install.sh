@@ -503,7 +503,7 @@ step_proof() {
   # What an earlier run may have left when it was cut off.
   while IFS= read -r vm; do "$command" rm --yes "$vm" >&3 2>&3; done < <("$command" ls -q --tag croft-install)
   vm=install-$(od --address-radix=n --read-bytes=4 --format=x4 /dev/urandom | tr ' 0-9' 'xg-p')
-  with_progress "$command" new "$vm" --memory 1G --tag croft-install || fail_proof "$vm" 'a VM does not come up.'
+  with_progress "$command" new "$vm" --tag croft-install || fail_proof "$vm" 'a VM does not come up.'
   said=$("$command" exec "$vm" uname -n 2>&3) || fail_proof "$vm" 'a VM boots, but a command in it fails.'
   if [[ $said != "$vm" ]]; then fail_proof "$vm" "a VM answers with \"$said\" instead of its name."; fi
   took=$((SECONDS - took))

@@ -60,9 +60,10 @@ async function rouse(box: Box, vm: Vm, graceMs: number, report: Report): Promise
 }
 
 async function bringDown(box: Box, vm: Vm, graceMs: number, report: Report): Promise<'shutdown' | 'powered-off'> {
-  const down = () => ['stopped', 'crashed'].includes(stateOf(box, vm))
+  const state = () => stateOf(box, box.store.state.vms[vm.id] ?? vm)
+  const down = () => ['stopped', 'crashed'].includes(state())
   if (down()) return 'shutdown'
-  if (graceMs > 0 && stateOf(box, vm) !== 'paused') {
+  if (graceMs > 0 && state() !== 'paused') {
     report({ subject: vm.name, step: 'shutting down', fraction: 0.3 })
     try {
       await box.hypervisor.askShutdown(vm.uuid, box.live.get(vm.uuid)?.agent === true)
@@ -70,7 +71,8 @@ async function bringDown(box: Box, vm: Vm, graceMs: number, report: Report): Pro
       await box.live.waitFor(vm.uuid, down, graceMs)
       return 'shutdown'
     } catch (error) {
-      if (!(error instanceof CroftError) || !['timed-out', 'guest-failed', 'conflict'].includes(error.code)) throw error
+      // A guest that won't or can't is turned off; that libvirt is away says nothing about it.
+      if (error instanceof CroftError && error.code === 'unavailable') throw error
     }
   }
   if (down()) return 'shutdown'

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import type { Figure } from './figures.ts'
 import { prepareFloor, type Times } from './floor.ts'
@@ -8,10 +9,19 @@ import { virtInstall } from './virt-install.ts'
 const rounds = 7
 const slowRounds = 3
 
-/** How soon a new VM is there: as a fork, beside the floor, a cold boot of the same image, and virt-install. */
+/**
+ * How soon a new VM is there: with a spare and without, beside the floor, a cold boot of the same image, and virt-install.
+ * Each round has all of them, one after the other.
+ */
 export async function forkFigures(): Promise<Figure[]> {
-  await using croft = await startCroft()
-  const figures = makeFigures(['floor', '`croft new`, fork', '`croft new --cold`', '`virt-install --import`'])
+  await using croft = await startCroft({ config: { spares: 1 } })
+  const figures = makeFigures([
+    'floor',
+    '`croft new` with a spare',
+    '`croft new`',
+    '`croft new --cold`',
+    '`virt-install --import`',
+  ])
   await croft.do('new', 'model')
   const { checkpoints, memories } = await croft.state()
   const golden = Object.values(checkpoints).find(({ kind }) => kind === 'golden')!
@@ -19,14 +29,26 @@ export async function forkFigures(): Promise<Figure[]> {
   const floor = await prepareFloor(croft, 'model', memory)
   await croft.do('rm', 'model', '--yes')
   for (let round = 0; round < rounds; round++) {
+    await spareWaits(croft)
+    figures.add('`croft new` with a spare', await newVm(croft, {}))
+    figures.add('`croft new`', await newVm(croft, {}))
+    await spareWaits(croft)
     figures.add('floor', await floor())
-    figures.add('`croft new`, fork', await newVm(croft, {}))
     if (round >= slowRounds) continue
     figures.add('`croft new --cold`', await newVm(croft, { cold: true }))
     const ssh = await virtInstall(croft)
     figures.add('`virt-install --import`', { usable: Number.NaN, ssh })
   }
   return figures.all
+}
+
+/** Resolves when the next spare is there, and its making disturbs nothing. */
+async function spareWaits(croft: Croft): Promise<void> {
+  for (;;) {
+    const { vms, operations } = await croft.state()
+    if (Object.values(vms).some((vm) => vm.phase === 'spare') && Object.keys(operations).length === 0) return
+    await delay(200)
+  }
 }
 
 function makeFigures(names: readonly string[]) {

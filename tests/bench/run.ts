@@ -1,11 +1,25 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
+import { copyFigures } from './copies.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
 import { thousandFigures } from './thousand.ts'
 
 /** Measures, prints a table, and leaves the same as JSON in dist/bench.json. Words choose: boot, thousand. */
-const parts: Record<string, () => Promise<Figure[]>> = { thousand: thousandFigures, fork: forkFigures }
+const parts: Record<string, () => Promise<Figure[]>> = {
+  thousand: thousandFigures,
+  fork: forkFigures,
+  copies: copyFigures,
+}
+/** What is set against what, by the medians of one run. */
+const ratios = [
+  ['`croft new` → usable', 'floor → usable'],
+  ['`croft new` with a spare → usable', 'floor → usable'],
+  ['`croft new --cold` → first SSH command', '`croft new` → first SSH command'],
+  ['`croft new --cold` → first SSH command', '`croft new` with a spare → first SSH command'],
+  ['`virt-install --import` → first SSH command', '`croft new` with a spare → first SSH command'],
+  ['`wake` → first SSH command', 'floor → first SSH command'],
+]
 const chosen = process.argv.slice(2).length ? process.argv.slice(2) : Object.keys(parts)
 
 const figures: Figure[] = []
@@ -16,11 +30,9 @@ for (const name of chosen) {
 }
 console.log(`${cpus().length} CPUs, ${cpus()[0]?.model}; emulated guests (TCG)\n`)
 console.log(figureTable(figures))
-const ours = figures.find((figure) => figure.what.startsWith('`croft new`'))
-const theirs = figures.find((figure) => figure.what.startsWith('`virt-install'))
-if (ours && theirs)
-  console.log(
-    `\ncroft new takes ${(median(ours.values) / median(theirs.values)).toFixed(2)} times as long as virt-install --import.`,
-  )
+for (const [one, other] of ratios) {
+  const [a, b] = [one, other].map((what) => figures.find((figure) => figure.what === what)?.values)
+  if (a && b) console.log(`${one}: ${(median(a) / median(b)).toFixed(2)} times ${other}`)
+}
 await mkdir('dist', { recursive: true })
 await writeFile('dist/bench.json', JSON.stringify(figures, null, 2))
