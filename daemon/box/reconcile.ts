@@ -19,6 +19,7 @@ async function reconcile(box: Box, bootId: string): Promise<void> {
   const rebooted = box.store.state.bootId !== '' && box.store.state.bootId !== bootId
   if (rebooted) startAgain(box)
   else await noteEnded(box)
+  readyStarting(box)
   if (box.store.state.bootId !== bootId) await box.store.update((state) => ({ ...state, bootId }))
   await collect(box)
   await sweep(box)
@@ -68,6 +69,14 @@ async function noteEnded(box: Box): Promise<void> {
     if (vm.power === 'on' && !box.locks.busy(vm.id) && stateOf(box, vm) === 'stopped') {
       await box.store.update(withVm(vm.id, { power: 'off' }))
     }
+  }
+}
+
+/** Guests that came up while nobody could tell them who they are: told now, in the background. */
+function readyStarting(box: Box): void {
+  for (const vm of vmsOf(box.store.state)) {
+    if (box.locks.busy(vm.id) || stateOf(box, vm) !== 'starting' || !box.live.get(vm.uuid)?.agent) continue
+    makeReady(box, vm, true).catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be made ready'))
   }
 }
 

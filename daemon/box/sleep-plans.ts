@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Box, findOperationVm, stateOf, without, withVm } from './box.ts'
-import { loadMemory } from './memory.ts'
+import { loadMemory, settleIn } from './memory.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /**
@@ -78,7 +78,10 @@ async function interruptible(box: Box, id: string, uuid: string, save: () => Pro
  */
 export const wakeVm: Plan<OperationOf<'wake'>> = {
   async recovery(box, { vm: id }) {
-    const state = await box.hypervisor.state(findOperationVm(box, id).uuid)
+    const { uuid } = findOperationVm(box, id)
+    const state = await box.hypervisor.state(uuid)
+    // It may run with the name of the VM whose memory it was.
+    box.live.mark(uuid, { ready: false })
     return state === 'running' || state === 'paused' ? 'finish' : 'undo'
   },
   steps: [
@@ -94,6 +97,14 @@ export const wakeVm: Plan<OperationOf<'wake'>> = {
     },
     { name: 'consume', run: (box, { vm }) => box.store.update(withVm(vm, { memory: null, power: 'on' })) },
     { name: 'resume', run: (box, { vm }) => box.hypervisor.resume(findOperationVm(box, vm).uuid) },
+    {
+      name: 'settle',
+      async run(box, { vm: id }, report) {
+        const vm = findOperationVm(box, id)
+        report({ subject: vm.name, step: 'telling it what time it is', fraction: 0.8 })
+        await settleIn(box, vm)
+      },
+    },
   ],
   end: (state) => state,
 }

@@ -4,7 +4,7 @@ import { awaitAgent, bootVm, makeReady } from './boot.ts'
 import { type Box, findVm, imageOf, type Report, stateOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
 import { makeId } from './identity.ts'
-import { describeMemory, isBoxTrouble, settleIn } from './memory.ts'
+import { describeMemory, isBoxTrouble } from './memory.ts'
 import { carryOut } from './operations.ts'
 import { checkAllowed } from './state.ts'
 
@@ -100,10 +100,7 @@ async function wake(box: Box, id: string, report: Report): Promise<void> {
 export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string | undefined> {
   const operation = { id: makeId('op'), kind: 'wake', startedAt: new Date().toISOString(), vm: vm.id } as const
   try {
-    await box.loads.run(async () => {
-      await carryOut(box, operation, (state) => state, report)
-      await settleIn(box, findVm(box.store.state, vm.id))
-    })
+    await box.loads.run(() => carryOut(box, operation, (state) => state, report))
   } catch (error) {
     const lost = ['off', undefined].includes(await box.hypervisor.state(vm.uuid))
     if (!lost || isBoxTrouble(error)) throw error
