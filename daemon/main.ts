@@ -8,6 +8,7 @@ import { EventLog } from './box/events.ts'
 import { ensureGolden } from './box/golden.ts'
 import type { Host } from './box/host.ts'
 import { Live } from './box/live.ts'
+import { keepMerged } from './box/merges.ts'
 import { stopAll } from './box/power.ts'
 import { keepReconciled } from './box/reconcile.ts'
 import { Locks, Semaphore } from './box/sync.ts'
@@ -85,6 +86,7 @@ async function main(log: Logger): Promise<void> {
     waking: new Map(),
     held: new Map(),
     copying: new Map(),
+    merging: new Map(),
     log,
   }
 
@@ -116,6 +118,7 @@ async function main(log: Logger): Promise<void> {
   ends.defer(await openDoors({ commands, box, host }, version, config))
   await notifyReady()
   keepGolden(box)
+  ends.defer(keepMerged(box))
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 
   log.info({ signal: await endSignal() }, 'ending')

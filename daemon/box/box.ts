@@ -35,7 +35,7 @@ export interface Box {
   inspectKey(publicKey: string): Promise<{ bits: number; fingerprint: string } | undefined>
   readonly live: Live
   readonly events: EventLog
-  /** One change at a time per VM (key: its id) and per image (key: its name). */
+  /** One change at a time per VM (key: its id) and per image (key: its name); merges are done aside, with their layer's id. */
   readonly locks: Locks
   /** How many guests may boot at once: each boots sooner when they don't all do it together. */
   readonly boots: Semaphore
@@ -47,6 +47,8 @@ export interface Box {
   readonly held: Map<string, number>
   /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
   readonly copying: Map<string, Promise<Checkpoint>>
+  /** Merges of layers, by operation: the signal is aborted when somebody wants one of their VMs. */
+  readonly merging: Map<string, AbortSignal>
   readonly log: Logger
 }
 

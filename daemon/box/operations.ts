@@ -6,6 +6,7 @@ import { collectFaultPoints } from './collect.ts'
 import { fault } from './fault.ts'
 import { makeGolden } from './golden-plan.ts'
 import { imageBuild } from './image-plans.ts'
+import { mergeFaultPoint, mergeLayers } from './merge-plan.ts'
 import type { Kind, OperationOf, Plan, Recovery } from './plan.ts'
 import { sleepVm, wakeVm } from './sleep-plans.ts'
 import { makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
@@ -21,6 +22,7 @@ const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
   wake: wakeVm,
   golden: makeGolden,
   'image-build': imageBuild,
+  merge: mergeLayers,
 }
 
 /** Every place where a test may kill the daemon: before each step, and before the end is recorded. */
@@ -30,6 +32,7 @@ export const faultPoints: readonly string[] = [
     `${kind}.end`,
   ]),
   ...collectFaultPoints,
+  mergeFaultPoint,
 ]
 
 /**
@@ -67,6 +70,12 @@ export async function recover(box: Box, operation: Operation): Promise<'finished
   }
   await undo(box, plan, operation)
   return 'undone'
+}
+
+/** The lock under which whoever began the operation carries it out. */
+export function lockOf(operation: Operation): string {
+  if (operation.kind === 'merge') return operation.layer
+  return 'vm' in operation ? operation.vm : `image ${operation.name}`
 }
 
 /** When it can't be told now, the operation stays open: it is finished or undone later. */

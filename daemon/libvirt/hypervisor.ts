@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
 import type { Hardware, Image, Limits } from '../store/index.ts'
+import { runBlockJob } from './block-job.ts'
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
 import { type BoxShape, digest, domainXml, vmFolder } from './domain-xml.ts'
@@ -123,6 +124,22 @@ export function makeHypervisor(
 
     async jobDone(uuid) {
       while (await unless([...gone, ...already], call.domainHasJob(uuid))) await delay(100)
+    },
+
+    async pull(uuid, base, wanted) {
+      const start = () =>
+        call.domainBlockRebase(uuid, 'vda', join(folder, base.file), 0, VIR.DOMAIN_BLOCK_REBASE_RELATIVE)
+      await runBlockJob(libvirt, uuid, start, wanted)
+    },
+
+    async commit(uuid, top, base, wanted) {
+      const [topPath, basePath] = [join(folder, top.file), join(folder, base.file)]
+      const start = () => call.domainBlockCommit(uuid, 'vda', basePath, topPath, 0, VIR.DOMAIN_BLOCK_COMMIT_RELATIVE)
+      await runBlockJob(libvirt, uuid, start, wanted)
+    },
+
+    async endBlockJob(uuid) {
+      await unless([...gone, ...already, ...jobless], call.domainBlockJobAbort(uuid, 'vda'))
     },
 
     async growDisk(uuid, bytes) {
@@ -251,4 +268,5 @@ async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T 
 }
 
 const gone = ['NO_DOMAIN']
+const jobless = ['INVALID_ARG'] // what libvirt says of a disk without a block job
 const already = ['OPERATION_INVALID'] // also: no job is under way
