@@ -1,5 +1,5 @@
 import type { Layer, State } from '../store/index.ts'
-import { type Box, findOperationVm, layerOf } from './box.ts'
+import { type Box, findOperationVm, layerOf, specOf } from './box.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /** Where a test may kill the daemon after a merge, before its files are gone. */
@@ -8,9 +8,9 @@ export const mergeFaultPoint = 'merge.files'
 type Merging = OperationOf<'merge'>
 
 /**
- * `merge`: what every layer shows stays the same at each moment, so that it can be cut off anywhere. Which file the
- * changed one names beneath it tells whether it happened. The files of the layers that went are left to who began it,
- * or to the sweep.
+ * `merge`: what every layer that is needed shows stays the same at each moment, so that it can be cut off anywhere.
+ * Whether it happened tells the file whose name changes by it: that of what is beneath the layer, that of the layer in the
+ * one above, or that of the VM's disk. The files that are left over are removed by who began it, or by the sweep.
  */
 export const mergeLayers: Plan<Merging> = {
   async recovery(box, operation) {
@@ -41,6 +41,15 @@ export const mergeLayers: Plan<Merging> = {
         if (operation.way === 'rebase') await box.files.repair(file)
       },
     },
+    {
+      name: 'define',
+      async run(box, operation) {
+        if (operation.by === null || operation.above !== null) return
+        const vm = findOperationVm(box, operation.by)
+        const { layer, lowest } = partsOf(box.store.state, operation)
+        await box.hypervisor.define({ ...specOf(box.store.state, vm), disk: { ...layer, file: lowest.file } })
+      },
+    },
     { name: 'freeze', run: freeze },
     { name: 'sync', run: sync },
     {
@@ -66,7 +75,10 @@ export function filesLeft(state: State, operation: Merging): string[] {
   return files.filter((file) => file !== fileAfter(state, operation))
 }
 
-function partsOf(state: State, { layer, gone }: Merging): { layer: Layer; lowest: Layer; base: Layer } {
+function partsOf(
+  state: State,
+  { layer, gone }: Pick<Merging, 'layer' | 'gone'>,
+): { layer: Layer; lowest: Layer; base: Layer } {
   const lowest = layerOf(state, gone.at(-1)!)
   return { layer: layerOf(state, layer), lowest, base: layerOf(state, lowest.parent!) }
 }
@@ -80,33 +92,35 @@ function fileAfter(state: State, operation: Merging): string {
 /** While a layer is copied, its copy. Its name begins with the layer's id, as that of every file of a layer. */
 const copyOf = (file: string): string => file.replace(/\.qcow2$/, '.merging.qcow2')
 
-async function isMerged(box: Box, operation: Merging): Promise<boolean> {
-  const { layer, lowest, base } = partsOf(box.store.state, operation)
-  if (operation.above === null) return (await box.files.backing(layer.file)) === base.file
-  return (await box.files.backing(layerOf(box.store.state, operation.above).file)) === lowest.file
+async function isMerged(box: Box, { way, layer: id, gone, above, by }: Merging): Promise<boolean> {
+  const { state } = box.store
+  const { layer, lowest, base } = partsOf(state, { layer: id, gone })
+  if (way !== 'commit') return (await box.files.backing(layer.file)) === base.file
+  if (above !== null) return (await box.files.backing(layerOf(state, above).file)) === lowest.file
+  const vm = state.vms[by!]
+  return vm !== undefined && (await box.hypervisor.diskOf(vm.uuid)) === lowest.file
 }
 
 /** The frozen layers that QEMU writes in a `commit`: the lowest, and in the one above the name of what is beneath it. */
 function lent(state: State, operation: Merging): Layer[] {
-  if (operation.above === null) return []
-  const above = layerOf(state, operation.above)
-  const isDisk = Object.values(state.vms).some((vm) => vm.disk === above.id)
-  return [partsOf(state, operation).lowest, ...(isDisk ? [] : [above])]
+  if (operation.way !== 'commit') return []
+  const above = operation.above === null ? [] : [layerOf(state, operation.above)]
+  const isDisk = (id: string) => Object.values(state.vms).some((vm) => vm.disk === id)
+  return [partsOf(state, operation).lowest, ...above.filter(({ id }) => !isDisk(id))]
 }
 
+/** Not what has become the VM's disk. */
 async function freeze(box: Box, operation: Merging): Promise<void> {
+  if (operation.way === 'commit' && operation.above === null && (await isMerged(box, operation))) return
   for (const { file } of lent(box.store.state, operation)) await box.files.freeze(file)
 }
 
 async function gather(box: Box, operation: Merging): Promise<void> {
   const { layer, lowest, base } = partsOf(box.store.state, operation)
   const wanted = box.merging.get(operation.id)
-  const uuid = () => findOperationVm(box, operation.by!).uuid
   switch (operation.way) {
-    case 'pull':
-      return box.hypervisor.pull(uuid(), base, wanted)
     case 'commit':
-      return box.hypervisor.commit(uuid(), layer, lowest, wanted)
+      return box.hypervisor.commit(findOperationVm(box, operation.by!).uuid, layer, lowest, wanted)
     case 'rebase':
       return box.files.rebase(layer.file, base.file, wanted)
     case 'copy':
@@ -124,7 +138,7 @@ async function sync(box: Box, operation: Merging): Promise<void> {
   const { state } = box.store
   const file = fileAfter(state, operation)
   const vm = operation.by === null ? undefined : state.vms[operation.by]
-  if (operation.way === 'pull' && vm && (await box.hypervisor.state(vm.uuid)) === 'running') {
+  if (vm && operation.above === null && (await box.hypervisor.state(vm.uuid)) === 'running') {
     await box.guests.script(vm.uuid, 'sync')
   }
   const copied = operation.way === 'copy' && !(await isMerged(box, operation))

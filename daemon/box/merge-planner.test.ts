@@ -67,9 +67,9 @@ describe('nothing is merged', () => {
 describe('layers beneath a disk', () => {
   const state = stateOf('a<i b<a d<b', { web: 'd' })
 
-  test('are pulled into it while its VM runs', () => {
+  test('are what it is committed into while its VM runs', () => {
     expect(plan(state, 'web')).toEqual({
-      way: 'pull',
+      way: 'commit',
       layer: 'd',
       gone: ['b', 'a'],
       above: null,
@@ -126,7 +126,7 @@ describe('a layer in the middle with forks on it', () => {
 
   test('does not hold up what lies above it', () => {
     expect(plan(stateOf('c<i d<c f<c e<f', { web: 'd', copy: 'e' }), 'web copy')).toMatchObject({
-      way: 'pull',
+      way: 'commit',
       layer: 'e',
       gone: ['f'],
       by: 'copy',

@@ -4,11 +4,11 @@ import { namesIn } from './collect.ts'
 /**
  * What to do so that a layer shows the same with fewer layers beneath it. In which way depends on who has it open:
  *
- *   `pull`    the disk of a VM that runs: its QEMU copies into it what the layers that go hold
- *   `commit`  a frozen layer that just one running VM has beneath it: that QEMU writes what it holds down into the
- *             lowest layer that goes, whose file is then the layer's
- *   `rebase`  the disk of a VM that does not run: what the layers that go hold is copied into it
- *   `copy`    a frozen layer that no running VM has beneath it: the same with a copy, which then takes its place
+ *   `commit`  just one running VM: its QEMU writes what the layer holds down into the lowest one that goes, whose file
+ *             is then the layer's. (The other direction, a stream upwards, ends QEMU 7.2 at an assertion when clusters
+ *             have subclusters.)
+ *   `rebase`  nobody, and it is the disk of a VM: what the layers that go hold is copied into it
+ *   `copy`    nobody, and it is frozen: the same with a copy, which then takes its place
  *
  * A layer that several running VMs have open waits until all but one of them have ended.
  */
@@ -56,7 +56,7 @@ export function nextMerge(
 function choose({ layer, gone, children, vms }: Place, runs: (vm: Vm) => boolean, state: State): Merge | undefined {
   const merge = { layer: layer.id, gone, above: null, by: null, vms: vms.map(({ id }) => id) }
   const owner = vms.find((vm) => vm.disk === layer.id)
-  if (owner) return runs(owner) ? { ...merge, way: 'pull', by: owner.id } : { ...merge, way: 'rebase' }
+  if (owner) return runs(owner) ? { ...merge, way: 'commit', by: owner.id } : { ...merge, way: 'rebase' }
   const running = vms.filter(runs)
   if (running.length === 0) return { ...merge, way: 'copy' }
   if (running.length > 1) return undefined

@@ -73,16 +73,12 @@ export interface Hypervisor {
   /** Resolves when no save or snapshot of the domain is under way. */
   jobDone(uuid: string): Promise<void>
   /**
-   * Copies into a running domain's disk what the layers between it and `base` hold; it then stands on `base`.
-   * @param wanted ends it @throws CroftError `cancelled` on the signal; the disk then stands where it stood
-   */
-  pull(uuid: string, base: Layer, wanted?: AbortSignal): Promise<void>
-  /**
-   * Writes into `base`, a layer beneath a running domain's disk, what the layers above it up to `top` hold; the one
-   * above `top` then stands on `base`. @param wanted ends it @throws CroftError `cancelled` on the signal
+   * Writes into `base`, a layer beneath a running domain's disk, what the layers above it up to `top` hold. The one
+   * above `top` then stands on `base`; when `top` is the disk itself, the domain turns to `base`.
+   * @param wanted ends it @throws CroftError `cancelled` on the signal or when the domain ends; all is then as it was
    */
   commit(uuid: string, top: Layer, base: Layer, wanted?: AbortSignal): Promise<void>
-  /** Ends the `pull` or `commit` that is under way for a domain, if there is one. */
+  /** Ends the `commit` that is under way for a domain, if there is one. */
   endBlockJob(uuid: string): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>

@@ -1,10 +1,12 @@
 import { CroftError } from '../error.ts'
 import type { Libvirt } from './client.ts'
+import { VIR } from './constants.ts'
 import { toCroftError, unavailable } from './errors.ts'
 import type { LibvirtEvent } from './event.ts'
 
 /**
- * Starts a job on a running domain's disk and waits for its end, which libvirt tells by an event.
+ * Starts a job on a running domain's disk and waits for its end, which libvirt tells by an event. One that has made its
+ * copy and keeps it up to date has the domain turn to it.
  * @param wanted ends the job
  * @throws CroftError `cancelled` on the signal or when the domain ends, `conflict` when it fails, `unavailable` when libvirt
  * is lost: the job then goes on
@@ -20,10 +22,15 @@ export async function runBlockJob(
   const unwatch = libvirt.onEvent((event) => {
     if (event.type === 'disconnected') ended.reject(unavailable(event.reason))
     const how = endOf(event, uuid)
-    if (how) ended.resolve(how)
+    if (how === 'ready') pivot()
+    else if (how) ended.resolve(how)
   })
   // A job that has ended meanwhile can't be aborted, and has told so.
   const onWanted = () => void libvirt.call.domainBlockJobAbort(uuid, 'vda').catch(() => {})
+  const pivot = () => {
+    if (!wanted?.aborted)
+      libvirt.call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT).catch(ended.reject)
+  }
   try {
     await start()
     wanted?.addEventListener('abort', onWanted, { once: true })

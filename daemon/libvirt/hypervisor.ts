@@ -126,16 +126,11 @@ export function makeHypervisor(
       while (await unless([...gone, ...already], call.domainHasJob(uuid))) await delay(100)
     },
 
-    async pull(uuid, base, wanted) {
-      const start = () =>
-        call.domainBlockRebase(uuid, 'vda', join(folder, base.file), 0, VIR.DOMAIN_BLOCK_REBASE_RELATIVE)
-      await runBlockJob(libvirt, uuid, start, wanted)
-    },
-
     async commit(uuid, top, base, wanted) {
-      const [topPath, basePath] = [join(folder, top.file), join(folder, base.file)]
-      const start = () => call.domainBlockCommit(uuid, 'vda', basePath, topPath, 0, VIR.DOMAIN_BLOCK_COMMIT_RELATIVE)
-      await runBlockJob(libvirt, uuid, start, wanted)
+      const [from, into] = [join(folder, top.file), join(folder, base.file)]
+      const isDisk = (await this.diskOf(uuid)) === top.file
+      const flags = isDisk ? VIR.DOMAIN_BLOCK_COMMIT_ACTIVE : VIR.DOMAIN_BLOCK_COMMIT_RELATIVE
+      await runBlockJob(libvirt, uuid, () => call.domainBlockCommit(uuid, 'vda', into, from, 0, flags), wanted)
     },
 
     async endBlockJob(uuid) {
