@@ -131,16 +131,19 @@ async function gather(box: Box, operation: Merging): Promise<void> {
 }
 
 /**
- * Has on the box's disk what the layers that go held, before their files may go. Of what a QEMU writes it keeps the
- * latest to itself until the guest says `sync`; without that the merge waits for the guest's end.
+ * Has on the box's disk what the layers that go held, before their files may go. Of what a QEMU writes to a VM's disk it
+ * keeps the latest to itself until the guest says `sync`.
  */
 async function sync(box: Box, operation: Merging): Promise<void> {
   const { state } = box.store
-  const file = fileAfter(state, operation)
   const vm = operation.by === null ? undefined : state.vms[operation.by]
   if (vm && operation.above === null && (await box.hypervisor.state(vm.uuid)) === 'running') {
-    await box.guests.script(vm.uuid, 'sync')
+    // The VM has turned to another file already: this can't be left for later.
+    await box.guests
+      .script(vm.uuid, 'sync')
+      .catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be told to write out its files after a merge'))
   }
+  const file = fileAfter(state, operation)
   const copied = operation.way === 'copy' && !(await isMerged(box, operation))
   await box.files.sync(copied ? copyOf(file) : file)
   if (operation.above !== null) await box.files.sync(layerOf(state, operation.above).file)

@@ -64,7 +64,8 @@ const points = (kind: string) => faultPoints.filter((point) => point.startsWith(
 test('there is a fault point at every step', () => {
   expect(faultPoints.length).toBeGreaterThan(15)
   const here = ['new', 'rm', 'rename', 'resize', 'image-build', 'collect']
-  const elsewhere = ['checkpoint', 'restore', 'sleep', 'wake', 'golden'] // fork-faults.test.ts
+  // fork-faults.test.ts and layers.test.ts
+  const elsewhere = ['checkpoint', 'restore', 'sleep', 'wake', 'golden', 'merge']
   expect(new Set(faultPoints.map((point) => point.split('.')[0]))).toEqual(new Set([...here, ...elsewhere]))
 })
 

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { nextMerge } from '../../daemon/box/merge-planner.ts'
+import { faultPoints } from '../../daemon/box/operations.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
 
@@ -141,5 +142,173 @@ describe('a VM with six checkpoints of which the middle ones are removed', () =>
     await croft.do('start', 'idle')
     await holds('idle', kept[5]!)
     await croft.do('rm', 'idle', '--yes')
+  })
+})
+
+/** Starts the daemon so that it dies at a point, removes a checkpoint, and starts it again whole when it has died. */
+async function cutAt(point: string, vm: string, label: string): Promise<void> {
+  await croft.kill('SIGTERM')
+  await croft.start({ CROFT_FAULT: point })
+  await croft.run(['checkpoint', 'rm', vm, label, '--yes'])
+  await croft.ended
+  await croft.start()
+}
+
+const points = faultPoints.filter((point) => point.startsWith('merge.'))
+
+describe('killed at every step of a merge, the daemon loses nothing and leaves nothing', () => {
+  describe('of a VM that runs', () => {
+    const written: Written = new Map()
+    beforeAll(() => croft.do('new', 'runs'))
+    afterAll(() => croft.do('rm', 'runs', '--yes'))
+
+    // A copy replaces nothing here.
+    test.each(points.filter((point) => point !== 'merge.replace'))('at %s', async (point) => {
+      const boot = await croft.do('exec', 'runs', 'cat /proc/sys/kernel/random/boot_id')
+      const before = (await chain('runs')).files.length
+      for (const label of ['low', 'high']) {
+        await write('runs', `${point}-${label}`, written, 1)
+        await croft.do('checkpoint', 'runs', label)
+      }
+      await write('runs', `${point}-disk`, written, 1)
+      for (const label of ['low', 'high']) {
+        await cutAt(point, 'runs', label)
+        await settled(['runs'])
+        await holds('runs', written)
+      }
+      const { files, open } = await chain('runs')
+      expect(files).toHaveLength(before)
+      expect(open).toEqual(files)
+      await undamaged()
+      expect(await croft.do('exec', 'runs', 'cat /proc/sys/kernel/random/boot_id')).toBe(boot)
+    })
+  })
+
+  describe('of a VM that is off', () => {
+    beforeAll(() => croft.do('new', 'off', '--stopped'))
+    afterAll(() => croft.do('rm', 'off', '--yes'))
+    /** Where on its disk each round writes, in MiB; what it writes there. */
+    const written: { at: number; pattern: number }[] = []
+
+    async function writeOff(): Promise<void> {
+      const { layers } = await croft.state()
+      const round = { at: 5000 + written.length, pattern: written.length + 1 }
+      const file = join(croft.folder, layers[(await vmOf('off')).disk]!.file)
+      await must('qemu-io', ['-c', `write -P ${round.pattern} ${round.at}M 1M`, file])
+      written.push(round)
+    }
+
+    test.each(points)('at %s', async (point) => {
+      const before = (await chain('off')).files.length
+      for (const label of ['low', 'high']) {
+        await writeOff()
+        await croft.do('checkpoint', 'off', label)
+      }
+      await writeOff()
+      for (const label of ['low', 'high']) {
+        await cutAt(point, 'off', label)
+        await settled()
+        const { layers } = await croft.state()
+        const file = join(croft.folder, layers[(await vmOf('off')).disk]!.file)
+        for (const { at, pattern } of written) {
+          expect(await must('qemu-io', ['-r', '-c', `read -P ${pattern} ${at}M 1M`, file])).not.toContain('failed')
+        }
+      }
+      expect((await chain('off')).files).toHaveLength(before)
+      await undamaged()
+    })
+  })
+})
+
+describe('while much is merged', () => {
+  const written: Written = new Map()
+  beforeAll(() => croft.do('new', 'busy'))
+  afterAll(() => croft.do('rm', 'busy', '--yes'))
+
+  /** Leaves a merge of 400 MiB under way. */
+  async function mergeMuch(round: string): Promise<void> {
+    await write('busy', `${round}-low`, written, 1)
+    await croft.do('checkpoint', 'busy', `${round}-low`)
+    // Random bytes are slow to make; what counts is that they are not zeros.
+    const fill = `head -c 8M /dev/urandom > part; for i in $(seq 50); do cat part; done > ${round}-much; rm part; sync`
+    const sum = await croft.do('exec', 'busy', `${fill}; sha256sum ${round}-much`)
+    written.set(`${round}-much`, sum.split(' ')[0]!)
+    await croft.do('checkpoint', 'busy', `${round}-high`)
+    await croft.do('checkpoint', 'rm', 'busy', `${round}-low`, '--yes')
+    await vi.waitFor(async () => expect(await jobOf('busy')).not.toBe(''), { timeout: 20_000, interval: 20 })
+  }
+
+  async function jobOf(name: string): Promise<string> {
+    return (await must('virsh', ['blockjob', `croft-${(await vmOf(name)).id}`, 'vda']))
+      .replace(/No current .*/s, '')
+      .trim()
+  }
+
+  test('somebody who needs the VM does not wait for that, and it is done afterwards', async () => {
+    await mergeMuch('wanted')
+    const before = (await chain('busy')).open.length
+    await croft.do('checkpoint', 'busy', 'meanwhile')
+    expect((await chain('busy')).open.length).toBe(before + 1)
+    await settled(['busy'])
+    expect((await chain('busy')).open.length).toBe(before)
+    await holds('busy', written)
+    await undamaged()
+  })
+
+  test('the daemon may be killed: QEMU goes on, and the next daemon ends that and begins anew', async () => {
+    await mergeMuch('killed')
+    await croft.kill()
+    const before = (await chain('busy')).open.length
+    await croft.start()
+    await settled(['busy'])
+    expect((await chain('busy')).open.length).toBeLessThan(before)
+    await holds('busy', written)
+    await undamaged()
+  })
+})
+
+describe('what a guest deletes and trims', () => {
+  beforeAll(() => croft.do('new', 'trim'))
+  afterAll(() => croft.do('rm', 'trim', '--yes'))
+
+  const MiB = 2 ** 20
+  const fill = (file: string, times: number) =>
+    `head -c 16M /dev/urandom > part; for i in $(seq ${times}); do cat part; done > ${file}; rm part; sync`
+  const giveBack = 'sync; sudo fstrim / && sync'
+
+  /** Bytes that the layers that are the VM's own take on the box: its disk, and its checkpoints'. */
+  async function taken(): Promise<number> {
+    const { layers, checkpoints } = await croft.state()
+    const vm = await vmOf('trim')
+    const own = Object.values(checkpoints).filter((each) => each.vm === vm.id)
+    const ids = new Set([vm.disk, ...own.map(({ layer }) => layer)])
+    const sizes = await Promise.all(
+      [...ids].map(async (id) => Number(await must('stat', ['-c', '%b', join(croft.folder, layers[id]!.file)])) * 512),
+    )
+    return sizes.reduce((sum, size) => sum + size, 0)
+  }
+
+  test('is given back to the box: 1 GiB of it', async () => {
+    await croft.do('exec', 'trim', `${fill('warm', 4)}; rm warm; ${giveBack}`)
+    const before = await taken()
+    await croft.do('exec', 'trim', fill('big', 64))
+    expect(await taken()).toBeGreaterThan(before + 1000 * MiB)
+    await croft.do('exec', 'trim', `rm big; ${giveBack}`)
+    console.log(before / MiB, (await taken()) / MiB)
+    expect(await taken()).toBeLessThan(before * 1.1)
+  })
+
+  test('stays as long as a checkpoint has it, and is given back once that goes', async () => {
+    const before = await taken()
+    await croft.do('exec', 'trim', fill('big', 16))
+    await croft.do('checkpoint', 'trim', 'has-it')
+    await croft.do('exec', 'trim', `rm big; ${giveBack}`)
+    console.log(before / MiB, (await taken()) / MiB)
+    expect(await taken()).toBeGreaterThan(before + 250 * MiB)
+    await croft.do('checkpoint', 'rm', 'trim', 'has-it', '--yes')
+    await settled(['trim'])
+    await croft.do('exec', 'trim', giveBack)
+    console.log(before / MiB, (await taken()) / MiB)
+    expect(await taken()).toBeLessThan(before * 1.1)
   })
 })
