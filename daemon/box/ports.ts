@@ -123,6 +123,8 @@ export interface Files {
   remove(path: string): Promise<void>
   /** Bytes that it takes on the box; nothing when it is not there. */
   usage(path: string): Promise<number>
+  /** Bytes that are free where all of this lies. */
+  freeBytes(): Promise<number>
   /** The files and folders that belong to one thing each, and have its id for a name. */
   list(): Promise<{ id: string; path: string }[]>
 }

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import type { Files } from '../box/ports.ts'
 import { run } from './run.ts'
@@ -71,6 +71,10 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       const inside = await readdir(join(folder, path))
       const sizes = await Promise.all(inside.map((name) => this.usage(join(path, name))))
       return sizes.reduce((sum, size) => sum + size, 0)
+    },
+    async freeBytes() {
+      const { bavail, bsize } = await statfs(folder)
+      return bavail * bsize
     },
     async list() {
       const lists = folders.map(async (kind) => {
