@@ -29,15 +29,18 @@ interface Place {
  * The next merge, if there is one: a layer goes when nothing needs it but the one layer on top of it. Layers that go and
  * lie on one another go together. Pure.
  * @param runs whether a VM has a QEMU now @param busy whether something is done with a VM now: its layers stay as they are
+ * @param except ids of layers that stay as they are too
  */
 export function nextMerge(
   state: State,
   runs: (vm: Vm) => boolean,
   busy: (vm: Vm) => boolean = () => false,
+  except: ReadonlySet<string> = new Set(),
 ): Merge | undefined {
   const children = childrenOf(state)
   const needed = neededBySelf(state)
   const named = namesIn(state.operations)
+  const stays = (id: string | null) => id !== null && (named.has(id) || except.has(id))
   const goes = ({ id, parent }: Layer) => parent !== null && !needed.has(id) && children.get(id)?.length === 1
   for (const layer of Object.values(state.layers)) {
     if (layer.parent === null || goes(layer)) continue
@@ -47,8 +50,7 @@ export function nextMerge(
     const vms = Object.values(state.vms).filter((vm) => chainOf(state, vm.disk).includes(layer.id))
     if (vms.some(busy)) continue
     const merge = choose({ layer, gone, vms, children: children.get(layer.id) ?? [] }, runs, state)
-    if (!merge || [merge.layer, merge.above].some((id) => id !== null && named.has(id))) continue
-    return merge
+    if (merge && !stays(merge.layer) && !stays(merge.above)) return merge
   }
   return undefined
 }

@@ -1,13 +1,14 @@
 import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { type Box, stateOf } from './box.ts'
+import { collect } from './collect.ts'
 import { fault } from './fault.ts'
 import { makeId } from './identity.ts'
 import { filesLeft, mergeFaultPoint } from './merge-plan.ts'
 import { chainOf, type Merge, nextMerge } from './merge-planner.ts'
 import { carryOut, lockOf, recover } from './operations.ts'
 
-/** After a merge that failed, none is tried for so long. */
+/** A merge that failed is not tried again for so long. */
 const restMs = 10 * 60_000
 
 /**
@@ -17,21 +18,25 @@ const restMs = 10 * 60_000
  */
 export function keepMerged(box: Box): () => Promise<void> {
   let stopped = false
-  let resting: NodeJS.Timeout | undefined
+  /** Layers whose merge failed a short while ago. */
+  const failed = new Set<string>()
   let under: Promise<void> | undefined
   let current: Merge | undefined
 
   const look = () => {
-    if (stopped || under || resting) return
-    const merge = findMerge(box)
+    if (stopped || under) return
+    const merge = findMerge(box, failed)
     if (!merge) return
+    const merging = mergeAside(box, merge)
+    if (!merging) return
     current = merge
-    under = mergeAside(box, merge)
+    under = merging
       .catch((err) => {
         if (err instanceof CroftError && err.code === 'cancelled') return
         box.log.warn({ merge, err }, 'layers could not be merged; tried again later')
-        resting = setTimeout(() => {
-          resting = undefined
+        failed.add(merge.layer)
+        setTimeout(() => {
+          failed.delete(merge.layer)
           look()
         }, restMs).unref()
       })
@@ -44,22 +49,22 @@ export function keepMerged(box: Box): () => Promise<void> {
   look()
   return async () => {
     stopped = true
-    clearTimeout(resting)
     for (const stop of unwatch) stop()
     if (current) await box.locks.interrupt([current.layer])
     await under
   }
 }
 
-function findMerge(box: Box): Merge | undefined {
+function findMerge(box: Box, except: ReadonlySet<string>): Merge | undefined {
   const runs = (vm: Vm) => ['running', 'paused'].includes(box.live.get(vm.uuid)?.domain ?? 'off')
   // A guest that has begun and can't be asked yet is left alone, as one with which something is being done.
   const busy = (vm: Vm) => box.locks.busy(vm.id) || (runs(vm) && stateOf(box, vm) !== 'awake')
-  return nextMerge(box.store.state, runs, busy)
+  return nextMerge(box.store.state, runs, busy, except)
 }
 
-async function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> {
-  await box.locks.aside([merge.layer, ...vms], async (wanted) => {
+/** @returns undefined when somebody wants one of its VMs just now */
+function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefined {
+  return box.locks.aside([merge.layer, ...vms], async (wanted) => {
     const operation = { id: makeId('op'), kind: 'merge', startedAt: new Date().toISOString(), ...merge } as const
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
@@ -71,6 +76,8 @@ async function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> {
     }
     fault(mergeFaultPoint)
     for (const file of left) await box.files.remove(file)
+    // What was taken away meanwhile had to stay for as long as it was merged.
+    await collect(box)
     box.log.info({ ...merge, ms: Math.round(performance.now() - began) }, 'merged layers')
   })
 }

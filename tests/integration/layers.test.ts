@@ -234,13 +234,16 @@ describe('while much is merged', () => {
     const sum = await croft.do('exec', 'busy', `${fill}; sha256sum ${round}-much`)
     written.set(`${round}-much`, sum.split(' ')[0]!)
     await croft.do('checkpoint', 'busy', `${round}-high`)
-    const removing = croft.run(['checkpoint', 'rm', 'busy', `${round}-low`, '--yes'])
-    await vi.waitFor(async () => expect(Object.values((await croft.state()).operations)).toHaveLength(1), {
-      timeout: 20_000,
-      interval: 10,
-    })
-    const [operation] = Object.values((await croft.state()).operations)
-    expect(operation).toMatchObject({ kind: 'merge', way: 'commit' })
+    return removeToMerge('busy', `${round}-low`, 'commit')
+  }
+
+  /** Removes a checkpoint, and returns as soon as the merge has begun that is possible then. */
+  async function removeToMerge(vm: string, label: string, way: string): Promise<unknown> {
+    const removing = croft.run(['checkpoint', 'rm', vm, label, '--yes'])
+    await vi.waitFor(
+      async () => expect(Object.values((await croft.state()).operations)).toMatchObject([{ kind: 'merge', way }]),
+      { timeout: 20_000, interval: 10 },
+    )
     return removing
   }
 
@@ -252,6 +255,19 @@ describe('while much is merged', () => {
     expect((await chain('busy')).open.length).toBe(before - 1)
     await holds('busy', written)
     await undamaged()
+  })
+
+  test('nor does who needs a VM that is off, into whose disk it is copied', async () => {
+    await croft.do('new', 'off', '--stopped')
+    const diskFile = async () => join(croft.folder, (await croft.state()).layers[(await vmOf('off')).disk]!.file)
+    await must('qemu-io', ['-c', 'write -P 7 5G 800M', await diskFile()])
+    await croft.do('checkpoint', 'off', 'low')
+    await removeToMerge('off', 'low', 'rebase')
+    await croft.ask('checkpoint', { vm: 'off', label: 'meanwhile' })
+    await undamaged()
+    await settled()
+    expect(await must('qemu-io', ['-r', '-c', 'read -P 7 5G 800M', await diskFile()])).not.toContain('failed')
+    await croft.do('rm', 'off', '--yes')
   })
 
   test('the daemon may be killed: QEMU goes on, and the next daemon ends that and begins anew', async () => {
