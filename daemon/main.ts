@@ -9,6 +9,7 @@ import { ensureGolden } from './box/golden.ts'
 import type { Host } from './box/host.ts'
 import { watchIdle } from './box/idle.ts'
 import { Live } from './box/live.ts'
+import { keepMerged } from './box/merges.ts'
 import { stopAll } from './box/power.ts'
 import { keepReconciled } from './box/reconcile.ts'
 import { keepSchedules } from './box/schedule.ts'
@@ -93,6 +94,7 @@ async function main(log: Logger): Promise<void> {
     held: new Map(),
     copying: new Map(),
     spares: keepSpares(() => box),
+    merging: new Map(),
     log,
   }
 
@@ -130,6 +132,7 @@ async function main(log: Logger): Promise<void> {
   box.spares.refresh()
   ends.defer(() => box.spares.stop())
   ends.defer(keepSchedules(box, reconciler.first))
+  ends.defer(keepMerged(box))
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 
   log.info({ signal: await endSignal() }, 'ending')

@@ -40,7 +40,7 @@ export interface Box {
   readonly live: Live
   readonly uses: Uses
   readonly events: EventLog
-  /** One change at a time per VM (key: its id) and per image (key: its name). */
+  /** One change at a time per VM (key: its id) and per image (key: its name); merges are done aside, with their layer's id. */
   readonly locks: Locks
   /** How many guests may boot at once: each boots sooner when they don't all do it together. */
   readonly boots: Semaphore
@@ -56,6 +56,8 @@ export interface Box {
   readonly copying: Map<string, Promise<Checkpoint>>
   /** VMs that are loaded already, for the next `new`. */
   readonly spares: Spares
+  /** Merges of layers, by operation: the signal is aborted when somebody wants one of their VMs. */
+  readonly merging: Map<string, AbortSignal>
   readonly log: Logger
 }
 

@@ -6,6 +6,7 @@ import { collect } from './collect.ts'
 import { checkNewName, type Made, makeLayer, makeVm } from './create.ts'
 import { makeId } from './identity.ts'
 import { describeMemory } from './memory.ts'
+import { onLayer } from './merges.ts'
 import { closest } from './name.ts'
 import { carryOut } from './operations.ts'
 import { wakeUp } from './sleep.ts'
@@ -237,7 +238,7 @@ export async function restoreVm(
       disk,
     } as const
     report({ subject: vm.name, step: `going back to ${checkpoint.label}`, fraction: 0.5 })
-    await carryOut(box, operation, (current) => current, report)
+    await onLayer(box, checkpoint.layer, () => carryOut(box, operation, (current) => current, report))
     const restored = findVm(box.store.state, id)
     let cold: string | undefined
     if (restored.memory) cold = await wakeUp(box, restored, report)

@@ -85,16 +85,21 @@ export function garbage(state: State, held: { has(id: string): boolean }): Garba
 }
 
 /** Every id that an open operation names: what it is about is not to be touched. */
-function namesIn(operations: State['operations']): Set<string> {
+export function namesIn(operations: State['operations']): Set<string> {
   return new Set(JSON.stringify(operations).match(/\b[a-z]+_[a-z2-7]{10}\b/g))
 }
 
 /** Removes files that no record knows: what was being made or taken away when the daemon was killed. */
 export async function sweep(box: Box): Promise<void> {
   for (const { id, path } of await box.files.list()) {
-    const { vms, layers, memories, images, operations } = box.store.state
-    if ([vms, layers, memories, images].some((records) => id in records) || namesIn(operations).has(id)) continue
+    if (isKnown(box.store.state, id, path)) continue
     box.log.info({ path }, 'removing what nothing needs')
     await box.files.remove(path)
   }
+}
+
+/** A layer's file need not have its id for a name: see `commit` in merge-planner.ts. */
+function isKnown({ vms, layers, memories, images, operations }: State, id: string, path: string): boolean {
+  if (id in vms || id in images || namesIn(operations).has(id)) return true
+  return [...Object.values(layers), ...Object.values(memories)].some(({ file }) => file === path)
 }

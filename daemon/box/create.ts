@@ -5,6 +5,7 @@ import { type Box, findImage, findVm, type Report, stateOf, vmsOf } from './box.
 import { collect } from './collect.ts'
 import { ensureGolden, findGolden } from './golden.ts'
 import { makeId, makeIdentity, nextAddress } from './identity.ts'
+import { onLayer } from './merges.ts'
 import { checkVmName, inventName } from './name.ts'
 import { carryOut } from './operations.ts'
 import { claimSpare } from './spares.ts'
@@ -91,7 +92,8 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report): Pr
     cold ??= progress.note
     report(progress)
   }
-  await box.locks.run(id, () => carryOut(box, operation, (state) => withNewVm(box, state, id, options, now), noting))
+  const begin = (state: State) => withNewVm(box, state, id, options, now)
+  await box.locks.run(id, () => onLayer(box, options.layer, () => carryOut(box, operation, begin, noting)))
   const vm = box.store.state.vms[id]!
   box.events.publish({ type: 'vm.new', vm: id, name: vm.name })
   return { vm, cold }

@@ -2,12 +2,10 @@ import type { Checkpoint, Hardware, Image, Limits, State } from '../store/index.
 import type { Box, Report } from './box.ts'
 import { collect } from './collect.ts'
 import { makeLayer, withRecord } from './create.ts'
+import { surplusGoldens } from './golden-limits.ts'
 import { makeId } from './identity.ts'
 import { describeMemory } from './memory.ts'
 import { carryOut } from './operations.ts'
-
-/** Golden checkpoints that are kept beside the one of the default hardware; the least recently used goes. */
-const keptGoldens = 4
 
 /** The golden checkpoint that a new VM of this image with this hardware is a fork of. Pure. */
 export function findGolden(state: State, image: Image, hardware: Hardware): Checkpoint | undefined {
@@ -80,6 +78,9 @@ async function makeOne(box: Box, image: Image, hardware: Hardware, report: Repor
 }
 
 async function dropOld(box: Box): Promise<void> {
+  const sizes = new Map<string, number>()
+  for (const each of goldens(box.store.state)) sizes.set(each.id, await bytesOf(box, each))
+  const freeBytes = await box.files.freeBytes()
   await box.store.update((state) => {
     const { cpus, memoryMiB } = box.settings.defaults
     const newestFirst = goldens(state).sort((a, b) => b.createdAt.localeCompare(a.createdAt))
@@ -87,14 +88,23 @@ async function dropOld(box: Box): Promise<void> {
     const outdated = newestFirst.filter(
       (each, i) => newestFirst.findIndex((one) => one.label === each.label && one.image === each.image) < i,
     )
-    const others = newestFirst
-      .filter((each) => !outdated.includes(each) && (each.limits.cpus !== cpus || each.limits.memoryMiB !== memoryMiB))
-      .sort((a, b) => b.usedAt.localeCompare(a.usedAt))
-    const old = new Set([...outdated, ...others.slice(keptGoldens)].map(({ id }) => id))
+    const beside = newestFirst.filter(
+      (each) => !outdated.includes(each) && (each.limits.cpus !== cpus || each.limits.memoryMiB !== memoryMiB),
+    )
+    const surplus = surplusGoldens(beside, ({ id }) => sizes.get(id) ?? 0, freeBytes)
+    const old = new Set([...outdated, ...surplus].map(({ id }) => id))
     return {
       ...state,
       checkpoints: Object.fromEntries(Object.entries(state.checkpoints).filter(([id]) => !old.has(id))),
     }
   })
   await collect(box)
+}
+
+/** What a golden checkpoint takes of the box's disk. */
+async function bytesOf(box: Box, { layer, memory }: Checkpoint): Promise<number> {
+  const { layers, memories } = box.store.state
+  const files = [layers[layer]?.file, memories[memory ?? '']?.file].filter((file) => file !== undefined)
+  const sizes = await Promise.all(files.map((file) => box.files.usage(file)))
+  return sizes.reduce((sum, size) => sum + size, 0)
 }

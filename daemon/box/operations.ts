@@ -6,6 +6,7 @@ import { collectFaultPoints } from './collect.ts'
 import { fault } from './fault.ts'
 import { makeGolden } from './golden-plan.ts'
 import { imageBuild } from './image-plans.ts'
+import { mergeFaultPoint, mergeLayers } from './merge-plan.ts'
 import type { Kind, OperationOf, Plan, Recovery } from './plan.ts'
 import { sleepVm, wakeVm } from './sleep-plans.ts'
 import { claimSpare, makeSpare, makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
@@ -23,6 +24,7 @@ const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
   wake: wakeVm,
   golden: makeGolden,
   'image-build': imageBuild,
+  merge: mergeLayers,
 }
 
 /** Every place where a test may kill the daemon: before each step, and before the end is recorded. */
@@ -32,6 +34,7 @@ export const faultPoints: readonly string[] = [
     `${kind}.end`,
   ]),
   ...collectFaultPoints,
+  mergeFaultPoint,
 ]
 
 /**
@@ -69,6 +72,12 @@ export async function recover(box: Box, operation: Operation): Promise<'finished
   }
   await undo(box, plan, operation)
   return 'undone'
+}
+
+/** The lock under which whoever began the operation carries it out. */
+export function lockOf(operation: Operation): string {
+  if (operation.kind === 'merge') return operation.layer
+  return 'vm' in operation ? operation.vm : `image ${operation.name}`
 }
 
 /** When it can't be told now, the operation stays open: it is finished or undone later. */

@@ -74,6 +74,14 @@ export interface Hypervisor {
   abortJob(uuid: string): Promise<void>
   /** Resolves when no save or snapshot of the domain is under way. */
   jobDone(uuid: string): Promise<void>
+  /**
+   * Writes into `base`, a layer beneath a running domain's disk, what the layers above it up to `top` hold. The one
+   * above `top` then stands on `base`; when `top` is the disk itself, the domain turns to `base`.
+   * @param wanted ends it @throws CroftError `cancelled` on the signal or when the domain ends; all is then as it was
+   */
+  commit(uuid: string, top: Layer, base: Layer, wanted?: AbortSignal): Promise<void>
+  /** Ends the `commit` that is under way for a domain, if there is one. */
+  endBlockJob(uuid: string): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>
   /** One guest agent command; its `return` value. @throws CroftError `guest-failed` */
@@ -97,6 +105,20 @@ export interface Files {
   createDisk(layer: Layer, parent: Layer, diskGiB: number): Promise<void>
   /** Takes a disk or memory from whoever wrote it: from now on it is read. */
   freeze(path: string): Promise<void>
+  /** Has QEMU write what is frozen, until it is frozen again. */
+  lend(path: string): Promise<void>
+  /** The path of the layer that the file of another one names as beneath it; undefined when it names none. */
+  backing(path: string): Promise<string | undefined>
+  /** Puts a layer that no QEMU has open on `base`, which lies deeper in its chain: what was between them is copied in. */
+  rebase(path: string, base: string, wanted?: AbortSignal): Promise<void>
+  /** Takes back what a `rebase` that was cut off has reserved in a layer and not used. */
+  repair(path: string): Promise<void>
+  /** Copies a layer, sharing its blocks where the file system can. */
+  copy(from: string, to: string, wanted?: AbortSignal): Promise<void>
+  /** Has a file's content on the disk of the box. */
+  sync(path: string): Promise<void>
+  /** Puts a file in another's place; who has that one open keeps it. */
+  replace(from: string, to: string): Promise<void>
   /** Grows the virtual size of a disk that no VM has open. */
   growDisk(layer: Layer, diskGiB: number): Promise<void>
   /** Removes a file or folder; one that is not there is removed already. */
@@ -105,6 +127,8 @@ export interface Files {
   changedAt(path: string): Promise<Date>
   /** Bytes that it takes on the box; nothing when it is not there. */
   usage(path: string): Promise<number>
+  /** Bytes that are free where all of this lies. */
+  freeBytes(): Promise<number>
   /** The files and folders that belong to one thing each, and have its id for a name. */
   list(): Promise<{ id: string; path: string }[]>
 }

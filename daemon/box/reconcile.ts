@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Operation, Vm } from '../store/index.ts'
+import type { Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
 import { type Box, specOf, stateOf, vmsOf, withVm } from './box.ts'
 import { collect, sweep } from './collect.ts'
-import { recover } from './operations.ts'
+import { lockOf, recover } from './operations.ts'
 import type { DomainEvent } from './ports.ts'
 
 /**
@@ -35,12 +35,6 @@ async function recoverOperations(box: Box): Promise<void> {
       })
       .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is tried again later'))
   }
-}
-
-/** The lock under which whoever began the operation carries it out. */
-function lockOf(operation: Operation): string {
-  if ('vm' in operation) return operation.vm
-  return `image ${operation.name}`
 }
 
 /** Somebody undefined a domain by hand: its disk and record are ours, so it comes back. */
@@ -98,7 +92,7 @@ export function keepReconciled(box: Box, bootId: string): { first: Promise<void>
   const unfollow = follow(box, again)
   const timer = setInterval(() => {
     const open = Object.values(box.store.state.operations)
-    if (open.some((operation) => !box.locks.busy(lockOf(operation)))) again()
+    if (open.some((operation) => !box.locks.taken(lockOf(operation)))) again()
   }, retryMs).unref()
   return {
     first: first.promise,

@@ -22,6 +22,30 @@ test('a lock runs one at a time per key, in order, also after a failure', async 
   expect(locks.busy('a')).toBe(false)
 })
 
+test('what is done aside takes free keys only, and ends when somebody wants one of them', async () => {
+  const locks = new Locks()
+  const seen: string[] = []
+  const work = (wanted: AbortSignal) =>
+    new Promise<void>((resolve) =>
+      wanted.addEventListener('abort', () => {
+        seen.push('ends')
+        resolve()
+      }),
+    )
+  const holding = Promise.withResolvers<void>()
+  const held = locks.run('a', () => holding.promise)
+  expect(locks.aside(['b', 'a'], work)).toBeUndefined()
+  holding.resolve()
+  await held
+  const aside = locks.aside(['b', 'a'], work)
+  expect(locks.aside(['b'], work)).toBeUndefined()
+  expect(locks.busy('a')).toBe(false)
+  expect(locks.interrupt(['c'])).toBeUndefined()
+  await Promise.all([locks.run('a', async () => void seen.push('wanted it')), aside])
+  expect(seen).toEqual(['ends', 'wanted it'])
+  expect(locks.interrupt(['a', 'b'])).toBeUndefined()
+})
+
 test('a semaphore lets so many run and no more', async () => {
   const semaphore = new Semaphore(3)
   let running = 0

@@ -1,21 +1,66 @@
 /** Runs at most one function at a time per key, in the order they came. */
 export class Locks {
   readonly #tails = new Map<string, Promise<unknown>>()
+  readonly #watchers = new Set<() => void>()
+  readonly #aside = new Map<string, { end(): Promise<void> }>()
 
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(key) ?? Promise.resolve()
+    const before = this.#tails.get(key) ?? this.interrupt([key]) ?? Promise.resolve()
     const mine = before.then(work, work)
     const tail = mine.catch(() => {})
     this.#tails.set(key, tail)
     try {
       return await mine
     } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key)
+      if (this.#tails.get(key) === tail) {
+        this.#tails.delete(key)
+        for (const watcher of [...this.#watchers]) watcher()
+      }
     }
   }
 
+  /** Whether somebody holds the key or waits for it; what is done aside does not count. */
   busy(key: string): boolean {
     return this.#tails.has(key)
+  }
+
+  /** Whether anything is done with the key. */
+  taken(key: string): boolean {
+    return this.#tails.has(key) || this.#aside.has(key)
+  }
+
+  /** The watcher is called whenever nobody wants a key any more. The result stops it. */
+  watch(watcher: () => void): () => void {
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
+  }
+
+  /**
+   * Does what nobody waits for, with all these keys at once and only while nobody wants any of them: its signal is
+   * aborted when somebody does, who then waits for its end.
+   * @returns undefined when one of the keys is taken now
+   */
+  aside<T>(keys: readonly string[], work: (wanted: AbortSignal) => Promise<T>): Promise<T> | undefined {
+    if (keys.some((key) => this.taken(key))) return undefined
+    const wanted = new AbortController()
+    const over = Promise.withResolvers<void>()
+    const holder = {
+      end() {
+        wanted.abort()
+        return over.promise
+      },
+    }
+    for (const key of keys) this.#aside.set(key, holder)
+    return work(wanted.signal).finally(() => {
+      for (const key of keys) this.#aside.delete(key)
+      over.resolve()
+    })
+  }
+
+  /** Ends what is done aside with one of these keys; undefined when there is nothing to end. */
+  interrupt(keys: Iterable<string>): Promise<void> | undefined {
+    for (const key of keys) if (this.#aside.has(key)) return this.#aside.get(key)!.end()
+    return undefined
   }
 }
 

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, readdir, rm, stat, utimes } from 'node:fs/promises'
+import { chmod, chown, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import type { Files } from '../box/ports.ts'
 import { run } from './run.ts'
@@ -32,6 +32,34 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       await chown(join(folder, path), 0, qemu.gid)
       await chmod(join(folder, path), 0o440)
     },
+    async lend(path) {
+      await chown(join(folder, path), qemu.uid, qemu.gid)
+      await chmod(join(folder, path), 0o600)
+    },
+    async backing(path) {
+      const name = await backingName(join(folder, path))
+      return name && join(dirname(path), name)
+    },
+    async rebase(path, base, signal) {
+      const onto = ['-b', relative(dirname(path), base), '-F', 'qcow2']
+      // What the guest has discarded takes no room in the merged layer either.
+      const image = `driver=qcow2,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=${join(folder, path).replaceAll(',', ',,')}`
+      await runLong('qemu-img', ['rebase', '-q', '--image-opts', ...onto, image], signal)
+    },
+    async repair(path) {
+      await runLong('qemu-img', ['check', '-q', '-f', 'qcow2', '-r', 'leaks', join(folder, path)])
+    },
+    async copy(from, to, signal) {
+      const how = ['--reflink=auto', '--sparse=always']
+      await runLong('cp', [...how, join(folder, from), join(folder, to)], signal)
+    },
+    async sync(path) {
+      await syncFile(join(folder, path))
+    },
+    async replace(from, to) {
+      await rename(join(folder, from), join(folder, to))
+      await syncFile(join(folder, dirname(to)))
+    },
     async growDisk(layer, diskGiB) {
       await run('qemu-img', ['resize', '-q', '-f', 'qcow2', join(folder, layer.file), `${diskGiB}G`])
     },
@@ -49,6 +77,10 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       const sizes = await Promise.all(inside.map((name) => this.usage(join(path, name))))
       return sizes.reduce((sum, size) => sum + size, 0)
     },
+    async freeBytes() {
+      const { bavail, bsize } = await statfs(folder)
+      return bavail * bsize
+    },
     async list() {
       const lists = folders.map(async (kind) => {
         const names = await readdir(join(folder, kind)).catch(() => [])
@@ -56,6 +88,36 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       })
       return (await Promise.all(lists)).flat()
     },
+  }
+}
+
+/** A program that may take as long as a disk is large. It does not outlive the daemon. */
+async function runLong(program: string, args: readonly string[], signal?: AbortSignal): Promise<void> {
+  const timeoutMs = 24 * 60 * 60_000
+  await run('setpriv', ['--pdeathsig', 'KILL', program, ...args], { timeoutMs, signal })
+}
+
+/** Also of a folder: then the names in it are safe. */
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path)
+  try {
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** What a qcow2 file's header says is beneath it: offset of the name at 8, its length at 16 (docs/interop/qcow2.txt of QEMU). */
+async function backingName(path: string): Promise<string | undefined> {
+  const file = await open(path)
+  try {
+    const { buffer: header } = await file.read(Buffer.alloc(20), 0, 20, 0)
+    const length = header.readUInt32BE(16)
+    if (length === 0) return undefined
+    const { buffer: name } = await file.read(Buffer.alloc(length), 0, length, Number(header.readBigUInt64BE(8)))
+    return name.toString()
+  } finally {
+    await file.close()
   }
 }
 

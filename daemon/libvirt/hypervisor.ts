@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
 import type { Hardware, Image, Limits } from '../store/index.ts'
+import { runBlockJob } from './block-job.ts'
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
 import { type BoxShape, digest, domainXml, vmFolder } from './domain-xml.ts'
@@ -123,6 +124,17 @@ export function makeHypervisor(
 
     async jobDone(uuid) {
       while (await unless([...gone, ...already], call.domainHasJob(uuid))) await delay(100)
+    },
+
+    async commit(uuid, top, base, wanted) {
+      const [from, into] = [join(folder, top.file), join(folder, base.file)]
+      const isDisk = (await this.diskOf(uuid)) === top.file
+      const flags = isDisk ? VIR.DOMAIN_BLOCK_COMMIT_ACTIVE : VIR.DOMAIN_BLOCK_COMMIT_RELATIVE
+      await runBlockJob(libvirt, uuid, () => call.domainBlockCommit(uuid, 'vda', into, from, 0, flags), wanted)
+    },
+
+    async endBlockJob(uuid) {
+      await unless([...gone, ...already, ...jobless], call.domainBlockJobAbort(uuid, 'vda'))
     },
 
     async growDisk(uuid, bytes) {
@@ -254,4 +266,5 @@ async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T 
 }
 
 const gone = ['NO_DOMAIN']
+const jobless = ['INVALID_ARG'] // what libvirt says of a disk without a block job
 const already = ['OPERATION_INVALID'] // also: no job is under way

@@ -155,6 +155,19 @@ export const operationSchema = z.discriminatedUnion('kind', [
     memory: memorySchema,
   }),
   operationBase.extend({ kind: z.literal('image-build'), image: z.string(), name: z.string() }),
+  /** See merge-planner.ts. */
+  operationBase.extend({
+    kind: z.literal('merge'),
+    way: z.enum(['commit', 'rebase', 'copy']),
+    /** Id of the layer that is to hold what it shows with less beneath it. */
+    layer: z.string(),
+    /** Ids of the layers beneath it that go, from the top down. */
+    gone: z.array(z.string()).min(1),
+    /** Id of the layer on top of it whose file names it: `commit` of a frozen layer only. */
+    above: z.string().nullable(),
+    /** Id of the VM whose QEMU does it: `commit` only. */
+    by: z.string().nullable(),
+  }),
 ])
 
 export const stateSchema = z.object({

@@ -1,0 +1,107 @@
+import { CroftError } from '../error.ts'
+import type { Vm } from '../store/index.ts'
+import { type Box, stateOf } from './box.ts'
+import { collect } from './collect.ts'
+import { fault } from './fault.ts'
+import { makeId } from './identity.ts'
+import { filesLeft, mergeFaultPoint } from './merge-plan.ts'
+import { chainOf, type Merge, nextMerge } from './merge-planner.ts'
+import { carryOut, lockOf, recover } from './operations.ts'
+
+/** A merge that failed is not tried again for so long. */
+const restMs = 10 * 60_000
+
+/**
+ * Keeps the chains of layers short, in the background: one merge at a time, each ended at once when somebody wants one
+ * of its VMs. Looks whenever something was done with a VM, or one has started or ended.
+ * @returns stops it, and ends the merge that is under way
+ */
+export function keepMerged(box: Box): () => Promise<void> {
+  let stopped = false
+  /** Layers whose merge failed a short while ago. */
+  const failed = new Set<string>()
+  let under: Promise<void> | undefined
+  let current: Merge | undefined
+
+  const look = () => {
+    if (stopped || under) return
+    const merge = findMerge(box, failed)
+    if (!merge) return
+    const merging = mergeAside(box, merge)
+    if (!merging) return
+    current = merge
+    under = merging
+      .catch((err) => {
+        if (err instanceof CroftError && err.code === 'cancelled') return
+        box.log.warn({ merge, err }, 'layers could not be merged; tried again later')
+        failed.add(merge.layer)
+        setTimeout(() => {
+          failed.delete(merge.layer)
+          look()
+        }, restMs).unref()
+      })
+      .finally(() => {
+        under = undefined
+        look()
+      })
+  }
+  const unwatch = [box.locks.watch(look), box.live.watch(look)]
+  look()
+  return async () => {
+    stopped = true
+    for (const stop of unwatch) stop()
+    if (current) await box.locks.interrupt([current.layer])
+    await under
+  }
+}
+
+function findMerge(box: Box, except: ReadonlySet<string>): Merge | undefined {
+  const runs = (vm: Vm) => ['running', 'paused'].includes(box.live.get(vm.uuid)?.domain ?? 'off')
+  // A guest that has begun and can't be asked yet is left alone, as one with which something is being done.
+  const busy = (vm: Vm) => box.locks.busy(vm.id) || (runs(vm) && stateOf(box, vm) !== 'awake')
+  return nextMerge(box.store.state, runs, busy, except)
+}
+
+/** @returns undefined when somebody wants one of its VMs just now */
+function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefined {
+  return box.locks.aside([merge.layer, ...vms], async (wanted) => {
+    const operation = { id: makeId('op'), kind: 'merge', startedAt: new Date().toISOString(), ...merge } as const
+    const left = filesLeft(box.store.state, operation)
+    const began = performance.now()
+    box.merging.set(operation.id, wanted)
+    try {
+      await carryOut(box, operation, (state) => state)
+    } finally {
+      box.merging.delete(operation.id)
+    }
+    fault(mergeFaultPoint)
+    for (const file of left) await box.files.remove(file)
+    // What was taken away meanwhile had to stay for as long as it was merged.
+    await collect(box)
+    box.log.info({ ...merge, ms: Math.round(performance.now() - began) }, 'merged layers')
+  })
+}
+
+/**
+ * Does what puts a new disk on a layer. A merge in the layers beneath it is ended first, and none begins before `work`
+ * has put its record into the store.
+ */
+export async function onLayer<T>(box: Box, layer: string, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const ending = mergeEnding(box, chainOf(box.store.state, layer))
+    if (!ending) return work()
+    await ending
+  }
+}
+
+function mergeEnding(box: Box, chain: string[]): Promise<unknown> | undefined {
+  const interrupted = box.locks.interrupt(chain)
+  if (interrupted) return interrupted
+  const open = Object.values(box.store.state.operations).find(
+    (operation) => operation.kind === 'merge' && chain.includes(operation.layer),
+  )
+  if (!open) return undefined
+  return box.locks.run(lockOf(open), async () => {
+    if (box.store.state.operations[open.id]) await recover(box, open)
+  })
+}

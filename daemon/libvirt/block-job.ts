@@ -1,0 +1,55 @@
+import { CroftError } from '../error.ts'
+import type { Libvirt } from './client.ts'
+import { VIR } from './constants.ts'
+import { toCroftError, unavailable } from './errors.ts'
+import type { LibvirtEvent } from './event.ts'
+
+/**
+ * Starts a job on a running domain's disk and waits for its end, which libvirt tells by an event. One that has made its
+ * copy and keeps it up to date has the domain turn to it.
+ * @param wanted ends the job
+ * @throws CroftError `cancelled` on the signal or when the domain ends, `conflict` when it fails, `unavailable` when libvirt
+ * is lost: the job then goes on
+ */
+export async function runBlockJob(
+  libvirt: Libvirt,
+  uuid: string,
+  start: () => Promise<void>,
+  wanted?: AbortSignal,
+): Promise<void> {
+  const ended = Promise.withResolvers<string>()
+  ended.promise.catch(() => {})
+  const unwatch = libvirt.onEvent((event) => {
+    if (event.type === 'disconnected') ended.reject(unavailable(event.reason))
+    const how = endOf(event, uuid)
+    if (how === 'ready') pivot()
+    else if (how) ended.resolve(how)
+  })
+  // A job that has ended meanwhile can't be aborted, and has told so.
+  const onWanted = () => void libvirt.call.domainBlockJobAbort(uuid, 'vda').catch(() => {})
+  const pivot = () => {
+    if (!wanted?.aborted)
+      libvirt.call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT).catch(ended.reject)
+  }
+  try {
+    await start()
+    wanted?.addEventListener('abort', onWanted, { once: true })
+    if (wanted?.aborted) onWanted()
+    const how = await ended.promise
+    if (how === 'completed') return
+    if (wanted?.aborted || how === 'stopped')
+      throw new CroftError('cancelled', 'Work on a disk was ended with its VM, or for it.')
+    throw new CroftError('conflict', `Work on a disk did not come to its end: ${how}.`)
+  } catch (error) {
+    throw toCroftError(error)
+  } finally {
+    unwatch()
+    wanted?.removeEventListener('abort', onWanted)
+  }
+}
+
+function endOf(event: LibvirtEvent, uuid: string): string | undefined {
+  if (!('uuid' in event) || event.uuid !== uuid) return undefined
+  if (event.type === 'block-job') return event.status
+  return event.type === 'lifecycle' && event.event === 'stopped' ? 'stopped' : undefined
+}

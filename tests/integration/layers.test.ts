@@ -1,0 +1,352 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { nextMerge } from '../../daemon/box/merge-planner.ts'
+import { faultPoints } from '../../daemon/box/operations.ts'
+import { type Croft, startCroft } from '../lib/croft.ts'
+import { must } from '../lib/program.ts'
+
+/** Chains of layers are kept short in the background, and nothing that any layer shows changes by that. */
+let croft: Croft
+beforeAll(async () => {
+  croft = await startCroft()
+}, 600_000)
+afterAll(() => croft?.[Symbol.asyncDispose]())
+
+/** After a failed test the daemon may be down; each test begins with a running one. */
+beforeEach(async () => {
+  if (!croft.running) await croft.start()
+})
+
+async function vmOf(name: string) {
+  return Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
+}
+
+/** The files beneath a VM's disk and itself, from the top down: what they say, and what QEMU has open while it runs. */
+async function chain(name: string): Promise<{ files: string[]; open: string[] }> {
+  const state = await croft.state()
+  const vm = await vmOf(name)
+  const top = join(croft.folder, state.layers[vm.disk]!.file)
+  const info: any[] = JSON.parse(await must('qemu-img', ['info', '-U', '--backing-chain', '--output=json', top]))
+  for (const layer of info.slice(0, -1)) expect(layer['backing-filename']).toMatch(/^lay_[^/]*$/)
+  const xml = await must('virsh', ['dumpxml', `croft-${vm.id}`])
+  const disk = /<disk .*?<\/disk>/s.exec(xml)![0]
+  return {
+    files: info.map((layer) => layer.filename),
+    open: [...disk.matchAll(/<source file='([^']*)'/g)].map((match) => match[1]!),
+  }
+}
+
+/** Waits until nothing is left to merge. */
+async function settled(running: string[] = []): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const state = await croft.state()
+      expect(state.operations).toEqual({})
+      expect(nextMerge(state, (vm) => running.includes(vm.name))).toBeUndefined()
+      await tidy()
+    },
+    { timeout: 120_000, interval: 200 },
+  )
+}
+
+/** Every layer has its file and every file its layer; none is damaged, and none but the disks can be written. */
+async function tidy(): Promise<void> {
+  const { layers, vms } = await croft.state()
+  const files = Object.values(layers).map(({ file }) => file.replace('layers/', ''))
+  expect((await readdir(join(croft.folder, 'layers'))).sort()).toEqual(files.sort())
+  const disks = Object.values(vms).map((vm) => vm.disk)
+  for (const layer of Object.values(layers)) {
+    const path = join(croft.folder, layer.file)
+    expect((await must('stat', ['-c', '%a', path])).trim()).toBe(disks.includes(layer.id) ? '600' : '440')
+  }
+}
+
+async function undamaged(): Promise<void> {
+  for (const { file } of Object.values((await croft.state()).layers)) {
+    await must('qemu-img', ['check', '-q', '-U', join(croft.folder, file)])
+  }
+}
+
+/** Files that a VM has written so far, by name, with the sum that their content must have. */
+type Written = Map<string, string>
+
+async function write(vm: string, file: string, written: Written, MiB = 2): Promise<void> {
+  const make = `head -c ${MiB}M /dev/urandom > ${file}; echo changed at ${file} >> log; sync`
+  const sums = await croft.do('exec', vm, `${make}; sha256sum ${file} log`)
+  for (const line of sums.trim().split('\n')) written.set(line.split(/ +/)[1]!, line.split(' ')[0]!)
+}
+
+async function holds(vm: string, written: Written): Promise<void> {
+  const list = [...written].map(([file, sum]) => `${sum}  ${file}\n`).join('')
+  // What the guest keeps in memory says nothing about its disk.
+  const check = 'sync; echo 3 | sudo tee /proc/sys/vm/drop_caches > /dev/null; sha256sum -c --quiet'
+  const ended = await croft.run(['exec', vm, check], { input: list })
+  expect(ended).toMatchObject({ code: 0, stdout: '' })
+  expect((await croft.do('exec', vm, 'ls')).split('\n').filter(Boolean).sort()).toEqual([...written.keys()].sort())
+}
+
+/** Writes and takes checkpoints c1 to c6. @returns what each must hold */
+async function sixCheckpoints(vm: string): Promise<Written[]> {
+  const written: Written = new Map()
+  const kept: Written[] = []
+  for (let i = 1; i <= 6; i++) {
+    await write(vm, `file${i}`, written)
+    await croft.do('checkpoint', vm)
+    kept.push(new Map(written))
+  }
+  return kept
+}
+
+describe('a VM with six checkpoints of which the middle ones are removed', () => {
+  test('running, has a chain as short as it may be, open and on disk, and can go back to each that is left', async () => {
+    await croft.do('new', 'web')
+    const before = (await chain('web')).files.length
+    const kept = await sixCheckpoints('web')
+    expect((await chain('web')).open).toHaveLength(before + 6)
+    for (const label of ['c2', 'c3', 'c4', 'c5']) await croft.do('checkpoint', 'rm', 'web', label, '--yes')
+    await settled(['web'])
+    const { files, open } = await chain('web')
+    expect(files).toHaveLength(before + 2)
+    expect(open).toEqual(files)
+    await holds('web', kept[5]!)
+    for (const i of [1, 6]) {
+      await croft.do('restore', 'web', `c${i}`, '--as', `back${i}`)
+      await holds(`back${i}`, kept[i - 1]!)
+      await croft.do('rm', `back${i}`, '--yes')
+    }
+    await croft.do('checkpoint', 'rm', 'web', 'c6', '--yes')
+    await settled(['web'])
+    expect((await chain('web')).open).toHaveLength(before + 1)
+    await holds('web', kept[5]!)
+    await undamaged()
+    await croft.do('rm', 'web', '--yes')
+  })
+
+  test('stopped, has the same', async () => {
+    await croft.do('new', 'idle')
+    const before = (await chain('idle')).files.length
+    const kept = await sixCheckpoints('idle')
+    await croft.do('exec', 'idle', 'sync')
+    await croft.do('stop', 'idle', '--grace', '0')
+    for (const label of ['c2', 'c3', 'c4', 'c5']) await croft.do('checkpoint', 'rm', 'idle', label, '--yes')
+    await settled()
+    expect((await chain('idle')).files).toHaveLength(before + 2)
+    await croft.do('checkpoint', 'rm', 'idle', 'c6', '--yes')
+    await settled()
+    expect((await chain('idle')).files).toHaveLength(before + 1)
+    await undamaged()
+    await croft.do('restore', 'idle', 'c1', '--as', 'back1')
+    await holds('back1', kept[0]!)
+    await croft.do('rm', 'back1', '--yes')
+    await croft.do('start', 'idle')
+    await holds('idle', kept[5]!)
+    await croft.do('rm', 'idle', '--yes')
+  })
+})
+
+test('what two running VMs share waits until one of them sleeps, which changes nothing for it', async () => {
+  const written: Written = new Map()
+  await croft.do('new', 'one')
+  const before = (await chain('one')).files.length
+  for (const label of ['low', 'high']) {
+    await write('one', label, written, 1)
+    await croft.do('checkpoint', 'one', label)
+  }
+  await croft.do('cp', 'one', 'other')
+  for (const label of ['low', 'high']) await croft.do('checkpoint', 'rm', 'one', label, '--yes')
+  await settled(['one', 'other'])
+  expect((await chain('one')).open).toHaveLength(before + 3)
+  await croft.do('sleep', 'other')
+  await settled(['one'])
+  expect((await chain('one')).open).toHaveLength(before + 2)
+  await croft.do('wake', 'other')
+  for (const name of ['one', 'other']) await holds(name, written)
+  await undamaged()
+  await croft.do('rm', 'other', '--yes')
+  await settled(['one'])
+  expect((await chain('one')).open).toHaveLength(before)
+  await holds('one', written)
+  await croft.do('rm', 'one', '--yes')
+})
+
+/** Starts the daemon so that it dies at a point, removes a checkpoint, and starts it again whole when it has died. */
+async function cutAt(point: string, vm: string, label: string): Promise<void> {
+  await croft.kill('SIGTERM')
+  await croft.start({ CROFT_FAULT: point })
+  await croft.run(['checkpoint', 'rm', vm, label, '--yes'])
+  await croft.ended
+  await croft.start()
+}
+
+const points = faultPoints.filter((point) => point.startsWith('merge.'))
+
+describe('killed at every step of a merge, the daemon loses nothing and leaves nothing', () => {
+  describe('of a VM that runs', () => {
+    const written: Written = new Map()
+    beforeAll(() => croft.do('new', 'runs'))
+    afterAll(() => croft.do('rm', 'runs', '--yes'))
+
+    // A copy replaces nothing here.
+    test.each(points.filter((point) => point !== 'merge.replace'))('at %s', async (point) => {
+      const boot = await croft.do('exec', 'runs', 'cat /proc/sys/kernel/random/boot_id')
+      const before = (await chain('runs')).files.length
+      for (const label of ['low', 'high']) {
+        await write('runs', `${point}-${label}`, written, 1)
+        await croft.do('checkpoint', 'runs', label)
+      }
+      await write('runs', `${point}-disk`, written, 1)
+      for (const label of ['low', 'high']) {
+        await cutAt(point, 'runs', label)
+        await settled(['runs'])
+        await holds('runs', written)
+      }
+      const { files, open } = await chain('runs')
+      expect(files).toHaveLength(before)
+      expect(open).toEqual(files)
+      await undamaged()
+      expect(await croft.do('exec', 'runs', 'cat /proc/sys/kernel/random/boot_id')).toBe(boot)
+    })
+  })
+
+  describe('of a VM that is off', () => {
+    beforeAll(() => croft.do('new', 'off', '--stopped'))
+    afterAll(() => croft.do('rm', 'off', '--yes'))
+    /** Where on its disk each round writes, in MiB; what it writes there. */
+    const written: { at: number; pattern: number }[] = []
+
+    async function writeOff(): Promise<void> {
+      const { layers } = await croft.state()
+      const round = { at: 5000 + written.length, pattern: written.length + 1 }
+      const file = join(croft.folder, layers[(await vmOf('off')).disk]!.file)
+      await must('qemu-io', ['-c', `write -P ${round.pattern} ${round.at}M 1M`, file])
+      written.push(round)
+    }
+
+    test.each(points)('at %s', async (point) => {
+      const before = (await chain('off')).files.length
+      for (const label of ['low', 'high']) {
+        await writeOff()
+        await croft.do('checkpoint', 'off', label)
+      }
+      await writeOff()
+      for (const label of ['low', 'high']) {
+        await cutAt(point, 'off', label)
+        await settled()
+        const { layers } = await croft.state()
+        const file = join(croft.folder, layers[(await vmOf('off')).disk]!.file)
+        for (const { at, pattern } of written) {
+          expect(await must('qemu-io', ['-r', '-c', `read -P ${pattern} ${at}M 1M`, file])).not.toContain('failed')
+        }
+      }
+      expect((await chain('off')).files).toHaveLength(before)
+      await undamaged()
+    })
+  })
+})
+
+describe('while much is merged', () => {
+  const written: Written = new Map()
+  beforeAll(() => croft.do('new', 'busy'))
+  afterAll(() => croft.do('rm', 'busy', '--yes'))
+
+  /** Has a merge of 800 MiB under way. */
+  async function mergeMuch(round: string): Promise<unknown> {
+    await write('busy', `${round}-low`, written, 1)
+    await croft.do('checkpoint', 'busy', `${round}-low`)
+    // Random bytes are slow to make; what counts is that they are not zeros.
+    const fill = `head -c 8M /dev/urandom > part; for i in $(seq 100); do cat part; done > ${round}-much; rm part; sync`
+    const sum = await croft.do('exec', 'busy', `${fill}; sha256sum ${round}-much`)
+    written.set(`${round}-much`, sum.split(' ')[0]!)
+    await croft.do('checkpoint', 'busy', `${round}-high`)
+    return removeToMerge('busy', `${round}-low`, 'commit')
+  }
+
+  /** Removes a checkpoint, and returns as soon as the merge has begun that is possible then. */
+  async function removeToMerge(vm: string, label: string, way: string): Promise<unknown> {
+    const removing = croft.run(['checkpoint', 'rm', vm, label, '--yes'])
+    await vi.waitFor(
+      async () => expect(Object.values((await croft.state()).operations)).toMatchObject([{ kind: 'merge', way }]),
+      { timeout: 20_000, interval: 10 },
+    )
+    return removing
+  }
+
+  test('somebody who needs the VM does not wait for that, and it is done afterwards', async () => {
+    await mergeMuch('wanted')
+    await croft.ask('checkpoint', { vm: 'busy', label: 'meanwhile' })
+    const before = (await chain('busy')).open.length
+    await settled(['busy'])
+    expect((await chain('busy')).open.length).toBe(before - 1)
+    await holds('busy', written)
+    await undamaged()
+  })
+
+  test('nor does who needs a VM that is off, into whose disk it is copied', async () => {
+    await croft.do('new', 'off', '--stopped')
+    const diskFile = async () => join(croft.folder, (await croft.state()).layers[(await vmOf('off')).disk]!.file)
+    await must('qemu-io', ['-c', 'write -P 7 5G 800M', await diskFile()])
+    await croft.do('checkpoint', 'off', 'low')
+    await removeToMerge('off', 'low', 'rebase')
+    await croft.ask('checkpoint', { vm: 'off', label: 'meanwhile' })
+    await undamaged()
+    await settled()
+    expect(await must('qemu-io', ['-r', '-c', 'read -P 7 5G 800M', await diskFile()])).not.toContain('failed')
+    await croft.do('rm', 'off', '--yes')
+  })
+
+  test('the daemon may be killed: QEMU goes on, and the next daemon ends that and begins anew', async () => {
+    await mergeMuch('killed')
+    await croft.kill()
+    expect((await croft.state()).operations).not.toEqual({})
+    const before = (await chain('busy')).open.length
+    await croft.start()
+    await settled(['busy'])
+    expect((await chain('busy')).open.length).toBeLessThan(before)
+    await holds('busy', written)
+    await undamaged()
+  })
+})
+
+describe('what a guest deletes and trims', () => {
+  beforeAll(() => croft.do('new', 'trim'))
+  afterAll(() => croft.do('rm', 'trim', '--yes'))
+
+  const MiB = 2 ** 20
+  const fill = (file: string, times: number) =>
+    `head -c 16M /dev/urandom > part; for i in $(seq ${times}); do cat part; done > ${file}; rm part; sync`
+  const giveBack = 'sync; sudo fstrim / && sync'
+
+  /** Bytes that the layers that are the VM's own take on the box: its disk, and its checkpoints'. */
+  async function taken(): Promise<number> {
+    const { layers, checkpoints } = await croft.state()
+    const vm = await vmOf('trim')
+    const own = Object.values(checkpoints).filter((each) => each.vm === vm.id)
+    const ids = new Set([vm.disk, ...own.map(({ layer }) => layer)])
+    const sizes = await Promise.all(
+      [...ids].map(async (id) => Number(await must('stat', ['-c', '%b', join(croft.folder, layers[id]!.file)])) * 512),
+    )
+    return sizes.reduce((sum, size) => sum + size, 0)
+  }
+
+  test('is given back to the box: 1 GiB of it', async () => {
+    await croft.do('exec', 'trim', `${fill('warm', 4)}; rm warm; ${giveBack}`)
+    const before = await taken()
+    await croft.do('exec', 'trim', fill('big', 64))
+    expect(await taken()).toBeGreaterThan(before + 1000 * MiB)
+    await croft.do('exec', 'trim', `rm big; ${giveBack}`)
+    expect(await taken()).toBeLessThan(before * 1.1)
+  })
+
+  test('stays as long as a checkpoint has it, and is given back once that goes', async () => {
+    const before = await taken()
+    await croft.do('exec', 'trim', fill('big', 16))
+    await croft.do('checkpoint', 'trim', 'has-it')
+    await croft.do('exec', 'trim', `rm big; ${giveBack}`)
+    expect(await taken()).toBeGreaterThan(before + 250 * MiB)
+    await croft.do('checkpoint', 'rm', 'trim', 'has-it', '--yes')
+    await settled(['trim'])
+    await croft.do('exec', 'trim', giveBack)
+    expect(await taken()).toBeLessThan(before + 25 * MiB)
+  })
+})
