@@ -1,5 +1,7 @@
+import type { Vm } from '../store/index.ts'
 import { bootVm } from './boot.ts'
 import { type Box, findOperationVm, layerOf, without } from './box.ts'
+import { letGo } from './memory.ts'
 import type { OperationOf, Plan } from './plan.ts'
 import { preparation, withoutVm } from './vm-plans.ts'
 
@@ -18,7 +20,7 @@ export const makeGolden: Plan<OperationOf<'golden'>> = {
     },
     {
       name: 'settle',
-      run: (box, { vm }, report) => settle(box, findOperationVm(box, vm).uuid, report),
+      run: (box, { vm }, report) => settle(box, findOperationVm(box, vm), report),
     },
     {
       name: 'save',
@@ -54,10 +56,11 @@ export const makeGolden: Plan<OperationOf<'golden'>> = {
  * Waits until the guest has nothing left to do, and takes away what forks should not have: its network, so that none of
  * them begins with its address; its log; files kept in memory that the next minutes don't need.
  */
-async function settle(box: Box, uuid: string, report: Parameters<typeof bootVm>[2]): Promise<void> {
-  report({ subject: 'golden', step: 'letting it settle', fraction: 0.9 })
-  const { code, stderr } = await box.guests.script(uuid, settleScript, 120_000)
+async function settle(box: Box, vm: Vm, report: Parameters<typeof bootVm>[2]): Promise<void> {
+  report({ subject: vm.name, step: 'letting it settle', fraction: 0.9 })
+  const { code, stderr } = await box.guests.script(vm.uuid, settleScript, 120_000)
   if (code !== 0) box.log.warn({ stderr }, 'the golden VM did not settle as it should')
+  await letGo(box, vm, 30_000, new AbortController().signal)
 }
 
 const settleScript = `
@@ -66,9 +69,5 @@ ip link set dev eth0 down
 ip address flush dev eth0
 rm -f /run/croft-address
 journalctl --rotate --vacuum-size=1 > /dev/null 2>&1
-sync
-fstrim /
-echo 3 > /proc/sys/vm/drop_caches
-echo 1 > /proc/sys/vm/compact_memory
 sleep 3
 `

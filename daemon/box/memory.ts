@@ -35,6 +35,38 @@ export async function settleIn(box: Box, vm: Vm): Promise<void> {
   await makeReady(box, vm, false)
 }
 
+/** What a guest keeps of its free memory while it is squeezed, in MiB: it may need some. */
+const marginMiB = 256
+
+const trimScript = `fstrim / 2>/dev/null; sync; echo 3 > /proc/sys/vm/drop_caches; echo 1 > /proc/sys/vm/compact_memory
+while read -r key count rest; do if [ "$key" = MemFree: ]; then echo "$count"; fi; done < /proc/meminfo`
+
+/**
+ * Has a guest give back to the box what it has freed on its disk and in its memory, and what it only keeps of files, so
+ * that what is saved of it is small.
+ * @param squeezeMs for how long its memory is squeezed: the pages that are scattered go first, and they are the ones that
+ * free page reporting does not give back
+ * @param wanted ends it at once @throws CroftError `guest-failed`, `cancelled`
+ */
+export async function letGo(box: Box, vm: Vm, squeezeMs: number, wanted: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const onWanted = () => reject(new CroftError('cancelled', `${vm.name} is needed.`))
+  if (wanted.aborted) return
+  wanted.addEventListener('abort', onWanted, { once: true })
+  try {
+    const trimmed = box.guests.script(vm.uuid, trimScript, 30_000)
+    trimmed.catch(() => {}) // nobody may be waiting for it any more
+    const { stdout } = await Promise.race([trimmed, promise])
+    const { memoryMiB } = await box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image)
+    const leftMiB = memoryMiB - Math.floor(Number(stdout) / 1024) + marginMiB
+    if (!(leftMiB > 0 && leftMiB < memoryMiB)) return
+    const signal = AbortSignal.any([wanted, AbortSignal.timeout(squeezeMs)])
+    await box.hypervisor.pulse(vm.uuid, leftMiB, memoryMiB, signal)
+  } finally {
+    wanted.removeEventListener('abort', onWanted)
+  }
+}
+
 /** It ran when it was saved: it answers at once or not at all. */
 const answerTimeoutMs = 30_000
 

@@ -82,6 +82,11 @@ export interface Hypervisor {
   commit(uuid: string, top: Layer, base: Layer, wanted?: AbortSignal): Promise<void>
   /** Ends the `commit` that is under way for a domain, if there is one. */
   endBlockJob(uuid: string): Promise<void>
+  /**
+   * Has a running guest do with `leftMiB` of its `fullMiB` of memory for a moment, so that what it has freed is the box's.
+   * @param signal ends it early
+   */
+  pulse(uuid: string, leftMiB: number, fullMiB: number, signal: AbortSignal): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>
   /** One guest agent command; its `return` value. @throws CroftError `guest-failed` */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Box, findOperationVm, stateOf, without, withVm } from './box.ts'
-import { loadMemory, settleIn } from './memory.ts'
+import { letGo, loadMemory, settleIn } from './memory.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /**
@@ -23,9 +23,9 @@ export const sleepVm: Plan<OperationOf<'sleep'>> = {
         const vm = findOperationVm(box, id)
         if (stateOf(box, vm) !== 'awake') return
         report({ subject: vm.name, step: 'letting go of what it does not need', fraction: 0.1 })
-        await box.guests
-          .script(vm.uuid, trimScript, 30_000)
-          .catch((err) => box.log.warn({ vm: id, err }, 'could not be trimmed before it sleeps'))
+        await letGo(box, vm, squeezeMs, napOf(box, id)).catch((err) =>
+          box.log.warn({ vm: id, err }, 'could not be trimmed before it sleeps'),
+        )
       },
     },
     {
@@ -48,13 +48,17 @@ export const sleepVm: Plan<OperationOf<'sleep'>> = {
   }),
 }
 
-/** Gives back to the box what the guest has freed on its disk, and the memory in which it only keeps files. */
-const trimScript = 'fstrim / 2>/dev/null; sync; echo 3 > /proc/sys/vm/drop_caches; echo 1 > /proc/sys/vm/compact_memory'
+const squeezeMs = 1500
+
+/** Aborted when somebody needs the VM. */
+function napOf(box: Box, id: string): AbortSignal {
+  return box.naps.get(id)?.signal ?? new AbortController().signal
+}
 
 /** A save that ends at once when somebody needs the VM; it then runs on. */
 async function interruptible(box: Box, id: string, uuid: string, save: () => Promise<void>): Promise<void> {
-  const signal = box.naps.get(id)?.signal
-  signal?.throwIfAborted()
+  const signal = napOf(box, id)
+  signal.throwIfAborted()
   let saving = true
   const onAbort = async () => {
     // The job may not have begun yet.
@@ -63,12 +67,12 @@ async function interruptible(box: Box, id: string, uuid: string, save: () => Pro
       await delay(20)
     }
   }
-  signal?.addEventListener('abort', onAbort)
+  signal.addEventListener('abort', onAbort)
   try {
     await save()
   } finally {
     saving = false
-    signal?.removeEventListener('abort', onAbort)
+    signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -117,7 +117,6 @@ export const makeSpare: Plan<OperationOf<'spare'>> = {
 export const claimSpare: Plan<OperationOf<'claim'>> = {
   recovery: 'undo',
   steps: [
-    ...preparation.map(({ name, undo }) => ({ name, run: async () => {}, ...(undo && { undo }) })),
     {
       name: 'run',
       async run(box, { vm: id, from }, report) {
@@ -128,7 +127,10 @@ export const claimSpare: Plan<OperationOf<'claim'>> = {
         await Promise.all([defined, settleIn(box, vm)])
         await growTo(box, vm, box.store.state.checkpoints[from]?.limits.diskGiB ?? 0)
       },
-      undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
+      async undo(box, operation) {
+        await box.hypervisor.powerOff(findOperationVm(box, operation.vm).uuid)
+        for (const step of preparation.toReversed()) await step.undo?.(box, operation)
+      },
     },
   ],
   end: (state, { vm }) => withVm(vm, { phase: 'ready' })(state),

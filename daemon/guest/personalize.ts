@@ -104,7 +104,7 @@ link set dev eth0 up
 address replace ${address} dev eth0
 route replace default via ${gateway} dev eth0
 EOF
-  if was /run/croft-address; then ss --kill --no-header src "\${was%/*}" > /dev/null 2>&1 || true; fi
+  if was /run/croft-address; then ss --tcp --kill --no-header src "\${was%/*}" > /dev/null 2>&1 || true; fi
 fi
 `
 

@@ -1,6 +1,6 @@
 import type { Network } from '../box/ports.ts'
 import { type Libvirt, LibvirtError, toCroftError, VIR } from '../libvirt/index.ts'
-import { dhcpHost, type NetworkShape, networkXml } from '../libvirt/network-xml.ts'
+import { boxHost, dhcpHost, type NetworkShape, networkXml } from '../libvirt/network-xml.ts'
 import type { Vm } from '../store/index.ts'
 import type { Firewall } from './firewall.ts'
 
@@ -43,12 +43,13 @@ export function makeNetwork(libvirt: Libvirt, firewall: Firewall, shape: Network
         }
         // The definition is right already; what runs follows.
         const known = await entries(there.uuid)
-        const ours = new Map(vms.map((vm) => [vm.mac, vm.ip]))
+        const hosts = [boxHost(shape.subnet), ...vms]
+        const ours = new Map(hosts.map(({ mac, ip }) => [mac, ip]))
         for (const [mac, ip] of known) {
           if (ours.get(mac) !== ip) await update(there.uuid, VIR.NETWORK_UPDATE_COMMAND_DELETE, { mac, ip }, live)
         }
-        for (const vm of vms) {
-          if (known.get(vm.mac) !== vm.ip) await update(there.uuid, VIR.NETWORK_UPDATE_COMMAND_ADD_LAST, vm, live)
+        for (const host of hosts) {
+          if (known.get(host.mac) !== host.ip) await update(there.uuid, VIR.NETWORK_UPDATE_COMMAND_ADD_LAST, host, live)
         }
       } catch (error) {
         throw toCroftError(error)

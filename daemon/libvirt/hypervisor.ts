@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
 import type { Hardware, Image, Limits } from '../store/index.ts'
+import { pulse } from './balloon.ts'
 import { runBlockJob } from './block-job.ts'
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
@@ -136,6 +137,8 @@ export function makeHypervisor(
     async endBlockJob(uuid) {
       await unless([...gone, ...already, ...jobless], call.domainBlockJobAbort(uuid, 'vda'))
     },
+
+    pulse: (uuid, leftMiB, fullMiB, signal) => croft(pulse(libvirt, uuid, leftMiB, fullMiB, signal)),
 
     async growDisk(uuid, bytes) {
       await croft(call.domainBlockResize(uuid, 'vda', bytes))

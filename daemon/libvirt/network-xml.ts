@@ -25,7 +25,7 @@ export function networkXml(shape: NetworkShape, vms: readonly Vm[], uuid?: strin
   <bridge name="${shape.bridge}" stp="off" delay="0"/>
   <dns enable="yes"/>
   <ip address="${boxAddress(shape.subnet)}" netmask="${netmask(shape.subnet)}">
-    <dhcp>${vms.map(dhcpHost)}</dhcp>
+    <dhcp>${[boxHost(shape.subnet), ...vms].map(dhcpHost)}</dhcp>
   </ip>
   <dnsmasq:options>
     <dnsmasq:option value="dhcp-ignore-names"/>
@@ -34,6 +34,15 @@ export function networkXml(shape: NetworkShape, vms: readonly Vm[], uuid?: strin
   </dnsmasq:options>
 </network>`
 }
+
+/**
+ * The box among the hosts that DHCP knows, by a MAC that nobody has: libvirt gives its dnsmasq a new list at once, but
+ * to go from none to one, or back, it is started anew, which takes it up to two seconds.
+ */
+export const boxHost = (subnet: Subnet): Pick<Vm, 'mac' | 'ip'> => ({
+  mac: '52:54:00:00:00:00',
+  ip: boxAddress(subnet),
+})
 
 /** A VM's fixed address. Its name is left out: it would be a DNS name that every other VM could look up. */
 export function dhcpHost(vm: Pick<Vm, 'mac' | 'ip'>): Xml {
