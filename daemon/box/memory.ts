@@ -60,8 +60,7 @@ export async function letGo(box: Box, vm: Vm, squeezeMs: number, wanted: AbortSi
     const { memoryMiB } = await box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image)
     const leftMiB = memoryMiB - Math.floor(Number(stdout) / 1024) + marginMiB
     if (!(leftMiB > 0 && leftMiB < memoryMiB)) return
-    const signal = AbortSignal.any([wanted, AbortSignal.timeout(squeezeMs)])
-    await box.hypervisor.pulse(vm.uuid, leftMiB, memoryMiB, signal)
+    await box.hypervisor.pulse(vm.uuid, leftMiB, memoryMiB, squeezeMs, wanted)
   } finally {
     wanted.removeEventListener('abort', onWanted)
   }

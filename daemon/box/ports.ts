@@ -84,9 +84,9 @@ export interface Hypervisor {
   endBlockJob(uuid: string): Promise<void>
   /**
    * Has a running guest do with `leftMiB` of its `fullMiB` of memory for a moment, so that what it has freed is the box's.
-   * @param signal ends it early
+   * @param wanted ends it at once
    */
-  pulse(uuid: string, leftMiB: number, fullMiB: number, signal: AbortSignal): Promise<void>
+  pulse(uuid: string, leftMiB: number, fullMiB: number, squeezeMs: number, wanted: AbortSignal): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>
   /** One guest agent command; its `return` value. @throws CroftError `guest-failed` */

@@ -85,8 +85,9 @@ done
 `
 
 /**
- * A fork's network card still has its parent's MAC and addresses: it gets its own while the link is down, and connections
- * from the old address, which is in the file that the parent's own introduction left, are cut. The address is set here so
+ * A fork's network card still has its parent's MAC and addresses, and gets its own. The link stays up: to take it down,
+ * now and then the driver waits for ever (virtio_net of Linux 6.12, in one of 20 copies of a busy VM). Connections from
+ * the old address, which is in the file that the parent's own introduction left, are cut. The address is set here so
  * that nobody waits for DHCP, which then confirms it. What QEMU saved of the card (`ethtool -P`) stays the parent's until
  * the next boot.
  */
@@ -97,7 +98,6 @@ const takeAddress = ({
 }: Personality['network']): string => `was /sys/class/net/eth0/address || true
 if [ "$was" != ${quote(mac)} ]; then
   ip -batch - <<EOF
-link set dev eth0 down
 address flush dev eth0
 link set dev eth0 address ${mac}
 link set dev eth0 up

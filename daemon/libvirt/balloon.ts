@@ -1,36 +1,44 @@
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
-import type { LibvirtEvent } from './event.ts'
 
 /**
- * Has a running guest give up memory until it is left with so much, and then gives all of it back: what the guest had
- * freed, however scattered, is then the box's, and is not there to be saved.
+ * Has a running guest give up memory until it is left with so much, and then have all of it again: what the guest had
+ * freed, however scattered, is then the box's, and is not there to be saved. Resolves when the guest has taken its memory
+ * back: one that is saved before goes on with that in every fork of it.
  * @param leftMiB what it keeps for a moment: more than it uses @param fullMiB what it has before and afterwards
- * @param signal ends it early: after a while, or when somebody wants the guest
+ * @param squeezeMs for how long it gives up memory at most @param wanted ends both at once
  */
 export async function pulse(
   libvirt: Libvirt,
   uuid: string,
   leftMiB: number,
   fullMiB: number,
-  signal: AbortSignal,
+  squeezeMs: number,
+  wanted: AbortSignal,
 ): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const unwatch = libvirt.onEvent((event) => {
-    if (event.type === 'disconnected' || isOver(event, uuid, leftMiB)) resolve()
-  })
-  signal.addEventListener('abort', () => resolve(), { once: true })
-  try {
-    if (signal.aborted) return
-    await libvirt.call.domainSetMemory(uuid, leftMiB * 1024, VIR.DOMAIN_AFFECT_LIVE)
+  const set = (mib: number) => libvirt.call.domainSetMemory(uuid, mib * 1024, VIR.DOMAIN_AFFECT_LIVE)
+  /** Until the guest's memory fits, or the time is over: QEMU tells of its balloon at most once a second. */
+  const until = async (fits: (mib: number) => boolean, timeoutMs: number) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const unwatch = libvirt.onEvent((event) => {
+      if (event.type === 'disconnected') resolve()
+      if (!('uuid' in event) || event.uuid !== uuid) return
+      if (event.type === 'lifecycle' || (event.type === 'balloon' && fits(event.actualKiB / 1024))) resolve()
+    })
+    const over = AbortSignal.any([wanted, AbortSignal.timeout(timeoutMs)])
+    over.addEventListener('abort', () => resolve(), { once: true })
+    if (over.aborted) resolve()
     await promise
-  } finally {
     unwatch()
-    await libvirt.call.domainSetMemory(uuid, fullMiB * 1024, VIR.DOMAIN_AFFECT_LIVE)
   }
-}
-
-function isOver(event: LibvirtEvent, uuid: string, leftMiB: number): boolean {
-  if (!('uuid' in event) || event.uuid !== uuid) return false
-  return event.type === 'balloon' ? event.actualKiB <= leftMiB * 1024 : event.type === 'lifecycle'
+  if (wanted.aborted) return
+  const squeezed = until((mib) => mib <= leftMiB, squeezeMs)
+  try {
+    await set(leftMiB)
+    await squeezed
+  } finally {
+    const back = until((mib) => mib >= fullMiB, squeezeMs + 2000)
+    await set(fullMiB)
+    await back
+  }
 }

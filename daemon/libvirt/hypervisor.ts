@@ -138,7 +138,7 @@ export function makeHypervisor(
       await unless([...gone, ...already, ...jobless], call.domainBlockJobAbort(uuid, 'vda'))
     },
 
-    pulse: (uuid, leftMiB, fullMiB, signal) => croft(pulse(libvirt, uuid, leftMiB, fullMiB, signal)),
+    pulse: (...how) => croft(pulse(libvirt, ...how)),
 
     async growDisk(uuid, bytes) {
       await croft(call.domainBlockResize(uuid, 'vda', bytes))

@@ -6,7 +6,7 @@ import { prepareFloor, type Times } from './floor.ts'
 import { firstSsh } from './guest-steps.ts'
 import { virtInstall } from './virt-install.ts'
 
-const rounds = 7
+const rounds = 5
 const slowRounds = 3
 
 /**

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Vm } from '../../daemon/store/index.ts'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
+import { deep } from '../lib/deep.ts'
 import { must, program } from '../lib/program.ts'
 
 /** Forks of checkpoints with memory: what goes on in them, and what tells them from their parent. */
@@ -59,7 +60,7 @@ describe('a new VM', () => {
     expect({ accelerator, cpus }).toEqual({ accelerator: 'tcg', cpus: 2 })
   })
 
-  test('of hardware that none was made of before boots, says so, and the next one is a fork', async () => {
+  test.runIf(deep)('of hardware that none was made of before boots, says so, and the next one is a fork', async () => {
     using events = await croft.events()
     const first = await croft.run(['new', 'first', '--cpu', '1', '--memory', '512M'])
     expect(first.stdout).toContain(
@@ -182,11 +183,13 @@ describe('a copy of a running VM', () => {
   })
 })
 
+const many = deep ? 20 : 8
+
 describe('copies of a running VM', () => {
   afterAll(removeOthers)
 
-  test('can be made twenty times at once', { timeout: 400_000 }, async () => {
-    const copies = Array.from({ length: 20 }, (_, i) => `copy-${String.fromCharCode(97 + i)}`)
+  test(`can be made ${many} times at once`, { timeout: 400_000 }, async () => {
+    const copies = Array.from({ length: many }, (_, i) => `copy-${String.fromCharCode(97 + i)}`)
     await inside('alpha', 'echo shared > kept; sync')
     const made = await Promise.all(copies.map((name) => croft.run(['cp', 'alpha', name])))
     expect(made.map(({ code, stderr }) => `${code} ${stderr}`)).toEqual(copies.map(() => '0 '))
@@ -278,7 +281,7 @@ describe('a checkpoint', () => {
     expect(await inside('beta', 'cat story')).toBe('root\nright\n')
   })
 
-  test('of a stopped VM is of its disk alone', async () => {
+  test.runIf(deep)('of a stopped VM is of its disk alone', async () => {
     await croft.do('cp', 'alpha', 'beta')
     await inside('beta', 'echo one > file; sync')
     await croft.do('stop', 'beta')

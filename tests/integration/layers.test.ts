@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { nextMerge } from '../../daemon/box/merge-planner.ts'
 import { faultPoints } from '../../daemon/box/operations.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
+import { deep, sample } from '../lib/deep.ts'
 import { must } from '../lib/program.ts'
 
 /** Chains of layers are kept short in the background, and nothing that any layer shows changes by that. */
@@ -123,7 +124,7 @@ describe('a VM with six checkpoints of which the middle ones are removed', () =>
     await croft.do('rm', 'web', '--yes')
   })
 
-  test('stopped, has the same', async () => {
+  test.runIf(deep)('stopped, has the same', async () => {
     await croft.do('new', 'idle')
     const before = (await chain('idle')).files.length
     const kept = await sixCheckpoints('idle')
@@ -188,7 +189,12 @@ describe('killed at every step of a merge, the daemon loses nothing and leaves n
     afterAll(() => croft.do('rm', 'runs', '--yes'))
 
     // A copy replaces nothing here.
-    test.each(points.filter((point) => point !== 'merge.replace'))('at %s', async (point) => {
+    test.each(
+      sample(
+        points.filter((point) => point !== 'merge.replace'),
+        'merge.data',
+      ),
+    )('at %s', async (point) => {
       const boot = await croft.do('exec', 'runs', 'cat /proc/sys/kernel/random/boot_id')
       const before = (await chain('runs')).files.length
       for (const label of ['low', 'high']) {
@@ -223,7 +229,7 @@ describe('killed at every step of a merge, the daemon loses nothing and leaves n
       written.push(round)
     }
 
-    test.each(points)('at %s', async (point) => {
+    test.each(sample(points, 'merge.replace', 'merge.files'))('at %s', async (point) => {
       const before = (await chain('off')).files.length
       for (const label of ['low', 'high']) {
         await writeOff()
@@ -245,7 +251,7 @@ describe('killed at every step of a merge, the daemon loses nothing and leaves n
   })
 })
 
-describe('while much is merged', () => {
+describe.runIf(deep)('while much is merged', () => {
   const written: Written = new Map()
   beforeAll(() => croft.do('new', 'busy'))
   afterAll(() => croft.do('rm', 'busy', '--yes'))
@@ -338,7 +344,7 @@ describe('what a guest deletes and trims', () => {
     expect(await taken()).toBeLessThan(before * 1.1)
   })
 
-  test('stays as long as a checkpoint has it, and is given back once that goes', async () => {
+  test.runIf(deep)('stays as long as a checkpoint has it, and is given back once that goes', async () => {
     const before = await taken()
     await croft.do('exec', 'trim', fill('big', 16))
     await croft.do('checkpoint', 'trim', 'has-it')
