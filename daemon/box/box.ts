@@ -18,6 +18,8 @@ export interface BoxSettings {
   defaults: Limits & { image: string; sleepAfter: number }
   /** What the box has: the most that may be asked for. */
   most: Limits
+  /** How guests run; `auto`: as the store says was found out. */
+  accelerator: 'auto' | 'kvm' | 'tcg'
   /** Whether golden checkpoints are made. */
   golden: boolean
   /** How many forks of the default image are kept loaded for the next `new`. */

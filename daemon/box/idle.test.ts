@@ -16,10 +16,10 @@ test('it does not while it is used, when it never does, and when nothing is know
 })
 
 test('a connection or more than 5 % of a CPU is a use, and said in words', () => {
-  expect(signOfUse({ ports: [], cpuPercent: undefined })).toBeUndefined()
-  expect(signOfUse({ ports: [], cpuPercent: 2.2 })).toBeUndefined()
-  expect(signOfUse({ ports: [], cpuPercent: 5 })).toBeUndefined()
-  expect(signOfUse({ ports: [], cpuPercent: 40.4 })).toBe('CPU 40 %')
-  expect(signOfUse({ ports: [8080], cpuPercent: 40 })).toBe('a connection to port 8080')
-  expect(signOfUse({ ports: [8080, 22], cpuPercent: 40 })).toBe('an SSH session')
+  expect(signOfUse({ ports: [], cpuPercent: undefined, most: 5 })).toBeUndefined()
+  expect(signOfUse({ ports: [], cpuPercent: 2.2, most: 5 })).toBeUndefined()
+  expect(signOfUse({ ports: [], cpuPercent: 5, most: 5 })).toBeUndefined()
+  expect(signOfUse({ ports: [], cpuPercent: 40.4, most: 5 })).toBe('CPU 40 %')
+  expect(signOfUse({ ports: [8080], cpuPercent: 40, most: 5 })).toBe('a connection to port 8080')
+  expect(signOfUse({ ports: [8080, 22], cpuPercent: 40, most: 5 })).toBe('an SSH session')
 })

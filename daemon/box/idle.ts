@@ -11,9 +11,9 @@ const minuteMs = 60_000
 
 /**
  * Percent of one CPU, over the last minute, above which a guest counts as in use. One in which nothing happens takes
- * well under 1; emulated it takes 1 to 2, and twice that in the seconds after a start or a checkpoint.
+ * well under 1; emulated it takes 1 to 2, and several times that in the minute after it came up.
  */
-const busyPercent = 5
+const busyPercent = { kvm: 5, tcg: 20 }
 
 /** The ports at which the box has TCP connections open, by the other end's IPv4 address. */
 export type Connections = () => Promise<ReadonlyMap<string, readonly number[]>>
@@ -28,9 +28,11 @@ export function watchIdle(box: Box, connections: Connections): { look(): Promise
   const look = async () => {
     const awake = vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === 'awake')
     if (awake.length === 0) return box.uses.see(new Map())
+    const { accelerator } = box.settings
+    const kind = accelerator === 'auto' ? (box.store.state.accelerator?.kind ?? 'kvm') : accelerator
     const [open, percent] = await Promise.all([connections(), percents()])
     const seen = awake.flatMap((vm): [string, string][] => {
-      const why = signOfUse({ ports: open.get(vm.ip) ?? [], cpuPercent: percent.get(vm.uuid) })
+      const why = signOfUse({ ports: open.get(vm.ip) ?? [], cpuPercent: percent.get(vm.uuid), most: busyPercent[kind] })
       return why === undefined ? [] : [[vm.id, why]]
     })
     box.uses.see(new Map(seen))
@@ -135,9 +137,14 @@ export function timeToSleep(minutes: number, use: Use | undefined): Date | null 
 }
 
 /** Why a VM counts as in use by what can be seen of it from outside; undefined when it doesn't. Pure. */
-export function signOfUse(signs: { ports: readonly number[]; cpuPercent: number | undefined }): string | undefined {
-  const { ports, cpuPercent = 0 } = signs
+export function signOfUse(signs: {
+  ports: readonly number[]
+  cpuPercent: number | undefined
+  /** Percent of one CPU that an idle guest may take. */
+  most: number
+}): string | undefined {
+  const { ports, cpuPercent = 0, most } = signs
   if (ports.includes(22)) return 'an SSH session'
   if (ports.length) return `a connection to port ${ports[0]}`
-  return cpuPercent > busyPercent ? `CPU ${Math.round(cpuPercent)} %` : undefined
+  return cpuPercent > most ? `CPU ${Math.round(cpuPercent)} %` : undefined
 }

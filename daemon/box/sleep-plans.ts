@@ -36,6 +36,8 @@ export const sleepVm: Plan<OperationOf<'sleep'>> = {
         if (state === 'off' || state === undefined) return
         report({ subject: vm.name, step: 'saving its memory', fraction: 0.4 })
         await interruptible(box, vm.id, vm.uuid, () => box.hypervisor.save(vm.uuid, memory))
+        // Whoever wakes it next must not take its last moments, in which it stood still, for its present.
+        await box.live.waitFor(vm.uuid, (live) => live?.domain !== 'running' && live?.domain !== 'paused', 10_000)
       },
       undo: (box, { memory }) => box.files.remove(memory.file),
     },

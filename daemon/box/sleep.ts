@@ -59,9 +59,11 @@ export async function putToSleep(
 export async function ensureAwake(box: Box, name: string, report: Report = () => {}): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
   box.uses.note(id, 'somebody needed it')
-  box.naps.get(id)?.abort()
+  const nap = box.naps.get(id)
+  nap?.abort()
   let waking = box.waking.get(id)
-  if (!waking && stateOf(box, findVm(box.store.state, id)) !== 'awake') {
+  // A nap that is under way may be over sooner than it is interrupted.
+  if (!waking && (nap || stateOf(box, findVm(box.store.state, id)) !== 'awake')) {
     waking = box.locks.run(id, () => wake(box, id, report)).finally(() => box.waking.delete(id))
     box.waking.set(id, waking)
   }

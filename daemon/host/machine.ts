@@ -23,6 +23,7 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
       sleepAfter: config.defaults.sleepAfter,
     },
     most: { cpus: cpus().length, memoryMiB: boxMiB, diskGiB: Math.max(1, Math.floor((blocks * bsize) / 2 ** 30)) },
+    accelerator: config.accelerator,
     golden: config.golden,
     spares: config.golden ? (config.spares ?? (boxMiB >= sparesFromMiB ? 1 : 0)) : 0,
     bootTimeoutMs: 240_000,

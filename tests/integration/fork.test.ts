@@ -256,7 +256,7 @@ describe('a checkpoint', () => {
     expect(await inside('beta', 'cat gone; ls work 2> /dev/null || true')).toBe('gone\n')
   })
 
-  test('is one of a tree: back to an old one, on from there, and over to another branch', async () => {
+  test.runIf(deep)('is one of a tree: back to an old one, on from there, and over to another branch', async () => {
     await croft.do('cp', 'alpha', 'beta')
     const label = async (text: string) => {
       await inside('beta', `echo ${text} >> story; sync`)
@@ -341,7 +341,7 @@ describe('sleep', () => {
     expect(Object.values((await croft.state()).memories).filter(({ id }) => id === vm.memory)).toEqual([])
   })
 
-  test('outlives the daemon, and the box', async () => {
+  test.runIf(deep)('outlives the daemon, and the box', async () => {
     await croft.do('cp', 'alpha', 'beta')
     const boot = await inside('beta', 'cat /proc/sys/kernel/random/boot_id')
     await croft.do('sleep', 'beta')
