@@ -46,7 +46,8 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
     memoryMiB: options.memoryMiB ?? defaults.memoryMiB,
     diskGiB: options.diskGiB ?? image.diskGiB,
   }
-  checkLimits(box, limits)
+  // Only what is asked for: the size that an image's disks have by themselves costs nothing, also on a smaller box.
+  checkLimits(box, { cpus: options.cpus, memoryMiB: options.memoryMiB, diskGiB: options.diskGiB })
   if (limits.diskGiB < image.diskGiB) {
     throw new CroftError('bad-value', `A disk from ${image.name} has at least ${image.diskGiB} GiB.`, {
       hint: 'It costs only what is written to it, so a large one costs nothing.',
@@ -164,7 +165,7 @@ export function checkNewName(state: State, name: string): void {
 }
 
 /** @throws CroftError `bad-value` when more is asked for than the box has */
-export function checkLimits(box: Box, limits: Partial<Vm['limits']>): void {
+export function checkLimits(box: Box, limits: { [key in keyof Limits]?: number | undefined }): void {
   const { most } = box.settings
   const check = (what: string, flag: string, asked: number | undefined, has: number, unit: string) => {
     if (asked === undefined || asked <= has) return

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Croft, startCroft } from '../lib/croft.ts'
+import { deep, sample } from '../lib/deep.ts'
 import { must } from '../lib/program.ts'
 
 /** VMs that go to sleep by themselves, here after 3 seconds without use, and what keeps them awake. */
@@ -43,10 +44,11 @@ test('a VM that nobody uses is asleep, and wakes for whoever enters it, with its
   expect(await inState('awake')).toBe('web\n')
 })
 
-test.each([
+const sessions: [string, () => ChildProcess | Promise<ChildProcess>][] = [
   ['croft exec', () => spawn(process.execPath, ['daemon/cli.ts', 'exec', 'web', 'echo in; sleep 1000'], cli())],
   ['an SSH session', sshPast],
-])('%s keeps it awake for as long as it lasts', async (why, open) => {
+]
+test.each(sample(sessions, sessions[1]!))('%s keeps it awake for as long as it lasts', async (why, open) => {
   await croft.do('wake', 'web')
   const session = await open()
   expect(await heard(session)).toBe('in\n')
@@ -64,7 +66,7 @@ test.each([
 
 const cli = () => ({ env: { ...process.env, CROFT_SOCKET: croft.socket } })
 
-test('so does a program that computes', async () => {
+test.runIf(deep)('so does a program that computes', async () => {
   await croft.do('exec', 'web', 'timeout 60 sh -c "while :; do :; done" > /dev/null 2>&1 &')
   await vi.waitFor(async () => expect((await croft.ask('stat', { vm: 'web' })).use.why).toMatch(/^CPU \d+ %$/), {
     timeout: 30_000,
@@ -87,7 +89,7 @@ test('sleeping VMs are asleep after the daemon was killed, and wake right', asyn
   expect(await Promise.all(woken)).toEqual(['web\nkept\n', 'other\nkept\n'])
 })
 
-test('VMs that run are left alone by a daemon that was killed, and sleep later', async () => {
+test.runIf(deep)('VMs that run are left alone by a daemon that was killed, and sleep later', async () => {
   await croft.do('wake', 'web')
   await croft.kill('SIGKILL')
   await croft.start()
