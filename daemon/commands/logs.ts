@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
 import { followFile } from '../guest/follow.ts'
-import { plainText } from '../guest/text.ts'
+import { plainPieces } from '../guest/text.ts'
 import { consoleLogPath } from '../libvirt/domain-xml.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
@@ -24,7 +24,8 @@ export const logsCommand = command({
     const tail = await box.guests.consoleTail(vm, lines).catch(() => '')
     if (!follow || !output) return { vm: vm.name, text: tail && `${tail}\n` }
     if (tail) output.out(`${tail}\n`)
-    await followFile(consoleLogPath(host.folder, vm), (text) => output.out(plainText(text)), signal)
+    const plain = plainPieces()
+    await followFile(consoleLogPath(host.folder, vm), (text) => output.out(plain(text)), signal)
     return { vm: vm.name, text: null }
   },
   print: ({ vm, text }) => (text === '' ? `${vm} has written nothing to its console yet.\n` : (text ?? '')),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { personalizeScript } from './personalize.ts'
-import { plainText } from './text.ts'
+import { plainPieces, plainText } from './text.ts'
 
 test('no value given to a guest can be taken for shell', () => {
   const nasty = `$(touch hacked) \`touch hacked\` "; touch hacked #'\\`
@@ -44,4 +44,12 @@ test('text from a guest is printed without what could steer a terminal', () => {
   expect(plainText('a\u001b[31mred\u001b[0m\u001b]0;title\u0007b\u001bPq\u001b\\c\r\nd\u0007\u009b\u202ee\tf')).toBe(
     'ared' + 'bc\nde\tf',
   )
+})
+
+test('so is text that comes in pieces, wherever it is cut', () => {
+  const text = 'a\u001b[31mred\u001b[0m\u001b]0;title\u0007b\u001bPq\u001b\\c'
+  for (let cut = 0; cut <= text.length; cut++) {
+    const plain = plainPieces()
+    expect(plain(text.slice(0, cut)) + plain(text.slice(cut))).toBe('aredbc')
+  }
 })

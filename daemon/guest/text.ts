@@ -11,3 +11,19 @@ export function plainText(text: string): string {
     .replace(/\r+\n/g, '\n')
     .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')
 }
+
+/** The beginning of an escape sequence whose end is still to come. */
+const unfinished = /\u001b(?:\[[0-?]*[ -/]*|[\]PX^_][^\u0007\u001b]*|[ -/]*)$/
+/** A sequence that is longer is none. */
+const longestSequence = 4096
+
+/** The same for text that comes in pieces, which may be cut anywhere. */
+export function plainPieces(): (piece: string) => string {
+  let rest = ''
+  return (piece) => {
+    const text = rest + piece
+    const begun = unfinished.exec(text)
+    rest = begun && begun[0].length < longestSequence ? begun[0] : ''
+    return plainText(text.slice(0, text.length - rest.length))
+  }
+}
