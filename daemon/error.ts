@@ -47,16 +47,17 @@ export class CroftError extends Error {
 /** Any thrown value as a CroftError. What is not one already is a defect of ours: `internal`, with the cause kept for the log. */
 export function asCroftError(error: unknown): CroftError {
   if (error instanceof CroftError) return error
-  if (isNoSpace(error)) {
-    return new CroftError('disk-full', 'The disk of the box is full.', {
-      hint: 'Free some space (croft doctor shows how much there is), then try again.',
-      cause: error,
-    })
-  }
+  if (isNoSpace(error)) return diskFull({ cause: error })
   return new CroftError('internal', 'Croft failed in a way it did not expect.', {
     hint: 'The log of the daemon has the details: journalctl -u croft',
     cause: error,
   })
+}
+
+/** There is no room on the box's disk, whoever noticed. */
+export function diskFull(options: { cause?: unknown; details?: Record<string, unknown> } = {}): CroftError {
+  const hint = 'Free some space (croft doctor shows how much there is), then try again.'
+  return new CroftError('disk-full', 'The disk of the box is full.', { hint, ...options })
 }
 
 function isNoSpace(error: unknown): boolean {

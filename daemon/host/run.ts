@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { CroftError } from '../error.ts'
+import { CroftError, diskFull } from '../error.ts'
 
 export interface RunOptions {
   /** Text or bytes for the program's standard input. Without it, standard input is empty. */
@@ -81,10 +81,7 @@ export async function run(program: string, args: readonly string[], options: Run
 function failure(program: string, args: readonly string[], result: RunResult): CroftError {
   const lines = result.stderr.trimEnd().split('\n').slice(-5).join('\n')
   if (/No space left on device|not enough space/i.test(result.stderr)) {
-    return new CroftError('disk-full', 'The disk of the box is full.', {
-      hint: 'Free some space (croft doctor shows how much there is), then try again.',
-      details: { program, args, stderr: lines },
-    })
+    return diskFull({ details: { program, args, stderr: lines } })
   }
   return new CroftError(
     'program-failed',

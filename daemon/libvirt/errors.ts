@@ -1,4 +1,4 @@
-import { CroftError, type ErrorCode } from '../error.ts'
+import { CroftError, diskFull, type ErrorCode } from '../error.ts'
 import { errorCodeNames } from './error-codes.ts'
 
 /** What libvirt says about a failure (`struct _virError` of virterror.h), in a form that crosses to the parent. */
@@ -69,11 +69,9 @@ export function toCroftError(error: unknown): CroftError {
     })
   }
   if (error.connectionLost) return unavailable(error.message, error)
-  const code = /No space left on device/i.test(error.message) ? 'disk-full' : (meanings[error.codeName] ?? 'internal')
-  return new CroftError(code, `libvirt: ${error.message}`, {
-    cause: error,
-    details: { libvirt: error.codeName, operation: error.operation },
-  })
+  const details = { libvirt: error.codeName, operation: error.operation }
+  if (/No space left on device/i.test(error.message)) return diskFull({ cause: error, details })
+  return new CroftError(meanings[error.codeName] ?? 'internal', `libvirt: ${error.message}`, { cause: error, details })
 }
 
 /** There is no libvirt to talk to; `reason` says why. */
