@@ -27,6 +27,8 @@ export function makeHypervisor(
   shape: (image: Image) => Promise<BoxShape>,
 ): Hypervisor {
   const { call } = libvirt
+  /** How often libvirt reads a save image's header. Since about version 11 it closes the file in between; before, once. */
+  let headers = 1
   return {
     async domains() {
       const ours = (await croft(call.domainList())).filter((domain) => domain.name.startsWith('croft-vm_'))
@@ -99,7 +101,13 @@ export function makeHypervisor(
       const header = { xml: described.text, cookie: kept, running: true }
       const fifo = join(vmFolder(folder, spec.vm), 'incoming')
       const flag = how === 'paused' ? VIR.DOMAIN_SAVE_PAUSED : VIR.DOMAIN_SAVE_RUNNING
-      await withHeader(path, streamOffset, header, fifo, (from) => croft(call.domainRestore(from, null, flag)))
+      const attempt = () =>
+        withHeader(path, streamOffset, header, headers, fifo, (from) => croft(call.domainRestore(from, null, flag)))
+      await attempt().catch((error) => {
+        if (headers === 2 || !/magic is incorrect/.test(error.message)) throw error
+        headers = 2
+        return attempt()
+      })
     },
 
     async state(uuid) {

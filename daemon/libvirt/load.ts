@@ -15,12 +15,14 @@ export async function openSaveImage(path: string): Promise<SaveImage> {
 /**
  * Lends `use` a path to read a save image from that has another header: a FIFO, into which comes that header and then
  * the stream of the file. Nothing is copied on disk, and any number of domains can be loaded from one file at once.
+ * @param times how often the header comes before the stream: as often as the reader opens the path to read it
  * @param fifo where to make it; it is gone afterwards
  */
 export async function withHeader<T>(
   path: string,
   streamOffset: number,
   header: SaveImageHeader,
+  times: number,
   fifo: string,
   use: (path: string) => Promise<T>,
 ): Promise<T> {
@@ -36,7 +38,7 @@ export async function withHeader<T>(
     const feeder = spawn('setpriv', words, { stdio: ['pipe', end.fd, 'ignore'] })
     feeder.on('error', () => {})
     feeder.stdin?.on('error', () => {})
-    feeder.stdin?.end(writeSaveImage(header))
+    feeder.stdin?.end(Buffer.concat(Array.from({ length: times }, () => writeSaveImage(header))))
     await end.close()
     try {
       return await use(fifo)
