@@ -80,8 +80,8 @@ export interface Hypervisor {
    * @param wanted ends it @throws CroftError `cancelled` on the signal or when the domain ends; all is then as it was
    */
   commit(uuid: string, top: Layer, base: Layer, wanted?: AbortSignal): Promise<void>
-  /** Ends the `commit` that is under way for a domain, if there is one. */
-  endBlockJob(uuid: string): Promise<void>
+  /** Ends the `commit` that is under way for a domain: one that has all but happened happens. @returns whether one was */
+  endBlockJob(uuid: string): Promise<boolean>
   /**
    * Has a running guest do with `leftMiB` of its `fullMiB` of memory for a moment, so that what it has freed is the box's.
    * @param wanted ends it at once

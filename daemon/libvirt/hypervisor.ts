@@ -143,7 +143,19 @@ export function makeHypervisor(
     },
 
     async endBlockJob(uuid) {
-      await unless([...gone, ...already, ...jobless], call.domainBlockJobAbort(uuid, 'vda'))
+      const none = [...gone, ...already, ...jobless]
+      // One that waits to be turned to must be: see runBlockJob. Any other refuses that.
+      const pivoted = call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT).then(
+        () => true,
+        () => false,
+      )
+      if (await pivoted) return true
+      return (
+        (await unless(
+          none,
+          call.domainBlockJobAbort(uuid, 'vda').then(() => true),
+        )) ?? false
+      )
     },
 
     pulse: (...how) => croft(pulse(libvirt, ...how)),

@@ -259,15 +259,15 @@ describe.runIf(deep)('while much is merged', () => {
   beforeAll(() => croft.do('new', 'busy'))
   afterAll(() => croft.do('rm', 'busy', '--yes'))
 
-  /** Has a merge of 800 MiB under way. */
-  async function mergeMuch(round: string): Promise<unknown> {
+  /** Has a merge of 800 MiB under way, from a frozen layer or from the VM's disk into the layer below. */
+  async function mergeMuch(round: string, from: 'layer' | 'disk' = 'layer'): Promise<unknown> {
     await write('busy', `${round}-low`, written, 1)
     await croft.do('checkpoint', 'busy', `${round}-low`)
     // Random bytes are slow to make; what counts is that they are not zeros.
     const fill = `head -c 8M /dev/urandom > part; for i in $(seq 100); do cat part; done > ${round}-much; rm part; sync`
     const sum = await croft.do('exec', 'busy', `${fill}; sha256sum ${round}-much`)
     written.set(`${round}-much`, sum.split(' ')[0]!)
-    await croft.do('checkpoint', 'busy', `${round}-high`)
+    if (from === 'layer') await croft.do('checkpoint', 'busy', `${round}-high`)
     return removeToMerge('busy', `${round}-low`, 'commit')
   }
 
@@ -304,17 +304,46 @@ describe.runIf(deep)('while much is merged', () => {
     await croft.do('rm', 'off', '--yes')
   })
 
-  test('the daemon may be killed: QEMU goes on, and the next daemon ends that and begins anew', async () => {
-    await mergeMuch('killed')
-    await croft.kill()
-    expect((await croft.state()).operations).not.toEqual({})
-    const before = (await chain('busy')).open.length
-    await croft.start()
+  test('a merge that is aborted when it has all but happened leaves no layer open for writing', async () => {
+    await mergeMuch('late', 'disk')
+    const domain = `croft-${(await vmOf('busy')).id}`
+    const mirrors = (pattern: RegExp) =>
+      vi.waitFor(async () => expect(await must('virsh', ['dumpxml', domain])).toMatch(pattern), {
+        timeout: 60_000,
+        interval: 10,
+      })
+    await mirrors(/<mirror /)
+    process.kill(croft.pid, 'SIGSTOP')
+    try {
+      await mirrors(/<mirror [^>]*ready='yes'/)
+      await must('virsh', ['blockjob', domain, 'vda', '--abort'])
+    } finally {
+      process.kill(croft.pid, 'SIGCONT')
+    }
+    // QEMU opens its layers anew when it goes on after one.
+    await croft.do('checkpoint', 'busy', 'after')
+    await croft.do('cp', 'busy', 'copy')
+    await croft.do('rm', 'copy', '--yes')
     await settled(['busy'])
-    expect((await chain('busy')).open.length).toBeLessThan(before)
     await holds('busy', written)
     await undamaged()
   })
+
+  test.each(['layer', 'disk'] as const)(
+    'of a %s, the daemon may be killed: QEMU goes on, and the next daemon begins anew',
+    async (from) => {
+      await mergeMuch(`killed-${from}`, from)
+      await croft.kill()
+      expect((await croft.state()).operations).not.toEqual({})
+      const before = (await chain('busy')).open.length
+      await croft.start()
+      await settled(['busy'])
+      expect((await chain('busy')).open.length).toBeLessThan(before)
+      await croft.do('checkpoint', 'busy', `after-${from}`)
+      await holds('busy', written)
+      await undamaged()
+    },
+  )
 })
 
 describe('what a guest deletes and trims', () => {
