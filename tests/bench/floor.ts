@@ -62,11 +62,15 @@ export async function prepareFloor(croft: Croft, model: string, memory: string):
       const script = await introduction(key, vm, false)
       const stream = openSync(memory, 'r')
       readSync(stream, Buffer.alloc(streamOffset), 0, streamOffset, null) // QEMU reads on from there
-      const args = alone(words.slice(1), folder, path(disk), twin.mac)
+      const args = [
+        ...alone(words.slice(1), folder, path(disk), twin.mac),
+        ...['-qmp', `unix:${folder}/monitor,server=on,wait=off`],
+      ]
       const began = performance.now()
       qemu = spawn(words[0]!, args, { stdio: ['ignore', 'ignore', 'inherit', stream] })
       closeSync(stream)
-      const agent = await AgentSocket.open(join(folder, 'agent'))
+      await runOnceLoaded(join(folder, 'monitor'))
+      const agent = await JsonSocket.open(join(folder, 'agent'))
       await agent.call({ execute: 'guest-ping' })
       const done = await runScript((_, command) => agent.call(command), vm.id, script)
       if (done.code !== 0) throw new Error(done.stderr)
@@ -105,24 +109,36 @@ function alone(words: readonly string[], folder: string, disk: string, mac: stri
   return out
 }
 
-/** The guest agent's channel, spoken to without libvirt: a line of JSON each way. */
-class AgentSocket {
+/** A guest that stood still when it was saved does so when it is loaded, until its monitor is told to go on. */
+async function runOnceLoaded(path: string): Promise<void> {
+  const monitor = await JsonSocket.open(path)
+  await monitor.call({ execute: 'qmp_capabilities' })
+  while (((await monitor.call({ execute: 'query-status' })) as { status: string }).status === 'inmigrate')
+    await delay(5)
+  await monitor.call({ execute: 'cont' })
+}
+
+/** The guest agent's channel, or QEMU's monitor, spoken to without libvirt: a line of JSON each way. */
+class JsonSocket {
   readonly #socket: Socket
   readonly #answers: ((line: string) => void)[] = []
 
   private constructor(socket: Socket) {
     this.#socket = socket
-    createInterface({ input: socket }).on('line', (line) => this.#answers.shift()?.(line))
+    createInterface({ input: socket }).on('line', (line) => {
+      // The monitor also greets, and tells of events.
+      if (/^{"(return|error)"/.test(line)) this.#answers.shift()?.(line)
+    })
   }
 
-  static async open(path: string): Promise<AgentSocket> {
+  static async open(path: string): Promise<JsonSocket> {
     for (;;) {
       const socket = connect(path)
       const failed = await once(socket, 'connect').then(
         () => false,
         () => true,
       )
-      if (!failed) return new AgentSocket(socket)
+      if (!failed) return new JsonSocket(socket)
       await delay(5)
     }
   }
@@ -132,6 +148,8 @@ class AgentSocket {
       this.#answers.push(resolve)
       this.#socket.write(`${JSON.stringify(command)}\n`)
     })
-    return JSON.parse(line).return
+    const answer = JSON.parse(line)
+    if (answer.error) throw new Error(answer.error.desc)
+    return answer.return
   }
 }
