@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { pipeline } from 'node:stream/promises'
-import { type Box, imageOf } from '../box/box.ts'
+import { type Box, imageOf, stateOf } from '../box/box.ts'
 import { vmFolder } from '../libvirt/domain-xml.ts'
 import type { Vm } from '../store/index.ts'
 import { plainText } from './text.ts'
@@ -62,7 +62,10 @@ export async function runInVm(
 ): Promise<{ code: number; stdout: string; stderr: string; tail: string }> {
   const line = words.length === 1 ? words[0]! : words.map(quote).join(' ')
   const args = [...sshArgs(box, folder, vm, { user: options.user }), '-o', 'BatchMode=yes', '-T', '--', line]
-  const child = spawn('ssh', args, { stdio: ['pipe', 'pipe', 'pipe'], signal: options.signal, killSignal: 'SIGTERM' })
+  const end = endOf(box, vm)
+  const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])])
+  // Nobody would end it when the daemon is killed, and its connection has the VM count as in use.
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'ssh', ...args], { signal, killSignal: 'SIGTERM' })
   const out = collector()
   const err = collector()
   child.stdout.on('data', (chunk: Buffer) => (options.output ? options.output.out(chunk) : out.add(chunk)))
@@ -72,13 +75,28 @@ export async function runInVm(
   const code = await new Promise<number>((resolve) => {
     child.once('close', (status) => resolve(status ?? 255))
     child.once('error', () => resolve(255))
-  })
+  }).finally(end.unwatch)
+  if (end.signal.aborted) {
+    const words = Buffer.from(`${vm.name} ended before the command did.\n`)
+    if (options.output) options.output.err(words)
+    else err.add(words)
+  }
   const tail = plainText(out.text() + err.text())
     .trimEnd()
     .split('\n')
     .slice(-10)
     .join('\n')
   return { code, stdout: out.text(), stderr: err.text(), tail }
+}
+
+/** A VM that is turned off or crashes says nothing to the other end of its connections. One that sleeps goes on later. */
+function endOf(box: Box, { id, uuid }: Vm): { signal: AbortSignal; unwatch(): void } {
+  const ended = new AbortController()
+  const unwatch = box.live.watch((changed) => {
+    const vm = box.store.state.vms[id]
+    if (changed === uuid && (!vm || ['stopped', 'crashed', 'leaving'].includes(stateOf(box, vm)))) ended.abort()
+  })
+  return { signal: ended.signal, unwatch }
 }
 
 function collector() {

@@ -49,14 +49,10 @@ async function traces() {
   }
 }
 
-/** Starts the daemon so that it dies at a point, does something, and starts it again whole. */
+/** The daemon dies at a point while it does something that somebody waits for. */
 async function cutAt(point: string, ...args: string[]): Promise<void> {
-  await croft.kill('SIGTERM')
-  await croft.start({ CROFT_FAULT: point })
-  const done = await croft.run(args, { timeoutMs: 20_000 })
+  const done = await croft.cutAt(point, ...args)
   expect(done).toMatchObject({ code: 5, stderr: expect.stringContaining('croftd ended') })
-  await croft.ended
-  await croft.start()
 }
 
 const points = (kind: string) => faultPoints.filter((point) => point.startsWith(`${kind}.`))

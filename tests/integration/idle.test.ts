@@ -19,7 +19,11 @@ afterAll(() => croft?.[Symbol.asyncDispose]())
 
 type Events = Awaited<ReturnType<Croft['events']>>
 const asleep = (events: Events, name: string) =>
-  events.until((event) => event.type === 'vm.state' && event.name === name && event.state === 'asleep', 120_000)
+  events
+    .until((event) => event.type === 'vm.state' && event.name === name && event.state === 'asleep', 120_000)
+    .catch(async ({ message }) => {
+      throw new Error(`${message}\n${JSON.stringify(await croft.ask('stat', { vm: name }))}`)
+    })
 const inState = (state: string) => croft.do('ls', '-q', '--state', state)
 
 /** Resolves when the program says its first word. */

@@ -174,15 +174,6 @@ test.runIf(deep)(
   },
 )
 
-/** Starts the daemon so that it dies at a point, removes a checkpoint, and starts it again whole when it has died. */
-async function cutAt(point: string, vm: string, label: string): Promise<void> {
-  await croft.kill('SIGTERM')
-  await croft.start({ CROFT_FAULT: point })
-  await croft.run(['checkpoint', 'rm', vm, label, '--yes'])
-  await croft.ended
-  await croft.start()
-}
-
 const points = faultPoints.filter((point) => point.startsWith('merge.'))
 
 describe('killed at every step of a merge, the daemon loses nothing and leaves nothing', () => {
@@ -206,7 +197,7 @@ describe('killed at every step of a merge, the daemon loses nothing and leaves n
       }
       await write('runs', `${point}-disk`, written, 1)
       for (const label of ['low', 'high']) {
-        await cutAt(point, 'runs', label)
+        await croft.cutAt(point, 'checkpoint', 'rm', 'runs', label, '--yes')
         await settled(['runs'])
         await holds('runs', written)
       }
@@ -240,7 +231,7 @@ describe('killed at every step of a merge, the daemon loses nothing and leaves n
       }
       await writeOff()
       for (const label of ['low', 'high']) {
-        await cutAt(point, 'off', label)
+        await croft.cutAt(point, 'checkpoint', 'rm', 'off', label, '--yes')
         await settled()
         const { layers } = await croft.state()
         const file = join(croft.folder, layers[(await vmOf('off')).disk]!.file)

@@ -149,9 +149,10 @@ describe('a VM', () => {
   test('that panics shows as crashed, with its last console lines', async () => {
     await croft.do('start', 'shop')
     using events = await croft.events()
-    void croft.run(['exec', 'shop', 'sudo sh -c "echo c > /proc/sysrq-trigger"'], { timeoutMs: 20_000 })
+    const inside = croft.run(['exec', 'shop', 'sudo sh -c "echo c > /proc/sysrq-trigger"'])
     const event = await events.until((each) => each.type === 'vm.state' && each.state === 'crashed')
     expect(event.console).toContain('sysrq')
+    expect(await inside).toMatchObject({ code: 255, stderr: 'shop ended before the command did.\n' })
     expect(await croft.run(['exec', 'shop', 'true'])).toMatchObject({
       stderr: expect.stringContaining('croft logs shop'),
     })

@@ -114,6 +114,16 @@ export class Croft implements AsyncDisposable {
     await this.#ended
   }
 
+  /** Starts the daemon so that it dies at a fault point, does something, and starts it again whole when it has died. */
+  async cutAt(point: string, ...args: string[]): Promise<Ended> {
+    await this.kill('SIGTERM')
+    await this.start({ CROFT_FAULT: point })
+    const done = await this.run(args, { timeoutMs: 60_000 })
+    await this.#ended
+    await this.start()
+    return done
+  }
+
   /** The croft command line. */
   run(
     args: readonly string[],
@@ -179,7 +189,7 @@ export class Croft implements AsyncDisposable {
 
   /** Follows the events; `until` resolves with the first one that fits, also one that came before it was asked. */
   async events(headers: Record<string, string> = {}): Promise<Events> {
-    return Events.open(this.socket, headers)
+    return Events.open(this.socket, headers, () => this.log())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -193,18 +203,20 @@ export class Croft implements AsyncDisposable {
 export class Events implements Disposable {
   readonly seen: any[] = []
   readonly #response: http.IncomingMessage
+  readonly #log: () => Promise<string>
   #wake: () => void = () => {}
 
-  static open(socketPath: string, headers: Record<string, string>): Promise<Events> {
+  static open(socketPath: string, headers: Record<string, string>, log: () => Promise<string>): Promise<Events> {
     return new Promise((resolve, reject) => {
       http
-        .get({ socketPath, path: '/api/events', headers }, (response) => resolve(new Events(response)))
+        .get({ socketPath, path: '/api/events', headers }, (response) => resolve(new Events(response, log)))
         .on('error', reject)
     })
   }
 
-  private constructor(response: http.IncomingMessage) {
+  private constructor(response: http.IncomingMessage, log: () => Promise<string>) {
     this.#response = response
+    this.#log = log
     let event: any = {}
     createInterface({ input: response }).on('line', (line) => {
       const [, field, value = ''] = /^(\w+): ?(.*)$/.exec(line) ?? []
@@ -226,9 +238,10 @@ export class Events implements Disposable {
       for (; i < this.seen.length; i++) if (fits(this.seen[i])) return this.seen[i]
       await new Promise<void>((resolve, reject) => {
         this.#wake = resolve
-        late.addEventListener('abort', () =>
-          reject(new Error(`no such event; seen: ${JSON.stringify(this.seen.slice(-10))}`)),
-        )
+        late.addEventListener('abort', async () => {
+          const seen = JSON.stringify(this.seen.slice(-10))
+          reject(new Error(`no such event; seen: ${seen}\nthe log's end:\n${(await this.#log()).slice(-3000)}`))
+        })
       })
     }
   }
