@@ -11,7 +11,7 @@ export function describeMemory(hardware: Hardware): Memory {
 }
 
 /**
- * Starts a VM's domain from saved memory, as this VM, whosever memory it was.
+ * Starts a VM's domain, which is defined and has its network, from saved memory, as this VM, whosever memory it was.
  * @throws CroftError `memory-unusable` and others; it has then not run
  */
 export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running' | 'paused'): Promise<void> {
@@ -19,7 +19,6 @@ export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running
   const today = await box.hypervisor.hardware(spec.image, vm.limits)
   const reason = misfit(memory.hardware, today)
   if (reason) throw new CroftError('memory-unusable', `The memory of ${vm.name} was saved ${reason}.`)
-  await Promise.all([box.network.add(vm), box.hypervisor.define(spec)])
   box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
   try {
     await box.hypervisor.load(spec, memory, how)

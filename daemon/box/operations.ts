@@ -9,7 +9,8 @@ import { imageBuild } from './image-plans.ts'
 import { mergeFaultPoint, mergeLayers } from './merge-plan.ts'
 import type { Kind, OperationOf, Plan, Recovery } from './plan.ts'
 import { sleepVm, wakeVm } from './sleep-plans.ts'
-import { claimSpare, makeSpare, makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
+import { claimSpare, makeSpare } from './spare-plans.ts'
+import { makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
 
 const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
   new: makeVm,

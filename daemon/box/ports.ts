@@ -47,6 +47,7 @@ export interface Hypervisor {
   /** Asks the guest to shut down, through its agent or by its power button; its end shows as a `stopped` event. */
   askShutdown(uuid: string, byAgent: boolean): Promise<void>
   powerOff(uuid: string): Promise<void>
+  pause(uuid: string): Promise<void>
   resume(uuid: string): Promise<void>
   /** The hardware that a VM with these limits has when it starts now. */
   hardware(image: Image, limits: Pick<Limits, 'cpus' | 'memoryMiB'>): Promise<Hardware>
@@ -152,6 +153,8 @@ export interface Guests {
   personalize(vm: Vm, booted: boolean): Promise<void>
   /** Runs a script as root through the guest agent. */
   script(uuid: string, script: string, timeoutMs?: number): Promise<ProgramResult>
+  /** Logs in by SSH and out again. @throws CroftError `guest-failed` */
+  enter(vm: Vm, user: string): Promise<void>
   /** Makes the folder of a new VM with its host key; the same key when asked again. */
   prepare(vm: Vm): Promise<void>
   /** Removes that folder: keys and console. */

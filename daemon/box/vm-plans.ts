@@ -89,52 +89,10 @@ async function forkIn(box: Box, vm: Vm, { from }: OperationOf<'new'>, report: Re
 }
 
 /** A running fork's disk as large as the VM's limits say. @param has the size that its guest knows, in GiB */
-async function growTo(box: Box, vm: Vm, has: number): Promise<void> {
+export async function growTo(box: Box, vm: Vm, has: number): Promise<void> {
   if (vm.limits.diskGiB <= has) return
   await box.hypervisor.growDisk(vm.uuid, vm.limits.diskGiB * 2 ** 30)
   await box.guests.script(vm.uuid, 'resize2fs /dev/vda')
-}
-
-/** Makes a spare: a fork of a golden checkpoint that is loaded and has not run yet. */
-export const makeSpare: Plan<OperationOf<'spare'>> = {
-  recovery: 'undo',
-  steps: [
-    ...preparation,
-    {
-      name: 'load',
-      async run(box, { vm: id }) {
-        const vm = findOperationVm(box, id)
-        await box.loads.run(() => loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'paused'))
-      },
-      undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
-    },
-  ],
-  end: (state, { vm, from }) => withVm(vm, { phase: 'spare', memory: null, checkpoint: from })(state),
-  undone: (state, { vm }) => withoutVm(state, vm),
-}
-
-/** `new` with a spare: all that is left to do is to let it run and to tell it who it is. */
-export const claimSpare: Plan<OperationOf<'claim'>> = {
-  recovery: 'undo',
-  steps: [
-    {
-      name: 'run',
-      async run(box, { vm: id, from }, report) {
-        const vm = findOperationVm(box, id)
-        report({ subject: vm.name, step: 'telling it who it is', fraction: 0.5 })
-        const defined = box.hypervisor.define(specOf(box.store.state, vm))
-        await box.hypervisor.resume(vm.uuid)
-        await Promise.all([defined, settleIn(box, vm)])
-        await growTo(box, vm, box.store.state.checkpoints[from]?.limits.diskGiB ?? 0)
-      },
-      async undo(box, operation) {
-        await box.hypervisor.powerOff(findOperationVm(box, operation.vm).uuid)
-        for (const step of preparation.toReversed()) await step.undo?.(box, operation)
-      },
-    },
-  ],
-  end: (state, { vm }) => withVm(vm, { phase: 'ready' })(state),
-  undone: (state, { vm }) => withoutVm(state, vm),
 }
 
 /** The record of a VM and of the layer that is its own disk. */

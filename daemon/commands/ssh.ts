@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { imageOf } from '../box/box.ts'
 import { inVm } from '../box/sleep.ts'
 import { CroftError } from '../error.ts'
 import { sshArgs } from '../guest/ssh.ts'
@@ -19,7 +20,8 @@ export const sshCommand = command({
   touches: 'enters',
   async run({ box, host, report, handOff, root }, { vm: name, args = [] }) {
     return inVm(box, name, 'an SSH session', report, async (vm) => {
-      const command = [...sshArgs(box, host.folder, vm, { ownKey: !root }), ...args]
+      const { user } = imageOf(box.store.state, vm)
+      const command = [...sshArgs(host.folder, vm, user, { ownKey: !root }), ...args]
       if (!handOff) {
         throw new CroftError('misuse', 'A shell needs a terminal, and there is none here.', {
           hint: `Run a command instead: croft exec ${vm.name} …`,

@@ -9,7 +9,7 @@ import { consoleLogPath, vmFolder } from '../libvirt/domain-xml.ts'
 import type { Vm } from '../store/index.ts'
 import { type AgentCall, runScript } from './agent.ts'
 import { personalizeScript } from './personalize.ts'
-import { knownHostsPath } from './ssh.ts'
+import { knownHostsPath, sshArgs } from './ssh.ts'
 import { plainText } from './text.ts'
 
 export { plainText } from './text.ts'
@@ -58,6 +58,13 @@ export function makeGuests(
     },
 
     script: (uuid, script, timeoutMs) => runScript(agent, uuid, script, timeoutMs),
+
+    async enter(vm, user) {
+      const args = [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes', '-T', '--', 'true']
+      await run('ssh', args).catch((cause) => {
+        throw new CroftError('guest-failed', `${vm.name} can't be entered by SSH: ${cause.message}`, { cause })
+      })
+    },
 
     async prepare(vm) {
       await mkdir(vmFolder(folder, vm), { recursive: true, mode: 0o711 })

@@ -12,12 +12,7 @@ export const knownHostsPath = (folder: string, vm: Vm): string => `${vmFolder(fo
  * Arguments for OpenSSH's client to enter a VM: only the host key that Croft made for it will do.
  * @param options.ownKey leave the choice of the key to the caller's own ssh, who can't read the daemon's
  */
-export function sshArgs(
-  box: Box,
-  folder: string,
-  vm: Vm,
-  options: { ownKey?: boolean; user?: string | undefined } = {},
-): string[] {
+export function sshArgs(folder: string, vm: Vm, user: string, options: { ownKey?: boolean } = {}): string[] {
   const settings = {
     UserKnownHostsFile: knownHostsPath(folder, vm),
     GlobalKnownHostsFile: '/dev/null',
@@ -27,7 +22,6 @@ export function sshArgs(
     ConnectTimeout: '20',
     ...(!options.ownKey && { IdentitiesOnly: 'yes', IdentityFile: daemonKeyPath(folder), ForwardAgent: 'no' }),
   }
-  const user = options.user ?? imageOf(box.store.state, vm).user
   return [
     '-F',
     'none',
@@ -61,7 +55,8 @@ export async function runInVm(
   options: RunInVmOptions = {},
 ): Promise<{ code: number; stdout: string; stderr: string; tail: string }> {
   const line = words.length === 1 ? words[0]! : words.map(quote).join(' ')
-  const args = [...sshArgs(box, folder, vm, { user: options.user }), '-o', 'BatchMode=yes', '-T', '--', line]
+  const user = options.user ?? imageOf(box.store.state, vm).user
+  const args = [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes', '-T', '--', line]
   const end = endOf(box, vm)
   const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])])
   // Nobody would end it when the daemon is killed, and its connection has the VM count as in use.

@@ -58,6 +58,10 @@ export function makeHypervisor(
       await unless([...gone, ...already], call.domainDestroy(uuid))
     },
 
+    async pause(uuid) {
+      await unless(already, call.domainSuspend(uuid))
+    },
+
     async resume(uuid) {
       await unless(already, call.domainResume(uuid))
     },
