@@ -3,6 +3,7 @@ import type { Hardware, Memory, Vm } from '../store/index.ts'
 import { awaitAgent, makeReady } from './boot.ts'
 import { type Box, specOf } from './box.ts'
 import { makeId } from './identity.ts'
+import { timed } from './plan.ts'
 
 /** The record of memory about to be saved. */
 export function describeMemory(hardware: Hardware): Memory {
@@ -21,7 +22,7 @@ export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running
   if (reason) throw new CroftError('memory-unusable', `The memory of ${vm.name} was saved ${reason}.`)
   box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
   try {
-    await box.hypervisor.load(spec, memory, how)
+    await timed(box, 'load', () => box.hypervisor.load(spec, memory, how))
   } catch (error) {
     box.live.apply({ type: 'stopped', uuid: vm.uuid, how: 'powered-off', reason: 'did not load' })
     throw error
@@ -30,8 +31,8 @@ export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running
 
 /** Waits until a guest whose memory was loaded answers, and tells it who it is. @throws CroftError `guest-failed` */
 export async function settleIn(box: Box, vm: Vm): Promise<void> {
-  await awaitAgent(box, vm, answerTimeoutMs)
-  await makeReady(box, vm, false)
+  await timed(box, 'agent', () => awaitAgent(box, vm, answerTimeoutMs))
+  await timed(box, 'personalize', () => makeReady(box, vm, false))
 }
 
 /** What a guest keeps of its free memory while it is squeezed, in MiB: it may need some. */

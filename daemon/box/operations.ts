@@ -7,7 +7,7 @@ import { fault } from './fault.ts'
 import { makeGolden } from './golden-plan.ts'
 import { imageBuild } from './image-plans.ts'
 import { mergeFaultPoint, mergeLayers } from './merge-plan.ts'
-import type { Kind, OperationOf, Plan, Recovery } from './plan.ts'
+import { type Kind, type OperationOf, type Plan, type Recovery, timed } from './plan.ts'
 import { sleepVm, wakeVm } from './sleep-plans.ts'
 import { claimSpare, makeSpare } from './spare-plans.ts'
 import { makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
@@ -89,9 +89,7 @@ async function recoveryOf(box: Box, plan: Plan<Operation>, operation: Operation)
 async function finish<O extends Operation>(box: Box, plan: Plan<O>, operation: O, report: Report): Promise<void> {
   for (const step of plan.steps) {
     fault(`${operation.kind}.${step.name}`)
-    const began = performance.now()
-    await step.run(box, operation, report)
-    box.log.debug({ step: `${operation.kind}.${step.name}`, ms: performance.now() - began }, 'step')
+    await timed(box, `${operation.kind}.${step.name}`, () => step.run(box, operation, report))
   }
   fault(`${operation.kind}.end`)
   await box.store.update((state) => close(plan.end(state, operation), operation))

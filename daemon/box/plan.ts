@@ -26,3 +26,13 @@ export interface Plan<O> {
   /** The store without the operation's effects. Needed for `undo` only. */
   undone?(state: State, operation: O): State
 }
+
+/** Does a part of something, and writes into the log how long it took. */
+export async function timed<T>(box: Box, step: string, work: () => Promise<T>): Promise<T> {
+  const began = performance.now()
+  try {
+    return await work()
+  } finally {
+    box.log.debug({ step, ms: performance.now() - began }, 'step')
+  }
+}

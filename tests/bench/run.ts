@@ -3,13 +3,15 @@ import { cpus } from 'node:os'
 import { copyFigures } from './copies.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
+import { stepFigures } from './steps.ts'
 import { thousandFigures } from './thousand.ts'
 
-/** Measures, prints a table, and leaves the same as JSON in dist/bench.json. Words choose: boot, thousand. */
+/** Measures, prints a table, and leaves the same as JSON in dist/bench.json. Words choose parts. */
 const parts: Record<string, () => Promise<Figure[]>> = {
   thousand: thousandFigures,
   fork: forkFigures,
   copies: copyFigures,
+  steps: stepFigures,
 }
 /** What is set against what, by the medians of one run. */
 const ratios = [
