@@ -26,14 +26,17 @@ export async function thousandFigures(): Promise<Figure[]> {
   })
   figures.push(await lsRequests(croft))
   const pids = await family(croft.pid)
-  const sizes = await Promise.all(pids.map(residentMB))
-  figures.push({ what: 'daemon, resident', unit: 'MB', values: [sizes[0]!], aim: 150 })
-  figures.push({
-    what: 'daemon and its children, resident',
+  const sizes = await Promise.all(pids.map(sizeOf))
+  const sum = (key: 'rss' | 'pss') => sizes.reduce((all, size) => all + size[key], 0)
+  const megabytes = (what: string, value: number, aim?: number): Figure => ({
+    what,
     unit: 'MB',
-    values: [sizes.reduce((sum, size) => sum + size, 0)],
-    aim: 300,
+    values: [value],
+    ...(aim && { aim }),
   })
+  figures.push(megabytes('daemon, resident', sizes[0]!.rss, 150))
+  figures.push(megabytes('daemon and its children, resident, what they share counted once', sum('pss'), 300))
+  figures.push(megabytes('… counted for each', sum('rss')))
   figures.push({
     what: 'daemon and its children, idle: CPU of one core',
     unit: '%',
@@ -118,9 +121,11 @@ async function family(pid: number): Promise<number[]> {
   return [pid, ...(await Promise.all(children.map(family))).flat()]
 }
 
-async function residentMB(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return (Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024) / 1e6
+/** In MB: its resident pages, and the same with each page that several processes share divided among them. */
+async function sizeOf(pid: number): Promise<{ rss: number; pss: number }> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const size = (key: string) => (Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(rollup)![1]) * 1024) / 1e6
+  return { rss: size('Rss'), pss: size('Pss') }
 }
 
 async function idlePercent(pids: readonly number[]): Promise<number> {
