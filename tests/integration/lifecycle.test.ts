@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 
@@ -75,7 +75,8 @@ describe('a VM', () => {
     expect(await croft.do('logs', 'web')).toBe('web has written nothing to its console yet.\n')
     const write = (words: string) => croft.do('exec', 'web', `echo "${words}" | sudo tee /dev/ttyS0 > /dev/null`)
     await write('first words')
-    expect(await croft.do('logs', 'web')).toBe('first words\n')
+    // What the guest has written is on its way for a moment: by its serial port, QEMU, and libvirt's log daemon.
+    await vi.waitFor(async () => expect(await croft.do('logs', 'web')).toBe('first words\n'), { timeout: 10_000 })
     const { spawn } = await import('node:child_process')
     const follow = spawn(process.execPath, ['daemon/cli.ts', 'logs', 'web', '-f'], {
       env: { ...process.env, CROFT_SOCKET: croft.socket },
@@ -85,7 +86,7 @@ describe('a VM', () => {
       follow.stdout.setEncoding('utf8').on('data', (chunk) => {
         if (text === '') void write('more \u001b[31mred')
         text += chunk
-        if (text.includes('red')) resolve(text)
+        if (text.includes('red\n')) resolve(text)
       })
     })
     expect(await heard).toBe('first words\nmore red\n')
