@@ -6,7 +6,7 @@ import { type Logger, pino } from 'pino'
 import type { Box } from './box/box.ts'
 import { EventLog } from './box/events.ts'
 import { ensureGolden } from './box/golden.ts'
-import type { Host } from './box/host.ts'
+import type { Host, Web } from './box/host.ts'
 import { watchIdle } from './box/idle.ts'
 import { Live } from './box/live.ts'
 import { keepMerged } from './box/merges.ts'
@@ -16,9 +16,13 @@ import { keepSchedules } from './box/schedule.ts'
 import { keepSpares } from './box/spares.ts'
 import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
+import { makeCaddy } from './caddy/client.ts'
+import { caddyConfig } from './caddy/config.ts'
+import { keepCaddy } from './caddy/keep.ts'
 import { commands } from './commands/index.ts'
-import { readConfig } from './config.ts'
+import { type Config, readConfig } from './config.ts'
 import { asCroftError, errorCodes } from './error.ts'
+import { findMainPort, type Gate, openGate, Sessions } from './gate/index.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { checkBox } from './host/checks.ts'
@@ -34,7 +38,7 @@ import { makeShapes } from './host/shape.ts'
 import { inspectKey } from './host/ssh-key.ts'
 import { superviseServices } from './host/standalone.ts'
 import { boxIsStopping, notifyReady } from './host/systemd.ts'
-import { openDoors } from './http/doors.ts'
+import { groupId, openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
 import { openLibvirt } from './libvirt/index.ts'
 import { openStore } from './store/index.ts'
@@ -106,8 +110,10 @@ async function main(log: Logger): Promise<void> {
   ends.defer(firewall.watch(() => restoreFirewall(box, firewall)))
   const meter = new Meter(box, folder)
   ends.defer(() => meter.close())
+  const gate: Gate = { box, sessions: new Sessions(store), domain: 'localhost' }
   const host: Host = {
     folder,
+    web: config.web && webOf(gate, config.web.http),
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
     lookForUse: () => idle.look(),
@@ -127,6 +133,7 @@ async function main(log: Logger): Promise<void> {
   // Commands are served once the box is known; when libvirt stays away they are served too, and say so themselves.
   await Promise.race([reconciler.first, new Promise((resolve) => setTimeout(resolve, firstConnectionMs).unref())])
   ends.defer(await openDoors({ commands, box, host }, version, config))
+  if (config.web) ends.defer(await openFrontDoor(gate, config.web, log))
   await notifyReady()
   keepGolden(box)
   box.spares.refresh()
@@ -139,6 +146,26 @@ async function main(log: Logger): Promise<void> {
   if (await boxIsStopping()) {
     log.info('the box shuts down, and its VMs with it')
     await stopAll(box, stopGraceMs)
+  }
+}
+
+/** The gate, and Caddy before it. @returns closes both */
+async function openFrontDoor(gate: Gate, web: NonNullable<Config['web']>, log: Logger): Promise<() => Promise<void>> {
+  const closeGate = await openGate(gate, web.gate, await groupId(web.group))
+  const settings = { admin: web.admin, gate: web.gate, domain: gate.domain, http: web.http }
+  const unkeep = keepCaddy(makeCaddy(web.admin), caddyConfig(settings), log)
+  return async () => {
+    unkeep()
+    await closeGate()
+  }
+}
+
+function webOf({ box, sessions, domain }: Gate, http: number): Web {
+  const suffix = `${domain}${http === 80 ? '' : `:${http}`}`
+  return {
+    loginLink: () => `http://croft.${suffix}/login?code=${sessions.makeCode(`croft.${domain}`)}`,
+    address: (name, port) => `http://${name}${port === undefined ? '' : `-${port}`}.${suffix}/`,
+    findPort: (vm) => findMainPort(box, vm),
   }
 }
 

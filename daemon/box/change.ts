@@ -60,7 +60,7 @@ export async function resizeVm(
 export async function describeVm(
   box: Box,
   name: string,
-  change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'schedule'>>,
+  change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'schedule' | 'web'>>,
 ): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
   await box.store.update((state) => withVm(id, change(findVm(state, id)))(state))

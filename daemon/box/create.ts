@@ -131,6 +131,7 @@ export function withRecord(
     checkpoint: null,
     sleepAfter: null,
     schedule: { hourly: 0, daily: 0 },
+    web: { port: null, public: [] },
     ...vm,
   }
   return {

@@ -1,3 +1,5 @@
+import type { Vm } from '../store/index.ts'
+
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
 export interface HostUsage {
   cpus: number
@@ -32,6 +34,16 @@ export interface Versions {
   qemu: string
 }
 
+/** The box's web addresses. */
+export interface Web {
+  /** A link that signs in whoever opens it, once, within 10 minutes. */
+  loginLink(): string
+  /** Where a VM, or one port of it, is opened. */
+  address(name: string, port?: number): string
+  /** The port that a VM's plain address leads to when none is set: asked of the guest. Undefined when none listens. */
+  findPort(vm: Vm): Promise<number | undefined>
+}
+
 /** The machine under the box, as commands see it. */
 export interface Host {
   /** The state folder. */
@@ -43,4 +55,6 @@ export interface Host {
   lookForUse(): Promise<void>
   versions(): Promise<Versions>
   checks(): Promise<Check[]>
+  /** Absent when the configuration has none. */
+  web?: Web | undefined
 }

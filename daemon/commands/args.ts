@@ -17,6 +17,8 @@ export const memoryArg = sizeArg('M', 128)
 
 export const diskArg = sizeArg('G', 1).describe('Size of its disk, such as 100G').meta({ placeholder: 'size' })
 
+export const portArg = z.int().min(1).max(65535).describe('A port of the VM').meta({ placeholder: 'port' })
+
 export const tagArg = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._-]{0,39}$/, 'a tag takes 1 to 40 of a-z, 0-9, ".", "_" and "-"')

@@ -16,6 +16,7 @@ import { imageRmCommand } from './image-rm.ts'
 import { keyAddCommand } from './key-add.ts'
 import { keyLsCommand } from './key-ls.ts'
 import { keyRmCommand } from './key-rm.ts'
+import { loginCommand } from './login.ts'
 import { logsCommand } from './logs.ts'
 import { lsCommand } from './ls.ts'
 import { newCommand } from './new.ts'
@@ -24,6 +25,10 @@ import { resizeCommand } from './resize.ts'
 import { restartCommand } from './restart.ts'
 import { restoreCommand } from './restore.ts'
 import { rmCommand } from './rm.ts'
+import { shareLsCommand } from './share-ls.ts'
+import { sharePortCommand } from './share-port.ts'
+import { sharePrivateCommand } from './share-private.ts'
+import { sharePublicCommand } from './share-public.ts'
 import { showCommand } from './show.ts'
 import { sleepCommand } from './sleep.ts'
 import { sshCommand } from './ssh.ts'
@@ -59,6 +64,11 @@ export const commands: readonly Command[] = [
   resizeCommand,
   tagCommand,
   commentCommand,
+  sharePortCommand,
+  sharePublicCommand,
+  sharePrivateCommand,
+  shareLsCommand,
+  loginCommand,
   imageBuildCommand,
   imageLsCommand,
   imageRmCommand,

@@ -14,7 +14,7 @@ import { makeHttp } from './app.ts'
  * @returns a function that closes both, at once
  */
 export async function openDoors(app: App, version: string, config: Config): Promise<() => Promise<void>> {
-  const gid = await croftGroup()
+  const gid = await groupId('croft')
   const token = await readToken(join(config.folder, 'token'), gid)
   const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
   const bySocket = createServer(getRequestListener(makeHttp(app, version, { kind: 'socket' }).fetch))
@@ -55,9 +55,9 @@ function closeServer(server: Server): Promise<void> {
   })
 }
 
-/** The group that may use the socket; root's where the installer has not made it. */
-async function croftGroup(): Promise<number> {
-  const { code, stdout } = await run('getent', ['group', 'croft'], { okCodes: [0, 2] })
+/** The id of a group that may use a socket; root's where there is no such group. */
+export async function groupId(name: string): Promise<number> {
+  const { code, stdout } = await run('getent', ['group', name], { okCodes: [0, 2] })
   return code === 0 ? Number(stdout.split(':')[2]) : 0
 }
 

@@ -19,6 +19,7 @@ export type {
   Limits,
   Memory,
   Operation,
+  Session,
   State,
   Vm,
 } from './schema.ts'

@@ -1,7 +1,15 @@
 import { stateVersion } from './schema.ts'
 
 /** `migrations[n]` turns a state of version n into one of version n + 1. States of every older version stay readable. */
-const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Record<string, unknown>>> = {}
+const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Record<string, unknown>>> = {
+  1: ({ vms, ...state }) => ({
+    ...state,
+    vms: Object.fromEntries(
+      Object.entries(vms as Record<string, object>).map(([id, vm]) => [id, { ...vm, web: { port: null, public: [] } }]),
+    ),
+    sessions: {},
+  }),
+}
 
 /**
  * Brings a parsed state file to today's version, one step at a time.

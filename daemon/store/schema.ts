@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 /** What the store keeps: what the user wants and what Croft owns. What runs is libvirt's to say, never the store's. */
-export const stateVersion = 1
+export const stateVersion = 2
 
 export const limitsSchema = z.object({
   /** Number of virtual CPUs. */
@@ -37,6 +37,8 @@ export const vmSchema = z.object({
   sleepAfter: z.int().min(0).nullable(),
   /** How many of the latest scheduled checkpoints are kept, by the hour and by the day. */
   schedule: z.object({ hourly: z.int().min(0), daily: z.int().min(0) }),
+  /** How it is reached by the web: its main port, null to look which one listens; the ports that anybody may open. */
+  web: z.object({ port: z.int().min(1).max(65535).nullable(), public: z.array(z.int().min(1).max(65535)) }),
   /**
    * `making` until `new` has finished; `leaving` from the first step of `rm`. Croft's own: `golden`, of which a golden
    * checkpoint is being made, and `spare`, loaded from one and not running, for the next `new`.
@@ -127,6 +129,13 @@ export const keySchema = z.object({
   createdAt: z.iso.datetime(),
 })
 
+/** The owner, signed in at one host name. The key of its record is the SHA-256 of its token, in hexadecimal. */
+export const sessionSchema = z.object({
+  host: z.string(),
+  createdAt: z.iso.datetime(),
+  expiresAt: z.iso.datetime(),
+})
+
 const operationBase = z.object({ id: z.string(), startedAt: z.iso.datetime() })
 export const operationSchema = z.discriminatedUnion('kind', [
   /** `from`: the checkpoint that it is a fork of. `asleep`: it is left in the memory that it has from there. */
@@ -180,6 +189,7 @@ export const stateSchema = z.object({
   checkpoints: z.record(z.string(), checkpointSchema),
   images: z.record(z.string(), imageSchema),
   keys: z.record(z.string(), keySchema),
+  sessions: z.record(z.string(), sessionSchema),
   operations: z.record(z.string(), operationSchema),
   /** Where the search for a free address begins: an address rests as long as possible before it is used again. */
   nextAddress: z.int().min(0),
@@ -196,6 +206,7 @@ export type Memory = z.infer<typeof memorySchema>
 export type Checkpoint = z.infer<typeof checkpointSchema>
 export type Image = z.infer<typeof imageSchema>
 export type Layer = z.infer<typeof layerSchema>
+export type Session = z.infer<typeof sessionSchema>
 export type Key = z.infer<typeof keySchema>
 export type Operation = z.infer<typeof operationSchema>
 export type Accelerator = NonNullable<State['accelerator']>
@@ -210,6 +221,7 @@ export function emptyState(instance: string): State {
     checkpoints: {},
     images: {},
     keys: {},
+    sessions: {},
     operations: {},
     nextAddress: 0,
     bootId: '',

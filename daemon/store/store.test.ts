@@ -75,7 +75,7 @@ describe('store', () => {
     ['empty', () => ''],
     ['not JSON', () => 'hello'],
     ['damaged by hand', (text: string) => text.replace('"vms":{}', '"vms":[]')],
-    ['from a newer Croft', (text: string) => text.replace('"version":1', '"version":99')],
+    ['from a newer Croft', (text: string) => text.replace(/"version":\d+/, '"version":99')],
   ])('refuses a file that is %s, names the last good copy, and changes nothing', async (_, damage) => {
     const store = await openStore(folder)
     await store.update(withBoot('one'))
@@ -124,6 +124,14 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
+  test('1 to 2 gives VMs a web address, private as all are', () => {
+    expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } } })).toEqual({
+      version: 2,
+      vms: { vm_a: { name: 'web', web: { port: null, public: [] } } },
+      sessions: {},
+    })
+  })
+
   const steps = {
     1: (s: Record<string, unknown>) => ({ ...s, b: 2 }),
     2: (s: Record<string, unknown>) => ({ ...s, c: s.b }),

@@ -70,6 +70,7 @@ async function fill(croft: Croft): Promise<void> {
       checkpoint: null,
       sleepAfter: null,
       schedule: { hourly: 0, daily: 0 },
+      web: { port: null, public: [] },
       phase: 'ready',
       power: 'off',
     })

@@ -26,6 +26,8 @@ export const names = {
   table: `ctest${slot}`,
 }
 const port = 17_100 + slot
+/** Where a test's Caddy serves HTTP. */
+export const httpPort = 17_200 + slot
 
 export interface CroftOptions {
   env?: Record<string, string>

@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import { findVm, vmsOf } from '../box/box.ts'
+import { vmArg } from './args.ts'
+import { command } from './command.ts'
+import { type Share, shareOf, shareResult, webOf } from './share.ts'
+import { table } from './text.ts'
+
+export const shareLsCommand = command({
+  name: 'share ls',
+  summary: 'Show the web addresses of VMs, and what anybody may open',
+  examples: ['croft share ls', 'croft share ls web'],
+  args: z.object({ vm: vmArg.optional() }),
+  positional: ['vm'],
+  result: z.object({ shares: z.array(shareResult) }),
+  touches: 'reads',
+  async run({ box, host }, { vm: name }) {
+    const web = webOf(host)
+    const { state } = box.store
+    const vms =
+      name === undefined ? vmsOf(state).toSorted((a, b) => a.name.localeCompare(b.name)) : [findVm(state, name)]
+    return { shares: vms.map((vm) => shareOf(web, vm)) }
+  },
+  names: ({ shares }) => shares.map(({ vm }) => vm),
+  print({ shares }, view) {
+    if (shares.length === 0) return 'No VMs. Make one: croft new\n'
+    return table<Share>(
+      shares,
+      [
+        { title: 'NAME', value: ({ vm }) => vm },
+        { title: 'WEB', value: ({ address }) => address },
+        { title: 'PUBLIC', value: (share) => share.public.map(({ port }) => port).join(', ') || '–' },
+      ],
+      view,
+    )
+  },
+})

@@ -1,0 +1,25 @@
+import { z } from 'zod'
+import { portArg, vmArg } from './args.ts'
+import { command } from './command.ts'
+import { changeWeb, meantPort, shareOf, shareResult, webOf } from './share.ts'
+
+export const sharePublicCommand = command({
+  name: 'share public',
+  summary: 'Let anybody open a port of a VM',
+  details: 'That port and no other. With no port it is the main one, the one that the plain address leads to.',
+  examples: ['croft share public web', 'croft share public web 3000'],
+  args: z.object({ vm: vmArg, port: portArg.optional() }),
+  positional: ['vm', 'port'],
+  result: shareResult.extend({ opened: z.string() }),
+  touches: 'changes',
+  async run({ box, host }, { vm: name, port: asked }) {
+    const web = webOf(host)
+    const port = await meantPort(box, web, name, asked)
+    const vm = await changeWeb(box, name, (before) => ({
+      port: asked === undefined ? port : before.port,
+      public: [...new Set([...before.public, port])],
+    }))
+    return { ...shareOf(web, vm), opened: web.address(vm.name, port === vm.web.port ? undefined : port) }
+  },
+  print: ({ opened }) => `Anybody may open ${opened}\n`,
+})

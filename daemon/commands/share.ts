@@ -1,0 +1,57 @@
+import { z } from 'zod'
+import { type Box, findVm } from '../box/box.ts'
+import { describeVm } from '../box/change.ts'
+import type { Host, Web } from '../box/host.ts'
+import { ensureAwake } from '../box/sleep.ts'
+import { CroftError } from '../error.ts'
+import type { Vm } from '../store/index.ts'
+
+/** What the `share` commands have in common. */
+
+export const shareResult = z.object({
+  vm: z.string(),
+  /** The port that its plain address leads to; null to look which one listens. */
+  port: z.int().nullable(),
+  address: z.string(),
+  public: z.array(z.object({ port: z.int(), address: z.string() })),
+})
+
+export type Share = z.infer<typeof shareResult>
+
+/** @throws CroftError `unavailable` when the box has no web addresses */
+export function webOf(host: Host): Web {
+  if (host.web) return host.web
+  throw new CroftError('unavailable', 'This box has no web addresses yet.', {
+    hint: 'They are turned on by "web" in its configuration: docs/operations.md',
+  })
+}
+
+export function shareOf(web: Web, vm: Vm): Share {
+  const ports = vm.web.public.toSorted((a, b) => a - b)
+  return {
+    vm: vm.name,
+    port: vm.web.port,
+    address: web.address(vm.name),
+    public: ports.map((port) => ({ port, address: web.address(vm.name, port === vm.web.port ? undefined : port) })),
+  }
+}
+
+/** Changes how a VM is reached. */
+export async function changeWeb(box: Box, name: string, change: (web: Vm['web']) => Vm['web']): Promise<Vm> {
+  return describeVm(box, name, (vm) => ({ web: change(vm.web) }))
+}
+
+/**
+ * The port that is meant: the one named, else the VM's main port. One that is only found is the main port from then on,
+ * so that what is opened stays what was seen. @throws CroftError `conflict` when none listens
+ */
+export async function meantPort(box: Box, web: Web, name: string, port: number | undefined): Promise<number> {
+  const vm = findVm(box.store.state, name)
+  if (port !== undefined) return port
+  if (vm.web.port !== null) return vm.web.port
+  const found = await web.findPort(await ensureAwake(box, vm.id))
+  if (found !== undefined) return found
+  throw new CroftError('conflict', `Nothing listens in ${vm.name}, so there is nothing to open.`, {
+    hint: `Start what should be seen, or name its port: croft share public ${vm.name} 8000`,
+  })
+}

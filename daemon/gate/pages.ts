@@ -1,0 +1,98 @@
+import { type Html, html } from './html.ts'
+
+/** What the gate itself says to a browser. Each is whole: nothing is loaded from elsewhere, no script runs. */
+export interface Page {
+  status: number
+  title: string
+  body: Html
+  /** Seconds after which the browser asks again. */
+  refresh?: number
+}
+
+const style = `:root{color-scheme:light dark;--ground:#faf8f4;--ink:#23211d;--soft:#6f6a60;--line:#ddd7ca;--live:#2e7d4f}
+@media(prefers-color-scheme:dark){:root{--ground:#1b1a17;--ink:#ece8df;--soft:#9c968a;--line:#3a372f;--live:#6cc08b}}
+body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{max-width:36rem;margin:16vh auto 0;padding:0 24px}h1{font-size:24px;font-weight:600;margin:0 0 8px}
+p{margin:0 0 16px}code,kbd{font:14px/1.5 ui-monospace,monospace}code{background:none;border:1px solid var(--line);padding:2px 6px}
+a{color:var(--live)}button{font:inherit;color:var(--ground);background:var(--live);border:0;padding:8px 16px;cursor:pointer}
+.soft{color:var(--soft)}ul{padding-left:20px}svg{width:24px;height:24px;margin-bottom:24px}`
+
+const mark = html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M2 2h20v20H2zM2 14h12V2M14 22v-8h8" fill="none" stroke="currentColor" stroke-width="1.5"/><path d="M16.5 16.5h3v3h-3z" fill="var(--live)"/></svg>`
+
+/** The page as a document. */
+export function documentOf({ title, body }: Page): string {
+  return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>${title}</title><style>${{ markup: style }}</style></head><body><main>${mark}<h1>${title}</h1>${body}</main></body></html>
+`.markup
+}
+
+export const nothingHere: Page = {
+  status: 404,
+  title: 'Nothing here',
+  body: html`<p>There is nothing for you at this address.</p>`,
+}
+
+export const signInFirst: Page = {
+  status: 401,
+  title: 'Sign in',
+  body: html`<p>On the box, type</p><p><code>croft login</code></p><p>and open the link that it prints.</p>`,
+}
+
+export const signedIn: Page = {
+  status: 200,
+  title: 'You are signed in',
+  body: html`<p>The addresses of your VMs open in this browser now.</p><p class="soft"><code>croft ls</code> shows what there is.</p>`,
+}
+
+export const signedOut: Page = {
+  status: 200,
+  title: 'Signed out',
+  body: html`<p>Nobody is signed in any more, on any address of this box.</p>`,
+}
+
+/** A link was opened that would change something: who opened it says so first. */
+export const confirmSignIn = (code: string): Page => ({
+  status: 200,
+  title: 'Sign in to this box',
+  body: html`<p>This browser will open everything on it, for 30 days.</p>
+<form method="post" action="/login"><input type="hidden" name="code" value="${code}"><button>Sign in</button></form>`,
+})
+
+export const linkIsOver: Page = {
+  status: 410,
+  title: 'This link is over',
+  body: html`<p>It works once, within 10 minutes. Make another:</p><p><code>croft login</code></p>`,
+}
+
+export const waking = (name: string): Page => ({
+  status: 503,
+  title: `${name} is waking up`,
+  body: html`<p>It will be here in a moment.</p>`,
+  refresh: 1,
+})
+
+export const isOff = (name: string, why: string, command: string): Page => ({
+  status: 503,
+  title: `${name} can't be opened`,
+  body: html`<p>${why}</p><p><code>${command}</code></p>`,
+})
+
+/** @param open ports that listen, and may be opened by their addresses @param hidden ports that only the VM itself reaches */
+export function nothingListens(
+  name: string,
+  port: number | null,
+  open: readonly { port: number; address: string }[],
+  hidden: readonly number[],
+): Page {
+  const what = port === null ? `Nothing listens in ${name} yet` : `Nothing listens on port ${port} of ${name}`
+  const links = open.map((each) => html`<li><a href="${each.address}">port ${each.port}</a></li>`)
+  return {
+    status: 502,
+    title: what,
+    body: html`${open.length ? html`<p>What does:</p><ul>${links}</ul>` : html`<p>Start a web server in it, for example:</p><p><code>croft exec ${name} -- tmux new -d python3 -m http.server 8000</code></p>`}${
+      hidden.length
+        ? html`<p class="soft">${hidden.join(', ')} listens on 127.0.0.1 alone, where only the VM itself reaches it. Have it listen on 0.0.0.0.</p>`
+        : html``
+    }`,
+  }
+}

@@ -1,0 +1,61 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { openStore, type Store } from '../store/index.ts'
+import { Sessions } from './sessions.ts'
+
+let folder: string
+let store: Store
+let now: Date
+let sessions: Sessions
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'croft-sessions-'))
+  store = await openStore(folder)
+  now = new Date('2026-01-01T00:00:00Z')
+  sessions = new Sessions(store, () => now)
+})
+afterEach(async () => {
+  await store.close()
+  await rm(folder, { recursive: true, force: true })
+})
+const minutes = (count: number) => (now = new Date(now.getTime() + count * 60_000))
+
+test('a code makes one session, for its host alone, within 10 minutes', async () => {
+  const code = sessions.makeCode('web.localhost')
+  expect(await sessions.redeem('other.localhost', code)).toBeUndefined()
+  const token = await sessions.redeem('web.localhost', code)
+  expect(sessions.find('web.localhost', token!)).toMatchObject({ host: 'web.localhost' })
+  expect(sessions.find('other.localhost', token!)).toBeUndefined()
+  expect(await sessions.redeem('web.localhost', code)).toBeUndefined()
+  const late = sessions.makeCode('web.localhost')
+  minutes(11)
+  expect(sessions.isCode('web.localhost', late)).toBe(false)
+  expect(await sessions.redeem('web.localhost', late)).toBeUndefined()
+})
+
+test('a session ends after 30 days, and with all others', async () => {
+  const token = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'))
+  minutes(29 * 24 * 60)
+  expect(sessions.find('web.localhost', token!)).toBeDefined()
+  minutes(2 * 24 * 60)
+  expect(sessions.find('web.localhost', token!)).toBeUndefined()
+  const next = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'))
+  expect(Object.keys(store.state.sessions)).toHaveLength(1) // what is over is not kept
+  await sessions.endAll()
+  expect(sessions.find('web.localhost', next!)).toBeUndefined()
+})
+
+test('a session outlives the daemon, and its token is nowhere in the store', async () => {
+  const token = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'))
+  await store.close()
+  expect(await readFile(join(folder, 'state.json'), 'utf8')).not.toContain(token)
+  store = await openStore(folder)
+  expect(new Sessions(store, () => now).find('web.localhost', token!)).toBeDefined()
+})
+
+test('codes that are never used take no room for ever', () => {
+  const first = sessions.makeCode('web.localhost')
+  for (let i = 0; i < 1000; i++) sessions.makeCode('web.localhost')
+  expect(sessions.isCode('web.localhost', first)).toBe(false)
+})

@@ -1,0 +1,263 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { TestCaddy } from '../lib/caddy.ts'
+import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
+import { program } from '../lib/program.ts'
+
+/** The web addresses of VMs: a real Caddy, a real web server in a real guest, and curl. */
+let caddy: TestCaddy
+let croft: Croft
+beforeAll(async () => {
+  caddy = await TestCaddy.start()
+  croft = await startCroft({ config: { web: caddy.web } })
+  await croft.do('new', 'web')
+  await croft.do(
+    'exec',
+    'web',
+    `cat > echo.py <<'EOF'\n${echoServer}\nEOF\nmkdir site; echo 'hello from web' > site/index.html`,
+  )
+  await croft.do(
+    'exec',
+    'web',
+    'tmux new-session -d -s site "cd site && python3 -m http.server 8000"; tmux new-session -d -s echo "python3 echo.py"',
+  )
+  await croft.do(
+    'exec',
+    'web',
+    'until ss -Hltn sport = 8000 | grep -q . && ss -Hltn sport = 9000 | grep -q .; do sleep 0.2; done',
+  )
+}, 600_000)
+afterAll(async () => {
+  await croft?.[Symbol.asyncDispose]()
+  await caddy?.[Symbol.asyncDispose]()
+})
+
+/** Says what it was asked, as JSON: method, path, headers as they came, and the body's length and digest. */
+const echoServer = `
+import hashlib, json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Echo(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        said = {"method": self.command, "path": self.path, "headers": self.headers.items(), "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        out = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(out)))
+        self.send_header("Set-Cookie", "app=1; Path=/")
+        self.end_headers()
+        self.wfile.write(out)
+    do_POST = do_PUT = do_DELETE = do_GET
+    def log_message(self, *args): pass
+ThreadingHTTPServer(("0.0.0.0", 9000), Echo).serve_forever()
+`
+
+const at = (label: string, path = '/') => `http://${label}.localhost:${httpPort}${path}`
+
+interface Answer {
+  status: number
+  headers: string
+  body: string
+}
+
+/** curl, with a cookie jar if one is named. */
+async function curl(url: string, ...args: string[]): Promise<Answer> {
+  const { code, stdout, stderr } = await program('curl', ['-sS', '-i', '-m', '60', ...caddy.resolve, ...args, url])
+  if (code !== 0) throw new Error(`curl ended with ${code}: ${stderr}`)
+  // With redirects followed, the last answer is the one.
+  const last = stdout.lastIndexOf('\r\n\r\n', stdout.search(/\r\n\r\n(?!HTTP\/)/s))
+  const split = last >= 0 ? last : stdout.indexOf('\r\n\r\n')
+  const head = stdout.slice(0, split)
+  const statuses = [...head.matchAll(/^HTTP\/[\d.]+ (\d+)/gm)]
+  return { status: Number(statuses.at(-1)![1]), headers: head, body: stdout.slice(split + 4) }
+}
+const page = ['-H', 'Accept: text/html']
+const echoed = async (...args: string[]) => JSON.parse((await curl(at('web-9000', '/a%20b?c=d'), ...args)).body)
+
+/** Signs in as a person does: opens the link, presses the button. @returns arguments for curl that are this browser's */
+async function signIn(jar: string): Promise<string[]> {
+  const browser = ['-b', join(caddy.folder, jar), '-c', join(caddy.folder, jar)]
+  const link = (await croft.do('login')).trim()
+  const form = await curl(link, ...browser, ...page)
+  expect(form.body).toContain('<button>Sign in</button>')
+  const code = /name="code" value="([^"]+)"/.exec(form.body)![1]!
+  const answer = await curl(
+    at('croft', '/login'),
+    ...browser,
+    '-H',
+    `Origin: ${at('croft').slice(0, -1)}`,
+    '-d',
+    `code=${code}`,
+  )
+  expect(answer.status).toBe(303)
+  return browser
+}
+
+test('nobody gets in without signing in, and nobody is told what there is', async () => {
+  for (const label of ['web', 'web-9000', 'nothing']) {
+    expect((await curl(at(label))).status).toBe(401)
+    const { status, headers } = await curl(at(label), ...page)
+    expect({ status, headers }).toMatchObject({
+      status: 303,
+      headers: expect.stringContaining(`Location: //croft.localhost:${httpPort}/enter?`),
+    })
+  }
+  expect((await curl(at('croft'), ...page)).body).toContain('croft login')
+})
+
+test('names that are nobody’s get an answer that says nothing', async () => {
+  for (const host of ['example.com', 'a.b.localhost', 'localhost', 'web-99999.localhost'])
+    expect((await curl(`http://127.0.0.1:${httpPort}/`, '-H', `Host: ${host}`)).status).toBe(404)
+})
+
+describe('who has signed in', () => {
+  let browser: string[]
+  beforeAll(async () => {
+    browser = await signIn('owner')
+  }, 60_000)
+
+  test('opens a VM by its address, and is taken there by way of a session of its own', async () => {
+    const { status, body } = await curl(at('web', '/index.html'), ...browser, ...page, '-L')
+    expect({ status, body }).toEqual({ status: 200, body: 'hello from web\n' })
+    expect((await curl(at('web'), ...browser)).body).toBe('hello from web\n')
+  })
+
+  test('a port has an address too, and everything goes through as it was sent', async () => {
+    await curl(at('web-9000'), ...browser, ...page, '-L')
+    const said = await echoed(
+      ...browser,
+      '-H',
+      'Authorization: Basic YTpi',
+      '-H',
+      'X-Croft-User: somebody',
+      '-H',
+      'X-Croft-Upstream: 1.2.3.4:5',
+      '-X',
+      'PUT',
+      '-d',
+      'x'.repeat(100_000),
+    )
+    expect(said).toMatchObject({ method: 'PUT', path: '/a%20b?c=d', length: 100_000 })
+    const headers = Object.fromEntries(said.headers)
+    expect(headers).toMatchObject({
+      Host: `web-9000.localhost:${httpPort}`,
+      Authorization: 'Basic YTpi',
+      Cookie: 'app=1',
+      'X-Croft-User': 'owner',
+      'X-Forwarded-For': '127.0.0.1',
+      'X-Forwarded-Host': `web-9000.localhost:${httpPort}`,
+      'X-Forwarded-Proto': 'http',
+    })
+    expect(Object.keys(headers).filter((name) => name.startsWith('X-Croft'))).toEqual(['X-Croft-User'])
+  })
+
+  test('the session of one address opens no other', async () => {
+    const jar = await program('cat', [join(caddy.folder, 'owner')])
+    const token = /web-9000\.localhost\t.*\tcroft_session\t(\S+)/.exec(jar.stdout)![1]!
+    const cookie = ['-H', `Cookie: croft_session=${token}`]
+    expect((await curl(at('web-9000'), ...cookie)).status).toBe(200)
+    for (const label of ['web', 'web-8000']) expect((await curl(at(label), ...cookie)).status).toBe(401)
+    expect((await curl(at('croft'), ...cookie, ...page)).status).toBe(401)
+  })
+
+  test('a link works once, and is not used up by being opened', async () => {
+    const link = (await croft.do('login')).trim()
+    for (let i = 0; i < 3; i++) expect((await curl(link)).status).toBe(200)
+    const post = () =>
+      curl(at('croft', '/login'), '-H', `Origin: ${at('croft').slice(0, -1)}`, '-d', `code=${link.split('=')[1]}`)
+    expect((await post()).status).toBe(303)
+    expect((await post()).status).toBe(410)
+    expect((await curl(link)).status).toBe(410)
+  })
+
+  test('nobody is sent elsewhere by an address of ours, or signed in by a page of another’s', async () => {
+    for (const to of ['//evil.example', 'https://evil.example', '/\\evil.example', 'javascript:alert(1)']) {
+      const entering = await curl(
+        at('croft', `/enter?host=web.localhost:${httpPort}&to=${encodeURIComponent(to)}`),
+        ...browser,
+      )
+      const location = /Location: \/\/(\S+)/i.exec(entering.headers)![1]!
+      expect((await curl(`http://${location}`)).headers).toMatch(/^location: \/\r?$/im)
+    }
+    expect((await curl(at('croft', '/enter?host=evil.example&to=/'), ...browser)).status).toBe(404)
+    const code = (await croft.do('login')).trim().split('=')[1]
+    for (const origin of [[], ['-H', `Origin: ${at('web').slice(0, -1)}`]])
+      expect((await curl(at('croft', '/login'), ...origin, '-d', `code=${code}`)).status).toBe(404)
+  })
+
+  test('a port on which nothing listens has a page that says which do', async () => {
+    const { status, body } = await curl(at('web-7777'), ...browser, ...page, '-L')
+    expect(status).toBe(502)
+    expect(body).toContain('Nothing listens on port 7777 of web')
+    expect(body).toContain(`href="//web-8000.localhost:${httpPort}/"`)
+  })
+
+  test('a sleeping VM wakes for whoever comes', async () => {
+    await croft.do('sleep', 'web')
+    expect((await curl(at('web'), ...browser)).body).toBe('hello from web\n')
+    expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('web\n')
+  })
+
+  test('signing out ends every session, at once', async () => {
+    const other = await signIn('other')
+    const out = await curl(at('croft', '/logout'), ...other, '-H', `Origin: ${at('croft').slice(0, -1)}`, '-X', 'POST')
+    expect(out.body).toContain('Signed out')
+    expect((await curl(at('web'), ...browser)).status).toBe(401)
+  })
+})
+
+describe('a public port', () => {
+  test('is open to anybody, and opens no other', async () => {
+    expect(await croft.do('share', 'public', 'web')).toBe(`Anybody may open ${at('web')}\n`)
+    expect((await curl(at('web'))).body).toBe('hello from web\n')
+    expect((await curl(at('web-8000'))).body).toBe('hello from web\n')
+    expect((await curl(at('web-9000'))).status).toBe(401)
+    await croft.do('share', 'public', 'web', '9000')
+    const { headers } = await echoed()
+    expect(Object.keys(Object.fromEntries(headers)).filter((name) => name.startsWith('X-Croft'))).toEqual([])
+    expect(await croft.do('share', 'ls')).toContain('8000, 9000')
+    await croft.do('share', 'private', 'web', '9000')
+    expect((await curl(at('web-9000'))).status).toBe(401)
+    expect((await curl(at('web'))).status).toBe(200)
+    expect(await croft.do('share', 'private', 'web')).toBe('web is private.\n')
+    expect((await curl(at('web'))).status).toBe(401)
+  })
+
+  test('of a copy is private until it is shared', async () => {
+    await croft.do('share', 'public', 'web')
+    await croft.do('cp', 'web', 'copy')
+    expect((await curl(at('copy'))).status).toBe(401)
+    await croft.do('share', 'private', 'web')
+    await croft.do('rm', 'copy', '--yes')
+  })
+})
+
+describe('Caddy', () => {
+  const serves = () =>
+    vi.waitFor(async () => expect((await curl(at('web'))).status).toBe(401), { timeout: 5_000, interval: 50 })
+
+  test('has its configuration again within 5 s of losing it, or of being killed', async () => {
+    const { admin } = JSON.parse(await caddy.log())
+    await caddy.api.load({ admin } as any)
+    await serves()
+    await caddy.kill()
+    await caddy.start()
+    await serves()
+  })
+
+  test('holds requests while the daemon restarts: none fails', async () => {
+    await croft.do('share', 'public', 'web', '8000')
+    const answers: number[] = []
+    let going = true
+    const clients = Array.from({ length: 10 }, async () => {
+      while (going) answers.push((await curl(at('web-8000'))).status)
+    })
+    await croft.kill('SIGTERM')
+    await croft.start()
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    going = false
+    await Promise.all(clients)
+    expect(answers.length).toBeGreaterThan(20)
+    expect(new Set(answers)).toEqual(new Set([200]))
+  })
+})

@@ -1,0 +1,74 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { makeCaddy } from '../../daemon/caddy/client.ts'
+import { httpPort } from './croft.ts'
+
+/** A Caddy of a test's own, begun with nothing but its admin API, as the box's is. */
+export class TestCaddy implements AsyncDisposable {
+  readonly folder: string
+  readonly admin: string
+  #child: ChildProcess | undefined
+
+  static async start(): Promise<TestCaddy> {
+    const caddy = new TestCaddy(await mkdtemp(join(tmpdir(), 'croft-caddy-')))
+    await caddy.start()
+    return caddy
+  }
+
+  private constructor(folder: string) {
+    this.folder = folder
+    this.admin = join(folder, 'admin.sock')
+  }
+
+  /** The `web` part of the configuration of a daemon that drives this Caddy. */
+  get web() {
+    return { admin: this.admin, gate: join(this.folder, 'gate.sock'), group: 'root', http: httpPort }
+  }
+
+  async start(): Promise<void> {
+    await rm(this.admin, { force: true })
+    const path = join(this.folder, 'begin.json')
+    const admin = { listen: `unix/${this.admin}`, origins: ['croft'], config: { persist: false } }
+    await writeFile(path, JSON.stringify({ admin }))
+    this.#child = spawn('caddy', ['run', '--config', path], {
+      env: { PATH: process.env.PATH, XDG_DATA_HOME: this.folder, XDG_CONFIG_HOME: this.folder },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let said = ''
+    this.#child.stderr!.on('data', (chunk) => (said += chunk))
+    while (
+      !(await this.api.config().then(
+        () => true,
+        () => false,
+      ))
+    ) {
+      if (this.#child.exitCode !== null) throw new Error(`Caddy ended:\n${said}`)
+      await delay(20)
+    }
+  }
+
+  get api() {
+    return makeCaddy(this.admin)
+  }
+
+  /** The address space of what a client must be told: every host name is this machine. */
+  readonly resolve = ['--resolve', `*:${httpPort}:127.0.0.1`]
+
+  async kill(): Promise<void> {
+    if (this.#child && this.#child.exitCode === null && this.#child.signalCode === null) {
+      this.#child.kill('SIGKILL')
+      await once(this.#child, 'exit')
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  log = (): Promise<string> => readFile(join(this.folder, 'begin.json'), 'utf8')
+}
