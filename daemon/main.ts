@@ -22,7 +22,7 @@ import { keepCaddy } from './caddy/keep.ts'
 import { commands } from './commands/index.ts'
 import { type Config, readConfig } from './config.ts'
 import { asCroftError, errorCodes } from './error.ts'
-import { findMainPort, type Gate, openGate, Sessions } from './gate/index.ts'
+import { findMainPort, type Gate, Links, linkPath, openGate, Sessions, Tries } from './gate/index.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { checkBox } from './host/checks.ts'
@@ -110,7 +110,13 @@ async function main(log: Logger): Promise<void> {
   ends.defer(firewall.watch(() => restoreFirewall(box, firewall)))
   const meter = new Meter(box, folder)
   ends.defer(() => meter.close())
-  const gate: Gate = { box, sessions: new Sessions(store), domain: 'localhost' }
+  const gate: Gate = {
+    box,
+    sessions: new Sessions(store),
+    links: new Links(store),
+    tries: new Tries(),
+    domain: 'localhost',
+  }
   const host: Host = {
     folder,
     web: config.web && webOf(gate, config.web.http),
@@ -160,11 +166,17 @@ async function openFrontDoor(gate: Gate, web: NonNullable<Config['web']>, log: L
   }
 }
 
-function webOf({ box, sessions, domain }: Gate, http: number): Web {
+function webOf({ box, sessions, links, domain }: Gate, http: number): Web {
   const suffix = `${domain}${http === 80 ? '' : `:${http}`}`
+  const address = (name: string, port?: number) => `http://${name}${port === undefined ? '' : `-${port}`}.${suffix}/`
   return {
+    async shareLink(vm, port, name, seconds) {
+      const { link, secret } = await links.make(vm, port, name, seconds)
+      return { link, url: `${address(vm.name, port ?? undefined).slice(0, -1)}${linkPath}?key=${secret}` }
+    },
+    linksOf: (vm) => links.of(vm),
     loginLink: () => `http://croft.${suffix}/login?code=${sessions.makeCode(`croft.${domain}`)}`,
-    address: (name, port) => `http://${name}${port === undefined ? '' : `-${port}`}.${suffix}/`,
+    address,
     findPort: (vm) => findMainPort(box, vm),
   }
 }

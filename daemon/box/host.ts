@@ -1,4 +1,4 @@
-import type { Vm } from '../store/index.ts'
+import type { Link, Vm } from '../store/index.ts'
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
 export interface HostUsage {
@@ -38,6 +38,10 @@ export interface Versions {
 export interface Web {
   /** A link that signs in whoever opens it, once, within 10 minutes. */
   loginLink(): string
+  /** A link that lets whoever has it into one address of a VM. @param port null for its plain address */
+  shareLink(vm: Vm, port: number | null, name: string, seconds: number): Promise<{ link: Link; url: string }>
+  /** The links into a VM that work now. */
+  linksOf(vm: Vm): Link[]
   /** Where a VM, or one port of it, is opened. */
   address(name: string, port?: number): string
   /** The port that a VM's plain address leads to when none is set: asked of the guest. Undefined when none listens. */

@@ -110,7 +110,11 @@ export const removeVm: Plan<OperationOf<'rm'>> = {
     { name: 'network', run: (box, { vm }) => box.network.remove(findOperationVm(box, vm)) },
     { name: 'folder', run: (box, { vm }) => box.guests.forget(findOperationVm(box, vm)) },
   ],
-  end: (state, { vm }) => ({ ...state, vms: without(state.vms, vm) }),
+  end: (state, { vm }) => ({
+    ...state,
+    vms: without(state.vms, vm),
+    links: Object.fromEntries(Object.entries(state.links).filter(([, link]) => link.vm !== vm)),
+  }),
 }
 
 /** `rename`: the store has the new name from the start; the domain and the guest follow. */

@@ -38,6 +38,8 @@ export const verdictHeader = 'X-Croft-Verdict'
 export const upstreamHeader = 'X-Croft-Upstream'
 /** Says to the VM who it is that comes. */
 export const userHeader = 'X-Croft-User'
+/** The name that a link was given with, percent-encoded. */
+export const nameHeader = 'X-Croft-Name'
 /** Tells the gate what is wanted of it: `verdict`, or `failed` for a page about a VM that did not answer. */
 export const askHeader = 'X-Croft-Ask'
 
@@ -94,6 +96,9 @@ const askGate = (gate: string, what: 'verdict' | 'failed', responses: object[]):
   ...(responses.length && { handle_response: responses }),
 })
 
+/** A header of the request as the gate's answer has it. */
+const answered = (name: string) => [name, [`{http.reverse_proxy.header.${name}}`]]
+
 const passing = [
   {
     match: { headers: { [verdictHeader]: ['pass'] } },
@@ -102,7 +107,7 @@ const passing = [
         handle: [
           { handler: 'vars', upstream: `{http.reverse_proxy.header.${upstreamHeader}}` },
           // The gate always says it, empty where nobody is known: what it leaves out would stay as it is written here.
-          { handler: 'headers', request: { set: { [userHeader]: [`{http.reverse_proxy.header.${userHeader}}`] } } },
+          { handler: 'headers', request: { set: Object.fromEntries([userHeader, nameHeader].map(answered)) } },
         ],
       },
     ],
@@ -119,7 +124,7 @@ function withoutCookie(): Handler[] {
   })
   return [
     { handler: 'headers', request: { replace: { Cookie: [ours, left] } } },
-    { handler: 'subroute', routes: [drop('Cookie'), drop(userHeader)] },
+    { handler: 'subroute', routes: ['Cookie', userHeader, nameHeader].map(drop) },
   ]
 }
 

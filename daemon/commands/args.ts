@@ -49,6 +49,15 @@ export const graceArg = z
   .describe('How long the guest may take to shut down, in seconds, before its power is turned off')
   .meta({ placeholder: 'seconds' })
 
+const seconds = { m: 60, h: 3600, d: 86_400 } as const
+
+/** A span of time as a person writes it; the value is in seconds. */
+export const durationArg = z
+  .string()
+  .regex(/^[1-9][0-9]{0,3}[mhd]$/, 'a time is a number and m, h or d, such as 12h')
+  .transform((text) => Number(text.slice(0, -1)) * seconds[text.at(-1) as keyof typeof seconds])
+  .meta({ placeholder: 'time' })
+
 const units = { M: 1, G: 1024, T: 1024 * 1024 } as const
 
 /** A size as a person writes it; the value is a whole number of MiB (`M`) or GiB (`G`). A bare number has that unit. */

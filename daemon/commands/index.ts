@@ -25,10 +25,12 @@ import { resizeCommand } from './resize.ts'
 import { restartCommand } from './restart.ts'
 import { restoreCommand } from './restore.ts'
 import { rmCommand } from './rm.ts'
+import { shareLinkCommand } from './share-link.ts'
 import { shareLsCommand } from './share-ls.ts'
 import { sharePortCommand } from './share-port.ts'
 import { sharePrivateCommand } from './share-private.ts'
 import { sharePublicCommand } from './share-public.ts'
+import { shareRevokeCommand } from './share-revoke.ts'
 import { showCommand } from './show.ts'
 import { sleepCommand } from './sleep.ts'
 import { sshCommand } from './ssh.ts'
@@ -67,7 +69,9 @@ export const commands: readonly Command[] = [
   sharePortCommand,
   sharePublicCommand,
   sharePrivateCommand,
+  shareLinkCommand,
   shareLsCommand,
+  shareRevokeCommand,
   loginCommand,
   imageBuildCommand,
   imageLsCommand,

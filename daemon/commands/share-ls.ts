@@ -23,14 +23,27 @@ export const shareLsCommand = command({
   names: ({ shares }) => shares.map(({ vm }) => vm),
   print({ shares }, view) {
     if (shares.length === 0) return 'No VMs. Make one: croft new\n'
-    return table<Share>(
+    const links = shares.flatMap((share) => share.links)
+    const vms = table<Share>(
       shares,
       [
         { title: 'NAME', value: ({ vm }) => vm },
         { title: 'WEB', value: ({ address }) => address },
         { title: 'PUBLIC', value: (share) => share.public.map(({ port }) => port).join(', ') || '–' },
+        { title: 'LINKS', value: ({ links }) => String(links.length || '–') },
       ],
       view,
     )
+    if (links.length === 0) return vms
+    return `${vms}\n${table<Share['links'][number]>(
+      links,
+      [
+        { title: 'LINK', value: ({ id }) => id },
+        { title: 'TO', value: ({ address }) => address },
+        { title: 'FOR', value: ({ name }) => name },
+        { title: 'UNTIL', value: ({ expiresAt }) => expiresAt.slice(0, 16).replace('T', ' ') },
+      ],
+      view,
+    )}`
   },
 })

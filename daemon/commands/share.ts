@@ -8,12 +8,21 @@ import type { Vm } from '../store/index.ts'
 
 /** What the `share` commands have in common. */
 
+export const linkResult = z.object({
+  id: z.string(),
+  vm: z.string(),
+  address: z.string(),
+  name: z.string(),
+  expiresAt: z.string(),
+})
+
 export const shareResult = z.object({
   vm: z.string(),
   /** The port that its plain address leads to; null to look which one listens. */
   port: z.int().nullable(),
   address: z.string(),
   public: z.array(z.object({ port: z.int(), address: z.string() })),
+  links: z.array(linkResult),
 })
 
 export type Share = z.infer<typeof shareResult>
@@ -28,8 +37,13 @@ export function webOf(host: Host): Web {
 
 export function shareOf(web: Web, vm: Vm): Share {
   const ports = vm.web.public.toSorted((a, b) => a - b)
+  const links = web.linksOf(vm).map((link) => ({
+    ...{ id: link.id, vm: vm.name, name: link.name, expiresAt: link.expiresAt },
+    address: web.address(vm.name, link.port ?? undefined),
+  }))
   return {
     vm: vm.name,
+    links,
     port: vm.web.port,
     address: web.address(vm.name),
     public: ports.map((port) => ({ port, address: web.address(vm.name, port === vm.web.port ? undefined : port) })),

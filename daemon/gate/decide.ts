@@ -3,10 +3,12 @@ import { findVm, imageOf, stateOf, vmsOf } from '../box/box.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { asCroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
+import type { Links } from './links.ts'
 import { type Listening, listeningScript, mainPort, parseListening } from './listening.ts'
 import * as pages from './pages.ts'
 import { hostName, placeOf, portSuffix } from './place.ts'
-import type { Sessions } from './sessions.ts'
+import { type Sessions, sessionSeconds } from './sessions.ts'
+import type { Tries } from './tries.ts'
 
 /** A request as the gate is asked about it. What the client said is data, whatever it is. */
 export interface Visit {
@@ -17,22 +19,36 @@ export interface Visit {
   page: boolean
   /** The token of the session cookie. */
   token: string | undefined
+  /** The address that it comes from. */
+  from: string
 }
 
 export type Verdict =
-  /** On to the VM: `upstream` is `address:port`. `user`: who comes, empty when that is not known. */
-  | { kind: 'pass'; upstream: string; user: string }
-  | { kind: 'redirect'; to: string; token?: string }
+  /** On to the VM: `upstream` is `address:port`. */
+  | { kind: 'pass'; upstream: string; visitor: Visitor }
+  /** `cookie`: the token of a session that begins, and for how long. */
+  | { kind: 'redirect'; to: string; cookie?: { token: string; seconds: number } }
   | { kind: 'page'; page: pages.Page }
+
+/** Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it. */
+export interface Visitor {
+  user: 'owner' | 'guest' | ''
+  name: string
+}
 
 export interface Gate {
   box: Box
   sessions: Sessions
+  links: Links
+  tries: Tries
   domain: string
 }
 
-/** The path on every VM's address that is the gate's own. */
+/** The paths on every VM's address that are the gate's own. */
 const enterPath = '/.croft/enter'
+export const linkPath = '/.croft/link'
+
+const nobody: Visitor = { user: '', name: '' }
 
 /** How long a browser waits for a VM to wake before it gets a page that says so. */
 const patienceMs = 2_000
@@ -42,19 +58,21 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
   const place = placeOf(visit.host, gate.domain)
   if (place?.kind !== 'vm') return page(pages.nothingHere)
   const host = hostName(visit.host)
-  const url = new URL(visit.uri, 'http://gate')
-  if (url.pathname === enterPath) return enter(gate, host, url)
+  const { path, query } = partsOf(visit.uri)
   const vm = vmsOf(gate.box.store.state).find((each) => each.name === place.name)
-  const owner = visit.token !== undefined && gate.sessions.find(host, visit.token) !== undefined
+  const visitor = whoIs(gate, host, vm, place.port, visit.token)
+  if (path === enterPath) return tried(gate, visit, () => enter(gate, host, query))
+  if (path === linkPath) return tried(gate, visit, async () => openLink(gate, vm, place.port, query, visitor))
   // Whether there is such a VM is nobody's to know who may not enter it.
-  if (!owner && !(vm && isPublic(vm, place.port))) return signIn(gate, visit)
+  if (!visitor.user && !(vm && isPublic(vm, place.port))) return signIn(gate, visit)
   if (!vm) return page(pages.nothingHere)
   const away = await awaken(gate.box, vm, visit.page)
-  if (away) return page(away)
+  if (away) return page(visitor.user === 'owner' || away.refresh ? away : pages.notNow)
   gate.box.uses.note(vm.id, 'a web request')
   const port = place.port ?? vm.web.port ?? (await findMainPort(gate.box, vm))
-  if (port === undefined) return page(await nothingListens(gate, vm, null, visit.host))
-  return { kind: 'pass', upstream: `${vm.ip}:${port}`, user: owner ? 'owner' : '' }
+  if (port === undefined)
+    return page(visitor.user === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
+  return { kind: 'pass', upstream: `${vm.ip}:${port}`, visitor }
 }
 
 /**
@@ -64,7 +82,8 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
 export async function explain(gate: Gate, visit: Visit, user: string): Promise<Verdict> {
   const place = placeOf(visit.host, gate.domain)
   const vm = place?.kind === 'vm' && vmsOf(gate.box.store.state).find((each) => each.name === place.name)
-  if (!vm || user !== 'owner') return page({ ...pages.nothingHere, status: 502 })
+  // What else there is in a VM is its owner's to know.
+  if (!vm || user !== 'owner') return page(pages.notNow)
   return page(await nothingListens(gate, vm, place.port ?? vm.web.port, visit.host))
 }
 
@@ -81,11 +100,57 @@ function signIn({ domain }: Gate, visit: Visit): Verdict {
   return { kind: 'redirect', to: `//croft.${domain}${portSuffix(visit.host)}/enter?${query}` }
 }
 
-async function enter({ sessions }: Gate, host: string, url: URL): Promise<Verdict> {
-  const token = await sessions.redeem(host, url.searchParams.get('code') ?? '')
-  return token === undefined
-    ? page(pages.linkIsOver)
-    : { kind: 'redirect', to: localPath(url.searchParams.get('to')), token }
+function whoIs(
+  { sessions, links }: Gate,
+  host: string,
+  vm: Vm | undefined,
+  port: number | null,
+  token?: string,
+): Visitor {
+  if (token === undefined) return nobody
+  if (sessions.find(host, token)) return { user: 'owner', name: '' }
+  const link = vm && links.find(vm, port, token)
+  return link ? { user: 'guest', name: link.name } : nobody
+}
+
+/** What takes a code or a link: who brings many that are none waits. */
+async function tried({ tries }: Gate, { from }: Visit, work: () => Promise<Verdict | undefined>): Promise<Verdict> {
+  const seconds = tries.wait(from)
+  if (seconds > 0) return page(pages.tooMany(seconds))
+  const verdict = await work()
+  if (verdict) return verdict
+  tries.fail(from)
+  return page(pages.linkIsOver)
+}
+
+/** Path and query of what was asked for, whatever it is. Pure. */
+function partsOf(uri: string): { path: string; query: URLSearchParams } {
+  const at = uri.indexOf('?')
+  return at < 0
+    ? { path: uri, query: new URLSearchParams() }
+    : { path: uri.slice(0, at), query: new URLSearchParams(uri.slice(at + 1)) }
+}
+
+async function enter({ sessions }: Gate, host: string, query: URLSearchParams): Promise<Verdict | undefined> {
+  const token = await sessions.redeem(host, query.get('code') ?? '')
+  if (token === undefined) return undefined
+  return { kind: 'redirect', to: localPath(query.get('to')), cookie: { token, seconds: sessionSeconds } }
+}
+
+/** The owner who opens a link stays the owner. */
+function openLink(
+  { links }: Gate,
+  vm: Vm | undefined,
+  port: number | null,
+  query: URLSearchParams,
+  visitor: Visitor,
+): Verdict | undefined {
+  const token = query.get('key') ?? ''
+  const link = vm && links.find(vm, port, token)
+  if (!link) return undefined
+  if (visitor.user === 'owner') return { kind: 'redirect', to: '/' }
+  const seconds = Math.floor((Date.parse(link.expiresAt) - Date.now()) / 1000)
+  return { kind: 'redirect', to: '/', cookie: { token, seconds } }
 }
 
 /** A path on the same host, whatever was asked for: nobody is sent elsewhere from here. Pure. */

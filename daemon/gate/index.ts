@@ -2,13 +2,15 @@ import { chmod, chown, mkdir, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
-import { askHeader, sessionCookie, upstreamHeader, userHeader, verdictHeader } from '../caddy/config.ts'
+import { askHeader, nameHeader, sessionCookie, upstreamHeader, userHeader, verdictHeader } from '../caddy/config.ts'
 import { decide, explain, type Gate, type Verdict, type Visit } from './decide.ts'
 import { documentOf } from './pages.ts'
-import { makeSite, pageHeaders, sessionCookieFor } from './site.ts'
+import { clientOf, headersOf, makeSite, sessionCookieFor } from './site.ts'
 
-export { findMainPort, type Gate } from './decide.ts'
+export { findMainPort, type Gate, linkPath } from './decide.ts'
+export { Links } from './links.ts'
 export { Sessions } from './sessions.ts'
+export { Tries } from './tries.ts'
 
 /**
  * Opens the socket at which Caddy asks about each request, and where Croft's own address is served. Only Caddy gets
@@ -50,6 +52,7 @@ function visitOf({ headers, url = '/' }: IncomingMessage): Visit {
     uri: url.startsWith('/') ? url : '/',
     page: headers['x-forwarded-method'] === 'GET' && (headers.accept ?? '').includes('text/html'),
     token: tokenIn(headers.cookie),
+    from: clientOf(String(headers['x-forwarded-for'] ?? '')),
   }
 }
 
@@ -68,7 +71,8 @@ function answer(response: ServerResponse, verdict: Verdict): void {
       response.writeHead(204, {
         [verdictHeader]: 'pass',
         [upstreamHeader]: verdict.upstream,
-        [userHeader]: verdict.user,
+        [userHeader]: verdict.visitor.user,
+        [nameHeader]: encodeURIComponent(verdict.visitor.name),
       })
       response.end()
       break
@@ -77,16 +81,13 @@ function answer(response: ServerResponse, verdict: Verdict): void {
         Location: verdict.to,
         'Cache-Control': 'no-store',
         'Referrer-Policy': 'no-referrer',
-        ...(verdict.token !== undefined && { 'Set-Cookie': sessionCookieFor(verdict.token) }),
+        ...(verdict.cookie && { 'Set-Cookie': sessionCookieFor(verdict.cookie) }),
       })
       response.end()
       break
     case 'page': {
       const { page } = verdict
-      response.writeHead(page.status, {
-        ...pageHeaders,
-        ...(page.refresh !== undefined && { Refresh: String(page.refresh), 'Retry-After': String(page.refresh) }),
-      })
+      response.writeHead(page.status, headersOf(page))
       response.end(documentOf(page))
     }
   }

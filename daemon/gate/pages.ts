@@ -7,6 +7,8 @@ export interface Page {
   body: Html
   /** Seconds after which the browser asks again. */
   refresh?: number
+  /** Seconds before which it had better not. */
+  wait?: number
 }
 
 const style = `:root{color-scheme:light dark;--ground:#faf8f4;--ink:#23211d;--soft:#6f6a60;--line:#ddd7ca;--live:#2e7d4f}
@@ -30,6 +32,12 @@ export const nothingHere: Page = {
   status: 404,
   title: 'Nothing here',
   body: html`<p>There is nothing for you at this address.</p>`,
+}
+
+export const notNow: Page = {
+  status: 502,
+  title: 'Not here just now',
+  body: html`<p>What belongs here does not answer. Try again later.</p>`,
 }
 
 export const signInFirst: Page = {
@@ -61,8 +69,16 @@ export const confirmSignIn = (code: string): Page => ({
 export const linkIsOver: Page = {
   status: 410,
   title: 'This link is over',
-  body: html`<p>It works once, within 10 minutes. Make another:</p><p><code>croft login</code></p>`,
+  body: html`<p>Links end: one to sign in works once, within 10 minutes (<code>croft login</code> makes another); one that
+you were given, when its time is over or its owner takes it back.</p>`,
 }
+
+export const tooMany = (seconds: number): Page => ({
+  status: 429,
+  title: 'Too many tries',
+  body: html`<p>Too many links and codes from here were none. Try again in ${seconds} s.</p>`,
+  wait: seconds,
+})
 
 export const waking = (name: string): Page => ({
   status: 503,

@@ -1,7 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto'
 import type { Session, Store } from '../store/index.ts'
+import { digestOf, newSecret } from './secret.ts'
 
-const sessionDays = 30
+/** How long a session lasts. */
+export const sessionSeconds = 30 * 24 * 60 * 60
 const codeMs = 10 * 60_000
 /** Who has a link that was never opened takes no memory for ever. */
 const mostCodes = 1000
@@ -49,7 +50,7 @@ export class Sessions {
     this.#codes.delete(digestOf(code))
     const token = newSecret()
     const now = this.#clock()
-    const expiresAt = new Date(now.getTime() + sessionDays * 24 * 60 * 60_000).toISOString()
+    const expiresAt = new Date(now.getTime() + sessionSeconds * 1000).toISOString()
     const session: Session = { host, createdAt: now.toISOString(), expiresAt }
     await this.#store.update((state) => {
       const alive = Object.entries(state.sessions).filter(([, each]) => each.expiresAt > now.toISOString())
@@ -70,7 +71,3 @@ export class Sessions {
     await this.#store.update((state) => ({ ...state, sessions: {} }))
   }
 }
-
-/** 256 random bits: nobody guesses one, so its digest needs no salt and no stretching. */
-const newSecret = (): string => randomBytes(32).toString('base64url')
-const digestOf = (secret: string): string => createHash('sha256').update(secret).digest('hex')

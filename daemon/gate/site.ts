@@ -1,14 +1,15 @@
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import { getCookie, setCookie } from 'hono/cookie'
+import { getCookie } from 'hono/cookie'
 import { sessionCookie } from '../caddy/config.ts'
 import type { Gate } from './decide.ts'
 import { localPath } from './decide.ts'
 import * as pages from './pages.ts'
 import { hostName, placeOf } from './place.ts'
+import { sessionSeconds } from './sessions.ts'
 
 /** Headers of every page that the gate makes: it needs nothing from elsewhere, and nobody shows it in a frame. */
-export const pageHeaders: Readonly<Record<string, string>> = {
+const pageHeaders: Readonly<Record<string, string>> = {
   'Content-Type': 'text/html; charset=utf-8',
   'Cache-Control': 'no-store',
   'Content-Security-Policy':
@@ -18,11 +19,21 @@ export const pageHeaders: Readonly<Record<string, string>> = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-const sessionSeconds = 30 * 24 * 60 * 60
+export function headersOf({ refresh, wait }: pages.Page): Record<string, string> {
+  const again = refresh ?? wait
+  return {
+    ...pageHeaders,
+    ...(refresh !== undefined && { Refresh: String(refresh) }),
+    ...(again !== undefined && { 'Retry-After': String(again) }),
+  }
+}
+
+/** The address that a request comes from, as Caddy says, who trusts nobody else's word for it. Pure. */
+export const clientOf = (forwardedFor = ''): string => forwardedFor.split(',').at(-1)!.trim()
 
 /** A Set-Cookie value for the session of one host name: no other host sees it, nor does any script. Pure. */
-export const sessionCookieFor = (token: string): string =>
-  `${sessionCookie}=${token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${sessionSeconds}`
+export const sessionCookieFor = ({ token, seconds }: { token: string; seconds: number }): string =>
+  `${sessionCookie}=${token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${seconds}`
 
 /** What is at `croft.<domain>`: signing in and out, and the way from there to a VM's own address. */
 export function makeSite(gate: Gate): Hono {
@@ -30,7 +41,7 @@ export function makeSite(gate: Gate): Hono {
   const host = `croft.${domain}`
   const site = new Hono()
   const show = (page: pages.Page) =>
-    new Response(pages.documentOf(page), { status: page.status, headers: { ...pageHeaders } })
+    new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page) })
   const isOwner = (token: string | undefined) => token !== undefined && sessions.find(host, token) !== undefined
 
   // A form of another site's must not sign anybody in or out: browsers say where a POST comes from.
@@ -52,9 +63,15 @@ export function makeSite(gate: Gate): Hono {
   })
   site.post('/login', async (c) => {
     const { code } = await c.req.parseBody()
+    const from = clientOf(c.req.header('x-forwarded-for'))
+    const seconds = gate.tries.wait(from)
+    if (seconds > 0) return show(pages.tooMany(seconds))
     const token = await sessions.redeem(host, typeof code === 'string' ? code : '')
-    if (token === undefined) return show(pages.linkIsOver)
-    setCookie(c, sessionCookie, token, { path: '/', httpOnly: true, sameSite: 'Lax', maxAge: sessionSeconds })
+    if (token === undefined) {
+      gate.tries.fail(from)
+      return show(pages.linkIsOver)
+    }
+    c.header('Set-Cookie', sessionCookieFor({ token, seconds: sessionSeconds }))
     return c.redirect('/', 303)
   })
 

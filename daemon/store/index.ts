@@ -17,6 +17,7 @@ export type {
   Key,
   Layer,
   Limits,
+  Link,
   Memory,
   Operation,
   Session,

@@ -8,6 +8,7 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
       Object.entries(vms as Record<string, object>).map(([id, vm]) => [id, { ...vm, web: { port: null, public: [] } }]),
     ),
     sessions: {},
+    links: {},
   }),
 }
 

@@ -136,6 +136,20 @@ export const sessionSchema = z.object({
   expiresAt: z.iso.datetime(),
 })
 
+/** Lets whoever has it into one address of a VM. */
+export const linkSchema = z.object({
+  id: z.string(),
+  /** SHA-256 of its secret, in hexadecimal. */
+  digest: z.string(),
+  vm: z.string(),
+  /** Null: what the VM's plain address leads to. */
+  port: z.int().nullable(),
+  /** Whom it was given to; may be empty. */
+  name: z.string(),
+  createdAt: z.iso.datetime(),
+  expiresAt: z.iso.datetime(),
+})
+
 const operationBase = z.object({ id: z.string(), startedAt: z.iso.datetime() })
 export const operationSchema = z.discriminatedUnion('kind', [
   /** `from`: the checkpoint that it is a fork of. `asleep`: it is left in the memory that it has from there. */
@@ -190,6 +204,7 @@ export const stateSchema = z.object({
   images: z.record(z.string(), imageSchema),
   keys: z.record(z.string(), keySchema),
   sessions: z.record(z.string(), sessionSchema),
+  links: z.record(z.string(), linkSchema),
   operations: z.record(z.string(), operationSchema),
   /** Where the search for a free address begins: an address rests as long as possible before it is used again. */
   nextAddress: z.int().min(0),
@@ -206,6 +221,7 @@ export type Memory = z.infer<typeof memorySchema>
 export type Checkpoint = z.infer<typeof checkpointSchema>
 export type Image = z.infer<typeof imageSchema>
 export type Layer = z.infer<typeof layerSchema>
+export type Link = z.infer<typeof linkSchema>
 export type Session = z.infer<typeof sessionSchema>
 export type Key = z.infer<typeof keySchema>
 export type Operation = z.infer<typeof operationSchema>
@@ -222,6 +238,7 @@ export function emptyState(instance: string): State {
     images: {},
     keys: {},
     sessions: {},
+    links: {},
     operations: {},
     nextAddress: 0,
     bootId: '',

@@ -129,6 +129,7 @@ describe('migrations', () => {
       version: 2,
       vms: { vm_a: { name: 'web', web: { port: null, public: [] } } },
       sessions: {},
+      links: {},
     })
   })
 

@@ -1,4 +1,8 @@
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { get } from 'node:http'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TestCaddy } from '../lib/caddy.ts'
 import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
@@ -34,11 +38,13 @@ afterAll(async () => {
 
 /** Says what it was asked, as JSON: method, path, headers as they came, and the body's length and digest. */
 const echoServer = `
-import hashlib, json
+import base64, hashlib, json, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
+        if self.headers.get("Upgrade") == "websocket": return self.socket()
+        if self.path == "/events": return self.events()
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         said = {"method": self.command, "path": self.path, "headers": self.headers.items(), "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
         out = json.dumps(said).encode()
@@ -47,7 +53,28 @@ class Echo(BaseHTTPRequestHandler):
         self.send_header("Set-Cookie", "app=1; Path=/")
         self.end_headers()
         self.wfile.write(out)
-    do_POST = do_PUT = do_DELETE = do_GET
+    def do_POST(self): self.do_GET()
+    def do_PUT(self): self.do_GET()
+    def events(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"data: first\\n\\n")
+        self.wfile.flush()
+        time.sleep(600)
+    def socket(self):
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        self.end_headers()
+        while True: # raw bytes back: what is in the frames is the client's and the server's own business
+            some = self.connection.recv(65536)
+            if not some: break
+            self.connection.sendall(some)
+        self.close_connection = True
     def log_message(self, *args): pass
 ThreadingHTTPServer(("0.0.0.0", 9000), Echo).serve_forever()
 `
@@ -73,6 +100,28 @@ async function curl(url: string, ...args: string[]): Promise<Answer> {
 }
 const page = ['-H', 'Accept: text/html']
 const echoed = async (...args: string[]) => JSON.parse((await curl(at('web-9000', '/a%20b?c=d'), ...args)).body)
+
+/** The token of the session that a browser has for an address. */
+async function tokenFor(label: string, jar = 'owner'): Promise<string> {
+  const cookies = await readFile(join(caddy.folder, jar), 'utf8')
+  return new RegExp(`${label}\\.localhost\\t.*\\tcroft_session\\t(\\S+)`).exec(cookies)![1]!
+}
+
+/** The answer's body, or the connection itself when it was upgraded. */
+function open(label: string, path: string, headers: Record<string, string>): Promise<Duplex> {
+  const host = `${label}.localhost:${httpPort}`
+  return new Promise((resolve, reject) => {
+    get({ host: '127.0.0.1', port: httpPort, path, headers: { Host: host, ...headers } })
+      .on('response', (response) =>
+        response.statusCode === 200
+          ? resolve(response as unknown as Duplex)
+          : reject(new Error(String(response.statusCode))),
+      )
+      .on('upgrade', (_, socket) => resolve(socket))
+      .on('error', reject)
+  })
+}
+const heard = async (stream: Duplex): Promise<string> => String((await once(stream, 'data'))[0])
 
 /** Signs in as a person does: opens the link, presses the button. @returns arguments for curl that are this browser's */
 async function signIn(jar: string): Promise<string[]> {
@@ -108,6 +157,8 @@ test('nobody gets in without signing in, and nobody is told what there is', asyn
 test('names that are nobody’s get an answer that says nothing', async () => {
   for (const host of ['example.com', 'a.b.localhost', 'localhost', 'web-99999.localhost'])
     expect((await curl(`http://127.0.0.1:${httpPort}/`, '-H', `Host: ${host}`)).status).toBe(404)
+  for (const path of ['//', '//[', '/%', '/?%', '/..%2f..'])
+    expect((await curl(at('web', path), '--path-as-is', '-g')).status).toBe(401)
 })
 
 describe('who has signed in', () => {
@@ -151,10 +202,28 @@ describe('who has signed in', () => {
     expect(Object.keys(headers).filter((name) => name.startsWith('X-Croft'))).toEqual(['X-Croft-User'])
   })
 
+  test('a server’s events come when they are sent, and a WebSocket goes both ways', async () => {
+    const headers = { Cookie: `croft_session=${await tokenFor('web-9000')}` }
+    const events = await open('web-9000', '/events', headers)
+    expect(await heard(events)).toBe('data: first\n\n')
+    events.destroy()
+    const upgrade = {
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Version': '13',
+      'Sec-WebSocket-Key': btoa('0123456789abcdef'),
+    }
+    const socket = await open('web-9000', '/', { ...headers, ...upgrade })
+    for (const words of ['first', 'second']) {
+      socket.write(words)
+      expect(await heard(socket)).toBe(words)
+    }
+    socket.destroy()
+    await expect(open('web-9000', '/', upgrade)).rejects.toThrow('401')
+  })
+
   test('the session of one address opens no other', async () => {
-    const jar = await program('cat', [join(caddy.folder, 'owner')])
-    const token = /web-9000\.localhost\t.*\tcroft_session\t(\S+)/.exec(jar.stdout)![1]!
-    const cookie = ['-H', `Cookie: croft_session=${token}`]
+    const cookie = ['-H', `Cookie: croft_session=${await tokenFor('web-9000')}`]
     expect((await curl(at('web-9000'), ...cookie)).status).toBe(200)
     for (const label of ['web', 'web-8000']) expect((await curl(at(label), ...cookie)).status).toBe(401)
     expect((await curl(at('croft'), ...cookie, ...page)).status).toBe(401)
@@ -229,6 +298,47 @@ describe('a public port', () => {
     expect((await curl(at('copy'))).status).toBe(401)
     await croft.do('share', 'private', 'web')
     await croft.do('rm', 'copy', '--yes')
+  })
+})
+
+describe('a share link', () => {
+  test('lets whoever has it into that one address, says who comes, and ends when it is taken back', async () => {
+    const [url, revoke] = (
+      await croft.do('share', 'link', 'web', '--port', '9000', '--name', 'Ann Ö', '--expires', '1h')
+    )
+      .trim()
+      .split('\n')
+    const guest = ['-b', join(caddy.folder, 'guest'), '-c', join(caddy.folder, 'guest')]
+    expect((await curl(url!, ...guest)).status).toBe(303)
+    expect(Object.fromEntries((await echoed(...guest)).headers)).toMatchObject({
+      'X-Croft-User': 'guest',
+      'X-Croft-Name': 'Ann%20%C3%96',
+    })
+    const cookie = ['-H', `Cookie: croft_session=${await tokenFor('web-9000', 'guest')}`]
+    for (const label of ['web', 'web-8000', 'croft'])
+      expect((await curl(at(label), ...cookie, ...page)).status).not.toBe(200)
+    expect(JSON.stringify(await croft.state())).not.toContain(url!.split('=')[1])
+    const id = revoke!.split(' ').at(-1)!
+    expect(await croft.do('share', 'ls', 'web')).toContain(id)
+    expect(await croft.do('share', 'revoke', id)).toBe(`The link to ${at('web-9000')} for Ann Ö works no more.\n`)
+    expect((await curl(at('web-9000'), ...guest)).status).toBe(401)
+    expect((await curl(url!, ...guest)).status).toBe(410)
+    expect(await croft.run(['share', 'revoke', id])).toMatchObject({ code: 3 })
+  })
+
+  test('does not make a guest of the owner', async () => {
+    const owner = await signIn('owner-too')
+    await curl(at('web-9000'), ...owner, ...page, '-L')
+    const [url] = (await croft.do('share', 'link', 'web', '--port', '9000')).split('\n')
+    expect((await curl(url!, ...owner)).status).toBe(303)
+    expect(Object.fromEntries((await echoed(...owner)).headers)).toMatchObject({ 'X-Croft-User': 'owner' })
+  })
+
+  test('who tries many that are none is told to wait, and how long', async () => {
+    const tries = []
+    for (let i = 0; i < 11; i++) tries.push(await curl(at('web', `/.croft/link?key=${i}`)))
+    expect(tries.map(({ status }) => status)).toEqual([...Array(10).fill(410), 429])
+    expect(tries.at(-1)!.headers).toMatch(/^retry-after: \d+\r?$/im)
   })
 })
 

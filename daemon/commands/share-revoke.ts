@@ -1,0 +1,28 @@
+import { z } from 'zod'
+import { without } from '../box/box.ts'
+import { CroftError } from '../error.ts'
+import { command } from './command.ts'
+import { linkResult, webOf } from './share.ts'
+
+export const shareRevokeCommand = command({
+  name: 'share revoke',
+  summary: 'Take back a share link',
+  details: 'Who came in by it is out with his next request. croft share ls shows the links.',
+  examples: ['croft share revoke lnk_4tq2x7h6ma'],
+  args: z.object({
+    link: z.string().min(1).max(64).describe('The link, as share ls calls it').meta({ placeholder: 'link' }),
+  }),
+  positional: ['link'],
+  result: linkResult,
+  touches: 'changes',
+  async run({ box, host }, { link: id }) {
+    const web = webOf(host)
+    const link = box.store.state.links[id]
+    const vm = link && box.store.state.vms[link.vm]
+    if (!link || !vm)
+      throw new CroftError('not-found', `No link called ${JSON.stringify(id)}.`, { hint: 'croft share ls shows them.' })
+    await box.store.update((state) => ({ ...state, links: without(state.links, id) }))
+    return linkResult.parse({ ...link, vm: vm.name, address: web.address(vm.name, link.port ?? undefined) })
+  },
+  print: ({ address, name }) => `The link to ${address}${name && ` for ${name}`} works no more.\n`,
+})
