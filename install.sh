@@ -580,8 +580,9 @@ our_domains() {
 
 ask_purge() {
   local vms size count answer
-  vms=$(find "$state/vms" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | wc -l)
-  size=$(du --summarize --human-readable "$state" 2>/dev/null | cut --fields=1)
+  # An installation that failed may have made none of this yet.
+  vms=$(find "$state/vms" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | wc -l) || true
+  size=$(du --summarize --human-readable "$state" 2>/dev/null | cut --fields=1) || true
   count=$(wc -l 2>/dev/null <"$record/packages") || count=0
   local question="Croft has $vms VMs here and ${size:-nothing} on disk. All of it goes, with images, keys, configuration and the $count Debian packages that came with it. Purge?"
   question=${question/ 1 VMs / 1 VM }
