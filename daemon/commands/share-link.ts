@@ -24,14 +24,14 @@ export const shareLinkCommand = command({
       .string()
       .max(60)
       .regex(/^[\p{L}\p{N} .,'’_@+-]*$/u, "a name takes letters, digits, spaces and . , ' _ @ + -")
-      .default('')
+      .optional()
       .describe('Whom it is for: the VM is told')
       .meta({ placeholder: 'name' }),
   }),
   positional: ['vm'],
   result: linkResult.extend({ url: z.string() }),
   touches: 'changes',
-  async run({ box, host }, { vm: of, port, expires, name }) {
+  async run({ box, host }, { vm: of, port, expires, name = '' }) {
     const web = webOf(host)
     const vm = findVm(box.store.state, of)
     const { link, url } = await web.shareLink(vm, port ?? null, name, expires)
