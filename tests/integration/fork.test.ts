@@ -183,7 +183,7 @@ describe('a copy of a running VM', () => {
   })
 })
 
-const many = deep ? 20 : 8
+const many = deep ? 20 : 5
 
 describe('copies of a running VM', () => {
   afterAll(removeOthers)
