@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
 import type { Box } from './box/box.ts'
 import { EventLog } from './box/events.ts'
+import { every } from './box/every.ts'
 import { ensureGolden } from './box/golden.ts'
 import type { Host, Web } from './box/host.ts'
 import { watchIdle } from './box/idle.ts'
@@ -18,7 +19,7 @@ import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
 import { makeCaddy } from './caddy/client.ts'
 import { caddyConfig } from './caddy/config.ts'
-import { keepCaddy } from './caddy/keep.ts'
+import { configure } from './caddy/configure.ts'
 import { commands } from './commands/index.ts'
 import { type Config, readConfig } from './config.ts'
 import { asCroftError, errorCodes } from './error.ts'
@@ -46,6 +47,8 @@ import { version } from './version.ts'
 
 const stopGraceMs = 60_000
 const firstConnectionMs = 5_000
+/** How often it is seen to that Caddy runs its configuration. */
+const caddyLookMs = 2_000
 
 /** croftd: builds the parts, wires them, starts them, and ends them in the other order. The only file that knows everything. */
 async function main(log: Logger): Promise<void> {
@@ -159,7 +162,9 @@ async function main(log: Logger): Promise<void> {
 async function openFrontDoor(gate: Gate, web: NonNullable<Config['web']>, log: Logger): Promise<() => Promise<void>> {
   const closeGate = await openGate(gate, web.gate, await groupId(web.group))
   const settings = { admin: web.admin, gate: web.gate, domain: gate.domain, http: web.http }
-  const unkeep = keepCaddy(makeCaddy(web.admin), caddyConfig(settings), log)
+  const caddy = makeCaddy(web.admin)
+  const config = caddyConfig(settings)
+  const unkeep = every(caddyLookMs, 'give Caddy its configuration', log, () => configure(caddy, config, log))
   return async () => {
     unkeep()
     await closeGate()

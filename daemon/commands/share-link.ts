@@ -2,9 +2,7 @@ import { z } from 'zod'
 import { findVm } from '../box/box.ts'
 import { durationArg, portArg, vmArg } from './args.ts'
 import { command } from './command.ts'
-import { linkResult, webOf } from './share.ts'
-
-const week = '7d'
+import { describeLink, linkResult, webOf } from './share.ts'
 
 export const shareLinkCommand = command({
   name: 'share link',
@@ -19,7 +17,7 @@ export const shareLinkCommand = command({
   args: z.object({
     vm: vmArg,
     port: portArg.optional(),
-    expires: durationArg.default(() => 7 * 86_400).describe(`How long it works: 30m, 12h, 7d; by default ${week}`),
+    expires: durationArg.default(7 * 86_400).describe('How long it works: 30m, 12h, 7d; by default 7d'),
     name: z
       .string()
       .max(60)
@@ -35,7 +33,7 @@ export const shareLinkCommand = command({
     const web = webOf(host)
     const vm = findVm(box.store.state, of)
     const { link, url } = await web.shareLink(vm, port ?? null, name, expires)
-    return { ...linkResult.parse({ ...link, vm: vm.name, address: web.address(vm.name, port) }), url }
+    return { ...describeLink(web, vm, link), url }
   },
   print: ({ url, id }) => `${url}\n  take it back   croft share revoke ${id}\n`,
 })

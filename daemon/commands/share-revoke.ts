@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { without } from '../box/box.ts'
 import { CroftError } from '../error.ts'
 import { command } from './command.ts'
-import { linkResult, webOf } from './share.ts'
+import { describeLink, linkResult, webOf } from './share.ts'
 
 export const shareRevokeCommand = command({
   name: 'share revoke',
@@ -22,7 +22,7 @@ export const shareRevokeCommand = command({
     if (!link || !vm)
       throw new CroftError('not-found', `No link called ${JSON.stringify(id)}.`, { hint: 'croft share ls shows them.' })
     await box.store.update((state) => ({ ...state, links: without(state.links, id) }))
-    return linkResult.parse({ ...link, vm: vm.name, address: web.address(vm.name, link.port ?? undefined) })
+    return describeLink(web, vm, link)
   },
   print: ({ address, name }) => `The link to ${address}${name && ` for ${name}`} works no more.\n`,
 })

@@ -4,7 +4,7 @@ import { describeVm } from '../box/change.ts'
 import type { Host, Web } from '../box/host.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { CroftError } from '../error.ts'
-import type { Vm } from '../store/index.ts'
+import type { Link, Vm } from '../store/index.ts'
 
 /** What the `share` commands have in common. */
 
@@ -35,15 +35,15 @@ export function webOf(host: Host): Web {
   })
 }
 
+export function describeLink(web: Web, vm: Vm, { id, name, port, expiresAt }: Link): z.output<typeof linkResult> {
+  return { id, vm: vm.name, address: web.address(vm.name, port ?? undefined), name, expiresAt }
+}
+
 export function shareOf(web: Web, vm: Vm): Share {
   const ports = vm.web.public.toSorted((a, b) => a - b)
-  const links = web.linksOf(vm).map((link) => ({
-    ...{ id: link.id, vm: vm.name, name: link.name, expiresAt: link.expiresAt },
-    address: web.address(vm.name, link.port ?? undefined),
-  }))
   return {
     vm: vm.name,
-    links,
+    links: web.linksOf(vm).map((link) => describeLink(web, vm, link)),
     port: vm.web.port,
     address: web.address(vm.name),
     public: ports.map((port) => ({ port, address: web.address(vm.name, port === vm.web.port ? undefined : port) })),

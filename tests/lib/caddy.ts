@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeCaddy } from '../../daemon/caddy/client.ts'
+import { caddyConfig } from '../../daemon/caddy/config.ts'
 import { httpPort } from './croft.ts'
 
 /** A Caddy of a test's own, begun with nothing but its admin API, as the box's is. */
@@ -29,11 +30,16 @@ export class TestCaddy implements AsyncDisposable {
     return { admin: this.admin, gate: join(this.folder, 'gate.sock'), group: 'root', http: httpPort }
   }
 
+  /** The configuration that it begins with: its admin API alone. */
+  get nothing() {
+    const { admin } = caddyConfig({ ...this.web, domain: 'localhost' })
+    return { admin }
+  }
+
   async start(): Promise<void> {
     await rm(this.admin, { force: true })
     const path = join(this.folder, 'begin.json')
-    const admin = { listen: `unix/${this.admin}`, origins: ['croft'], config: { persist: false } }
-    await writeFile(path, JSON.stringify({ admin }))
+    await writeFile(path, JSON.stringify(this.nothing))
     this.#child = spawn('caddy', ['run', '--config', path], {
       env: { PATH: process.env.PATH, XDG_DATA_HOME: this.folder, XDG_CONFIG_HOME: this.folder },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -69,6 +75,4 @@ export class TestCaddy implements AsyncDisposable {
     await this.kill()
     await rm(this.folder, { recursive: true, force: true })
   }
-
-  log = (): Promise<string> => readFile(join(this.folder, 'begin.json'), 'utf8')
 }
