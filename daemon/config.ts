@@ -13,18 +13,22 @@ const configSchema = z.strictObject({
   golden: z.boolean().default(true),
   /** How many of those forks to keep loaded and waiting for the next `croft new`; each costs its memory. */
   spares: z.int().min(0).max(20).optional(),
-  /** The web addresses of VMs, by Caddy. Absent: there are none. */
+  /** The web addresses of VMs, by Caddy; false: there are none. */
   web: z
-    .strictObject({
-      /** The unix socket of Caddy's admin API. */
-      admin: z.string().startsWith('/').max(100).default('/run/croft/caddy.sock'),
-      /** The unix socket at which Caddy asks the daemon about each request. */
-      gate: z.string().startsWith('/').max(100).default('/run/croft/gate.sock'),
-      /** The group that Caddy runs with. */
-      group: z.string().default('caddy'),
-      http: z.int().min(1).max(65535).default(80),
-    })
-    .optional(),
+    .union([
+      z.literal(false),
+      z.strictObject({
+        /** The unix socket of Caddy's admin API. */
+        admin: z.string().startsWith('/').max(100).default('/run/croft-caddy/admin.sock'),
+        /** The unix socket at which Caddy asks the daemon about each request. */
+        gate: z.string().startsWith('/').max(100).default('/run/croft/gate.sock'),
+        /** The group that Caddy runs with. */
+        group: z.string().default('croft-caddy'),
+        http: z.int().min(1).max(65535).default(80),
+        https: z.int().min(1).max(65535).default(443),
+      }),
+    ])
+    .prefault({}),
   network: z
     .strictObject({
       name: z
@@ -60,6 +64,7 @@ const configSchema = z.strictObject({
 })
 
 export type Config = z.infer<typeof configSchema>
+export type WebConfig = Exclude<Config['web'], false>
 
 /**
  * Reads the configuration; a file that isn't there is an empty one.

@@ -21,7 +21,7 @@ import { makeCaddy } from './caddy/client.ts'
 import { caddyConfig } from './caddy/config.ts'
 import { configure } from './caddy/configure.ts'
 import { commands } from './commands/index.ts'
-import { type Config, readConfig } from './config.ts'
+import { readConfig, type WebConfig } from './config.ts'
 import { asCroftError, errorCodes } from './error.ts'
 import { findMainPort, type Gate, Links, linkPath, openGate, Sessions, Tries } from './gate/index.ts'
 import { makeGuests } from './guest/index.ts'
@@ -122,7 +122,7 @@ async function main(log: Logger): Promise<void> {
   }
   const host: Host = {
     folder,
-    web: config.web && webOf(gate, config.web.http),
+    web: config.web ? webOf(gate, config.web.http) : undefined,
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
     lookForUse: () => idle.look(),
@@ -159,7 +159,7 @@ async function main(log: Logger): Promise<void> {
 }
 
 /** The gate, and Caddy before it. @returns closes both */
-async function openFrontDoor(gate: Gate, web: NonNullable<Config['web']>, log: Logger): Promise<() => Promise<void>> {
+async function openFrontDoor(gate: Gate, web: WebConfig, log: Logger): Promise<() => Promise<void>> {
   const closeGate = await openGate(gate, web.gate, await groupId(web.group))
   const settings = { admin: web.admin, gate: web.gate, domain: gate.domain, http: web.http }
   const caddy = makeCaddy(web.admin)

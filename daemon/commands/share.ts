@@ -30,8 +30,8 @@ export type Share = z.infer<typeof shareResult>
 /** @throws CroftError `unavailable` when the box has no web addresses */
 export function webOf(host: Host): Web {
   if (host.web) return host.web
-  throw new CroftError('unavailable', 'This box has no web addresses yet.', {
-    hint: 'They are turned on by "web" in its configuration: docs/operations.md',
+  throw new CroftError('unavailable', 'This box has no web addresses.', {
+    hint: 'They are turned off by "web" in its configuration, /etc/croft/config.json.',
   })
 }
 
