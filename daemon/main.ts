@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
@@ -7,7 +7,7 @@ import type { Box } from './box/box.ts'
 import { EventLog } from './box/events.ts'
 import { every } from './box/every.ts'
 import { ensureGolden } from './box/golden.ts'
-import type { Host, Web } from './box/host.ts'
+import type { Host } from './box/host.ts'
 import { watchIdle } from './box/idle.ts'
 import { Live } from './box/live.ts'
 import { keepMerged } from './box/merges.ts'
@@ -19,14 +19,31 @@ import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
 import { makeCaddy } from './caddy/client.ts'
 import { caddyConfig } from './caddy/config.ts'
-import { configure } from './caddy/configure.ts'
+import { CaddyKeeper } from './caddy/configure.ts'
+import { caddyVersion, isOlder } from './caddy/version.ts'
 import { commands } from './commands/index.ts'
-import { readConfig, type WebConfig } from './config.ts'
+import { type Config, readConfig, type WebConfig } from './config.ts'
 import { asCroftError, errorCodes } from './error.ts'
-import { findMainPort, type Gate, Links, linkPath, openGate, Sessions, Tries } from './gate/index.ts'
+import {
+  addressOf,
+  Certificates,
+  Connections,
+  frontOf,
+  type Gate,
+  GuestPorts,
+  keepOut,
+  Links,
+  makeWeb,
+  openGate,
+  Sessions,
+  Tokens,
+  Tries,
+} from './gate/index.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
+import { checkWeb } from './host/check-web.ts'
 import { checkBox } from './host/checks.ts'
+import { Clients } from './host/clients.ts'
 import { readConnections } from './host/connections.ts'
 import { findQemuUser, makeFiles } from './host/files.ts'
 import { Firewall } from './host/firewall.ts'
@@ -42,13 +59,13 @@ import { boxIsStopping, notifyReady } from './host/systemd.ts'
 import { groupId, openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
 import { openLibvirt } from './libvirt/index.ts'
-import { openStore } from './store/index.ts'
+import { openStore, type Store, type WebSettings } from './store/index.ts'
 import { version } from './version.ts'
 
 const stopGraceMs = 60_000
 const firstConnectionMs = 5_000
 /** How often it is seen to that Caddy runs its configuration. */
-const caddyLookMs = 2_000
+const caddyLookMs = 1_000
 
 /** croftd: builds the parts, wires them, starts them, and ends them in the other order. The only file that knows everything. */
 async function main(log: Logger): Promise<void> {
@@ -76,7 +93,8 @@ async function main(log: Logger): Promise<void> {
   const [settings, qemu] = await Promise.all([boxSettings(config), findQemuUser()])
   const shapes = makeShapes(config, store, libvirt, qemu)
   const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape)
-  const firewall = new Firewall({ ...network, subnet: settings.subnet })
+  const ports = config.web || { http: 80, https: 443 }
+  const firewall = new Firewall({ ...network, subnet: settings.subnet, quic: config.web ? ports.https : 0 })
   const daemonKey = await makeDaemonKey(daemonKeyPath(folder))
   const box: Box = {
     settings,
@@ -102,6 +120,7 @@ async function main(log: Logger): Promise<void> {
     copying: new Map(),
     spares: keepSpares(() => box),
     merging: new Map(),
+    webAddress: (vm) => (config.web ? addressOf({ box, front: () => frontOf(store.state.web, ports) }, vm) : null),
     log,
   }
 
@@ -113,16 +132,33 @@ async function main(log: Logger): Promise<void> {
   ends.defer(firewall.watch(() => restoreFirewall(box, firewall)))
   const meter = new Meter(box, folder)
   ends.defer(() => meter.close())
+  const clients = new Clients([ports.http, ports.https], firewall)
   const gate: Gate = {
     box,
+    front: () => frontOf(store.state.web, ports),
     sessions: new Sessions(store),
     links: new Links(store),
+    tokens: new Tokens(store),
     tries: new Tries(),
-    domain: 'localhost',
+    ports: new GuestPorts(box),
+    connections: new Connections(await clients.open().catch(() => [])),
   }
+  const certificates = new Certificates(gate)
+  const caddy = config.web ? keepCaddy(config.web, config, store, log) : undefined
   const host: Host = {
     folder,
-    web: config.web ? webOf(gate, config.web.http) : undefined,
+    web: makeWeb({
+      gate,
+      port: config.port,
+      change: caddy?.change,
+      check: () =>
+        checkWeb({
+          settings: store.state.web,
+          ports,
+          hosts: Object.keys(store.state.hosts),
+          ownRoot: caddy?.ownRoot ?? '',
+        }),
+    }),
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
     lookForUse: () => idle.look(),
@@ -141,8 +177,13 @@ async function main(log: Logger): Promise<void> {
 
   // Commands are served once the box is known; when libvirt stays away they are served too, and say so themselves.
   await Promise.race([reconciler.first, new Promise((resolve) => setTimeout(resolve, firstConnectionMs).unref())])
-  ends.defer(await openDoors({ commands, box, host }, version, config))
-  if (config.web) ends.defer(await openFrontDoor(gate, config.web, log))
+  const doors = await openDoors({ app: { commands, box, host }, version, config, gate, certificates })
+  ends.defer(() => doors.close())
+  if (config.web && caddy) {
+    ends.defer(await openGate(gate, doors.site, config.web.gate, await groupId(config.web.group)))
+    ends.defer(every(caddyLookMs, 'give Caddy its configuration', log, () => caddy.keep()))
+    ends.defer(keepOut(gate, clients, log))
+  }
   await notifyReady()
   keepGolden(box)
   box.spares.refresh()
@@ -158,31 +199,23 @@ async function main(log: Logger): Promise<void> {
   }
 }
 
-/** The gate, and Caddy before it. @returns closes both */
-async function openFrontDoor(gate: Gate, web: WebConfig, log: Logger): Promise<() => Promise<void>> {
-  const closeGate = await openGate(gate, web.gate, await groupId(web.group))
-  const settings = { admin: web.admin, gate: web.gate, domain: gate.domain, http: web.http }
+/** What has Caddy run what the settings in the store ask for. */
+function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: Logger) {
+  const root = join(folder, 'acme-root.pem')
   const caddy = makeCaddy(web.admin)
-  const config = caddyConfig(settings)
-  const unkeep = every(caddyLookMs, 'give Caddy its configuration', log, () => configure(caddy, config, log))
-  return async () => {
-    unkeep()
-    await closeGate()
+  const configOf = async ({ domain, tls }: WebSettings) => {
+    if (tls.mode === 'acme' && tls.root) await writeFile(root, tls.root, { mode: 0o644 })
+    const permission = `http://127.0.0.1:${port}/api/certificate`
+    const old = isOlder(await caddyVersion(), [2, 8])
+    return caddyConfig({ ...web, domain, tls, root, permission, old })
   }
-}
-
-function webOf({ box, sessions, links, domain }: Gate, http: number): Web {
-  const suffix = `${domain}${http === 80 ? '' : `:${http}`}`
-  const address = (name: string, port?: number) => `http://${name}${port === undefined ? '' : `-${port}`}.${suffix}/`
+  const keeper = new CaddyKeeper(caddy, () => configOf(store.state.web), log)
   return {
-    async shareLink(vm, port, name, seconds) {
-      const { link, secret } = await links.make(vm, port, name, seconds)
-      return { link, url: `${address(vm.name, port ?? undefined).slice(0, -1)}${linkPath}?key=${secret}` }
-    },
-    linksOf: (vm) => links.of(vm),
-    loginLink: () => `http://croft.${suffix}/login?code=${sessions.makeCode(`croft.${domain}`)}`,
-    address,
-    findPort: (vm) => findMainPort(box, vm),
+    keep: () => keeper.keep(),
+    change: async (settings: WebSettings) =>
+      keeper.change(await configOf(settings), () => store.update((state) => ({ ...state, web: settings }))),
+    /** Where Caddy, as the box runs it, keeps the root certificate of its own CA. */
+    ownRoot: join(folder, 'caddy/pki/authorities/local/root.crt'),
   }
 }
 

@@ -1,6 +1,15 @@
 import type { Logger } from 'pino'
 import { CroftError } from '../error.ts'
-import type { Checkpoint, Image, Layer, Limits, State, Store, Vm } from '../store/index.ts'
+import {
+  type Checkpoint,
+  type Image,
+  indexBy,
+  type Layer,
+  type Limits,
+  type State,
+  type Store,
+  type Vm,
+} from '../store/index.ts'
 import type { EventLog } from './events.ts'
 import type { Subnet } from './identity.ts'
 import type { Live } from './live.ts'
@@ -60,6 +69,8 @@ export interface Box {
   readonly spares: Spares
   /** Merges of layers, by operation: the signal is aborted when somebody wants one of their VMs. */
   readonly merging: Map<string, AbortSignal>
+  /** Where a VM is opened by the web; null when this box has no web addresses. */
+  webAddress(vm: Vm): string | null
   readonly log: Logger
 }
 
@@ -67,14 +78,24 @@ export type Report = (progress: Progress) => void
 
 /** The VMs that there are for people: all but Croft's own. */
 export function vmsOf(state: State): Vm[] {
-  return Object.values(state.vms).filter((vm) => vm.phase !== 'golden' && vm.phase !== 'spare')
+  return Object.values(state.vms).filter((vm) => !isOwn(vm))
 }
 
-/** @throws CroftError `not-found`, with the name that was probably meant */
+const isOwn = (vm: Vm) => vm.phase === 'golden' || vm.phase === 'spare'
+// Croft's own have no name that anybody would ask for.
+const byName = indexBy((vm: Vm) => (isOwn(vm) ? vm.id : vm.name))
+
+/** The VM of a name, among those that there are for people. */
+export function vmNamed(state: State, name: string): Vm | undefined {
+  const vm = byName(state.vms, name)
+  return vm && !isOwn(vm) ? vm : undefined
+}
+
+/** @param name its name, or its id @throws CroftError `not-found`, with the name that was probably meant */
 export function findVm(state: State, name: string): Vm {
+  const known = vmNamed(state, name) ?? state.vms[name]
+  if (known && !isOwn(known)) return known
   const vms = vmsOf(state)
-  const vm = vms.find((each) => each.name === name) ?? vms.find((each) => each.id === name)
-  if (vm) return vm
   const meant = closest(
     name,
     vms.map((each) => each.name),

@@ -101,6 +101,9 @@ export function withoutVm(state: State, id: string): State {
   return vm ? { ...state, vms, layers: without(state.layers, vm.disk) } : state
 }
 
+const notOf = <T extends { vm: string | null }>(id: string, record: Record<string, T>): Record<string, T> =>
+  Object.fromEntries(Object.entries(record).filter(([, { vm }]) => vm !== id))
+
 /** `rm`: once begun it is carried to its end. Its disk is left to the collection: forks may stand on it. */
 export const removeVm: Plan<OperationOf<'rm'>> = {
   recovery: 'finish',
@@ -113,7 +116,9 @@ export const removeVm: Plan<OperationOf<'rm'>> = {
   end: (state, { vm }) => ({
     ...state,
     vms: without(state.vms, vm),
-    links: Object.fromEntries(Object.entries(state.links).filter(([, link]) => link.vm !== vm)),
+    links: notOf(vm, state.links),
+    tokens: notOf(vm, state.tokens),
+    hosts: notOf(vm, state.hosts),
   }),
 }
 

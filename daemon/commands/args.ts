@@ -34,6 +34,28 @@ export const commentArg = z
   .max(200, 'a comment has at most 200 characters')
   .regex(printable, 'a comment is one line without control characters')
 
+/** What a link or a token is for. */
+export const nameArg = z
+  .string()
+  .max(60)
+  .regex(/^[\p{L}\p{N} .,'’_@+-]*$/u, "a name takes letters, digits, spaces and . , ' _ @ + -")
+  .meta({ placeholder: 'name' })
+
+/** A host name by RFC 1123, as people write it; the value is in lower case. */
+export const hostNameArg = z
+  .string()
+  .max(253)
+  .transform((text) => text.toLowerCase())
+  .pipe(
+    z
+      .string()
+      .regex(
+        /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
+        'a host name is like box.example.com: letters, digits and "-", with dots between',
+      )
+      .regex(/[a-z][a-z0-9-]*$/, 'a host name is no address'),
+  )
+
 export const envArg = z
   .string()
   .max(4096)

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { Box, Report } from '../box/box.ts'
 import type { Host } from '../box/host.ts'
+import type { Scope } from './scope.ts'
 
 /** How the caller's end looks. */
 export interface View {
@@ -32,6 +33,8 @@ export interface Context {
   handOff?: ((program: string, args: readonly string[]) => Promise<number>) | undefined
   /** Whether the caller may read what only root may. */
   root: boolean
+  /** What the caller may do: a command that shows many VMs shows those that `maySee` says. */
+  scope: Scope
 }
 
 /**

@@ -8,6 +8,11 @@ import { completeCommand } from './complete.ts'
 import { completionCommand } from './completion.ts'
 import { cpCommand } from './cp.ts'
 import { doctorCommand } from './doctor.ts'
+import { domainAddCommand } from './domain-add.ts'
+import { domainCheckCommand } from './domain-check.ts'
+import { domainLsCommand } from './domain-ls.ts'
+import { domainRmCommand } from './domain-rm.ts'
+import { domainSetCommand } from './domain-set.ts'
 import { execCommand } from './exec.ts'
 import { helpCommand } from './help.ts'
 import { imageBuildCommand } from './image-build.ts'
@@ -25,6 +30,8 @@ import { resizeCommand } from './resize.ts'
 import { restartCommand } from './restart.ts'
 import { restoreCommand } from './restore.ts'
 import { rmCommand } from './rm.ts'
+import { sessionEndCommand } from './session-end.ts'
+import { sessionLsCommand } from './session-ls.ts'
 import { shareLinkCommand } from './share-link.ts'
 import { shareLsCommand } from './share-ls.ts'
 import { sharePortCommand } from './share-port.ts'
@@ -38,6 +45,9 @@ import { startCommand } from './start.ts'
 import { statCommand } from './stat.ts'
 import { stopCommand } from './stop.ts'
 import { tagCommand } from './tag.ts'
+import { tokenLsCommand } from './token-ls.ts'
+import { tokenNewCommand } from './token-new.ts'
+import { tokenRevokeCommand } from './token-revoke.ts'
 import { versionCommand } from './version.ts'
 import { wakeCommand } from './wake.ts'
 
@@ -72,7 +82,17 @@ export const commands: readonly Command[] = [
   shareLinkCommand,
   shareLsCommand,
   shareRevokeCommand,
+  domainSetCommand,
+  domainCheckCommand,
+  domainAddCommand,
+  domainLsCommand,
+  domainRmCommand,
   loginCommand,
+  sessionLsCommand,
+  sessionEndCommand,
+  tokenNewCommand,
+  tokenLsCommand,
+  tokenRevokeCommand,
   imageBuildCommand,
   imageLsCommand,
   imageRmCommand,

@@ -1,18 +1,24 @@
 import { z } from 'zod'
 import { command } from './command.ts'
-import { webOf } from './share.ts'
+import { style } from './text.ts'
 
 export const loginCommand = command({
   name: 'login',
   summary: 'Make a link that signs you in, in a browser',
   details:
-    'The link works once, within 10 minutes. It opens the web addresses of all VMs to that browser, for 30 days.',
+    'Each link works once, within 10 minutes. It opens the web addresses of all VMs to that browser, for 30 days. croft session ls shows who is signed in.',
   examples: ['croft login'],
   args: z.object({}),
-  result: z.object({ link: z.string() }),
+  result: z.object({
+    /** At the box's own web address; null when it has none. */
+    link: z.string().nullable(),
+    /** At the daemon's own port, on this machine. */
+    local: z.string(),
+  }),
   touches: 'enters',
-  async run({ host }) {
-    return { link: webOf(host).loginLink() }
+  run: async ({ host }) => host.web.loginLinks(),
+  print({ link, local }, view) {
+    const here = `${style(view, 'dim', 'on this machine')}   ${local}\n`
+    return link === null ? here : `${link}\n  ${here}`
   },
-  print: ({ link }) => `${link}\n`,
 })

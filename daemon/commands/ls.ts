@@ -4,8 +4,9 @@ import { vmStates } from '../box/state.ts'
 import { bytes } from '../units.ts'
 import { tagArg } from './args.ts'
 import { command } from './command.ts'
+import { maySee } from './scope.ts'
 import { style, table } from './text.ts'
-import { describeVm, usageResult, vmResult } from './vm-result.ts'
+import { describeVm, sharing, usageResult, vmResult } from './vm-result.ts'
 
 export const lsCommand = command({
   name: 'ls',
@@ -31,10 +32,11 @@ export const lsCommand = command({
     }),
   }),
   touches: 'reads',
-  async run({ box, host }, { state, tag }) {
+  async run({ box, host, scope }, { state, tag }) {
     const [usage, hostUsage] = await Promise.all([host.vmUsage(), host.usage()])
     const nothing = { cpuPercent: null, memoryBytes: null, diskBytes: null }
     const vms = vmsOf(box.store.state)
+      .filter((vm) => maySee(scope, vm))
       .map((vm) => ({ ...describeVm(box, vm), ...(usage.get(vm.id) ?? nothing) }))
       .filter((vm) => (!state || vm.state === state) && (tag ?? []).every((each) => vm.tags.includes(each)))
       .sort((a, b) => a.name.localeCompare(b.name))
@@ -60,7 +62,10 @@ export const lsCommand = command({
         },
         { title: 'MEMORY', value: (vm) => (vm.memoryBytes === null ? dash : bytes(vm.memoryBytes)), right: true },
         { title: 'DISK', value: (vm) => (vm.diskBytes === null ? dash : bytes(vm.diskBytes)), right: true },
-        { title: 'ADDRESS', value: (vm) => vm.address },
+        {
+          title: vms.some((vm) => vm.web) ? 'WEB' : 'ADDRESS',
+          value: (vm) => (vm.web ? `${vm.web}  ${sharing(vm)}` : vm.address),
+        },
         { title: 'IMAGE', value: (vm) => vm.image },
         { title: 'COMMENT', value: (vm) => [...vm.tags.map((tag) => `#${tag}`), vm.comment].filter(Boolean).join(' ') },
       ],

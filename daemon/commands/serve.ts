@@ -2,9 +2,10 @@ import type { Box } from '../box/box.ts'
 import type { Host } from '../box/host.ts'
 import type { Progress } from '../box/progress.ts'
 import { asCroftError, CroftError, errorCodes } from '../error.ts'
-import type { Command, Output, View } from './command.ts'
+import type { Command, Context, Output, View } from './command.ts'
 import { describeCommand, printCommand } from './help.ts'
 import { checkArgs, type ParsedLine, parseLine } from './line.ts'
+import { checkScope, type Scope } from './scope.ts'
 
 export interface App {
   commands: readonly Command[]
@@ -26,6 +27,7 @@ export interface Caller {
   handOff?: ((program: string, args: readonly string[]) => Promise<number>) | undefined
   signal: AbortSignal
   root: boolean
+  scope: Scope
 }
 
 /**
@@ -70,6 +72,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
       : await caller.readFile(String(path))
   }
   const args = checkArgs(command, line.args)
+  checkScope(caller.scope, command, args, app.box.store.state)
   const question = line.yes ? undefined : await command.confirm?.(app.box, args)
   if (question) {
     if (!caller.ask) {
@@ -83,6 +86,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
       report: caller.progress,
       signal: caller.signal,
       root: caller.root,
+      scope: caller.scope,
       stdin: caller.stdin,
       output: line.json ? undefined : caller.output,
       handOff: caller.handOff,
@@ -107,7 +111,7 @@ export async function serveCall(
   app: App,
   slug: string,
   body: Record<string, unknown>,
-  caller: { report(progress: Progress): void; signal: AbortSignal },
+  caller: Pick<Context, 'report' | 'signal' | 'scope'>,
 ): Promise<unknown> {
   const command = app.commands.find((each) => each.name.replaceAll(' ', '-') === slug)
   if (!command)
@@ -116,7 +120,8 @@ export async function serveCall(
     })
   const { yes, ...given } = body
   const args = checkArgs(command, given)
+  checkScope(caller.scope, command, args, app.box.store.state)
   const question = yes === true ? undefined : await command.confirm?.(app.box, args)
   if (question) throw new CroftError('needs-confirmation', question, { hint: 'Send "yes": true to do it.' })
-  return command.run({ ...app, report: caller.report, signal: caller.signal, root: false }, args)
+  return command.run({ ...app, ...caller, root: false }, args)
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
-import { durationArg, portArg, vmArg } from './args.ts'
+import { durationArg, nameArg, portArg, vmArg } from './args.ts'
 import { command } from './command.ts'
 import { describeLink, linkResult, webOf } from './share.ts'
 
@@ -18,13 +18,7 @@ export const shareLinkCommand = command({
     vm: vmArg,
     port: portArg.optional(),
     expires: durationArg.default(7 * 86_400).describe('How long it works: 30m, 12h, 7d; by default 7d'),
-    name: z
-      .string()
-      .max(60)
-      .regex(/^[\p{L}\p{N} .,'’_@+-]*$/u, "a name takes letters, digits, spaces and . , ' _ @ + -")
-      .optional()
-      .describe('Whom it is for: the VM is told')
-      .meta({ placeholder: 'name' }),
+    name: nameArg.optional().describe('Whom it is for: the VM is told'),
   }),
   positional: ['vm'],
   result: linkResult.extend({ url: z.string() }),

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { findVm, vmsOf } from '../box/box.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
+import { maySee } from './scope.ts'
 import { type Share, shareOf, shareResult, webOf } from './share.ts'
 import { table } from './text.ts'
 
@@ -13,11 +14,15 @@ export const shareLsCommand = command({
   positional: ['vm'],
   result: z.object({ shares: z.array(shareResult) }),
   touches: 'reads',
-  async run({ box, host }, { vm: name }) {
+  async run({ box, host, scope }, { vm: name }) {
     const web = webOf(host)
     const { state } = box.store
     const vms =
-      name === undefined ? vmsOf(state).toSorted((a, b) => a.name.localeCompare(b.name)) : [findVm(state, name)]
+      name === undefined
+        ? vmsOf(state)
+            .filter((vm) => maySee(scope, vm))
+            .toSorted((a, b) => a.name.localeCompare(b.name))
+        : [findVm(state, name)]
     return { shares: vms.map((vm) => shareOf(web, vm)) }
   },
   names: ({ shares }) => shares.map(({ vm }) => vm),

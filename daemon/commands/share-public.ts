@@ -19,7 +19,7 @@ export const sharePublicCommand = command({
       port: asked === undefined ? port : before.port,
       public: [...new Set([...before.public, port])],
     }))
-    return { ...shareOf(web, vm), opened: web.address(vm.name, port === vm.web.port ? undefined : port) }
+    return { ...shareOf(web, vm), opened: web.address(vm, port === vm.web.port ? null : port) }
   },
   print: ({ opened }) => `Anybody may open ${opened}\n`,
 })

@@ -29,14 +29,14 @@ export type Share = z.infer<typeof shareResult>
 
 /** @throws CroftError `unavailable` when the box has no web addresses */
 export function webOf(host: Host): Web {
-  if (host.web) return host.web
+  if (host.web.on) return host.web
   throw new CroftError('unavailable', 'This box has no web addresses.', {
     hint: 'They are turned off by "web" in its configuration, /etc/croft/config.json.',
   })
 }
 
 export function describeLink(web: Web, vm: Vm, { id, name, port, expiresAt }: Link): z.output<typeof linkResult> {
-  return { id, vm: vm.name, address: web.address(vm.name, port ?? undefined), name, expiresAt }
+  return { id, vm: vm.name, address: web.address(vm, port), name, expiresAt }
 }
 
 export function shareOf(web: Web, vm: Vm): Share {
@@ -45,8 +45,8 @@ export function shareOf(web: Web, vm: Vm): Share {
     vm: vm.name,
     links: web.linksOf(vm).map((link) => describeLink(web, vm, link)),
     port: vm.web.port,
-    address: web.address(vm.name),
-    public: ports.map((port) => ({ port, address: web.address(vm.name, port === vm.web.port ? undefined : port) })),
+    address: web.address(vm),
+    public: ports.map((port) => ({ port, address: web.address(vm, port === vm.web.port ? null : port) })),
   }
 }
 

@@ -13,6 +13,10 @@ export const vmResult = z.object({
   reason: z.string(),
   image: z.string(),
   address: z.string(),
+  /** Where it is opened by the web; null when this box has no web addresses. */
+  web: z.string().nullable(),
+  /** Ports that anybody may open there. */
+  public: z.array(z.int()),
   mac: z.string(),
   cpus: z.int(),
   memoryMiB: z.int(),
@@ -32,6 +36,8 @@ export function describeVm(box: Box, vm: Vm): VmResult {
     reason: box.live.get(vm.uuid)?.reason ?? '',
     image: box.store.state.images[vm.image]?.name ?? vm.image,
     address: vm.ip,
+    web: box.webAddress(vm),
+    public: vm.web.public,
     mac: vm.mac,
     cpus: vm.limits.cpus,
     memoryMiB: vm.limits.memoryMiB,
@@ -41,6 +47,11 @@ export function describeVm(box: Box, vm: Vm): VmResult {
     comment: vm.comment,
     createdAt: vm.createdAt,
   }
+}
+
+/** Whether anybody may open something of it, in a word or two. */
+export function sharing({ public: open }: Pick<VmResult, 'public'>): string {
+  return open.length === 0 ? 'private' : open.length === 1 ? 'public' : `public: ${open.join(', ')}`
 }
 
 /** What a VM takes of the box now; nulls while it takes nothing. */

@@ -16,7 +16,12 @@ test.each([
 test.each(['/', '/a/b?c=d#e', '/@user', '/a//b'])('%s is', (to) => expect(localPath(to)).toBe(to))
 
 test('the token is read from among other cookies', () => {
-  expect(tokenIn('a=1; croft_session=abc; b=2')).toBe('abc')
-  expect(tokenIn('xcroft_session=abc')).toBeUndefined()
-  expect(tokenIn(undefined)).toBeUndefined()
+  expect(tokenIn('a=1; croft_session=abc; b=2', false)).toBe('abc')
+  expect(tokenIn('xcroft_session=abc', false)).toBeUndefined()
+  expect(tokenIn(undefined, false)).toBeUndefined()
+})
+
+test('by HTTPS only the cookie counts that no other host can have set', () => {
+  expect(tokenIn('croft_session=evil; __Host-croft_session=abc', true)).toBe('abc')
+  expect(tokenIn('croft_session=evil', true)).toBeUndefined()
 })

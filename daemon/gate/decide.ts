@@ -1,26 +1,33 @@
 import type { Box } from '../box/box.ts'
-import { findVm, imageOf, stateOf, vmsOf } from '../box/box.ts'
+import { stateOf } from '../box/box.ts'
+import type { Peer } from '../box/host.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { asCroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
+import type { Connections, Grant } from './connections.ts'
+import type { GuestPorts } from './guest-ports.ts'
 import type { Links } from './links.ts'
-import { type Listening, listeningScript, mainPort, parseListening } from './listening.ts'
 import * as pages from './pages.ts'
-import { hostName, placeOf, portSuffix } from './place.ts'
-import { type Sessions, sessionSeconds } from './sessions.ts'
+import { type Front, hostName, hostOf, portSuffix, type Target, targetOf } from './place.ts'
+import { digestOf } from './secret.ts'
+import { type Browser, type Sessions, sessionSeconds } from './sessions.ts'
+import { type Tokens, webScope } from './tokens.ts'
 import type { Tries } from './tries.ts'
 
 /** A request as the gate is asked about it. What the client said is data, whatever it is. */
 export interface Visit {
+  /** The Host header. */
   host: string
   /** Path and query. */
   uri: string
-  /** Whether a person's browser waits for a page. */
-  page: boolean
+  /** Who waits for the answer: a person's browser for a `page`, a `script` in one, or another `program`. */
+  client: 'page' | 'script' | 'program'
   /** The token of the session cookie. */
   token: string | undefined
-  /** The address that it comes from. */
-  from: string
+  /** The secret of one of our tokens. */
+  secret: string | undefined
+  browser: Browser
+  peer: Peer
 }
 
 export type Verdict =
@@ -30,18 +37,22 @@ export type Verdict =
   | { kind: 'redirect'; to: string; cookie?: { token: string; seconds: number } }
   | { kind: 'page'; page: pages.Page }
 
-/** Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it. */
+/** Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it, or of a token. */
 export interface Visitor {
-  user: 'owner' | 'guest' | ''
+  user: 'owner' | 'guest' | 'token' | ''
   name: string
 }
 
 export interface Gate {
   box: Box
+  /** How the box is reached now. */
+  front(): Front
   sessions: Sessions
   links: Links
+  tokens: Tokens
   tries: Tries
-  domain: string
+  ports: GuestPorts
+  connections: Connections
 }
 
 /** The paths on every VM's address that are the gate's own. */
@@ -55,66 +66,74 @@ const patienceMs = 2_000
 
 /** What becomes of a request for a VM's address. */
 export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
-  const place = placeOf(visit.host, gate.domain)
-  if (place?.kind !== 'vm') return page(pages.nothingHere)
   const host = hostName(visit.host)
+  const target = targetOf(gate.box.store.state, host)
+  if (!target) return page(pages.nothingHere)
+  const { vm } = target
   const { path, query } = partsOf(visit.uri)
-  const vm = vmsOf(gate.box.store.state).find((each) => each.name === place.name)
-  const visitor = whoIs(gate, host, vm, place.port, visit.token)
-  if (path === enterPath) return tried(gate, visit, () => enter(gate, host, query))
-  if (path === linkPath) return tried(gate, visit, async () => openLink(gate, vm, place.port, query, visitor))
+  const digest = [visit.token, visit.secret]
+    .map((secret) => secret && digestOf(secret))
+    .find((each) => each && whoIs(gate, host, target, each).user)
+  const visitor = whoIs(gate, host, target, digest ?? null)
+  if (path === enterPath) return tried(gate, visit, () => enter(gate, host, query, visit.browser))
+  if (path === linkPath) return tried(gate, visit, async () => openLink(gate, target, query, visitor))
   // Whether there is such a VM is nobody's to know who may not enter it.
-  if (!visitor.user && !(vm && isPublic(vm, place.port))) return signIn(gate, visit)
+  if (!visitor.user && !isPublic(target)) return signIn(gate, visit)
   if (!vm) return page(pages.nothingHere)
-  const away = await awaken(gate.box, vm, visit.page)
+  const away = await awaken(gate.box, vm, visit.client === 'page')
   if (away) return page(visitor.user === 'owner' || away.refresh ? away : pages.notNow)
   gate.box.uses.note(vm.id, 'a web request')
-  const port = place.port ?? vm.web.port ?? (await findMainPort(gate.box, vm))
+  const port = target.port ?? vm.web.port ?? (await gate.ports.mainPort(vm))
   if (port === undefined)
     return page(visitor.user === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
+  gate.connections.note(visit.peer, { host, digest: digest ?? null })
   return { kind: 'pass', upstream: `${vm.ip}:${port}`, visitor }
 }
 
-/**
- * What is said when a VM that a request was passed on to did not answer.
- * @param user as whom it was passed on
- */
+/** What is said about a request that was sent on and failed: the VM's port refused, or did not answer. */
 export async function explain(gate: Gate, visit: Visit, user: string): Promise<Verdict> {
-  const place = placeOf(visit.host, gate.domain)
-  const vm = place?.kind === 'vm' && vmsOf(gate.box.store.state).find((each) => each.name === place.name)
+  const { vm, port } = targetOf(gate.box.store.state, hostName(visit.host)) ?? { vm: undefined, port: null }
+  if (vm) gate.ports.forget(vm)
   // What else there is in a VM is its owner's to know.
   if (!vm || user !== 'owner') return page(pages.notNow)
-  return page(await nothingListens(gate, vm, place.port ?? vm.web.port, visit.host))
+  return page(await nothingListens(gate, vm, port ?? vm.web.port, visit.host))
+}
+
+/** Whether what let a request in would do so now. */
+export function stillHolds(gate: Gate, { host, digest }: Grant): boolean {
+  const target = targetOf(gate.box.store.state, host)
+  if (!target) return false
+  return digest === null ? isPublic(target) : whoIs(gate, host, target, digest).user !== ''
 }
 
 /** A public port opens that port alone; the plain address is its VM's main port, where one has been set. */
-function isPublic(vm: Vm, port: number | null): boolean {
-  const meant = port ?? vm.web.port
-  return meant !== null && vm.web.public.includes(meant)
+function isPublic({ vm, port }: Target): boolean {
+  const meant = port ?? vm?.web.port ?? null
+  return meant !== null && (vm?.web.public.includes(meant) ?? false)
 }
 
 /** By way of Croft's own address, where the owner's session is, and back with a code for this one. */
-function signIn({ domain }: Gate, visit: Visit): Verdict {
-  if (!visit.page) return page(pages.signInFirst)
+function signIn({ front }: Gate, visit: Visit): Verdict {
+  if (visit.client !== 'page') return page({ ...pages.signInFirst, challenge: visit.client === 'program' })
   const query = new URLSearchParams({ host: visit.host, to: visit.uri })
-  return { kind: 'redirect', to: `//croft.${domain}${portSuffix(visit.host)}/enter?${query}` }
+  return { kind: 'redirect', to: `//${hostOf(front(), 'croft')}${portSuffix(visit.host)}/enter?${query}` }
 }
 
-function whoIs(
-  { sessions, links }: Gate,
-  host: string,
-  vm: Vm | undefined,
-  port: number | null,
-  token?: string,
-): Visitor {
-  if (token === undefined) return nobody
-  if (sessions.find(host, token)) return { user: 'owner', name: '' }
-  const link = vm && links.find(vm, port, token)
-  return link ? { user: 'guest', name: link.name } : nobody
+/** Whose a digest is: a session's of this host name, a link's into this address, a token's. */
+function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string | null): Visitor {
+  if (digest === null) return nobody
+  if (gate.sessions.find(host, digest)) return { user: 'owner', name: '' }
+  const link = vm && gate.links.find(vm, port, digest)
+  if (link) return { user: 'guest', name: link.name }
+  const token = gate.tokens.find(digest)
+  if (token && (token.vm === null || token.vm === vm?.id) && (token.commands?.includes(webScope) ?? true))
+    return { user: 'token', name: token.name }
+  return nobody
 }
 
 /** What takes a code or a link: who brings many that are none waits. */
-async function tried({ tries }: Gate, { from }: Visit, work: () => Promise<Verdict | undefined>): Promise<Verdict> {
+async function tried({ tries }: Gate, visit: Visit, work: () => Promise<Verdict | undefined>): Promise<Verdict> {
+  const { from } = visit.browser
   const seconds = tries.wait(from)
   if (seconds > 0) return page(pages.tooMany(seconds))
   const verdict = await work()
@@ -131,8 +150,13 @@ function partsOf(uri: string): { path: string; query: URLSearchParams } {
     : { path: uri.slice(0, at), query: new URLSearchParams(uri.slice(at + 1)) }
 }
 
-async function enter({ sessions }: Gate, host: string, query: URLSearchParams): Promise<Verdict | undefined> {
-  const token = await sessions.redeem(host, query.get('code') ?? '')
+async function enter(
+  { sessions }: Gate,
+  host: string,
+  query: URLSearchParams,
+  browser: Browser,
+): Promise<Verdict | undefined> {
+  const token = await sessions.redeem(host, query.get('code') ?? '', browser)
   if (token === undefined) return undefined
   return { kind: 'redirect', to: localPath(query.get('to')), cookie: { token, seconds: sessionSeconds } }
 }
@@ -140,13 +164,12 @@ async function enter({ sessions }: Gate, host: string, query: URLSearchParams): 
 /** The owner who opens a link stays the owner. */
 function openLink(
   { links }: Gate,
-  vm: Vm | undefined,
-  port: number | null,
+  { vm, port }: Target,
   query: URLSearchParams,
   visitor: Visitor,
 ): Verdict | undefined {
   const token = query.get('key') ?? ''
-  const link = vm && links.find(vm, port, token)
+  const link = vm && links.find(vm, port, digestOf(token))
   if (!link) return undefined
   if (visitor.user === 'owner') return { kind: 'redirect', to: '/' }
   const seconds = Math.floor((Date.parse(link.expiresAt) - Date.now()) / 1000)
@@ -177,34 +200,10 @@ async function awaken(box: Box, vm: Vm, browser: boolean): Promise<pages.Page | 
 
 const page = (of: pages.Page): Verdict => ({ kind: 'page', page: of })
 
-/** How long what a guest listens on is taken to stay so. */
-const freshMs = 2_000
-const known = new WeakMap<Box, Map<string, { at: number; ports: Promise<Listening[]> }>>()
-
-/** What a guest listens on, asked of itself; whoever asks meanwhile, or soon after, gets the same. */
-export function listeningIn(box: Box, vm: Vm): Promise<Listening[]> {
-  const cache = known.get(box) ?? new Map<string, { at: number; ports: Promise<Listening[]> }>()
-  known.set(box, cache)
-  const now = performance.now()
-  const found = cache.get(vm.id)
-  if (found && now - found.at < freshMs) return found.ports
-  const ports = box.guests.script(vm.uuid, listeningScript, 10_000).then(
-    ({ stdout }) => parseListening(stdout),
-    () => [],
-  )
-  for (const [id, { at }] of cache) if (now - at >= freshMs) cache.delete(id)
-  cache.set(vm.id, { at: now, ports })
-  return ports
-}
-
-export async function findMainPort(box: Box, vm: Vm): Promise<number | undefined> {
-  const current = findVm(box.store.state, vm.id)
-  return mainPort(await listeningIn(box, current), imageOf(box.store.state, current).ports)
-}
-
 async function nothingListens(gate: Gate, vm: Vm, port: number | null, host: string): Promise<pages.Page> {
-  const listening = await listeningIn(gate.box, vm)
-  const address = (each: number) => `//${vm.name}-${each}.${gate.domain}${portSuffix(host)}/`
+  const listening = await gate.ports.of(vm)
+  const front = gate.front()
+  const address = (each: number) => `//${hostOf(front, vm.name, each)}${portSuffix(host)}/`
   const open = listening.filter(({ loopback }) => !loopback).map((each) => ({ ...each, address: address(each.port) }))
   const hidden = listening.filter(({ loopback }) => loopback).map((each) => each.port)
   return pages.nothingListens(vm.name, port, open, hidden)

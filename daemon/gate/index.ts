@@ -2,31 +2,53 @@ import { chmod, chown, mkdir, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
-import { askHeader, nameHeader, sessionCookie, upstreamHeader, userHeader, verdictHeader } from '../caddy/config.ts'
+import type { Hono } from 'hono'
+import {
+  askHeader,
+  nameHeader,
+  peerHeader,
+  sessionCookie,
+  upstreamHeader,
+  userHeader,
+  verdictHeader,
+} from '../caddy/config.ts'
 import { decide, explain, type Gate, type Verdict, type Visit } from './decide.ts'
-import { documentOf } from './pages.ts'
-import { clientOf, headersOf, makeSite, sessionCookieFor } from './site.ts'
+import { documentOf, textOf } from './pages.ts'
+import { clientOf, headersOf, sessionCookieFor } from './site.ts'
+import { secretIn } from './tokens.ts'
 
-export { findMainPort, type Gate, linkPath } from './decide.ts'
+export { Certificates } from './certificates.ts'
+export { Connections } from './connections.ts'
+export type { Gate } from './decide.ts'
+export { GuestPorts } from './guest-ports.ts'
+export { keepOut } from './keep-out.ts'
 export { Links } from './links.ts'
+export { frontOf, hostOf, originOf } from './place.ts'
 export { Sessions } from './sessions.ts'
+export { clientOf, isFrom, makeSite, type Seat, sessionAt } from './site.ts'
+export { Tokens, tokenOf } from './tokens.ts'
 export { Tries } from './tries.ts'
+export { addressOf, makeWeb } from './web.ts'
 
 /**
  * Opens the socket at which Caddy asks about each request, and where Croft's own address is served. Only Caddy gets
  * there: what its configuration sets and takes away (`X-Croft-…`) is trusted.
- * @param gid the group that may use the socket @returns a function that closes it
+ * @param site what is at Croft's own address @param gid the group that may use the socket
+ * @returns a function that closes it
  */
-export async function openGate(gate: Gate, socket: string, gid: number): Promise<() => Promise<void>> {
-  const site = getRequestListener(makeSite(gate).fetch)
-  const server = createServer((request, response) => {
+export async function openGate(gate: Gate, site: Hono, socket: string, gid: number): Promise<() => Promise<void>> {
+  const serveSite = getRequestListener(site.fetch)
+  // Caddy has read the headers already: what it lets through is decided, also when it is more than Node would take.
+  const server = createServer({ maxHeaderSize: 2 ** 21 }, (request, response) => {
     const asked = request.headers[askHeader.toLowerCase()]
-    if (asked === undefined) return void site(request, response)
+    if (asked === undefined) return void serveSite(request, response)
+    const { secure } = gate.front()
+    const visit = visitOf(request, secure)
     // A request that failed has no session any more: it has been made ready for the VM.
     const user = String(request.headers[userHeader.toLowerCase()] ?? '')
-    const deciding = asked === 'failed' ? explain(gate, visitOf(request), user) : decide(gate, visitOf(request))
+    const deciding = asked === 'failed' ? explain(gate, visit, user) : decide(gate, visit)
     deciding.then(
-      (verdict) => answer(response, verdict),
+      (verdict) => answer(response, verdict, visit, secure),
       (err) => {
         gate.box.log.error({ err, host: request.headers.host }, 'a request could not be decided')
         response.writeHead(500).end()
@@ -46,30 +68,40 @@ export async function openGate(gate: Gate, socket: string, gid: number): Promise
     })
 }
 
-function visitOf({ headers, url = '/' }: IncomingMessage): Visit {
+function visitOf({ headers, url = '/' }: IncomingMessage, secure: boolean): Visit {
+  const page = headers['x-forwarded-method'] === 'GET' && (headers.accept ?? '').includes('text/html')
   return {
     host: headers.host ?? '',
     uri: url.startsWith('/') ? url : '/',
-    page: headers['x-forwarded-method'] === 'GET' && (headers.accept ?? '').includes('text/html'),
-    token: tokenIn(headers.cookie),
-    from: clientOf(String(headers['x-forwarded-for'] ?? '')),
+    // Browsers say what they fetch something for; at HTTP's basic kind of asking they would ask the person.
+    client: page ? 'page' : headers['sec-fetch-mode'] !== undefined ? 'script' : 'program',
+    token: tokenIn(headers.cookie, secure),
+    secret: secretIn(headers.authorization),
+    browser: { agent: headers['user-agent'] ?? '', from: clientOf(String(headers['x-forwarded-for'] ?? '')) },
+    peer: peerOf(String(headers[peerHeader.toLowerCase()] ?? '')),
   }
 }
 
 /** The session's token among a request's cookies. Pure. */
-export function tokenIn(cookies = ''): string | undefined {
-  const found = cookies
-    .split(';')
-    .map((each) => each.trim())
-    .find((each) => each.startsWith(`${sessionCookie}=`))
-  return found?.slice(sessionCookie.length + 1)
+export function tokenIn(cookies: string | undefined, secure: boolean): string | undefined {
+  const begin = `${sessionCookie(secure)}=`
+  for (const each of cookies?.split(';') ?? []) {
+    const cookie = each.trim()
+    if (cookie.startsWith(begin)) return cookie.slice(begin.length)
+  }
+  return undefined
 }
 
-function answer(response: ServerResponse, verdict: Verdict): void {
+/** Caddy says `HTTP/3.0 203.0.113.9:51234`. Pure. */
+const peerOf = (said: string): string =>
+  `${said.startsWith('HTTP/3') ? 'udp' : 'tcp'} ${said.slice(said.indexOf(' ') + 1)}`
+
+function answer(response: ServerResponse, verdict: Verdict, visit: Visit, secure: boolean): void {
   switch (verdict.kind) {
     case 'pass':
       response.writeHead(204, {
-        [verdictHeader]: 'pass',
+        // A token is ours, and goes no further.
+        [verdictHeader]: visit.secret === undefined ? 'pass' : 'pass-without-authorization',
         [upstreamHeader]: verdict.upstream,
         [userHeader]: verdict.visitor.user,
         [nameHeader]: encodeURIComponent(verdict.visitor.name),
@@ -81,14 +113,15 @@ function answer(response: ServerResponse, verdict: Verdict): void {
         Location: verdict.to,
         'Cache-Control': 'no-store',
         'Referrer-Policy': 'no-referrer',
-        ...(verdict.cookie && { 'Set-Cookie': sessionCookieFor(verdict.cookie) }),
+        ...(verdict.cookie && { 'Set-Cookie': sessionCookieFor(verdict.cookie, secure) }),
       })
       response.end()
       break
     case 'page': {
       const { page } = verdict
-      response.writeHead(page.status, headersOf(page))
-      response.end(documentOf(page))
+      const forBrowser = visit.client === 'page'
+      response.writeHead(page.status, headersOf(page, forBrowser ? 'html' : 'plain'))
+      response.end(forBrowser ? documentOf(page) : textOf(page))
     }
   }
 }

@@ -1,6 +1,8 @@
 import { makeId } from '../box/identity.ts'
-import type { Link, Store, Vm } from '../store/index.ts'
+import { indexBy, type Link, type Store, type Vm } from '../store/index.ts'
 import { digestOf, newSecret } from './secret.ts'
+
+const byDigest = indexBy((link: Link) => link.digest)
 
 /**
  * Share links: each lets whoever has it into one address of one VM, until it is over or revoked. Its secret is also what
@@ -35,10 +37,10 @@ export class Links {
     return { link, secret }
   }
 
-  /** The link that a secret is of, if it lets into this address of the VM. */
-  find(vm: Vm, port: number | null, secret: string): Link | undefined {
-    const digest = digestOf(secret)
-    return this.of(vm).find((link) => link.digest === digest && link.port === port)
+  /** The link that a secret's digest is of, if it lets into this address of the VM. */
+  find(vm: Vm, port: number | null, digest: string): Link | undefined {
+    const link = byDigest(this.#store.state.links, digest)
+    return link?.vm === vm.id && link.port === port && this.#isAlive(link) ? link : undefined
   }
 
   /** The links into a VM that work now. */

@@ -9,6 +9,10 @@ export interface Page {
   refresh?: number
   /** Seconds before which it had better not. */
   wait?: number
+  /** A program may send a token: HTTP's basic kind is asked for. */
+  challenge?: boolean
+  /** What a program is told instead. */
+  says?: string
 }
 
 const style = `:root{color-scheme:light dark;--ground:#faf8f4;--ink:#23211d;--soft:#6f6a60;--line:#ddd7ca;--live:#2e7d4f}
@@ -20,6 +24,9 @@ a{color:var(--live)}button{font:inherit;color:var(--ground);background:var(--liv
 .soft{color:var(--soft)}ul{padding-left:20px}svg{width:24px;height:24px;margin-bottom:24px}`
 
 const mark = html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M2 2h20v20H2zM2 14h12V2M14 22v-8h8" fill="none" stroke="currentColor" stroke-width="1.5"/><path d="M16.5 16.5h3v3h-3z" fill="var(--live)"/></svg>`
+
+/** The page as it is for a program. */
+export const textOf = ({ title, says = `${title}.` }: Page): string => `${says}\n`
 
 /** The page as a document. */
 export function documentOf({ title, body }: Page): string {
@@ -43,13 +50,15 @@ export const notNow: Page = {
 export const signInFirst: Page = {
   status: 401,
   title: 'Sign in',
+  says: 'Sign in: croft login. A program sends a token, as bearer or as basic password: croft token new',
   body: html`<p>On the box, type</p><p><code>croft login</code></p><p>and open the link that it prints.</p>`,
 }
 
 export const signedIn: Page = {
   status: 200,
   title: 'You are signed in',
-  body: html`<p>The addresses of your VMs open in this browser now.</p><p class="soft"><code>croft ls</code> shows what there is.</p>`,
+  body: html`<p>The addresses of your VMs open in this browser now.</p><p class="soft"><code>croft ls</code> shows what there is,
+<code>croft session ls</code> who is signed in.</p><form method="post" action="/logout"><button>Sign out everywhere</button></form>`,
 }
 
 export const signedOut: Page = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { placeOf } from './place.ts'
+import { hostName, placeOf } from './place.ts'
 
 describe('a host name', () => {
   test.each([
@@ -9,7 +9,7 @@ describe('a host name', () => {
     ['quiet-otter-3000.localhost:80', { kind: 'vm', name: 'quiet-otter', port: 3000 }],
     ['croft.localhost:8080', { kind: 'croft' }],
   ])('%s leads to its place', (host, place) => {
-    expect(placeOf(host, 'localhost')).toEqual(place)
+    expect(placeOf(hostName(host), 'localhost')).toEqual(place)
   })
 
   test.each([

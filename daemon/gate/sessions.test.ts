@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openStore, type Store } from '../store/index.ts'
+import { digestOf } from './secret.ts'
 import { Sessions } from './sessions.ts'
 
 let folder: string
@@ -19,39 +20,40 @@ afterEach(async () => {
   await store.close()
   await rm(folder, { recursive: true, force: true })
 })
+const browser = { agent: 'curl', from: '192.0.2.1' }
 const minutes = (count: number) => (now = new Date(now.getTime() + count * 60_000))
 
 test('a code makes one session, for its host alone, within 10 minutes', async () => {
   const code = sessions.makeCode('web.localhost')
-  expect(await sessions.redeem('other.localhost', code)).toBeUndefined()
-  const token = await sessions.redeem('web.localhost', code)
-  expect(sessions.find('web.localhost', token!)).toMatchObject({ host: 'web.localhost' })
-  expect(sessions.find('other.localhost', token!)).toBeUndefined()
-  expect(await sessions.redeem('web.localhost', code)).toBeUndefined()
+  expect(await sessions.redeem('other.localhost', code, browser)).toBeUndefined()
+  const token = await sessions.redeem('web.localhost', code, browser)
+  expect(sessions.find('web.localhost', digestOf(token!))).toMatchObject({ host: 'web.localhost' })
+  expect(sessions.find('other.localhost', digestOf(token!))).toBeUndefined()
+  expect(await sessions.redeem('web.localhost', code, browser)).toBeUndefined()
   const late = sessions.makeCode('web.localhost')
   minutes(11)
   expect(sessions.isCode('web.localhost', late)).toBe(false)
-  expect(await sessions.redeem('web.localhost', late)).toBeUndefined()
+  expect(await sessions.redeem('web.localhost', late, browser)).toBeUndefined()
 })
 
 test('a session ends after 30 days, and with all others', async () => {
-  const token = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'))
+  const token = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'), browser)
   minutes(29 * 24 * 60)
-  expect(sessions.find('web.localhost', token!)).toBeDefined()
+  expect(sessions.find('web.localhost', digestOf(token!))).toBeDefined()
   minutes(2 * 24 * 60)
-  expect(sessions.find('web.localhost', token!)).toBeUndefined()
-  const next = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'))
+  expect(sessions.find('web.localhost', digestOf(token!))).toBeUndefined()
+  const next = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'), browser)
   expect(Object.keys(store.state.sessions)).toHaveLength(1) // what is over is not kept
   await sessions.endAll()
-  expect(sessions.find('web.localhost', next!)).toBeUndefined()
+  expect(sessions.find('web.localhost', digestOf(next!))).toBeUndefined()
 })
 
 test('a session outlives the daemon, and its token is nowhere in the store', async () => {
-  const token = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'))
+  const token = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'), browser)
   await store.close()
   expect(await readFile(join(folder, 'state.json'), 'utf8')).not.toContain(token)
   store = await openStore(folder)
-  expect(new Sessions(store, () => now).find('web.localhost', token!)).toBeDefined()
+  expect(new Sessions(store, () => now).find('web.localhost', digestOf(token!))).toBeDefined()
 })
 
 test('codes that are never used take no room for ever', () => {

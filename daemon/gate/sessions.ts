@@ -1,5 +1,8 @@
-import type { Session, Store } from '../store/index.ts'
+import { makeId } from '../box/identity.ts'
+import { indexBy, type Session, type Store } from '../store/index.ts'
 import { digestOf, newSecret } from './secret.ts'
+
+const byHost = indexBy((session: Session) => session.host)
 
 /** How long a session lasts. */
 export const sessionSeconds = 30 * 24 * 60 * 60
@@ -10,13 +13,18 @@ const mostCodes = 1000
 interface Code {
   /** The host name that it lets into, without port. */
   host: string
+  /** The sign-in that its session will belong to; undefined when it is one of its own. */
+  signIn: string | undefined
   expiresAt: number
 }
 
+/** Who comes with a code, as he says himself. */
+export type Browser = Pick<Session, 'agent' | 'from'>
+
 /**
  * Who is signed in where. A session is for one host name: what a VM's page does with its own can't reach another VM, nor
- * Croft. The store knows it by the digest of its token, so that reading the store lets nobody in. A code is a session to
- * be, for one use, within 10 minutes; it is kept in memory only.
+ * Croft. It belongs to the sign-in that it came from, and ends with it. The store knows it by the digest of its token, so
+ * that reading the store lets nobody in. A code is a session to be, for one use, within 10 minutes; it is kept in memory only.
  */
 export class Sessions {
   readonly #store: Store
@@ -28,13 +36,13 @@ export class Sessions {
     this.#clock = clock
   }
 
-  /** A code that makes a session for a host name. */
-  makeCode(host: string): string {
+  /** A code that makes a session for a host name. @param signIn the session that asks for it; none: it is a sign-in */
+  makeCode(host: string, signIn?: string): string {
     for (const [digest, { expiresAt }] of this.#codes) {
       if (expiresAt < this.#clock().getTime() || this.#codes.size >= mostCodes) this.#codes.delete(digest)
     }
     const code = newSecret()
-    this.#codes.set(digestOf(code), { host, expiresAt: this.#clock().getTime() + codeMs })
+    this.#codes.set(digestOf(code), { host, signIn, expiresAt: this.#clock().getTime() + codeMs })
     return code
   }
 
@@ -45,29 +53,67 @@ export class Sessions {
   }
 
   /** Uses up a code. @returns the token of its session; undefined when it is none, used, late, or another host's */
-  async redeem(host: string, code: string): Promise<string | undefined> {
+  async redeem(host: string, code: string, { agent, from }: Browser): Promise<string | undefined> {
     if (!this.isCode(host, code)) return undefined
+    const { signIn } = this.#codes.get(digestOf(code))!
     this.#codes.delete(digestOf(code))
     const token = newSecret()
     const now = this.#clock()
     const expiresAt = new Date(now.getTime() + sessionSeconds * 1000).toISOString()
-    const session: Session = { host, createdAt: now.toISOString(), expiresAt }
+    const id = makeId('ses')
+    const session: Session = {
+      id,
+      host,
+      signIn: signIn ?? id,
+      agent: agent.slice(0, 300),
+      from,
+      createdAt: now.toISOString(),
+      expiresAt,
+    }
     await this.#store.update((state) => {
-      const alive = Object.entries(state.sessions).filter(([, each]) => each.expiresAt > now.toISOString())
+      // Whoever was signed out meanwhile gets no further.
+      if (signIn !== undefined && !Object.values(state.sessions).some((each) => each.id === signIn)) return state
+      const alive = Object.entries(state.sessions).filter(([, each]) => this.#isAlive(each))
       return { ...state, sessions: { ...Object.fromEntries(alive), [digestOf(token)]: session } }
     })
     return token
   }
 
-  /** The session that a token is of, if it is one for this host name. */
-  find(host: string, token: string): Session | undefined {
-    const session = this.#store.state.sessions[digestOf(token)]
-    return session?.host === host && session.expiresAt > this.#clock().toISOString() ? session : undefined
+  /** The session that a token's digest is of, if it is one for this host name. */
+  find(host: string, digest: string): Session | undefined {
+    const session = this.#store.state.sessions[digest]
+    return session?.host === host && this.#isAlive(session) ? session : undefined
+  }
+
+  /** Whether somebody is signed in at this host name. */
+  hasBeenAt(host: string): boolean {
+    return byHost(this.#store.state.sessions, host) !== undefined
+  }
+
+  /** Those that were signed in to, each with the host names that it has opened since. */
+  signIns(): (Session & { hosts: string[] })[] {
+    const alive = Object.values(this.#store.state.sessions).filter((each) => this.#isAlive(each))
+    return alive
+      .filter(({ id, signIn }) => id === signIn)
+      .map((each) => ({ ...each, hosts: alive.filter(({ signIn }) => signIn === each.id).map(({ host }) => host) }))
+  }
+
+  /** Ends a sign-in and every session that came from it. */
+  async end(id: string): Promise<void> {
+    for (const [digest, { signIn }] of this.#codes) if (signIn === id) this.#codes.delete(digest)
+    await this.#store.update((state) => {
+      const left = Object.entries(state.sessions).filter(([, { signIn }]) => signIn !== id)
+      return { ...state, sessions: Object.fromEntries(left) }
+    })
   }
 
   /** Ends every session and every code, everywhere. */
   async endAll(): Promise<void> {
     this.#codes.clear()
     await this.#store.update((state) => ({ ...state, sessions: {} }))
+  }
+
+  #isAlive({ expiresAt }: Session): boolean {
+    return expiresAt > this.#clock().toISOString()
   }
 }

@@ -1,16 +1,16 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { getCookie } from 'hono/cookie'
 import { sessionCookie } from '../caddy/config.ts'
-import type { Gate } from './decide.ts'
-import { localPath } from './decide.ts'
+import type { Session } from '../store/index.ts'
+import { type Gate, localPath } from './decide.ts'
 import * as pages from './pages.ts'
-import { hostName, placeOf } from './place.ts'
-import { sessionSeconds } from './sessions.ts'
+import { hostName, targetOf } from './place.ts'
+import { digestOf } from './secret.ts'
+import { type Browser, sessionSeconds } from './sessions.ts'
 
 /** Headers of every page that the gate makes: it needs nothing from elsewhere, and nobody shows it in a frame. */
 const pageHeaders: Readonly<Record<string, string>> = {
-  'Content-Type': 'text/html; charset=utf-8',
   'Cache-Control': 'no-store',
   'Content-Security-Policy':
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -19,12 +19,14 @@ const pageHeaders: Readonly<Record<string, string>> = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-export function headersOf({ refresh, wait }: pages.Page): Record<string, string> {
+export function headersOf({ refresh, wait, challenge }: pages.Page, type: 'html' | 'plain'): Record<string, string> {
   const again = refresh ?? wait
   return {
     ...pageHeaders,
+    'Content-Type': `text/${type}; charset=utf-8`,
     ...(refresh !== undefined && { Refresh: String(refresh) }),
     ...(again !== undefined && { 'Retry-After': String(again) }),
+    ...(challenge && { 'WWW-Authenticate': 'Basic realm="Croft, with a token as password", charset="UTF-8"' }),
   }
 }
 
@@ -32,62 +34,89 @@ export function headersOf({ refresh, wait }: pages.Page): Record<string, string>
 export const clientOf = (forwardedFor = ''): string => forwardedFor.split(',').at(-1)!.trim()
 
 /** A Set-Cookie value for the session of one host name: no other host sees it, nor does any script. Pure. */
-export const sessionCookieFor = ({ token, seconds }: { token: string; seconds: number }): string =>
-  `${sessionCookie}=${token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${seconds}`
+export function sessionCookieFor({ token, seconds }: { token: string; seconds: number }, secure: boolean): string {
+  const flags = `Path=/; HttpOnly; SameSite=Lax; Max-Age=${seconds}${secure ? '; Secure' : ''}`
+  return `${sessionCookie(secure)}=${token}; ${flags}`
+}
 
-/** What is at `croft.<domain>`: signing in and out, and the way from there to a VM's own address. */
-export function makeSite(gate: Gate): Hono {
-  const { sessions, domain } = gate
-  const host = `croft.${domain}`
+/** An address of Croft's own. */
+export interface Seat {
+  /** Its host name, without port. */
+  host: string
+  secure: boolean
+  /** Where a request to it comes from. */
+  client(c: Context): string
+}
+
+/** The session of Croft's own that a request comes with. */
+export function sessionAt({ sessions }: Gate, { host, secure }: Seat, c: Context): Session | undefined {
+  const token = getCookie(c, sessionCookie(secure))
+  return token === undefined ? undefined : sessions.find(host, digestOf(token))
+}
+
+/** Whether a request comes from a page of this very address, as browsers say of every POST; of one at another port, no. */
+export function isFrom({ host, secure }: Seat, c: Context): boolean {
+  const url = URL.parse(c.req.header('origin') ?? '')
+  return (
+    url !== null &&
+    hostName(url.host) === host &&
+    url.host === c.req.header('host')?.toLowerCase() &&
+    (url.protocol === 'https:') === secure
+  )
+}
+
+/** What is at an address of Croft's own: signing in and out, and the way from there to a VM's address. */
+export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
+  const { sessions } = gate
   const site = new Hono()
   const show = (page: pages.Page) =>
-    new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page) })
-  const isOwner = (token: string | undefined) => token !== undefined && sessions.find(host, token) !== undefined
+    new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page, 'html') })
+  const browserOf = (c: Context): Browser => ({ agent: c.req.header('user-agent') ?? '', from: seatNow().client(c) })
 
-  // A form of another site's must not sign anybody in or out: browsers say where a POST comes from.
+  // A form of another site's must not sign anybody in or out.
   site.use(async (c, next) => {
-    const from = c.req.header('origin')
-    if (c.req.method !== 'GET' && (!from || hostName(URL.parse(from)?.host ?? '') !== host))
-      return show(pages.nothingHere)
+    if (c.req.method !== 'GET' && !isFrom(seatNow(), c)) return show(pages.nothingHere)
     return next()
   })
   site.use(bodyLimit({ maxSize: 4096, onError: () => show(pages.nothingHere) }))
   site.notFound(() => show(pages.nothingHere))
 
-  site.get('/', (c) => show(isOwner(getCookie(c, sessionCookie)) ? pages.signedIn : pages.signInFirst))
+  site.get('/', (c) => show(sessionAt(gate, seatNow(), c) ? pages.signedIn : pages.signInFirst))
 
   // Opening a link signs nobody in: what looks at links beforehand would use it up.
   site.get('/login', (c) => {
     const code = c.req.query('code') ?? ''
-    return show(sessions.isCode(host, code) ? pages.confirmSignIn(code) : pages.linkIsOver)
+    return show(sessions.isCode(seatNow().host, code) ? pages.confirmSignIn(code) : pages.linkIsOver)
   })
   site.post('/login', async (c) => {
+    const { host, secure } = seatNow()
     const { code } = await c.req.parseBody()
-    const from = clientOf(c.req.header('x-forwarded-for'))
-    const seconds = gate.tries.wait(from)
+    const browser = browserOf(c)
+    const seconds = gate.tries.wait(browser.from)
     if (seconds > 0) return show(pages.tooMany(seconds))
-    const token = await sessions.redeem(host, typeof code === 'string' ? code : '')
+    const token = await sessions.redeem(host, typeof code === 'string' ? code : '', browser)
     if (token === undefined) {
-      gate.tries.fail(from)
+      gate.tries.fail(browser.from)
       return show(pages.linkIsOver)
     }
-    c.header('Set-Cookie', sessionCookieFor({ token, seconds: sessionSeconds }))
+    c.header('Set-Cookie', sessionCookieFor({ token, seconds: sessionSeconds }, secure))
     return c.redirect('/', 303)
   })
 
   site.get('/enter', (c) => {
     const to = c.req.query('host') ?? ''
-    if (placeOf(to, domain)?.kind !== 'vm') return show(pages.nothingHere)
-    if (!isOwner(getCookie(c, sessionCookie))) return show(pages.signInFirst)
+    if (!targetOf(gate.box.store.state, hostName(to))) return show(pages.nothingHere)
+    const session = sessionAt(gate, seatNow(), c)
+    if (!session) return show(pages.signInFirst)
     const query = new URLSearchParams({
-      code: sessions.makeCode(hostName(to)),
+      code: sessions.makeCode(hostName(to), session.signIn),
       to: localPath(c.req.query('to') ?? '/'),
     })
     return c.redirect(`//${to.toLowerCase()}/.croft/enter?${query}`, 303)
   })
 
   site.post('/logout', async (c) => {
-    if (isOwner(getCookie(c, sessionCookie))) await sessions.endAll()
+    if (sessionAt(gate, seatNow(), c)) await sessions.endAll()
     return show(pages.signedOut)
   })
   return site

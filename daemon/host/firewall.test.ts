@@ -9,6 +9,7 @@ const shape = {
   bridge: 'crofttest0',
   tapPrefix: 'cx-',
   subnet: parseSubnet('10.77.0.0/16'),
+  quic: 443,
 }
 const vm = (id: string, mac: string, ip: string) => ({ id: `vm_${id}`, mac, ip }) as Vm
 const web = vm('aaaaaaaaaa', '52:54:00:00:00:01', '10.77.0.2')

@@ -12,6 +12,8 @@ export interface FirewallShape {
   bridge: string
   tapPrefix: string
   subnet: Subnet
+  /** The port of the box that HTTP/3 comes to, by UDP; 0 for none. */
+  quic: number
 }
 
 /** Connections to the outside that one VM may have at once: more than programs need, few beside the 262,144 that the box can track. */
@@ -32,7 +34,7 @@ const connectionsPerVm = 4096
  * @param stamp is kept with the tables, and tells these from older ones that somebody saved and loaded again
  */
 export function firewallScript(shape: FirewallShape, vms: readonly Vm[], stamp: string): string {
-  const { table, bridge, tapPrefix, subnet } = shape
+  const { table, bridge, tapPrefix, subnet, quic } = shape
   const box = boxAddress(subnet)
   const net = `${formatAddress(subnet.base)}/${subnet.prefix}`
   const elements = (values: string[]) => (values.length ? `elements = { ${values.join(', ')} }` : '')
@@ -109,6 +111,17 @@ table inet ${table} {
     size 65535
     flags dynamic
   }
+  # Clients of the web whose connections by UDP have been cut.
+  set silent4 {
+    typeof ip saddr . udp sport
+    flags timeout
+    timeout 1m
+  }
+  set silent6 {
+    typeof ip6 saddr . udp sport
+    flags timeout
+    timeout 1m
+  }
   # What comes by a tap and not by the bridge has gone round the rules above.
   chain prerouting {
     type filter hook prerouting priority raw; policy accept;
@@ -117,6 +130,13 @@ table inet ${table} {
   chain input {
     type filter hook input priority -10; policy accept;
     iifname "${bridge}" goto from-vms
+    udp dport ${quic} ip saddr . udp sport @silent4 drop
+    udp dport ${quic} ip6 saddr . udp sport @silent6 drop
+  }
+  chain output {
+    type filter hook output priority -10; policy accept;
+    udp sport ${quic} ip daddr . udp dport @silent4 drop
+    udp sport ${quic} ip6 daddr . udp dport @silent6 drop
   }
   # Related packets are errors told about a connection: a VM may speak of the box's connections to VMs, not of others.
   chain from-vms {
@@ -184,6 +204,16 @@ export class Firewall {
       this.#vms.delete(vm.id)
       if (await this.#stands()) await nft(this.#elements('add', vm) + this.#elements('delete', vm))
     })
+  }
+
+  /** Has the box and these ends of UDP connections, `address:port` each, not hear each other for a minute. */
+  async silence(peers: readonly string[]): Promise<void> {
+    const { table } = this.#shape
+    const elements = peers.map((peer) => {
+      const [, address, port] = /^\[?([^\]]+?)\]?:([0-9]+)$/.exec(peer)!
+      return `add element inet ${table} ${address!.includes(':') ? 'silent6' : 'silent4'} { ${address} . ${port} }\n`
+    })
+    await this.#turn.run(() => nft(elements.join('')))
   }
 
   #elements(verb: 'add' | 'delete', vm: Vm): string {

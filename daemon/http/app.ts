@@ -1,7 +1,7 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { stream } from 'hono/streaming'
+import type { Scope } from '../commands/scope.ts'
 import { type App, serveCall } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
 import { eventsRoute } from './events.ts'
@@ -9,19 +9,21 @@ import { execRoute } from './exec.ts'
 import { openApi } from './openapi.ts'
 import { problemOf } from './problem.ts'
 
+/** A way to the API. */
 export interface Door {
-  /** `socket`: file permissions decide who comes in. `tcp`: a token does, and only from pages of our own. */
-  kind: 'socket' | 'tcp'
-  token?: string
-  /** Host header values that are ours, such as `localhost:7070`. */
-  hosts?: readonly string[]
+  /** Whether who comes is on this machine, and file permissions let him in. */
+  local: boolean
+  /** What whoever sent this request may do. @throws CroftError `not-allowed` */
+  enter(c: Context): Scope
 }
+
+export type Entered = { Variables: { scope: Scope } }
 
 const largestBody = 1024 * 1024
 
 /** The API, for one of its doors. */
-export function makeHttp(app: App, version: string, door: Door): Hono {
-  const http = new Hono()
+export function makeHttp(app: App, version: string, door: Door): Hono<Entered> {
+  const http = new Hono<Entered>()
 
   http.onError((error, c) => {
     const problem = problemOf(error)
@@ -43,7 +45,10 @@ export function makeHttp(app: App, version: string, door: Door): Hono {
     c.header('X-Content-Type-Options', 'nosniff')
     c.header('Cache-Control', 'no-store')
   })
-  if (door.kind === 'tcp') http.use((c, next) => guard(door, c.req.header.bind(c.req), next))
+  http.use(async (c, next) => {
+    c.set('scope', door.enter(c))
+    await next()
+  })
 
   const limited = bodyLimit({
     maxSize: largestBody,
@@ -56,26 +61,31 @@ export function makeHttp(app: App, version: string, door: Door): Hono {
 
   http.get('/api/health', (c) => c.json({ ok: true, libvirt: app.box.hypervisor.trouble() ?? 'fine' }))
   http.get('/api/openapi.json', (c) => c.json(openApi(app.commands, version)))
-  http.get('/api/events', (c) => eventsRoute(app, c))
+  http.get('/api/events', (c) => {
+    const { vm, commands } = c.get('scope')
+    if (vm !== null || commands !== null) throw new CroftError('not-allowed', 'This token may not follow all events.')
+    return eventsRoute(app, c)
+  })
   http.post('/api/exec', async (c, next) => {
     // A conversation may be long; its lines are limited instead.
     if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson'))
-      return execRoute(app, c, door.kind === 'socket')
+      return execRoute(app, c, c.get('scope'), door.local)
     return limited(c, next)
   })
-  http.post('/api/exec', (c) => execRoute(app, c, door.kind === 'socket'))
+  http.post('/api/exec', (c) => execRoute(app, c, c.get('scope'), door.local))
 
   http.post('/api/commands/:name', limited, async (c) => {
     const body = await readJson(await c.req.text())
     const name = c.req.param('name')
-    const signal = c.req.raw.signal
+    const { signal } = c.req.raw
+    const scope = c.get('scope')
     if (!(c.req.header('accept') ?? '').includes('application/x-ndjson')) {
-      return c.json((await serveCall(app, name, body, { report: () => {}, signal })) as object)
+      return c.json((await serveCall(app, name, body, { report: () => {}, signal, scope })) as object)
     }
     c.header('Content-Type', 'application/x-ndjson')
     return stream(c, async (out) => {
       const send = (value: object) => out.write(`${JSON.stringify(value)}\n`)
-      await serveCall(app, name, body, { report: (progress) => void send({ progress }), signal }).then(
+      await serveCall(app, name, body, { report: (progress) => void send({ progress }), signal, scope }).then(
         (result) => send({ result }),
         (error) => send({ problem: problemOf(error) }),
       )
@@ -98,38 +108,4 @@ async function readJson(text: string): Promise<Record<string, unknown>> {
   throw new CroftError('misuse', 'The body is not a JSON object.', {
     hint: 'Send an object with the arguments, such as {"name":"web"}.',
   })
-}
-
-/**
- * Who may come in by TCP: only with our own Host (a page elsewhere may point a name of its own at this machine: DNS
- * rebinding), only from our own Origin (another page's script), and only with the token.
- */
-async function guard(
-  door: Door,
-  header: (name: string) => string | undefined,
-  next: () => Promise<void>,
-): Promise<void> {
-  const hosts = door.hosts ?? []
-  const host = header('host') ?? ''
-  if (!hosts.includes(host)) {
-    throw new CroftError('not-allowed', `This is not ${JSON.stringify(host.slice(0, 100))}.`, {
-      hint: `It answers as ${hosts.join(', ')}.`,
-    })
-  }
-  const origin = header('origin')
-  if (origin !== undefined && !hosts.some((each) => origin === `http://${each}`)) {
-    throw new CroftError('not-allowed', 'Pages from elsewhere can not use this.')
-  }
-  const [scheme, token] = (header('authorization') ?? '').split(' ')
-  if (scheme?.toLowerCase() !== 'bearer' || !token || !door.token || !equal(token, door.token)) {
-    throw new CroftError('not-allowed', 'This needs the token.', {
-      hint: 'Send "Authorization: Bearer …", with the content of /var/lib/croft/token.',
-    })
-  }
-  await next()
-}
-
-function equal(a: string, b: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(a), digest(b))
 }

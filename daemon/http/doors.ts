@@ -1,24 +1,55 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { dirname, join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
+import { type Context, Hono } from 'hono'
+import { everything, type Scope } from '../commands/scope.ts'
 import type { App } from '../commands/serve.ts'
 import type { Config } from '../config.ts'
 import { CroftError } from '../error.ts'
+import {
+  type Certificates,
+  clientOf,
+  type Gate,
+  hostOf,
+  isFrom,
+  makeSite,
+  type Seat,
+  sessionAt,
+  tokenOf,
+} from '../gate/index.ts'
 import { run } from '../host/run.ts'
 import { makeHttp } from './app.ts'
+import { problemOf } from './problem.ts'
+
+export interface DoorParts {
+  app: App
+  version: string
+  config: Config
+  gate: Gate
+  certificates: Certificates
+}
+
+export interface Doors {
+  /** What is at the box's own web address, for the gate to serve. */
+  site: Hono
+  /** Closes all of them, at once. */
+  close(): Promise<void>
+}
 
 /**
- * Opens the API: on a unix socket for root and the group `croft`, and on loopback with a token.
- * @returns a function that closes both, at once
+ * Opens the API: on a unix socket for root and the group `croft`, and on loopback for who has a token or is signed in.
+ * The third door, the box's own web address, is the gate's to open.
  */
-export async function openDoors(app: App, version: string, config: Config): Promise<() => Promise<void>> {
+export async function openDoors(parts: DoorParts): Promise<Doors> {
+  const { app, version, config, gate } = parts
   const gid = await groupId('croft')
   const token = await readToken(join(config.folder, 'token'), gid)
-  const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
-  const bySocket = createServer(getRequestListener(makeHttp(app, version, { kind: 'socket' }).fetch))
-  const byTcp = createServer(getRequestListener(makeHttp(app, version, { kind: 'tcp', token, hosts }).fetch))
+  const bySocket = createServer(
+    getRequestListener(makeHttp(app, version, { local: true, enter: () => everything }).fetch),
+  )
+  const byTcp = createServer(getRequestListener(localSite(parts, token).fetch))
   for (const server of [bySocket, byTcp]) {
     server.requestTimeout = 0 // a conversation may last for hours
     server.headersTimeout = 10_000
@@ -29,9 +60,74 @@ export async function openDoors(app: App, version: string, config: Config): Prom
   await chmod(config.socket, 0o660)
   await chown(config.socket, 0, gid)
   await listen(byTcp, { host: '127.0.0.1', port: config.port }, `127.0.0.1:${config.port}`)
-  return async () => {
-    await Promise.all([bySocket, byTcp].map(closeServer))
+  const seat = (): Seat => {
+    const front = gate.front()
+    return {
+      host: hostOf(front, 'croft'),
+      secure: front.secure,
+      client: (c) => clientOf(c.req.header('x-forwarded-for')),
+    }
   }
+  return {
+    site: siteWithApi(parts, seat, (c) => enter(gate, seat(), c)),
+    async close() {
+      await Promise.all([bySocket, byTcp].map(closeServer))
+    },
+  }
+}
+
+function siteWithApi({ app, version, gate }: DoorParts, seat: () => Seat, may: (c: Context) => Scope): Hono {
+  const site = new Hono()
+  const api = makeHttp(app, version, { local: false, enter: may })
+  site.all('/api/*', (c) => api.fetch(c.req.raw, c.env))
+  site.route('/', makeSite(gate, seat))
+  return site
+}
+
+/** What is on loopback: where only names of this machine's are ours, whatever name a page elsewhere has pointed here (DNS rebinding). */
+function localSite(parts: DoorParts, boxToken: string): Hono {
+  const { config, gate, certificates } = parts
+  const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
+  const seat: Seat = { host: 'localhost', secure: false, client: () => '127.0.0.1' }
+  const site = new Hono()
+  site.use(async (c, next) => {
+    const host = c.req.header('host') ?? ''
+    if (hosts.includes(host)) return next()
+    const problem = problemOf(
+      new CroftError('not-allowed', `This is not ${JSON.stringify(host.slice(0, 100))}.`, {
+        hint: `It answers as ${hosts.join(', ')}.`,
+      }),
+    )
+    return c.json(problem, 403, { 'Content-Type': 'application/problem+json' })
+  })
+  // Caddy asks here, before it gets a certificate for a name.
+  site.get('/api/certificate', async (c) =>
+    (await certificates.allows(c.req.query('domain') ?? '')) ? c.body(null, 200) : c.body(null, 404),
+  )
+  const may = (c: Context): Scope => {
+    const origin = c.req.header('origin')
+    if (origin !== undefined && !hosts.some((each) => origin === `http://${each}`))
+      throw new CroftError('not-allowed', 'Pages from elsewhere can not use this.')
+    const [scheme, given] = (c.req.header('authorization') ?? '').split(' ')
+    if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return everything
+    return enter(gate, seat, c)
+  }
+  site.route(
+    '/',
+    siteWithApi(parts, () => seat, may),
+  )
+  return site
+}
+
+/** Who comes with a token of ours, or is signed in here and comes from a page of this address. */
+function enter(gate: Gate, seat: Seat, c: Context): Scope {
+  const token = tokenOf(gate, c.req.header('authorization'))
+  if (token) return { vm: token.vm, commands: token.commands }
+  const ownPage = c.req.header('origin') === undefined ? c.req.method === 'GET' : isFrom(seat, c)
+  if (ownPage && sessionAt(gate, seat, c)) return everything
+  throw new CroftError('not-allowed', 'This needs a token, or somebody who is signed in.', {
+    hint: 'Send "Authorization: Bearer …" with a token: croft token new',
+  })
 }
 
 function listen(server: Server, where: { path: string } | { host: string; port: number }, name: string): Promise<void> {
@@ -59,6 +155,11 @@ function closeServer(server: Server): Promise<void> {
 export async function groupId(name: string): Promise<number> {
   const { code, stdout } = await run('getent', ['group', name], { okCodes: [0, 2] })
   return code === 0 ? Number(stdout.split(':')[2]) : 0
+}
+
+function equal(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(a), digest(b))
 }
 
 /** The token of the box itself, made once, readable by root and the group. */

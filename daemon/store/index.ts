@@ -9,9 +9,11 @@ import { takeLock } from './lock.ts'
 import { migrate } from './migrations.ts'
 import { emptyState, type State, stateSchema } from './schema.ts'
 
+export { indexBy } from './index-by.ts'
 export type {
   Accelerator,
   Checkpoint,
+  CustomHost,
   Hardware,
   Image,
   Key,
@@ -22,7 +24,10 @@ export type {
   Operation,
   Session,
   State,
+  Tls,
+  Token,
   Vm,
+  WebSettings,
 } from './schema.ts'
 
 export interface Store {

@@ -10,6 +10,14 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
     sessions: {},
     links: {},
   }),
+  // Who was signed in signs in again: older sessions don't say where they came from.
+  2: (state) => ({
+    ...state,
+    sessions: {},
+    tokens: {},
+    web: { domain: 'localhost', tls: { mode: 'off' } },
+    hosts: {},
+  }),
 }
 
 /**

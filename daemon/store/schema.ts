@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 /** What the store keeps: what the user wants and what Croft owns. What runs is libvirt's to say, never the store's. */
-export const stateVersion = 2
+export const stateVersion = 3
 
 export const limitsSchema = z.object({
   /** Number of virtual CPUs. */
@@ -131,7 +131,13 @@ export const keySchema = z.object({
 
 /** The owner, signed in at one host name. The key of its record is the SHA-256 of its token, in hexadecimal. */
 export const sessionSchema = z.object({
+  id: z.string(),
   host: z.string(),
+  /** Id of the session that it came from: its own at Croft's own addresses. They end together. */
+  signIn: z.string(),
+  /** What the browser calls itself, and the address that it came from: said by whoever came. */
+  agent: z.string(),
+  from: z.string(),
   createdAt: z.iso.datetime(),
   expiresAt: z.iso.datetime(),
 })
@@ -148,6 +154,51 @@ export const linkSchema = z.object({
   name: z.string(),
   createdAt: z.iso.datetime(),
   expiresAt: z.iso.datetime(),
+})
+
+/** Lets a program in: into web addresses, and to commands. */
+export const tokenSchema = z.object({
+  id: z.string(),
+  /** SHA-256 of its secret, in hexadecimal. */
+  digest: z.string(),
+  /** What it is for; may be empty. */
+  name: z.string(),
+  /** Id of the one VM that it is for; null for all. */
+  vm: z.string().nullable(),
+  /** Names of the commands that it may run, `web` for web addresses among them; null for all. */
+  commands: z.array(z.string()).nullable(),
+  createdAt: z.iso.datetime(),
+  /** Null: it does not end by itself. */
+  expiresAt: z.iso.datetime().nullable(),
+})
+
+/** How certificates come about: from a CA by ACME (null: the usual one), from Caddy's own CA, or not at all. */
+export const tlsSchema = z.discriminatedUnion('mode', [
+  z.object({ mode: z.literal('off') }),
+  z.object({ mode: z.literal('internal') }),
+  z.object({
+    mode: z.literal('acme'),
+    /** URL of the CA's directory. */
+    directory: z.string().nullable(),
+    /** Certificate of the CA that the directory's own is from, in PEM. */
+    root: z.string().nullable(),
+    email: z.string().nullable(),
+  }),
+])
+
+export const webSchema = z.object({
+  /** Name beneath which the VMs are. */
+  domain: z.string(),
+  tls: tlsSchema,
+})
+
+/** A host name of its own for a VM. */
+export const hostSchema = z.object({
+  host: z.string(),
+  vm: z.string(),
+  /** Null: what the VM's plain address leads to. */
+  port: z.int().nullable(),
+  createdAt: z.iso.datetime(),
 })
 
 const operationBase = z.object({ id: z.string(), startedAt: z.iso.datetime() })
@@ -205,6 +256,10 @@ export const stateSchema = z.object({
   keys: z.record(z.string(), keySchema),
   sessions: z.record(z.string(), sessionSchema),
   links: z.record(z.string(), linkSchema),
+  tokens: z.record(z.string(), tokenSchema),
+  web: webSchema,
+  /** By host name, in lower case. */
+  hosts: z.record(z.string(), hostSchema),
   operations: z.record(z.string(), operationSchema),
   /** Where the search for a free address begins: an address rests as long as possible before it is used again. */
   nextAddress: z.int().min(0),
@@ -223,6 +278,10 @@ export type Image = z.infer<typeof imageSchema>
 export type Layer = z.infer<typeof layerSchema>
 export type Link = z.infer<typeof linkSchema>
 export type Session = z.infer<typeof sessionSchema>
+export type Token = z.infer<typeof tokenSchema>
+export type Tls = z.infer<typeof tlsSchema>
+export type WebSettings = z.infer<typeof webSchema>
+export type CustomHost = z.infer<typeof hostSchema>
 export type Key = z.infer<typeof keySchema>
 export type Operation = z.infer<typeof operationSchema>
 export type Accelerator = NonNullable<State['accelerator']>
@@ -239,6 +298,9 @@ export function emptyState(instance: string): State {
     keys: {},
     sessions: {},
     links: {},
+    tokens: {},
+    web: { domain: 'localhost', tls: { mode: 'off' } },
+    hosts: {},
     operations: {},
     nextAddress: 0,
     bootId: '',

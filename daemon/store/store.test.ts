@@ -124,12 +124,15 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 2 gives VMs a web address, private as all are', () => {
+  test('1 to 3 gives VMs a web address, private as all are, on localhost', () => {
     expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } } })).toEqual({
-      version: 2,
+      version: 3,
       vms: { vm_a: { name: 'web', web: { port: null, public: [] } } },
       sessions: {},
       links: {},
+      tokens: {},
+      web: { domain: 'localhost', tls: { mode: 'off' } },
+      hosts: {},
     })
   })
 

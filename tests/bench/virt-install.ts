@@ -23,7 +23,7 @@ const virsh = (...args: string[]) => must('virsh', ['-q', '-c', 'qemu:///system'
  */
 export async function virtInstall(croft: Croft): Promise<number> {
   const folder = await mkdtemp(join(cache, 'virt-install-'))
-  const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet) })
+  const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet), quic: 0 })
   try {
     await removeDomain()
     const words = await commandLine(croft, folder)

@@ -126,7 +126,7 @@ const heard = async (stream: Duplex): Promise<string> => String((await once(stre
 /** Signs in as a person does: opens the link, presses the button. @returns arguments for curl that are this browser's */
 async function signIn(jar: string): Promise<string[]> {
   const browser = ['-b', join(caddy.folder, jar), '-c', join(caddy.folder, jar)]
-  const link = (await croft.do('login')).trim()
+  const link = (await croft.do('login')).split('\n')[0]!
   const form = await curl(link, ...browser, ...page)
   expect(form.body).toContain('<button>Sign in</button>')
   const code = /name="code" value="([^"]+)"/.exec(form.body)![1]!
@@ -231,7 +231,7 @@ describe('who has signed in', () => {
   })
 
   test('a link works once, and is not used up by being opened', async () => {
-    const link = (await croft.do('login')).trim()
+    const link = (await croft.do('login')).split('\n')[0]!
     for (let i = 0; i < 3; i++) expect((await curl(link)).status).toBe(200)
     const post = () =>
       curl(at('croft', '/login'), '-H', `Origin: ${at('croft').slice(0, -1)}`, '-d', `code=${link.split('=')[1]}`)
@@ -250,7 +250,7 @@ describe('who has signed in', () => {
       expect((await curl(`http://${location}`)).headers).toMatch(/^location: \/\r?$/im)
     }
     expect((await curl(at('croft', '/enter?host=evil.example&to=/'), ...browser)).status).toBe(404)
-    const code = (await croft.do('login')).trim().split('=')[1]
+    const code = (await croft.do('login')).split('\n')[0]!.split('=')[1]
     for (const origin of [[], ['-H', `Origin: ${at('web').slice(0, -1)}`]])
       expect((await curl(at('croft', '/login'), ...origin, '-d', `code=${code}`)).status).toBe(404)
   })
@@ -327,6 +327,19 @@ describe('a share link', () => {
     expect(await croft.run(['share', 'revoke', id])).toMatchObject({ code: 3 })
   })
 
+  test('that is taken back ends what its visitor has open, within a second', async () => {
+    const [url, revoke] = (await croft.do('share', 'link', 'web', '--port', '9000')).trim().split('\n')
+    const cookie = { Cookie: `croft_session=${url!.split('key=')[1]}` }
+    const events = await open('web-9000', '/events', cookie)
+    await heard(events)
+    const ended = new Promise((resolve) => events.once('close', resolve).once('error', resolve))
+    const began = performance.now()
+    await croft.do('share', 'revoke', revoke!.split(' ').at(-1)!)
+    await ended
+    expect(performance.now() - began).toBeLessThan(3_000) // with the command's own start
+    await expect(open('web-9000', '/events', cookie)).rejects.toThrow('401')
+  })
+
   test('does not make a guest of the owner', async () => {
     const owner = await signIn('owner-too')
     await curl(at('web-9000'), ...owner, ...page, '-L')
@@ -341,6 +354,46 @@ describe('a share link', () => {
     expect(new Set(tries.map(({ status }) => status))).toEqual(new Set([410, 429]))
     expect(tries.at(-1)!.status).toBe(429)
     expect(tries.at(-1)!.headers).toMatch(/^retry-after: \d+\r?$/im)
+  })
+})
+
+describe('a token', () => {
+  const bearer = (secret: string) => ['-H', `Authorization: Bearer ${secret}`]
+
+  test('opens the addresses of its VM, and the VM does not see it', async () => {
+    const secret = (await croft.do('token', 'new', '--vm', 'web', '--commands', 'web', '--name', 'ci')).split('\n')[0]!
+    for (const way of [bearer(secret), ['-u', `git:${secret}`]]) {
+      const headers = Object.fromEntries((await echoed(...way)).headers)
+      expect(headers).toMatchObject({ 'X-Croft-User': 'token', 'X-Croft-Name': 'ci' })
+      expect(headers).not.toHaveProperty('Authorization')
+    }
+    const api = await curl(at('croft', '/api/commands/ls'), ...bearer(secret), '-X', 'POST')
+    expect({ status: api.status, body: api.body }).toMatchObject({
+      status: 403,
+      body: expect.stringContaining('not-allowed'),
+    })
+    const id = (await croft.do('token', 'ls', '-q')).trim()
+    await croft.do('token', 'revoke', id)
+    expect((await curl(at('web-9000'), ...bearer(secret))).status).toBe(401)
+  })
+
+  test('runs the commands that it is for, of its VM alone, at the box’s own address', async () => {
+    await croft.do('new', 'other', '--stopped')
+    const secret = (await croft.do('token', 'new', '--vm', 'web', '--commands', 'ls,show')).split('\n')[0]!
+    const call = (name: string, body: object) =>
+      curl(at('croft', `/api/commands/${name}`), ...bearer(secret), '-d', JSON.stringify(body))
+    expect(JSON.parse((await call('ls', {})).body).vms.map((vm: { name: string }) => vm.name)).toEqual(['web'])
+    expect((await call('show', { vm: 'web' })).status).toBe(200)
+    expect((await call('show', { vm: 'other' })).status).toBe(403)
+    expect((await call('rm', { vm: 'web', yes: true })).status).toBe(403)
+    expect((await curl(at('web'), ...bearer(secret))).status).toBe(401)
+    expect((await curl(at('croft', '/api/health'))).status).toBe(403)
+    await croft.do('rm', 'other', '--yes')
+  })
+
+  test('is asked for where a program comes with none, and not of a browser’s script', async () => {
+    expect((await curl(at('web'))).headers).toMatch(/^www-authenticate: basic/im)
+    expect((await curl(at('web'), '-H', 'Sec-Fetch-Mode: cors')).headers).not.toMatch(/^www-authenticate/im)
   })
 })
 

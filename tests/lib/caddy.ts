@@ -4,9 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { makeCaddy } from '../../daemon/caddy/client.ts'
-import { caddyConfig } from '../../daemon/caddy/config.ts'
-import { httpPort } from './croft.ts'
+import { adminOrigin, makeCaddy } from '../../daemon/caddy/client.ts'
+import { httpPort, httpsPort } from './croft.ts'
 
 /** A Caddy of a test's own, begun with nothing but its admin API, as the box's is. */
 export class TestCaddy implements AsyncDisposable {
@@ -27,13 +26,12 @@ export class TestCaddy implements AsyncDisposable {
 
   /** The `web` part of the configuration of a daemon that drives this Caddy. */
   get web() {
-    return { admin: this.admin, gate: join(this.folder, 'gate.sock'), group: 'root', http: httpPort }
+    return { admin: this.admin, gate: join(this.folder, 'gate.sock'), group: 'root', http: httpPort, https: httpsPort }
   }
 
   /** The configuration that it begins with: its admin API alone. */
   get nothing() {
-    const { admin } = caddyConfig({ ...this.web, domain: 'localhost' })
-    return { admin }
+    return { admin: { listen: `unix/${this.admin}`, origins: [adminOrigin], config: { persist: false } } }
   }
 
   async start(): Promise<void> {

@@ -26,8 +26,9 @@ export const names = {
   table: `ctest${slot}`,
 }
 const port = 17_100 + slot
-/** Where a test's Caddy serves HTTP. */
+/** Where a test's Caddy serves. */
 export const httpPort = 17_200 + slot
+export const httpsPort = 17_300 + slot
 
 export interface CroftOptions {
   env?: Record<string, string>

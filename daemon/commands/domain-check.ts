@@ -1,0 +1,16 @@
+import { z } from 'zod'
+import { command } from './command.ts'
+import { checkResult, printChecks } from './doctor.ts'
+import { webOf } from './share.ts'
+
+export const domainCheckCommand = command({
+  name: 'domain check',
+  summary: 'See whether names lead to this box, and certificates are right',
+  examples: ['croft domain check'],
+  args: z.object({}),
+  result: z.object({ checks: z.array(checkResult) }),
+  touches: 'reads',
+  run: async ({ host }) => ({ checks: await webOf(host).check() }),
+  print: ({ checks }, view) => printChecks(checks, view, 'Web addresses work.'),
+  exitCode: ({ checks }) => (checks.some((check) => check.state === 'wrong') ? 1 : 0),
+})

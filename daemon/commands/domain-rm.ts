@@ -1,0 +1,22 @@
+import { z } from 'zod'
+import { without } from '../box/box.ts'
+import { command } from './command.ts'
+import { customHostArg, customHostResult, describeHost, findHost } from './domain.ts'
+import { webOf } from './share.ts'
+
+export const domainRmCommand = command({
+  name: 'domain rm',
+  summary: 'Take a host name of its own from a VM',
+  examples: ['croft domain rm shop.example.com'],
+  args: z.object({ host: customHostArg }),
+  positional: ['host'],
+  result: customHostResult,
+  touches: 'changes',
+  async run({ box, host: machine }, { host }) {
+    const web = webOf(machine)
+    const found = findHost(box.store.state, host)
+    await box.store.update((state) => ({ ...state, hosts: without(state.hosts, host) }))
+    return describeHost(box.store.state, web, found)
+  },
+  print: ({ host, vm }) => `${host} leads to ${vm} no more.\n`,
+})

@@ -1,0 +1,67 @@
+import { z } from 'zod'
+import { CroftError } from '../error.ts'
+import type { Tls } from '../store/index.ts'
+import { hostNameArg } from './args.ts'
+import { command } from './command.ts'
+import { webOf } from './share.ts'
+import { style } from './text.ts'
+
+const modes = ['acme', 'internal', 'off'] as const
+
+export const domainSetCommand = command({
+  name: 'domain set',
+  summary: 'Choose the name beneath which VMs are reached, and its certificates',
+  details:
+    'The name and everything beneath it (a wildcard) must lead to this box: croft domain check says whether. Certificates come from a CA by ACME as they are needed, from the box’s own CA (internal), or not at all (off: plain HTTP). Who is signed in signs in again at the new address. "localhost" goes back to how it began.',
+  examples: [
+    'croft domain set box.example.com --email me@example.com',
+    'croft domain set box.lan --tls internal',
+    'croft domain set localhost',
+  ],
+  args: z.object({
+    domain: hostNameArg.describe('The name').meta({ placeholder: 'domain' }),
+    tls: z
+      .enum(modes)
+      .optional()
+      .describe(`Certificates: ${modes.join(', ')}`),
+    email: z.email().max(200).optional().describe('Whom the CA may write to'),
+    acmeDirectory: z
+      .url({ protocol: /^https$/ })
+      .max(500)
+      .optional()
+      .describe('Another CA than the usual one: URL of its ACME directory')
+      .meta({ placeholder: 'url' }),
+    acmeRoot: z
+      .string()
+      .max(64 * 1024)
+      .optional()
+      .describe('Root certificate by which that CA is known')
+      .meta({ file: true, placeholder: 'file' }),
+  }),
+  positional: ['domain'],
+  result: z.object({ domain: z.string(), tls: z.enum(modes), example: z.string() }),
+  touches: 'changes',
+  async run({ host }, { domain, tls: asked, email, acmeDirectory, acmeRoot }) {
+    const web = webOf(host)
+    const mode = asked ?? (domain === 'localhost' ? 'off' : 'acme')
+    if (mode !== 'acme' && (email ?? acmeDirectory ?? acmeRoot) !== undefined) {
+      throw new CroftError('misuse', `--email, --acme-directory and --acme-root are for --tls acme, not for ${mode}.`)
+    }
+    if (mode === 'acme' && domain === 'localhost') {
+      throw new CroftError('bad-value', 'No CA gives certificates for localhost.', {
+        hint: 'Leave out --tls, or choose internal.',
+      })
+    }
+    if (acmeRoot !== undefined && !/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(acmeRoot)) {
+      throw new CroftError('bad-value', 'That root certificate is not one in PEM.')
+    }
+    const tls: Tls =
+      mode === 'acme'
+        ? { mode, email: email ?? null, directory: acmeDirectory ?? null, root: acmeRoot ?? null }
+        : { mode }
+    await web.change({ domain, tls })
+    return { domain, tls: mode, example: web.addressOfName('<vm>') }
+  },
+  print: ({ example }, view) =>
+    `VMs are at ${example}\n  ${style(view, 'dim', 'whether all leads here')}   croft domain check\n  ${style(view, 'dim', 'sign in there')}            croft login\n`,
+})

@@ -1,0 +1,53 @@
+import { z } from 'zod'
+import type { SignIn } from '../box/host.ts'
+import { ago } from '../units.ts'
+import { command } from './command.ts'
+import { printable, table } from './text.ts'
+
+export const sessionResult = z.object({
+  id: z.string(),
+  /** The address that it was signed in at. */
+  host: z.string(),
+  /** What the browser calls itself, and where it came from. */
+  agent: z.string(),
+  from: z.string(),
+  /** The addresses that it has opened since. */
+  hosts: z.array(z.string()),
+  createdAt: z.string(),
+  expiresAt: z.string(),
+})
+
+export const describeSignIn = ({ id, host, agent, from, hosts, createdAt, expiresAt }: SignIn) => ({
+  id,
+  host,
+  agent,
+  from,
+  hosts: hosts.filter((each) => each !== host).toSorted(),
+  createdAt,
+  expiresAt,
+})
+
+export const sessionLsCommand = command({
+  name: 'session ls',
+  summary: 'Show who is signed in',
+  examples: ['croft session ls'],
+  args: z.object({}),
+  result: z.object({ sessions: z.array(sessionResult) }),
+  touches: 'reads',
+  run: async ({ host }) => ({ sessions: host.web.signIns().map(describeSignIn) }),
+  names: ({ sessions }) => sessions.map(({ id }) => id),
+  print({ sessions }, view) {
+    if (sessions.length === 0) return 'Nobody is signed in. A link that does it: croft login\n'
+    return table(
+      sessions,
+      [
+        { title: 'SESSION', value: ({ id }) => id },
+        { title: 'SINCE', value: ({ createdAt }) => ago(createdAt, view.now) },
+        { title: 'FROM', value: ({ from }) => from },
+        { title: 'HAS OPENED', value: ({ hosts }) => String(hosts.length), right: true },
+        { title: 'BROWSER', value: ({ agent }) => printable(agent) },
+      ],
+      view,
+    )
+  },
+})

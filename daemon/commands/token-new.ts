@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { findVm } from '../box/box.ts'
+import { CroftError } from '../error.ts'
+import { durationArg, nameArg, vmArg } from './args.ts'
+import { command } from './command.ts'
+import { style } from './text.ts'
+import { describeToken, tokenResult } from './token.ts'
+
+/** Beside names of commands: the web addresses of VMs. */
+const web = 'web'
+
+export const tokenNewCommand = command({
+  name: 'token new',
+  summary: 'Make a token for a program',
+  details:
+    'It is shown once. Send it as "Authorization: Bearer …", or as the password of HTTP basic with any user name: to the web address of a VM, or to the API at the box’s own address.',
+  examples: [
+    'croft token new --name backup --expires 30d',
+    'croft token new --vm web --commands web',
+    'croft token new --vm web --commands exec,logs',
+  ],
+  args: z.object({
+    vm: vmArg.optional().describe('For that VM alone'),
+    commands: z
+      .string()
+      .max(1000)
+      .transform((text) => text.split(',').map((each) => each.trim()))
+      .optional()
+      .describe('What it may do: names of commands, and "web" for web addresses; everything, if not said')
+      .meta({ placeholder: 'names' }),
+    expires: durationArg.optional().describe('When it ends by itself, such as 12h or 30d; never, if not said'),
+    name: nameArg.optional().describe('What it is for'),
+  }),
+  result: tokenResult.extend({ secret: z.string() }),
+  touches: 'enters',
+  async run({ box, host, commands: all }, { vm: of, commands: allowed, expires, name = '' }) {
+    const known = new Set([web, ...all.map((each) => each.name)])
+    const unknown = allowed?.find((each) => !known.has(each))
+    if (unknown !== undefined) {
+      throw new CroftError('bad-value', `There is no command ${JSON.stringify(unknown.slice(0, 40))}.`, {
+        hint: 'croft help lists them; they are separated by commas, as in: --commands ls,exec,"image ls"',
+      })
+    }
+    const vm = of === undefined ? null : findVm(box.store.state, of).id
+    const { token, secret } = await host.web.makeToken({ name, vm, commands: allowed ?? null }, expires ?? null)
+    return { ...describeToken(box.store.state, token), secret }
+  },
+  print: ({ secret, id }, view) =>
+    `${secret}\n  ${style(view, 'dim', 'It is not shown again. Take it back:')}   croft token revoke ${id}\n`,
+})

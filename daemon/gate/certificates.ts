@@ -1,0 +1,44 @@
+import { imageOf, stateOf } from '../box/box.ts'
+import type { Vm } from '../store/index.ts'
+import type { Gate } from './decide.ts'
+import { hostName, placeOf, targetOf } from './place.ts'
+
+/** How many ports of one VM get a certificate because it listens on them: a guest could listen on all there are. */
+const mostPorts = 20
+
+/**
+ * Which host names Caddy may have certificates for: Croft's own, those of VMs that there are, the names of their own that
+ * VMs have, and of ports those that somebody has shared or that a guest listens on. Every other name costs a lookup.
+ */
+export class Certificates {
+  readonly #gate: Gate
+  /** Ports that guests were found to listen on, by the VM's id: their certificates are renewed while nothing listens, too. */
+  readonly #ports = new Map<string, Set<number>>()
+
+  constructor(gate: Gate) {
+    this.#gate = gate
+  }
+
+  /** @param name a host name as a TLS client says it, whatever it is */
+  async allows(name: string): Promise<boolean> {
+    const { state } = this.#gate.box.store
+    const host = hostName(name)
+    if (Object.hasOwn(state.hosts, host) || placeOf(host, state.web.domain)?.kind === 'croft') return true
+    const target = targetOf(state, host)
+    if (!target?.vm) return false
+    return target.port === null || this.#gate.sessions.hasBeenAt(host) || this.#allowsPort(target.vm, target.port)
+  }
+
+  async #allowsPort(vm: Vm, port: number): Promise<boolean> {
+    const { box, links, ports } = this.#gate
+    const known = this.#ports.get(vm.id) ?? new Set()
+    if (known.has(port) || port === vm.web.port || vm.web.public.includes(port)) return true
+    if (imageOf(box.store.state, vm).ports.includes(port) || links.of(vm).some((link) => link.port === port))
+      return true
+    if (known.size >= mostPorts || stateOf(box, vm) !== 'awake') return false
+    if (!(await ports.of(vm)).some((each) => each.port === port)) return false
+    for (const id of this.#ports.keys()) if (!(id in box.store.state.vms)) this.#ports.delete(id)
+    this.#ports.set(vm.id, known.add(port))
+    return true
+  }
+}

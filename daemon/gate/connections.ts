@@ -1,0 +1,59 @@
+import type { Peer } from '../box/host.ts'
+
+/** What let a request in: a host name, and the digest of the session, link or token; null: the port is public. */
+export interface Grant {
+  host: string
+  digest: string | null
+}
+
+/** How many there may be before it is looked which of them are closed, and before the oldest are forgotten all the same. */
+const many = 20_000
+const most = 100_000
+
+/**
+ * The connections by which clients have been let in, each with what let them in: so that those that go on for long
+ * (WebSockets, streams, downloads) end when that does.
+ */
+export class Connections {
+  readonly #grants = new Map<Peer, Map<string, Grant>>()
+  /** Those that were open before this daemon was: nobody knows any more what let them in. */
+  readonly #unknown: Set<Peer>
+
+  constructor(open: Iterable<Peer> = []) {
+    this.#unknown = new Set(open)
+  }
+
+  /** A request was let in by this connection. */
+  note(peer: Peer, grant: Grant): void {
+    const key = `${grant.host} ${grant.digest ?? ''}`
+    const known = this.#grants.get(peer)
+    if (known?.has(key)) return
+    this.#unknown.delete(peer)
+    this.#grants.set(peer, (known ?? new Map<string, Grant>()).set(key, grant))
+    if (this.#grants.size > most) this.#grants.delete(this.#grants.keys().next().value!)
+  }
+
+  /** Whether there are so many that those that are closed should be forgotten. */
+  get crowded(): boolean {
+    return this.#grants.size > many
+  }
+
+  /** @param open those that are not closed; by UDP that can't be seen, and they are kept */
+  forgetClosed(open: ReadonlySet<Peer>): void {
+    for (const peer of this.#grants.keys()) if (peer.startsWith('tcp') && !open.has(peer)) this.#grants.delete(peer)
+  }
+
+  /** Takes out those that something let in which does so no more. @param holds whether it still does */
+  takeOver(holds: (grant: Grant) => boolean): Peer[] {
+    const over = [...this.#grants].filter(([, grants]) => !grants.values().every(holds)).map(([peer]) => peer)
+    for (const peer of over) this.#grants.delete(peer)
+    return over
+  }
+
+  /** Takes out those from before this daemon. */
+  takeUnknown(): Peer[] {
+    const unknown = [...this.#unknown]
+    this.#unknown.clear()
+    return unknown
+  }
+}

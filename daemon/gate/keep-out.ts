@@ -1,0 +1,46 @@
+import type { Logger } from 'pino'
+import { every } from '../box/every.ts'
+import type { Wires } from '../box/host.ts'
+import type { State } from '../store/index.ts'
+import { type Gate, stillHolds } from './decide.ts'
+
+/** How often it is looked whether something was taken back: whoever lost his right is out within a second. */
+const lookMs = 500
+/** Every how many looks it is looked what ended by itself. */
+const looksPerCheck = 20
+
+/** Cuts the connections of those who were let in and would not be any more. @returns ends that */
+export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
+  const { connections, box } = gate
+  let before = box.store.state
+  let looks = 0
+  return every(lookMs, 'cut connections', log, async () => {
+    const { state } = box.store
+    looks++
+    if (connections.crowded) connections.forgetClosed(await wires.open())
+    if (!grantsDiffer(before, state) && looks % looksPerCheck !== 0) return
+    const over = connections.takeOver((grant) => stillHolds(gate, grant))
+    // Of those from before this daemon nobody knows whether it is them; they can come again, if they may.
+    if (takenBack(before, state)) over.push(...connections.takeUnknown())
+    before = state
+    if (over.length === 0) return
+    await wires.cut(over)
+    log.info({ count: over.length }, 'cut connections of those who may not enter any more')
+  })
+}
+
+const kinds = ['sessions', 'links', 'tokens', 'hosts', 'vms'] as const
+
+const grantsDiffer = (before: State, now: State): boolean =>
+  before.web !== now.web || kinds.some((kind) => before[kind] !== now[kind])
+
+/** Whether there was something that let somebody in and is not there now. */
+function takenBack(before: State, now: State): boolean {
+  const gone = kinds.some(
+    (kind) => before[kind] !== now[kind] && Object.keys(before[kind]).some((key) => !(key in now[kind])),
+  )
+  return (
+    gone ||
+    Object.values(before.vms).some(({ id, web }) => web.public.some((port) => !now.vms[id]?.web.public.includes(port)))
+  )
+}

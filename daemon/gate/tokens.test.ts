@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest'
+import { secretIn } from './tokens.ts'
+
+test('a token of ours is found in either kind of header, and an application’s own credentials are not ours', () => {
+  const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
+  expect(secretIn('Bearer croft_abc')).toBe('croft_abc')
+  expect(secretIn('bearer croft_abc')).toBe('croft_abc')
+  expect(secretIn(basic('git:croft_abc'))).toBe('croft_abc')
+  expect(secretIn(basic(':croft_abc'))).toBe('croft_abc')
+  for (const other of ['Bearer abc', basic('croft_abc:secret'), 'Digest croft_abc', '', 'Basic !!!'])
+    expect(secretIn(other)).toBeUndefined()
+})

@@ -1,0 +1,17 @@
+/**
+ * Looks the values of a record up by something else than its key. The index is made once for each record: those of the
+ * store are never changed in place.
+ */
+export function indexBy<T>(
+  keyOf: (value: T) => string,
+): (record: Readonly<Record<string, T>>, key: string) => T | undefined {
+  const indexes = new WeakMap<object, Map<string, T>>()
+  return (record, key) => {
+    let index = indexes.get(record)
+    if (!index) {
+      index = new Map(Object.values(record).map((value) => [keyOf(value), value]))
+      indexes.set(record, index)
+    }
+    return index.get(key)
+  }
+}
