@@ -17,6 +17,9 @@ export const everything: Scope = { vm: null, commands: null }
 /** Commands that show many VMs, and to who is limited to one, that one. */
 const lists = new Set(['ls', 'share ls'])
 
+/** Commands that let somebody in: who is limited could rid himself of his limits by them. */
+const givers = new Set(['login', 'token new'])
+
 export const maySee = ({ vm }: Scope, { id }: Vm): boolean => vm === null || vm === id
 
 /** @param args as they were checked @throws CroftError `not-allowed` unless the scope covers the command with these arguments */
@@ -27,6 +30,8 @@ export function checkScope(scope: Scope, command: Command, args: Record<string, 
       hint: scope.commands.length ? `It may run: ${scope.commands.join(', ')}` : 'It may run no command.',
     })
   }
+  if (givers.has(command.name) && (scope.vm !== null || scope.commands !== null))
+    throw new CroftError('not-allowed', `A token with limits may not run ${command.name}.`)
   if (scope.vm === null) return
   const named = parameters(command).flatMap(({ complete, key }) =>
     complete === 'vm' && args[key] !== undefined ? [args[key]].flat().map(String) : [],

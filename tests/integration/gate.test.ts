@@ -379,13 +379,14 @@ describe('a token', () => {
 
   test('runs the commands that it is for, of its VM alone, at the box’s own address', async () => {
     await croft.do('new', 'other', '--stopped')
-    const secret = (await croft.do('token', 'new', '--vm', 'web', '--commands', 'ls,show')).split('\n')[0]!
+    const secret = (await croft.do('token', 'new', '--vm', 'web', '--commands', 'ls,show,token new')).split('\n')[0]!
     const call = (name: string, body: object) =>
       curl(at('croft', `/api/commands/${name}`), ...bearer(secret), '-d', JSON.stringify(body))
     expect(JSON.parse((await call('ls', {})).body).vms.map((vm: { name: string }) => vm.name)).toEqual(['web'])
     expect((await call('show', { vm: 'web' })).status).toBe(200)
     expect((await call('show', { vm: 'other' })).status).toBe(403)
     expect((await call('rm', { vm: 'web', yes: true })).status).toBe(403)
+    expect((await call('token-new', { vm: 'web' })).status).toBe(403)
     expect((await curl(at('web'), ...bearer(secret))).status).toBe(401)
     expect((await curl(at('croft', '/api/health'))).status).toBe(403)
     await croft.do('rm', 'other', '--yes')
