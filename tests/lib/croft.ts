@@ -74,7 +74,6 @@ export class Croft implements AsyncDisposable {
       network: names,
       accelerator: 'tcg',
       spares: 0,
-      web: false,
       ...this.#options.config,
     }
     await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))
