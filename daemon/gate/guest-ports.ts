@@ -40,17 +40,13 @@ export class GuestPorts {
     return ports
   }
 
-  /** What it was known to listen on within the last minute, without asking it. */
-  lastOf(vm: Vm): readonly Listening[] {
-    return this.#known.get(vm.id)?.found ?? []
-  }
-
   /** The port that a VM's plain address leads to when none is set. One that was found lately is used while it is looked again. */
   async mainPort({ id }: Vm): Promise<number | undefined> {
     const { state } = this.#box.store
     const vm = findVm(state, id)
     const image = imageOf(state, vm).ports
-    const last = mainPort(this.lastOf(vm), image)
+    const known = this.#known.get(id)
+    const last = known && performance.now() - known.at < usableMs ? mainPort(known.found, image) : undefined
     const asked = this.of(vm)
     return last ?? mainPort(await asked, image)
   }
