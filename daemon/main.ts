@@ -18,7 +18,7 @@ import { keepSpares } from './box/spares.ts'
 import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
 import { makeCaddy } from './caddy/client.ts'
-import { caddyConfig } from './caddy/config.ts'
+import { type CaddyConfig, caddyConfig } from './caddy/config.ts'
 import { CaddyKeeper } from './caddy/configure.ts'
 import { caddyVersion, isOlder } from './caddy/version.ts'
 import { commands } from './commands/index.ts'
@@ -94,6 +94,7 @@ async function main(log: Logger): Promise<void> {
   const shapes = makeShapes(config, store, libvirt, qemu)
   const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape)
   const ports = config.web || { http: 80, https: 443 }
+  const front = () => frontOf(store.state.web, ports)
   const firewall = new Firewall({ ...network, subnet: settings.subnet, quic: config.web ? ports.https : 0 })
   const daemonKey = await makeDaemonKey(daemonKeyPath(folder))
   const box: Box = {
@@ -120,7 +121,7 @@ async function main(log: Logger): Promise<void> {
     copying: new Map(),
     spares: keepSpares(() => box),
     merging: new Map(),
-    webAddress: (vm) => (config.web ? addressOf({ box, front: () => frontOf(store.state.web, ports) }, vm) : null),
+    webAddress: (vm) => (config.web ? addressOf({ box, front }, vm) : null),
     log,
   }
 
@@ -135,13 +136,13 @@ async function main(log: Logger): Promise<void> {
   const clients = new Clients([ports.http, ports.https], firewall)
   const gate: Gate = {
     box,
-    front: () => frontOf(store.state.web, ports),
+    front,
     sessions: new Sessions(store),
     links: new Links(store),
     tokens: new Tokens(store),
     tries: new Tries(),
     ports: new GuestPorts(box),
-    connections: new Connections(await clients.open().catch(() => [])),
+    connections: new Connections(config.web ? await clients.open().catch(() => []) : []),
   }
   const certificates = new Certificates(gate)
   const caddy = config.web ? keepCaddy(config.web, config, store, log) : undefined
@@ -203,17 +204,29 @@ async function main(log: Logger): Promise<void> {
 function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: Logger) {
   const root = join(folder, 'acme-root.pem')
   const caddy = makeCaddy(web.admin)
-  const configOf = async ({ domain, tls }: WebSettings) => {
+  const make = async ({ domain, tls }: WebSettings) => {
     if (tls.mode === 'acme' && tls.root) await writeFile(root, tls.root, { mode: 0o644 })
     const permission = `http://127.0.0.1:${port}/api/certificate`
     const old = isOlder(await caddyVersion(), [2, 8])
     return caddyConfig({ ...web, domain, tls, root, permission, old })
   }
+  // It is compared with Caddy's every second, and made when the settings are others.
+  let made: { of: WebSettings; config: CaddyConfig } | undefined
+  const configOf = async (settings: WebSettings) => {
+    if (made?.of !== settings) made = { of: settings, config: await make(settings) }
+    return made.config
+  }
   const keeper = new CaddyKeeper(caddy, () => configOf(store.state.web), log)
   return {
     keep: () => keeper.keep(),
-    change: async (settings: WebSettings) =>
-      keeper.change(await configOf(settings), () => store.update((state) => ({ ...state, web: settings }))),
+    async change(settings: WebSettings) {
+      try {
+        await keeper.change(await make(settings), () => store.update((state) => ({ ...state, web: settings })))
+      } finally {
+        // When it is refused, the root certificate is to be again what the settings say.
+        made = undefined
+      }
+    },
     /** Where Caddy, as the box runs it, keeps the root certificate of its own CA. */
     ownRoot: join(folder, 'caddy/pki/authorities/local/root.crt'),
   }

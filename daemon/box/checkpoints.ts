@@ -1,5 +1,5 @@
 import { CroftError } from '../error.ts'
-import type { Checkpoint, State, Vm } from '../store/index.ts'
+import { type Checkpoint, filterRecord, type State, type Vm } from '../store/index.ts'
 import { bootVm } from './boot.ts'
 import { type Box, findVm, imageOf, type Report, stateOf, without } from './box.ts'
 import { collect } from './collect.ts'
@@ -255,7 +255,7 @@ async function prune(box: Box, id: string): Promise<void> {
     const old = new Set(own.slice(0, -keptBeforeRestore).map((each) => each.id))
     return {
       ...state,
-      checkpoints: Object.fromEntries(Object.entries(state.checkpoints).filter(([key]) => !old.has(key))),
+      checkpoints: filterRecord(state.checkpoints, ({ id: each }) => !old.has(each)),
     }
   })
   await collect(box)

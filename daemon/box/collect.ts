@@ -1,4 +1,4 @@
-import type { Checkpoint, Image, Layer, Memory, State } from '../store/index.ts'
+import { type Checkpoint, filterRecord, type Image, type Layer, type Memory, type State } from '../store/index.ts'
 import { type Box, without } from './box.ts'
 import { fault } from './fault.ts'
 import { imageFileNames } from './image-plans.ts'
@@ -17,8 +17,7 @@ export async function collect(box: Box): Promise<void> {
   await box.store.update((state) => {
     gone = garbage(state, box.held)
     const lost = new Set(everything(gone).map(({ id }) => id))
-    const kept = <T>(records: Record<string, T>) =>
-      Object.fromEntries(Object.entries(records).filter(([id]) => !lost.has(id)))
+    const kept = <T>(records: Record<string, T>) => filterRecord(records, (_, id) => !lost.has(id))
     const { checkpoints, memories, layers, images } = state
     return {
       ...state,

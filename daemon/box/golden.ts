@@ -1,4 +1,4 @@
-import type { Checkpoint, Hardware, Image, Limits, State } from '../store/index.ts'
+import { type Checkpoint, filterRecord, type Hardware, type Image, type Limits, type State } from '../store/index.ts'
 import type { Box, Report } from './box.ts'
 import { collect } from './collect.ts'
 import { makeLayer, withRecord } from './create.ts'
@@ -95,7 +95,7 @@ async function dropOld(box: Box): Promise<void> {
     const old = new Set([...outdated, ...surplus].map(({ id }) => id))
     return {
       ...state,
-      checkpoints: Object.fromEntries(Object.entries(state.checkpoints).filter(([id]) => !old.has(id))),
+      checkpoints: filterRecord(state.checkpoints, ({ id: each }) => !old.has(each)),
     }
   })
   await collect(box)

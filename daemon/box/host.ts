@@ -47,6 +47,9 @@ export interface Wires {
 /** Somebody signed in, and where. */
 export type SignIn = Session & { hosts: string[] }
 
+/** Among the commands of a token: the web addresses of VMs. */
+export const webScope = 'web'
+
 /** Who may come in by the web, and where. */
 export interface Web {
   /** Whether this box has web addresses; without them there is still the daemon's own port. */

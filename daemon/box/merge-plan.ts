@@ -1,4 +1,4 @@
-import type { Layer, State } from '../store/index.ts'
+import { filterRecord, type Layer, type State } from '../store/index.ts'
 import { type Box, findOperationVm, layerOf, specOf } from './box.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
@@ -65,9 +65,9 @@ export const mergeLayers: Plan<Merging> = {
   ],
   end(state, operation) {
     const { layer, lowest } = partsOf(state, operation)
-    const kept = Object.entries(state.layers).filter(([id]) => !operation.gone.includes(id))
+    const kept = filterRecord(state.layers, ({ id }) => !operation.gone.includes(id))
     const merged = { ...layer, file: fileAfter(state, operation), parent: lowest.parent }
-    return { ...state, layers: { ...Object.fromEntries(kept), [layer.id]: merged } }
+    return { ...state, layers: { ...kept, [layer.id]: merged } }
   },
 }
 

@@ -1,4 +1,4 @@
-import type { State, Vm } from '../store/index.ts'
+import { filterRecord, type State, type Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
 import { type Box, findOperationVm, layerOf, type Report, specOf, stateOf, without, withVm } from './box.ts'
 import { forgetCheckpoint } from './collect.ts'
@@ -102,7 +102,7 @@ export function withoutVm(state: State, id: string): State {
 }
 
 const notOf = <T extends { vm: string | null }>(id: string, record: Record<string, T>): Record<string, T> =>
-  Object.fromEntries(Object.entries(record).filter(([, { vm }]) => vm !== id))
+  filterRecord(record, ({ vm }) => vm !== id)
 
 /** `rm`: once begun it is carried to its end. Its disk is left to the collection: forks may stand on it. */
 export const removeVm: Plan<OperationOf<'rm'>> = {

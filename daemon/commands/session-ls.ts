@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import type { SignIn } from '../box/host.ts'
+import { plainLine } from '../guest/text.ts'
 import { ago } from '../units.ts'
 import { command } from './command.ts'
-import { printable, table } from './text.ts'
+import { table } from './text.ts'
 
 export const sessionResult = z.object({
   id: z.string(),
@@ -45,7 +46,7 @@ export const sessionLsCommand = command({
         { title: 'SINCE', value: ({ createdAt }) => ago(createdAt, view.now) },
         { title: 'FROM', value: ({ from }) => from },
         { title: 'HAS OPENED', value: ({ hosts }) => String(hosts.length), right: true },
-        { title: 'BROWSER', value: ({ agent }) => printable(agent) },
+        { title: 'BROWSER', value: ({ agent }) => plainLine(agent) },
       ],
       view,
     )

@@ -44,9 +44,6 @@ export function facts(rows: readonly (readonly [string, string | undefined])[], 
   return shown.map(([label, value]) => `  ${style(view, 'dim', padded(label, longest))}   ${value}\n`).join('')
 }
 
-/** Text that somebody else wrote, as it may stand on a terminal: one line, no control characters. */
-export const printable = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '')
-
 const width = (text: string): number => [...text].length
 
 function padded(text: string, to: number, right = false): string {

@@ -1,13 +1,11 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
+import { webScope } from '../box/host.ts'
 import { CroftError } from '../error.ts'
 import { durationArg, nameArg, vmArg } from './args.ts'
 import { command } from './command.ts'
 import { style } from './text.ts'
 import { describeToken, tokenResult } from './token.ts'
-
-/** Beside names of commands: the web addresses of VMs. */
-const web = 'web'
 
 export const tokenNewCommand = command({
   name: 'token new',
@@ -34,7 +32,7 @@ export const tokenNewCommand = command({
   result: tokenResult.extend({ secret: z.string() }),
   touches: 'enters',
   async run({ box, host, commands: all }, { vm: of, commands: allowed, expires, name = '' }) {
-    const known = new Set([web, ...all.map((each) => each.name)])
+    const known = new Set([webScope, ...all.map((each) => each.name)])
     const unknown = allowed?.find((each) => !known.has(each))
     if (unknown !== undefined) {
       throw new CroftError('bad-value', `There is no command ${JSON.stringify(unknown.slice(0, 40))}.`, {

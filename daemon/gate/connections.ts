@@ -50,6 +50,11 @@ export class Connections {
     return over
   }
 
+  /** Whether there are some from before this daemon. */
+  get someUnknown(): boolean {
+    return this.#unknown.size > 0
+  }
+
   /** Takes out those from before this daemon. */
   takeUnknown(): Peer[] {
     const unknown = [...this.#unknown]

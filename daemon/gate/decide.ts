@@ -1,6 +1,6 @@
 import type { Box } from '../box/box.ts'
 import { stateOf } from '../box/box.ts'
-import type { Peer } from '../box/host.ts'
+import { type Peer, webScope } from '../box/host.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { asCroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
@@ -11,7 +11,7 @@ import * as pages from './pages.ts'
 import { type Front, hostName, hostOf, portSuffix, type Target, targetOf } from './place.ts'
 import { digestOf } from './secret.ts'
 import { type Browser, type Sessions, sessionSeconds } from './sessions.ts'
-import { type Tokens, webScope } from './tokens.ts'
+import type { Tokens } from './tokens.ts'
 import type { Tries } from './tries.ts'
 
 /** A request as the gate is asked about it. What the client said is data, whatever it is. */
@@ -71,10 +71,7 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
   if (!target) return page(pages.nothingHere)
   const { vm } = target
   const { path, query } = partsOf(visit.uri)
-  const digest = [visit.token, visit.secret]
-    .map((secret) => secret && digestOf(secret))
-    .find((each) => each && whoIs(gate, host, target, each).user)
-  const visitor = whoIs(gate, host, target, digest ?? null)
+  const { visitor, digest } = whoComes(gate, host, target, visit)
   if (path === enterPath) return tried(gate, visit, () => enter(gate, host, query, visit.browser))
   if (path === linkPath) return tried(gate, visit, async () => openLink(gate, target, query, visitor))
   // Whether there is such a VM is nobody's to know who may not enter it.
@@ -86,7 +83,7 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
   const port = target.port ?? vm.web.port ?? (await gate.ports.mainPort(vm))
   if (port === undefined)
     return page(visitor.user === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
-  gate.connections.note(visit.peer, { host, digest: digest ?? null })
+  gate.connections.note(visit.peer, { host, digest })
   return { kind: 'pass', upstream: `${vm.ip}:${port}`, visitor }
 }
 
@@ -103,7 +100,7 @@ export async function explain(gate: Gate, visit: Visit, user: string): Promise<V
 export function stillHolds(gate: Gate, { host, digest }: Grant): boolean {
   const target = targetOf(gate.box.store.state, host)
   if (!target) return false
-  return digest === null ? isPublic(target) : whoIs(gate, host, target, digest).user !== ''
+  return digest === null ? isPublic(target) : whoIs(gate, host, target, digest) !== undefined
 }
 
 /** A public port opens that port alone; the plain address is its VM's main port, where one has been set. */
@@ -119,16 +116,31 @@ function signIn({ front }: Gate, visit: Visit): Verdict {
   return { kind: 'redirect', to: `//${hostOf(front(), 'croft')}${portSuffix(visit.host)}/enter?${query}` }
 }
 
-/** Whose a digest is: a session's of this host name, a link's into this address, a token's. */
-function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string | null): Visitor {
-  if (digest === null) return nobody
+/** Who comes, and by the digest of what that is known; null: of nothing. */
+function whoComes(
+  gate: Gate,
+  host: string,
+  target: Target,
+  { token, secret }: Visit,
+): { visitor: Visitor; digest: string | null } {
+  for (const each of [token, secret]) {
+    if (each === undefined) continue
+    const digest = digestOf(each)
+    const visitor = whoIs(gate, host, target, digest)
+    if (visitor) return { visitor, digest }
+  }
+  return { visitor: nobody, digest: null }
+}
+
+/** Whose a digest is: a session's of this host name, a link's into this address, a token's; undefined when it is none of them. */
+function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): Visitor | undefined {
   if (gate.sessions.find(host, digest)) return { user: 'owner', name: '' }
   const link = vm && gate.links.find(vm, port, digest)
   if (link) return { user: 'guest', name: link.name }
   const token = gate.tokens.find(digest)
   if (token && (token.vm === null || token.vm === vm?.id) && (token.commands?.includes(webScope) ?? true))
     return { user: 'token', name: token.name }
-  return nobody
+  return undefined
 }
 
 /** What takes a code or a link: who brings many that are none waits. */

@@ -21,7 +21,7 @@ export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
     if (!grantsDiffer(before, state) && looks % looksPerCheck !== 0) return
     const over = connections.takeOver((grant) => stillHolds(gate, grant))
     // Of those from before this daemon nobody knows whether it is them; they can come again, if they may.
-    if (takenBack(before, state)) over.push(...connections.takeUnknown())
+    if (connections.someUnknown && takenBack(before, state)) over.push(...connections.takeUnknown())
     before = state
     if (over.length === 0) return
     await wires.cut(over)

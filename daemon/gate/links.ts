@@ -1,5 +1,5 @@
 import { makeId } from '../box/identity.ts'
-import { indexBy, type Link, type Store, type Vm } from '../store/index.ts'
+import { filterRecord, indexBy, type Link, type Store, type Vm } from '../store/index.ts'
 import { digestOf, newSecret } from './secret.ts'
 
 const byDigest = indexBy((link: Link) => link.digest)
@@ -31,8 +31,8 @@ export class Links {
       expiresAt: new Date(now.getTime() + seconds * 1000).toISOString(),
     }
     await this.#store.update((state) => {
-      const alive = Object.entries(state.links).filter(([, each]) => this.#isAlive(each))
-      return { ...state, links: { ...Object.fromEntries(alive), [link.id]: link } }
+      const alive = filterRecord(state.links, (each) => this.#isAlive(each))
+      return { ...state, links: { ...alive, [link.id]: link } }
     })
     return { link, secret }
   }

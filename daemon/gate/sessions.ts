@@ -1,5 +1,6 @@
+import type { SignIn } from '../box/host.ts'
 import { makeId } from '../box/identity.ts'
-import { indexBy, type Session, type Store } from '../store/index.ts'
+import { filterRecord, indexBy, type Session, type Store } from '../store/index.ts'
 import { digestOf, newSecret } from './secret.ts'
 
 const byHost = indexBy((session: Session) => session.host)
@@ -73,8 +74,8 @@ export class Sessions {
     await this.#store.update((state) => {
       // Whoever was signed out meanwhile gets no further.
       if (signIn !== undefined && !Object.values(state.sessions).some((each) => each.id === signIn)) return state
-      const alive = Object.entries(state.sessions).filter(([, each]) => this.#isAlive(each))
-      return { ...state, sessions: { ...Object.fromEntries(alive), [digestOf(token)]: session } }
+      const alive = filterRecord(state.sessions, (each) => this.#isAlive(each))
+      return { ...state, sessions: { ...alive, [digestOf(token)]: session } }
     })
     return token
   }
@@ -91,7 +92,7 @@ export class Sessions {
   }
 
   /** Those that were signed in to, each with the host names that it has opened since. */
-  signIns(): (Session & { hosts: string[] })[] {
+  signIns(): SignIn[] {
     const alive = Object.values(this.#store.state.sessions).filter((each) => this.#isAlive(each))
     return alive
       .filter(({ id, signIn }) => id === signIn)
@@ -101,10 +102,10 @@ export class Sessions {
   /** Ends a sign-in and every session that came from it. */
   async end(id: string): Promise<void> {
     for (const [digest, { signIn }] of this.#codes) if (signIn === id) this.#codes.delete(digest)
-    await this.#store.update((state) => {
-      const left = Object.entries(state.sessions).filter(([, { signIn }]) => signIn !== id)
-      return { ...state, sessions: Object.fromEntries(left) }
-    })
+    await this.#store.update((state) => ({
+      ...state,
+      sessions: filterRecord(state.sessions, ({ signIn }) => signIn !== id),
+    }))
   }
 
   /** Ends every session and every code, everywhere. */

@@ -1,11 +1,9 @@
 import { makeId } from '../box/identity.ts'
-import { indexBy, type Store, type Token } from '../store/index.ts'
+import { filterRecord, indexBy, type Store, type Token } from '../store/index.ts'
 import { digestOf, newSecret } from './secret.ts'
 
 /** Every token begins so: it can be told from what an application of a VM's takes in the same header. */
 const prefix = 'croft_'
-/** The name by which a token's `commands` allow web addresses. */
-export const webScope = 'web'
 
 const byDigest = indexBy((token: Token) => token.digest)
 
@@ -34,8 +32,8 @@ export class Tokens {
       expiresAt: seconds === null ? null : new Date(now.getTime() + seconds * 1000).toISOString(),
     }
     await this.#store.update((state) => {
-      const alive = Object.entries(state.tokens).filter(([, each]) => this.#isAlive(each))
-      return { ...state, tokens: { ...Object.fromEntries(alive), [token.id]: token } }
+      const alive = filterRecord(state.tokens, (each) => this.#isAlive(each))
+      return { ...state, tokens: { ...alive, [token.id]: token } }
     })
     return { token, secret }
   }

@@ -12,6 +12,9 @@ export function plainText(text: string): string {
     .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')
 }
 
+/** The same as one line, of characters that can be seen: what a client or a CA calls itself. */
+export const plainLine = (text: string): string => plainText(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '')
+
 /** The beginning of an escape sequence whose end is still to come. */
 const unfinished = /\u001b(?:\[[0-?]*[ -/]*|[\]PX^_][^\u0007\u001b]*|[ -/]*)$/
 /** A sequence that is longer is none. */

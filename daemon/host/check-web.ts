@@ -3,6 +3,7 @@ import { connect as connectTcp } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { connect, type PeerCertificate } from 'node:tls'
 import type { Check } from '../box/host.ts'
+import { plainLine } from '../guest/text.ts'
 import type { WebSettings } from '../store/index.ts'
 
 const patienceMs = 20_000
@@ -105,7 +106,7 @@ function described(
 ): Check {
   const names = [issuer?.O, issuer?.CN].flat().filter(Boolean).join(', ')
   // What a CA calls itself is for it to say.
-  const by = names.replace(/\p{C}/gu, '').slice(0, 100) || 'an unnamed CA'
+  const by = plainLine(names).slice(0, 100) || 'an unnamed CA'
   const says = `by ${by}, until ${new Date(valid_to).toISOString().slice(0, 10)}`
   if (trusted) return { what, state: 'fine', says }
   if (tls.mode === 'internal')

@@ -9,7 +9,7 @@ import { takeLock } from './lock.ts'
 import { migrate } from './migrations.ts'
 import { emptyState, type State, stateSchema } from './schema.ts'
 
-export { indexBy } from './index-by.ts'
+export { filterRecord, indexBy } from './records.ts'
 export type {
   Accelerator,
   Checkpoint,

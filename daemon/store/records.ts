@@ -15,3 +15,11 @@ export function indexBy<T>(
     return index.get(key)
   }
 }
+
+/** The entries of a record that are to be kept, as a record. Pure. */
+export function filterRecord<T>(
+  record: Readonly<Record<string, T>>,
+  keep: (value: T, key: string) => boolean,
+): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([key, value]) => keep(value, key)))
+}
