@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
@@ -17,6 +17,7 @@ import { keepSchedules } from './box/schedule.ts'
 import { keepSpares } from './box/spares.ts'
 import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
+import { removeOtherAcmeRoots, writeAcmeRoot } from './caddy/acme-root.ts'
 import { makeCaddy } from './caddy/client.ts'
 import { type CaddyConfig, caddyConfig } from './caddy/config.ts'
 import { CaddyKeeper } from './caddy/configure.ts'
@@ -202,31 +203,36 @@ async function main(log: Logger): Promise<void> {
 
 /** What has Caddy run what the settings in the store ask for. */
 function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: Logger) {
-  const root = join(folder, 'acme-root.pem')
   const caddy = makeCaddy(web.admin)
   const make = async ({ domain, tls }: WebSettings) => {
-    if (tls.mode === 'acme' && tls.root) await writeFile(root, tls.root, { mode: 0o644 })
+    const root = await writeAcmeRoot(folder, tls.mode === 'acme' ? tls.root : null)
     const permission = `http://127.0.0.1:${port}/api/certificate`
     const old = isOlder(await caddyVersion(), [2, 8])
-    return caddyConfig({ ...web, domain, tls, root, permission, old })
+    return { root, config: caddyConfig({ ...web, domain, tls, root, permission, old }) }
   }
   // It is compared with Caddy's every second, and made when the settings are others.
   let made: { of: WebSettings; config: CaddyConfig } | undefined
-  const configOf = async (settings: WebSettings) => {
-    if (made?.of !== settings) made = { of: settings, config: await make(settings) }
+  const current = async () => {
+    const settings = store.state.web
+    if (made?.of !== settings) {
+      const { root, config } = await make(settings)
+      await removeOtherAcmeRoots(folder, root)
+      made = { of: settings, config }
+    }
     return made.config
   }
-  const keeper = new CaddyKeeper(caddy, () => configOf(store.state.web), log)
+  const keeper = new CaddyKeeper(caddy, current, log)
   return {
     keep: () => keeper.keep(),
-    async change(settings: WebSettings) {
-      try {
-        await keeper.change(await make(settings), () => store.update((state) => ({ ...state, web: settings })))
-      } finally {
-        // When it is refused, the root certificate is to be again what the settings say.
-        made = undefined
-      }
-    },
+    change: (settings: WebSettings) =>
+      keeper.change(
+        async () => {
+          // When it is refused, the files are to be again as the settings say.
+          made = undefined
+          return (await make(settings)).config
+        },
+        () => store.update((state) => ({ ...state, web: settings })),
+      ),
     /** Where Caddy, as the box runs it, keeps the root certificate of its own CA. */
     ownRoot: join(folder, 'caddy/pki/authorities/local/root.crt'),
   }

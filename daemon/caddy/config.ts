@@ -14,7 +14,7 @@ export interface CaddySettings {
   https: number
   tls: Tls
   /** Path of the file with the root certificate that `tls` names, if it names one. */
-  root: string
+  root: string | undefined
   /** URL that says whether a host name may have a certificate: 200, or anything else. */
   permission: string
   /** Whether Caddy is older than 2.8, which knows that URL by another name. */
@@ -120,7 +120,7 @@ function certificates({ tls, root, permission, old }: CaddySettings): object {
           module: 'acme',
           ...(tls.directory && { ca: tls.directory }),
           ...(tls.email && { email: tls.email }),
-          ...(tls.root && { trusted_roots_pem_files: [root] }),
+          ...(root && { trusted_roots_pem_files: [root] }),
         }
       : { module: 'internal' }
   return {

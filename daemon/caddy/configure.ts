@@ -28,10 +28,13 @@ export class CaddyKeeper {
     })
   }
 
-  /** Changes what it is to run: when Caddy refuses it, nothing has changed. @param commit makes `config` be that from now on */
-  change(config: CaddyConfig, commit: () => Promise<void>): Promise<void> {
+  /**
+   * Changes what it is to run: when Caddy refuses it, nothing has changed.
+   * @param make makes the new one @param commit makes `config` be that from now on
+   */
+  change(make: () => Promise<CaddyConfig>, commit: () => Promise<void>): Promise<void> {
     return this.#turn.run(async () => {
-      await this.#caddy.load(config)
+      await this.#caddy.load(await make())
       await commit()
     })
   }
