@@ -5,6 +5,7 @@ import { connect, type PeerCertificate } from 'node:tls'
 import type { Check } from '../box/host.ts'
 import { plainLine } from '../guest/text.ts'
 import type { WebSettings } from '../store/index.ts'
+import { checkAcme } from './check-acme.ts'
 
 const patienceMs = 20_000
 
@@ -17,7 +18,7 @@ export interface WebCheckParts {
   ownRoot: string
 }
 
-/** What `domain check` looks at: whether names lead to this box, its ports are reached, certificates are right. */
+/** What `domain check` looks at: whether names lead to this box, its ports are reached, the CA answers, certificates are right. */
 export async function checkWeb(parts: WebCheckParts): Promise<Check[]> {
   const { domain, tls } = parts.settings
   // `<vm>` stands for any name: a wildcard must answer for those that nobody has thought of yet.
@@ -26,6 +27,7 @@ export async function checkWeb(parts: WebCheckParts): Promise<Check[]> {
   return Promise.all([
     ...(domain === 'localhost' ? [] : names.map(checkName)),
     ...ports.map(checkPort),
+    ...(tls.mode === 'acme' ? [checkAcme(tls)] : []),
     ...(tls.mode === 'off' ? [] : [`croft.${domain}`, ...parts.hosts].map((name) => checkCertificate(name, parts))),
   ])
 }

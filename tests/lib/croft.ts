@@ -15,7 +15,7 @@ import { type Ended, must, program } from './program.ts'
  * nftables. Test files run one after another and share one built image. `CROFT_TEST_SLOT` (0 to 9) lets two runs
  * go on side by side.
  */
-const slot = Number(process.env.CROFT_TEST_SLOT ?? 0)
+export const slot = Number(process.env.CROFT_TEST_SLOT ?? 0)
 const root = join(import.meta.dirname, '..', '..')
 export const cache = process.env.CROFT_TEST_CACHE ?? '/var/tmp/croft-test'
 export const names = {
