@@ -24,12 +24,12 @@ export async function checkWeb(parts: WebCheckParts): Promise<Check[]> {
   // `<vm>` stands for any name: a wildcard must answer for those that nobody has thought of yet.
   const names = [`croft.${domain}`, `any-name-at-all.${domain}`, ...parts.hosts]
   const ports = tls.mode === 'off' ? [parts.ports.http] : [parts.ports.http, parts.ports.https]
-  return Promise.all([
-    ...(domain === 'localhost' ? [] : names.map(checkName)),
-    ...ports.map(checkPort),
-    ...(tls.mode === 'acme' ? [checkAcme(tls)] : []),
-    ...(tls.mode === 'off' ? [] : [`croft.${domain}`, ...parts.hosts].map((name) => checkCertificate(name, parts))),
-  ])
+  const others = [...(domain === 'localhost' ? [] : names.map(checkName)), ...ports.map(checkPort)]
+  if (tls.mode === 'off') return Promise.all(others)
+  const ca = tls.mode === 'acme' ? [await checkAcme(tls)] : []
+  // What Caddy asks a CA for in vain it asks for again, as it was, for 3 minutes; until then that name would have no certificate.
+  const withCertificate = ca.some(({ state }) => state === 'wrong') ? [] : [`croft.${domain}`, ...parts.hosts]
+  return Promise.all([...others, ...ca, ...withCertificate.map((name) => checkCertificate(name, parts))])
 }
 
 /** The box's own addresses; behind a router that translates them, the world sees another. */
