@@ -72,4 +72,5 @@ test('what can’t be is refused, and nothing has changed', async () => {
 test('the box goes back to localhost as it came', async () => {
   await croft.do('domain', 'set', 'localhost')
   expect((await curl(`http://croft.localhost:${httpPort}/`)).stdout).toMatch(/^HTTP\/1.1 401/)
+  await croft.do('domain', 'set', 'box.test', '--tls', 'internal')
 })
