@@ -35,6 +35,7 @@ import {
   Links,
   makeWeb,
   openGate,
+  Passes,
   Sessions,
   Tokens,
   Tries,
@@ -143,6 +144,7 @@ async function main(log: Logger): Promise<void> {
     tries: new Tries(),
     ports: new GuestPorts(box),
     connections: new Connections(config.web ? await clients.open().catch(() => []) : []),
+    passes: new Passes(passesOf(config.web)),
   }
   const certificates = new Certificates(gate)
   const caddy = config.web ? keepCaddy(config.web, config, store, log) : undefined
@@ -200,6 +202,9 @@ async function main(log: Logger): Promise<void> {
   }
 }
 
+/** Beside the gate's socket: both are for Caddy alone. */
+const passesOf = (web: WebConfig | false): string => (web ? join(dirname(web.gate), 'passes') : '')
+
 /** What has Caddy run what the settings in the store ask for. */
 function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: Logger) {
   const root = join(folder, 'acme-root.pem')
@@ -208,7 +213,7 @@ function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: 
     if (tls.mode === 'acme' && tls.root) await writeFile(root, tls.root, { mode: 0o644 })
     const permission = `http://127.0.0.1:${port}/api/certificate`
     const old = isOlder(await caddyVersion(), [2, 8])
-    return caddyConfig({ ...web, domain, tls, root, permission, old })
+    return caddyConfig({ ...web, passes: passesOf(web), domain, tls, root, permission, old })
   }
   // It is compared with Caddy's every second, and made when the settings are others.
   let made: { of: WebSettings; config: CaddyConfig } | undefined

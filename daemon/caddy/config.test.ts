@@ -9,6 +9,7 @@ import { caddyVersion, isOlder, parseVersion } from './version.ts'
 const settings: CaddySettings = {
   admin: '/run/croft-caddy/admin.sock',
   gate: '/run/croft/gate.sock',
+  passes: '/run/croft/passes',
   domain: 'localhost',
   http: 80,
   https: 443,

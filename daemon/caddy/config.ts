@@ -7,6 +7,8 @@ export interface CaddySettings {
   admin: string
   /** Path of the unix socket at which the gate is asked. */
   gate: string
+  /** Path of the folder with the passes that the gate gives, see `passName`. */
+  passes: string
   /** Name beneath which the VMs are. */
   domain: string
   /** Ports for HTTP and HTTPS. */
@@ -69,12 +71,21 @@ export const peerHeader = 'X-Croft-Peer'
 export const sessionCookie = (secure: boolean): string => `${secure ? '__Host-' : ''}croft_session`
 
 /**
- * Caddy's whole configuration. Each request is first a question to the gate, without body, `Connection` and `Upgrade`;
+ * A pass is a folder of this name that has one file, called `address:port` like the VM's port it leads to. While it is there,
+ * requests for this host name, by this connection and with this session's token (empty: with none, to a public port) go
+ * straight to that port. Also how it is written with Caddy's placeholders, of which none can hold a `/` that leads elsewhere:
+ * where a cookie has `..`, no pass is looked for. Pure.
+ */
+export const passName = (host: string, remote: string, token: string): string => `${host}~${remote}~${token}`
+
+/**
+ * Caddy's whole configuration. A request is first a question to the gate, without body, `Connection` and `Upgrade`;
  * with its consent the request itself goes to the VM. What else the gate answers (a redirect, a page) is the answer.
+ * Only with a pass, which the gate gave to this connection before, it is not asked.
  * For Caddy 2.6.2 and later. Pure.
  */
 export function caddyConfig(settings: CaddySettings): CaddyConfig {
-  const { admin, gate, domain, http, https, tls } = settings
+  const { admin, gate, passes, domain, http, https, tls } = settings
   const secure = tls.mode !== 'off'
   const suffix = https === 443 ? '' : `:${https}`
   const toHttps: Handler = {
@@ -89,7 +100,16 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
     routes: [
       { handle: [{ handler: 'headers', request: { delete: ['X-Croft-*'] } }] },
       { match: [{ host: [`croft.${domain}`] }], handle: [toGate(gate)], terminal: true },
-      { handle: [askGate(gate, 'verdict', passing), ...withoutCookie(), toVm] },
+      ofOwner(passes, sessionCookie(secure)),
+      ofAnybody(passes, sessionCookie(secure)),
+      {
+        handle: [
+          askGate(gate, 'verdict', passing),
+          withoutSession(),
+          dropEmpty('Cookie', userHeader, nameHeader),
+          toVm('{http.vars.upstream}'),
+        ],
+      },
     ],
     errors: { routes: [{ handle: [askGate(gate, 'failed', [])] }] },
   }
@@ -172,24 +192,67 @@ const passing = [
   },
 ]
 
-/** Takes the session's cookie out of those for the VM, and a header that is then empty. */
-function withoutCookie(): Handler[] {
+/** What every pass needs: nothing that the gate has to look at, and a file that says where it leads. */
+function pass(passes: string, token: string, headers: object, not: object[], handle: Handler[]): Route {
+  const file = passName('{http.request.host}', '{http.request.remote}', token)
+  return {
+    match: [
+      {
+        header: { ...headers, Authorization: null },
+        not: [{ path: ['/.croft/*'] }, ...not],
+        file: { root: passes, try_files: [`/${file}/*`] },
+      },
+    ],
+    handle: [
+      {
+        handler: 'map',
+        source: '{http.matchers.file.relative}',
+        destinations: ['{pass}'],
+        mappings: [{ input_regexp: '([^/]+)$', outputs: ['$1'] }],
+      },
+      ...handle,
+      toVm('{pass}'),
+    ],
+    terminal: true,
+  }
+}
+
+const ofOwner = (passes: string, cookie: string): Route =>
+  pass(
+    passes,
+    `{http.request.cookie.${cookie}}`,
+    { Cookie: [`*${cookie}=*`] },
+    [{ header: { Cookie: ['*..*'] } }],
+    [{ handler: 'headers', request: { set: { [userHeader]: ['owner'] } } }, withoutSession(), dropEmpty('Cookie')],
+  )
+
+const ofAnybody = (passes: string, cookie: string): Route =>
+  pass(passes, '', {}, [{ header: { Cookie: [`*${cookie}=*`] } }], [])
+
+/** Takes the session's cookie out of those for the VM. */
+function withoutSession(): Handler {
   const ours = { search_regexp: `(^|;\\s*)(__Host-)?${sessionCookie(false)}=[^;]*`, replace: '' }
   const left = { search_regexp: '^;\\s*', replace: '' }
-  const drop = (name: string) => ({
+  return { handler: 'headers', request: { replace: { Cookie: [ours, left] } } }
+}
+
+function dropEmpty(...names: string[]): Handler {
+  const drop = (name: string): Route => ({
     match: [{ header: { [name]: [''] } }],
     handle: [{ handler: 'headers', request: { delete: [name] } }],
   })
-  return [
-    { handler: 'headers', request: { replace: { Cookie: [ours, left] } } },
-    { handler: 'subroute', routes: ['Cookie', userHeader, nameHeader].map(drop) },
-  ]
+  return { handler: 'subroute', routes: names.map(drop) }
 }
 
-const toVm: Handler = {
+/** What has no known length is handed on as it comes, by Caddy's own rule. */
+const toVm = (dial: string): Handler => ({
   handler: 'reverse_proxy',
-  upstreams: [{ dial: '{http.vars.upstream}' }],
+  upstreams: [{ dial }],
   // A connection that is kept for the next request has the VM count as in use.
-  transport: { protocol: 'http', dial_timeout: '5s', compression: false, keep_alive: { idle_timeout: '15s' } },
-  flush_interval: -1,
-}
+  transport: {
+    protocol: 'http',
+    dial_timeout: '5s',
+    compression: false,
+    keep_alive: { idle_timeout: '15s', max_idle_conns_per_host: 100 },
+  },
+})

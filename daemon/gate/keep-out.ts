@@ -9,16 +9,20 @@ const lookMs = 500
 /** Every how many looks it is looked what ended by itself. */
 const looksPerCheck = 20
 
-/** Cuts the connections of those who were let in and would not be any more. @returns ends that */
+/** Cuts the connections, and takes back the passes, of those who were let in and would not be any more. @returns ends that */
 export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
-  const { connections, box } = gate
+  const { connections, passes, box } = gate
   let before = box.store.state
   let looks = 0
-  return every(lookMs, 'cut connections', log, async () => {
+  // Something has happened to a VM: it sleeps, is gone, or its port is another.
+  const unlisten = box.events.listen(({ vm }) => vm !== undefined && passes.takeBack((pass) => pass.vm === vm))
+  const unlook = every(lookMs, 'cut connections', log, async () => {
     const { state } = box.store
     looks++
+    passes.takeBackOld()
     if (connections.crowded) connections.forgetClosed(await wires.open())
     if (!grantsDiffer(before, state) && looks % looksPerCheck !== 0) return
+    passes.takeBack((pass) => !stillHolds(gate, pass.grant))
     const over = connections.takeOver((grant) => stillHolds(gate, grant))
     // Of those from before this daemon nobody knows whether it is them; they can come again, if they may.
     if (connections.someUnknown && takenBack(before, state)) over.push(...connections.takeUnknown())
@@ -27,6 +31,10 @@ export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
     await wires.cut(over)
     log.info({ count: over.length }, 'cut connections of those who may not enter any more')
   })
+  return () => {
+    unlisten()
+    unlook()
+  }
 }
 
 const kinds = ['sessions', 'links', 'tokens', 'hosts', 'vms'] as const
