@@ -100,8 +100,7 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
     routes: [
       { handle: [{ handler: 'headers', request: { delete: ['X-Croft-*'] } }] },
       { match: [{ host: [`croft.${domain}`] }], handle: [toGate(gate)], terminal: true },
-      ofOwner(passes, sessionCookie(secure)),
-      ofAnybody(passes, sessionCookie(secure)),
+      withPass(passes, sessionCookie(secure)),
       {
         handle: [
           askGate(gate, 'verdict', passing),
@@ -192,48 +191,52 @@ const passing = [
   },
 ]
 
-/** What every pass needs: nothing that the gate has to look at, and a file that says where it leads. */
-function pass(passes: string, token: string, headers: object, not: object[], handle: Handler[]): Route {
-  const file = passName('{http.request.host}', '{http.request.remote}', token)
+/**
+ * The ways that need a pass: of the owner, and of anybody. The gate has to look at a token, and at what is at its own paths.
+ * Caddy tries what stands in one matcher in any order, and looking for a file is what costs: so these are one in another.
+ */
+function withPass(passes: string, cookie: string): Route {
+  const hasSession = { header: { Cookie: [`*${cookie}=*`] } }
+  const hasDots = { header: { Cookie: ['*..*'] } }
+  const owner: Handler[] = [
+    { handler: 'headers', request: { set: { [userHeader]: ['owner'] } } },
+    withoutSession(),
+    dropEmpty('Cookie'),
+  ]
   return {
-    match: [
-      {
-        header: { ...headers, Authorization: null },
-        not: [{ path: ['/.croft/*'] }, ...not],
-        file: { root: passes, try_files: [`/${file}/*`] },
-      },
-    ],
+    match: [{ header: { Authorization: null }, not: [{ path: ['/.croft/*'] }] }],
     handle: [
-      {
-        handler: 'map',
-        source: '{http.matchers.file.relative}',
-        destinations: ['{pass}'],
-        mappings: [{ input_regexp: '([^/]+)$', outputs: ['$1'] }],
-      },
-      ...handle,
-      toVm('{pass}'),
+      subroute(
+        { match: [hasSession], handle: [subroute(pass(passes, `{http.request.cookie.${cookie}}`, [hasDots], owner))] },
+        pass(passes, '', [hasSession], []),
+      ),
     ],
+  }
+}
+
+/** Where a pass leads, if there is one and the request is none of those that it is not for. */
+function pass(passes: string, token: string, not: object[], handle: Handler[]): Route {
+  const file = passName('{http.request.host}', '{http.request.remote}', token)
+  const address: Handler = {
+    handler: 'map',
+    source: '{http.matchers.file.relative}',
+    destinations: ['{pass}'],
+    mappings: [{ input_regexp: '([^/]+)$', outputs: ['$1'] }],
+  }
+  return {
+    match: [{ not, file: { root: passes, try_files: [`/${file}/*`] } }],
+    handle: [address, ...handle, toVm('{pass}')],
     terminal: true,
   }
 }
 
-const ofOwner = (passes: string, cookie: string): Route =>
-  pass(
-    passes,
-    `{http.request.cookie.${cookie}}`,
-    { Cookie: [`*${cookie}=*`] },
-    [{ header: { Cookie: ['*..*'] } }],
-    [{ handler: 'headers', request: { set: { [userHeader]: ['owner'] } } }, withoutSession(), dropEmpty('Cookie')],
-  )
+const subroute = (...routes: Route[]): Handler => ({ handler: 'subroute', routes })
 
-const ofAnybody = (passes: string, cookie: string): Route =>
-  pass(passes, '', {}, [{ header: { Cookie: [`*${cookie}=*`] } }], [])
-
-/** Takes the session's cookie out of those for the VM. */
+/** Takes the session's cookie out of those for the VM: at their beginning with what comes after it, else with what is before. */
 function withoutSession(): Handler {
-  const ours = { search_regexp: `(^|;\\s*)(__Host-)?${sessionCookie(false)}=[^;]*`, replace: '' }
-  const left = { search_regexp: '^;\\s*', replace: '' }
-  return { handler: 'headers', request: { replace: { Cookie: [ours, left] } } }
+  const ours = `(__Host-)?${sessionCookie(false)}=[^;]*`
+  const replace = [{ search_regexp: `^(${ours}(;\\s*|$))+|;\\s*${ours}`, replace: '' }]
+  return { handler: 'headers', request: { replace: { Cookie: replace } } }
 }
 
 function dropEmpty(...names: string[]): Handler {
@@ -241,7 +244,7 @@ function dropEmpty(...names: string[]): Handler {
     match: [{ header: { [name]: [''] } }],
     handle: [{ handler: 'headers', request: { delete: [name] } }],
   })
-  return { handler: 'subroute', routes: names.map(drop) }
+  return subroute(...names.map(drop))
 }
 
 /** What has no known length is handed on as it comes, by Caddy's own rule. */

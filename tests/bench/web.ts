@@ -17,11 +17,13 @@ const many = 5_000
  * another Caddy answers there.
  */
 export async function webFigures(): Promise<Figure[]> {
+  process.env.TMPDIR = '/dev/shm' // in memory, as /run of a box is
   await using caddy = await TestCaddy.start()
   await using croft = await startCroft({ config: { web: caddy.web } })
   await croft.do('new', 'web')
   await using upstream = await TestCaddy.start()
   await using plain = await TestCaddy.start()
+  delete process.env.TMPDIR
   const { ip } = Object.values((await croft.state()).vms)[0]!
   const address = `${ip}:${vmPort}`
   await must('ip', ['address', 'add', `${ip}/32`, 'dev', 'lo'])
