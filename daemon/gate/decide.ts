@@ -147,6 +147,8 @@ function isPublic({ vm, port }: Target): boolean {
 function signIn({ front }: Gate, visit: Visit): Verdict {
   if (visit.client !== 'page') return page({ ...pages.signInFirst, challenge: visit.client === 'program' })
   const query = new URLSearchParams({ host: visit.host, to: visit.uri })
+  // A session that is over, of the owner's or by a link: who had it by a link can't sign in.
+  if (visit.token !== undefined) query.set('was', 'in')
   return { kind: 'redirect', to: `//${hostOf(front(), 'croft')}${portSuffix(visit.host)}/enter?${query}` }
 }
 

@@ -54,6 +54,14 @@ export const signInFirst: Page = {
   body: html`<p>On the box, type</p><p><code>croft login</code></p><p>and open the link that it prints.</p>`,
 }
 
+/** For somebody who had been let in. */
+export const signInAgain: Page = {
+  ...signInFirst,
+  title: 'You are not let in any more',
+  body: html`<p>If somebody gave you a link to this address, it is over: ask for another.</p>
+<p>If the box is yours, sign in again. On the box, type</p><p><code>croft login</code></p><p>and open the link that it prints.</p>`,
+}
+
 export const signedIn: Page = {
   status: 200,
   title: 'You are signed in',

@@ -107,7 +107,7 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
     const to = c.req.query('host') ?? ''
     if (!targetOf(gate.box.store.state, hostName(to))) return show(pages.nothingHere)
     const session = sessionAt(gate, seatNow(), c)
-    if (!session) return show(pages.signInFirst)
+    if (!session) return show(c.req.query('was') ? pages.signInAgain : pages.signInFirst)
     const query = new URLSearchParams({
       code: sessions.makeCode(hostName(to), session.signIn),
       to: localPath(c.req.query('to') ?? '/'),

@@ -293,6 +293,16 @@ describe('a public port', () => {
     expect((await curl(at('web'))).status).toBe(401)
   })
 
+  test('is among what goes with its VM, and is said before', async () => {
+    await croft.do('share', 'public', 'web')
+    await croft.do('domain', 'add', 'shop.example.com', 'web')
+    expect((await croft.run(['rm', 'web'])).stderr).toMatch(
+      /web has [\d.]+ .?B on disk, an address of its own \(shop\.example\.com\), and what anybody may open \(port 8000\)\. All of it goes/,
+    )
+    await croft.do('domain', 'rm', 'shop.example.com')
+    await croft.do('share', 'private', 'web')
+  })
+
   test('of a copy is private until it is shared', async () => {
     await croft.do('share', 'public', 'web')
     await croft.do('cp', 'web', 'copy')
@@ -323,6 +333,7 @@ describe('a share link', () => {
     expect(await croft.do('share', 'ls', 'web')).toContain(id)
     expect(await croft.do('share', 'revoke', id)).toBe(`The link to ${at('web-9000')} for Ann Ö works no more.\n`)
     expect((await curl(at('web-9000'), ...guest)).status).toBe(401)
+    expect((await curl(at('web-9000'), ...guest, ...page, '-L')).body).toContain('it is over: ask for another')
     expect((await curl(url!, ...guest)).status).toBe(410)
     expect(await croft.run(['share', 'revoke', id])).toMatchObject({ code: 3 })
   })
