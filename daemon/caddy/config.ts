@@ -251,11 +251,12 @@ function dropEmpty(...names: string[]): Handler {
 const toVm = (dial: string): Handler => ({
   handler: 'reverse_proxy',
   upstreams: [{ dial }],
-  // A connection that is kept for the next request has the VM count as in use.
+  // A connection that is kept for the next request has the VM count as in use; and what is sent while the VM's server closes it
+  // fails. Many close after 5 s (Node, uvicorn).
   transport: {
     protocol: 'http',
     dial_timeout: '5s',
     compression: false,
-    keep_alive: { idle_timeout: '15s', max_idle_conns_per_host: 100 },
+    keep_alive: { idle_timeout: '4s', max_idle_conns_per_host: 100 },
   },
 })
