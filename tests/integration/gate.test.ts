@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { get } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -160,6 +161,35 @@ test('names that are nobody’s get an answer that says nothing', async () => {
   for (const path of ['//', '//[', '/?%', '/..%2f..'])
     expect((await curl(at('web', path), '--path-as-is', '-g')).status).toBe(401)
   expect((await curl(at('web', '/%'))).status).toBe(400)
+})
+
+test('through one forwarded port all of it is there, signing in too', async () => {
+  const forward = createServer((client) => {
+    const onward = connect(httpPort, '127.0.0.1')
+    for (const socket of [client, onward]) socket.on('error', () => {})
+    client.pipe(onward).pipe(client)
+  }).listen(0, '127.0.0.1')
+  await once(forward, 'listening')
+  const { port } = forward.address() as AddressInfo
+  const jar = join(caddy.folder, 'laptop')
+  const browse = (host: string, path: string, ...args: string[]) =>
+    curl(`http://${host}:${port}${path}`, '--resolve', `*:${port}:127.0.0.1`, '-b', jar, '-c', jar, ...page, ...args)
+  const linkIn = ({ headers }: Answer) => /location: (?:http:)?\/\/([^:]+):\d+(\S+)/i.exec(headers)!
+  try {
+    const [, croftHost, enter] = linkIn(await browse('web.localhost', '/index.html?x=1'))
+    const form = await browse(croftHost!, enter!)
+    expect(form.body).toContain('paste it here')
+    const fields = [...form.body.matchAll(/name="(\w+)" value="([^"]*)"/g)].map(([, name, value]) => `${name}=${value}`)
+    expect(fields).toContain('to=/index.html?x=1')
+    const link = (await croft.do('login')).split('\n')[0]!
+    const data = [...fields, `code= ${link} `].flatMap((field) => ['--data-urlencode', field])
+    const answer = await browse(croftHost!, '/login', '-H', `Origin: http://${croftHost}:${port}`, ...data)
+    const next = await browse(croftHost!, /location: (\S+)/i.exec(answer.headers)![1]!)
+    const onward = /href="(\/enter[^"]+)"/.exec(next.body)![1]!.replaceAll('&#38;', '&')
+    expect((await browse(croftHost!, onward, '-L')).body).toBe('hello from web\n')
+  } finally {
+    forward.close()
+  }
 })
 
 describe('who has signed in', () => {
