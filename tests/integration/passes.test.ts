@@ -27,11 +27,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Says(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
+        if self.path == "/trailers": return self.trailers()
         out = json.dumps(dict(self.headers.items())).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(out)))
         self.end_headers()
         self.wfile.write(out)
+    def trailers(self):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Trailer", "X-Sum")
+        self.end_headers()
+        self.wfile.write(b"5\\r\\nhello\\r\\n0\\r\\nX-Sum: 42\\r\\n\\r\\n")
     def log_message(self, *args): pass
 ThreadingHTTPServer(("0.0.0.0", 9000), Says).serve_forever()
 `
@@ -93,6 +100,17 @@ test('who is signed in is answered without asking, with all that the VM is told,
   await croft.do('session', 'end')
   await vi.waitFor(async () => expect((await client.get('web-9000', '/', session)).status).toBe(401), takenBack)
   expect(await passes(session)).toEqual([])
+})
+
+test('trailers come through, asked or not', async () => {
+  using client = new Client()
+  const session = await enter(croft, 'web-9000')
+  for (let i = 0; i < 3; i++)
+    expect(await client.get('web-9000', '/trailers', session)).toMatchObject({
+      body: 'hello',
+      trailers: { 'x-sum': '42' },
+    })
+  expect(await passes(session)).toHaveLength(1)
 })
 
 test('a pass is no other connection’s, host’s or session’s', async () => {

@@ -6,6 +6,7 @@ export interface Answer {
   status: number
   headers: IncomingHttpHeaders
   body: string
+  trailers: NodeJS.Dict<string>
 }
 
 /** A client with one connection, which it keeps. */
@@ -21,7 +22,8 @@ export class Client {
         .on('timeout', () => reject(new Error('no answer')))
         .end(form)
     })
-    return { status: response.statusCode!, headers: response.headers, body: await text(response) }
+    const body = await text(response)
+    return { status: response.statusCode!, headers: response.headers, body, trailers: response.trailers }
   }
 
   [Symbol.dispose](): void {
