@@ -18,7 +18,7 @@ import { keepSpares } from './box/spares.ts'
 import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
 import { makeCaddy } from './caddy/client.ts'
-import { type CaddyConfig, caddyConfig } from './caddy/config.ts'
+import { type CaddyConfig, caddyConfig, startConfig } from './caddy/config.ts'
 import { CaddyKeeper } from './caddy/configure.ts'
 import { caddyVersion, isOlder } from './caddy/version.ts'
 import { commands } from './commands/index.ts'
@@ -41,6 +41,7 @@ import {
 } from './gate/index.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
+import { groupId } from './host/accounts.ts'
 import { checkWeb } from './host/check-web.ts'
 import { checkBox } from './host/checks.ts'
 import { Clients } from './host/clients.ts'
@@ -56,7 +57,7 @@ import { makeShapes } from './host/shape.ts'
 import { inspectKey } from './host/ssh-key.ts'
 import { superviseServices } from './host/standalone.ts'
 import { boxIsStopping, notifyReady } from './host/systemd.ts'
-import { groupId, openDoors } from './http/doors.ts'
+import { openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
 import { openLibvirt } from './libvirt/index.ts'
 import { openStore, type Store, type WebSettings } from './store/index.ts'
@@ -86,7 +87,10 @@ async function main(log: Logger): Promise<void> {
     log.fatal({ err }, 'the state folder is no longer ours alone')
     process.exit(errorCodes.conflict.exit)
   })
-  if (values.standalone) ends.defer(await superviseServices(log))
+  if (values.standalone) {
+    const { web } = config
+    ends.defer(await superviseServices(log, web ? { ...web, folder, start: startConfig(web.admin) } : undefined))
+  }
 
   const libvirt = openLibvirt({ uri: config.libvirt, log: (message, details) => log.info(details, message) })
   ends.defer(() => libvirt.close())
@@ -173,7 +177,14 @@ async function main(log: Logger): Promise<void> {
         qemu: found?.hypervisorVersion ?? unknown,
       }
     },
-    checks: () => checkBox({ box, firewall, usage: () => meter.host(), probe: shapes.probe }),
+    checks: () =>
+      checkBox({
+        box,
+        firewall,
+        usage: () => meter.host(),
+        probe: shapes.probe,
+        web: caddy && { keep: caddy.keep, ports, front: front() },
+      }),
   }
 
   // Commands are served once the box is known; when libvirt stays away they are served too, and say so themselves.
