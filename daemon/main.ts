@@ -183,7 +183,11 @@ async function main(log: Logger): Promise<void> {
         firewall,
         usage: () => meter.host(),
         probe: shapes.probe,
-        web: caddy && { keep: caddy.keep, ports, front: front() },
+        web: caddy && {
+          keep: caddy.keep,
+          ports: front().secure ? [ports.http, ports.https] : [ports.http],
+          address: host.web.addressOfName('<vm>'),
+        },
       }),
   }
 

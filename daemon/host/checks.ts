@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import type { Box } from '../box/box.ts'
 import type { Check, HostUsage } from '../box/host.ts'
-import { type Front, hostOf, originOf } from '../gate/index.ts'
 import type { Accelerator } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import type { Firewall } from './firewall.ts'
-import { described, holdersOf, otherListeners, type WebPorts } from './web-ports.ts'
+import { described, holdersOf, otherListeners } from './web-ports.ts'
 
 export interface CheckParts {
   box: Box
@@ -18,9 +17,10 @@ export interface CheckParts {
     | {
         /** Has Caddy run its configuration. @throws CroftError */
         keep(): Promise<void>
-        ports: WebPorts
-        /** How VMs are reached. */
-        front: Front
+        /** What it listens on. */
+        ports: readonly number[]
+        /** Where VMs are. */
+        address: string
       }
     | undefined
 }
@@ -99,14 +99,13 @@ async function forwarding(): Promise<Check> {
 
 async function web({ web }: CheckParts): Promise<Check | undefined> {
   if (!web) return undefined
-  const { keep, ports, front } = web
+  const { keep, ports, address } = web
   const what = 'web'
   try {
     await keep()
-    const address = originOf(front, hostOf(front, '<vm>'))
-    return { what, state: 'fine', says: `Caddy runs our configuration: ${address}/` }
+    return { what, state: 'fine', says: `Caddy runs our configuration: ${address}` }
   } catch (error) {
-    const holders = holdersOf(front.secure ? [ports.http, ports.https] : [ports.http], await otherListeners())
+    const holders = holdersOf(ports, await otherListeners())
     if (holders.length > 0) {
       const says = holders.map(described).join('; ')
       return { what, state: 'wrong', says, advice: 'Free it, or run install.sh again: it chooses another.' }

@@ -14,11 +14,10 @@ export interface Listener {
 /** Lines of `ss -ltnpH`, such as `LISTEN 0 511 *:80 *:* users:(("nginx",pid=123,fd=6),…)`. Pure. */
 export function parseListeners(text: string): Listener[] {
   return text.split('\n').flatMap((line) => {
-    const [, , , local, , users] = line.trim().split(/\s+/, 6)
-    const port = Number(/:(\d+)$/.exec(local ?? '')?.[1])
-    if (!port) return []
-    const [, program, pid] = /\("([^"]*)",pid=(\d+)/.exec(users ?? '') ?? []
-    return [{ port, program, pid: pid === undefined ? undefined : Number(pid) }]
+    const [, port, rest = ''] = /^LISTEN\s+\d+\s+\d+\s+\S+:(\d+)\s(.*)$/.exec(line) ?? []
+    if (port === undefined) return []
+    const [, program, pid] = /\("([^"]*)",pid=(\d+)/.exec(rest) ?? []
+    return [{ port: Number(port), program, pid: pid === undefined ? undefined : Number(pid) }]
   })
 }
 
