@@ -42,6 +42,7 @@ import {
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { groupId } from './host/accounts.ts'
+import { endCaddy } from './host/caddy-process.ts'
 import { checkWeb } from './host/check-web.ts'
 import { checkBox } from './host/checks.ts'
 import { Clients } from './host/clients.ts'
@@ -231,7 +232,12 @@ function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: 
     if (made?.of !== settings) made = { of: settings, config: await make(settings) }
     return made.config
   }
-  const keeper = new CaddyKeeper(caddy, () => configOf(store.state.web), log)
+  const keeper = new CaddyKeeper(
+    caddy,
+    () => configOf(store.state.web),
+    () => endCaddy(folder),
+    log,
+  )
   return {
     keep: () => keeper.keep(),
     async change(settings: WebSettings) {
