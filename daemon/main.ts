@@ -18,7 +18,7 @@ import { keepSpares } from './box/spares.ts'
 import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
 import { makeCaddy } from './caddy/client.ts'
-import { type CaddyConfig, caddyConfig } from './caddy/config.ts'
+import { type CaddyConfig, caddyConfig, startConfig } from './caddy/config.ts'
 import { CaddyKeeper } from './caddy/configure.ts'
 import { caddyVersion, isOlder } from './caddy/version.ts'
 import { commands } from './commands/index.ts'
@@ -42,6 +42,8 @@ import {
 } from './gate/index.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
+import { groupId } from './host/accounts.ts'
+import { endCaddy } from './host/caddy-process.ts'
 import { checkWeb } from './host/check-web.ts'
 import { checkBox } from './host/checks.ts'
 import { Clients } from './host/clients.ts'
@@ -57,7 +59,7 @@ import { makeShapes } from './host/shape.ts'
 import { inspectKey } from './host/ssh-key.ts'
 import { superviseServices } from './host/standalone.ts'
 import { boxIsStopping, notifyReady } from './host/systemd.ts'
-import { groupId, openDoors } from './http/doors.ts'
+import { openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
 import { openLibvirt } from './libvirt/index.ts'
 import { openStore, type Store, type WebSettings } from './store/index.ts'
@@ -87,7 +89,10 @@ async function main(log: Logger): Promise<void> {
     log.fatal({ err }, 'the state folder is no longer ours alone')
     process.exit(errorCodes.conflict.exit)
   })
-  if (values.standalone) ends.defer(await superviseServices(log))
+  if (values.standalone) {
+    const { web } = config
+    ends.defer(await superviseServices(log, web ? { ...web, folder, start: startConfig(web.admin) } : undefined))
+  }
 
   const libvirt = openLibvirt({ uri: config.libvirt, log: (message, details) => log.info(details, message) })
   ends.defer(() => libvirt.close())
@@ -175,7 +180,18 @@ async function main(log: Logger): Promise<void> {
         qemu: found?.hypervisorVersion ?? unknown,
       }
     },
-    checks: () => checkBox({ box, firewall, usage: () => meter.host(), probe: shapes.probe }),
+    checks: () =>
+      checkBox({
+        box,
+        firewall,
+        usage: () => meter.host(),
+        probe: shapes.probe,
+        web: caddy && {
+          keep: caddy.keep,
+          ports: front().secure ? [ports.http, ports.https] : [ports.http],
+          address: host.web.addressOfName('<vm>'),
+        },
+      }),
   }
 
   // Commands are served once the box is known; when libvirt stays away they are served too, and say so themselves.
@@ -221,7 +237,12 @@ function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: 
     if (made?.of !== settings) made = { of: settings, config: await make(settings) }
     return made.config
   }
-  const keeper = new CaddyKeeper(caddy, () => configOf(store.state.web), log)
+  const keeper = new CaddyKeeper(
+    caddy,
+    () => configOf(store.state.web),
+    () => endCaddy(folder),
+    log,
+  )
   return {
     keep: () => keeper.keep(),
     async change(settings: WebSettings) {

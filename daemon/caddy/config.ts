@@ -26,6 +26,7 @@ export interface CaddySettings {
 /** As much of Caddy's JSON (https://caddyserver.com/docs/json/) as is used here. */
 export interface CaddyConfig {
   admin: { listen: string; origins: string[]; config: { persist: boolean } }
+  logging: { logs: Record<string, { level?: string; include?: string[]; exclude?: string[] }> }
   apps: {
     http: { http_port: number; https_port: number; grace_period: string; servers: Record<string, Server> }
     tls?: object
@@ -69,6 +70,16 @@ export const peerHeader = 'X-Croft-Peer'
  * other hosts from setting it (RFC 6265bis, section 4.1.3.2). Pure.
  */
 export const sessionCookie = (secure: boolean): string => `${secure ? '__Host-' : ''}croft_session`
+
+/** Every second the daemon asks which configuration runs: of the admin API's log, only what went wrong is wanted. */
+const logging: CaddyConfig['logging'] = {
+  logs: { default: { exclude: ['admin.api'] }, admin: { include: ['admin.api'], level: 'WARN' } },
+}
+
+/** What Caddy is started with: its admin API alone, at which the daemon gives it the rest. packaging/caddy.json is this. Pure. */
+export function startConfig(admin: string): Pick<CaddyConfig, 'admin' | 'logging'> {
+  return { admin: { listen: `unix/${admin}`, origins: [adminOrigin], config: { persist: false } }, logging }
+}
 
 /**
  * A pass is a folder of this name that has one file, called `address:port` like the VM's port it leads to. While it is there,
@@ -114,7 +125,7 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
   }
   const redirect: Server = { listen: [`:${http}`], automatic_https: { disable: true }, routes: [{ handle: [toHttps] }] }
   return {
-    admin: { listen: `unix/${admin}`, origins: [adminOrigin], config: { persist: false } },
+    ...startConfig(admin),
     apps: {
       http: {
         http_port: http,
