@@ -37,6 +37,7 @@ export interface CaddyConfig {
 interface Server {
   listen: string[]
   automatic_https: { disable: boolean }
+  read_header_timeout: string
   tls_connection_policies?: object[]
   routes: Route[]
   errors?: { routes: Route[] }
@@ -89,6 +90,9 @@ export function startConfig(admin: string): Pick<CaddyConfig, 'admin' | 'logging
  */
 export const passName = (host: string, remote: string, token: string): string => `${host}~${remote}~${token}`
 
+/** How long a client may take to say what it wants. */
+const patience = '30s'
+
 /**
  * Caddy's whole configuration. A request is first a question to the gate, without body, `Connection` and `Upgrade`;
  * with its consent the request itself goes to the VM. What else the gate answers (a redirect, a page) is the answer.
@@ -107,9 +111,10 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
   const door: Server = {
     listen: [`:${secure ? https : http}`],
     automatic_https: { disable: true },
+    read_header_timeout: patience,
     ...(secure && { tls_connection_policies: [{}] }),
     routes: [
-      { handle: [{ handler: 'headers', request: { delete: ['X-Croft-*'] } }] },
+      { handle: [withoutOurs] },
       { match: [{ host: [`croft.${domain}`] }], handle: [toGate(gate)], terminal: true },
       withPass(passes, sessionCookie(secure)),
       {
@@ -123,7 +128,12 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
     ],
     errors: { routes: [{ handle: [askGate(gate, 'failed', [])] }] },
   }
-  const redirect: Server = { listen: [`:${http}`], automatic_https: { disable: true }, routes: [{ handle: [toHttps] }] }
+  const redirect: Server = {
+    listen: [`:${http}`],
+    automatic_https: { disable: true },
+    read_header_timeout: patience,
+    routes: [{ handle: [toHttps] }],
+  }
   return {
     ...startConfig(admin),
     apps: {
@@ -239,6 +249,15 @@ function pass(passes: string, token: string, not: object[], handle: Handler[]): 
     handle: [address, ...handle, toVm('{pass}')],
     terminal: true,
   }
+}
+
+/** Nobody else says what Croft says: some servers take `_` for `-`; and what `Connection` names would not be handed on. */
+const withoutOurs: Handler = {
+  handler: 'headers',
+  request: {
+    delete: ['X-Croft*', 'X_Croft*'],
+    replace: { Connection: [{ search_regexp: '(?i)x[-_]croft[^,]*', replace: '' }] },
+  },
 }
 
 const subroute = (...routes: Route[]): Handler => ({ handler: 'subroute', routes })

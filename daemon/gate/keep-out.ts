@@ -14,8 +14,14 @@ export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
   const { connections, passes, box } = gate
   let before = box.store.state
   let looks = 0
-  // Something has happened to a VM: it sleeps, is gone, or its port is another.
-  const unlisten = box.events.listen(({ vm }) => vm !== undefined && passes.takeBack((pass) => pass.vm === vm))
+  const unlisten = box.events.listen((event) => {
+    if (event.vm === undefined) return
+    // Something has happened to a VM: it sleeps, is gone, or its port is another.
+    passes.takeBack(({ vm }) => vm === event.vm)
+    const address = box.store.state.vms[event.vm]?.ip
+    if (event.type !== 'vm.state' || !over.has(event.state) || !address) return
+    wires.cutTo(address).catch((err) => log.error({ err, vm: event.vm }, 'could not cut the connections to a VM'))
+  })
   const unlook = every(lookMs, 'cut connections', log, async () => {
     const { state } = box.store
     looks++
@@ -23,19 +29,22 @@ export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
     if (connections.crowded) connections.forgetClosed(await wires.open())
     if (!grantsDiffer(before, state) && looks % looksPerCheck !== 0) return
     passes.takeBack((pass) => !stillHolds(gate, pass.grant))
-    const over = connections.takeOver((grant) => stillHolds(gate, grant))
+    const cut = connections.takeOver((grant) => stillHolds(gate, grant))
     // Of those from before this daemon nobody knows whether it is them; they can come again, if they may.
-    if (connections.someUnknown && takenBack(before, state)) over.push(...connections.takeUnknown())
+    if (connections.someUnknown && takenBack(before, state)) cut.push(...connections.takeUnknown())
     before = state
-    if (over.length === 0) return
-    await wires.cut(over)
-    log.info({ count: over.length }, 'cut connections of those who may not enter any more')
+    if (cut.length === 0) return
+    await wires.cut(cut)
+    log.info({ count: cut.length }, 'cut connections of those who may not enter any more')
   })
   return () => {
     unlisten()
     unlook()
   }
 }
+
+/** In these states of a VM, what was open to it goes on no more: who waits for it is told. */
+const over: ReadonlySet<string> = new Set(['stopped', 'crashed', 'leaving'])
 
 const kinds = ['sessions', 'links', 'tokens', 'hosts', 'vms'] as const
 

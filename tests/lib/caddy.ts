@@ -25,6 +25,10 @@ export class TestCaddy implements AsyncDisposable {
     this.admin = join(folder, 'admin.sock')
   }
 
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
   /** The `web` part of the configuration of a daemon that drives this Caddy. */
   get web() {
     return { admin: this.admin, gate: join(this.folder, 'gate.sock'), group: 'root', http: httpPort, https: httpsPort }
