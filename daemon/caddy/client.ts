@@ -9,7 +9,7 @@ const timeoutMs = 10_000
 
 /** Caddy's admin API on its unix socket (https://caddyserver.com/docs/api). */
 export interface Caddy {
-  /** The whole configuration that it runs; null when it has none. @throws CroftError `unavailable` */
+  /** The whole configuration that it runs. @throws CroftError `unavailable` */
   config(): Promise<unknown>
   /** Has it run this configuration and no other: it happens wholly or not at all. @throws CroftError `unavailable`, `conflict` */
   load(config: CaddyConfig): Promise<void>

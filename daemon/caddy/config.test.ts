@@ -1,14 +1,15 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { run } from '../host/run.ts'
-import { type CaddySettings, caddyConfig } from './config.ts'
+import { type CaddySettings, caddyConfig, startConfig } from './config.ts'
 import { caddyVersion, isOlder, parseVersion } from './version.ts'
 
 const settings: CaddySettings = {
   admin: '/run/croft-caddy/admin.sock',
   gate: '/run/croft/gate.sock',
+  passes: '/run/croft/passes',
   domain: 'localhost',
   http: 80,
   https: 443,
@@ -54,6 +55,11 @@ describe.each(cases)('the configuration for %s', (name, of) => {
       await rm(folder, { recursive: true, force: true })
     }
   })
+})
+
+test('what the box starts Caddy with is its admin API alone', async () => {
+  const packaged = await readFile(join(import.meta.dirname, '../../packaging/caddy.json'), 'utf8')
+  expect(JSON.parse(packaged)).toEqual(startConfig(settings.admin))
 })
 
 test('versions are read and compared', () => {

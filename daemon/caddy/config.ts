@@ -7,6 +7,8 @@ export interface CaddySettings {
   admin: string
   /** Path of the unix socket at which the gate is asked. */
   gate: string
+  /** Path of the folder with the passes that the gate gives, see `passName`. */
+  passes: string
   /** Name beneath which the VMs are. */
   domain: string
   /** Ports for HTTP and HTTPS. */
@@ -24,6 +26,7 @@ export interface CaddySettings {
 /** As much of Caddy's JSON (https://caddyserver.com/docs/json/) as is used here. */
 export interface CaddyConfig {
   admin: { listen: string; origins: string[]; config: { persist: boolean } }
+  logging: { logs: Record<string, { level?: string; include?: string[]; exclude?: string[] }> }
   apps: {
     http: { http_port: number; https_port: number; grace_period: string; servers: Record<string, Server> }
     tls?: object
@@ -34,6 +37,7 @@ export interface CaddyConfig {
 interface Server {
   listen: string[]
   automatic_https: { disable: boolean }
+  read_header_timeout: string
   tls_connection_policies?: object[]
   routes: Route[]
   errors?: { routes: Route[] }
@@ -68,13 +72,35 @@ export const peerHeader = 'X-Croft-Peer'
  */
 export const sessionCookie = (secure: boolean): string => `${secure ? '__Host-' : ''}croft_session`
 
+/** Every second the daemon asks which configuration runs: of the admin API's log, only what went wrong is wanted. */
+const logging: CaddyConfig['logging'] = {
+  logs: { default: { exclude: ['admin.api'] }, admin: { include: ['admin.api'], level: 'WARN' } },
+}
+
+/** What Caddy is started with: its admin API alone, at which the daemon gives it the rest. packaging/caddy.json is this. Pure. */
+export function startConfig(admin: string): Pick<CaddyConfig, 'admin' | 'logging'> {
+  return { admin: { listen: `unix/${admin}`, origins: [adminOrigin], config: { persist: false } }, logging }
+}
+
 /**
- * Caddy's whole configuration. Each request is first a question to the gate, without body, `Connection` and `Upgrade`;
+ * A pass is a folder of this name that has one file, called `address:port` like the VM's port it leads to. While it is there,
+ * requests for this host name, by this connection and with this session's token (empty: with none, to a public port) go
+ * straight to that port. Also how it is written with Caddy's placeholders, of which none can hold a `/` that leads elsewhere:
+ * where a cookie has `..`, no pass is looked for. Pure.
+ */
+export const passName = (host: string, remote: string, token: string): string => `${host}~${remote}~${token}`
+
+/** How long a client may take to say what it wants. */
+const patience = '30s'
+
+/**
+ * Caddy's whole configuration. A request is first a question to the gate, without body, `Connection` and `Upgrade`;
  * with its consent the request itself goes to the VM. What else the gate answers (a redirect, a page) is the answer.
+ * Only with a pass, which the gate gave to this connection before, it is not asked.
  * For Caddy 2.6.2 and later. Pure.
  */
 export function caddyConfig(settings: CaddySettings): CaddyConfig {
-  const { admin, gate, domain, http, https, tls } = settings
+  const { admin, gate, passes, domain, http, https, tls } = settings
   const secure = tls.mode !== 'off'
   const suffix = https === 443 ? '' : `:${https}`
   const toHttps: Handler = {
@@ -85,17 +111,31 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
   const door: Server = {
     listen: [`:${secure ? https : http}`],
     automatic_https: { disable: true },
+    read_header_timeout: patience,
     ...(secure && { tls_connection_policies: [{}] }),
     routes: [
-      { handle: [{ handler: 'headers', request: { delete: ['X-Croft-*'] } }] },
+      { handle: [withoutOurs] },
       { match: [{ host: [`croft.${domain}`] }], handle: [toGate(gate)], terminal: true },
-      { handle: [askGate(gate, 'verdict', passing), ...withoutCookie(), toVm] },
+      withPass(passes, sessionCookie(secure)),
+      {
+        handle: [
+          askGate(gate, 'verdict', passing),
+          withoutSession(),
+          dropEmpty('Cookie', userHeader, nameHeader),
+          toVm('{http.vars.upstream}'),
+        ],
+      },
     ],
     errors: { routes: [{ handle: [askGate(gate, 'failed', [])] }] },
   }
-  const redirect: Server = { listen: [`:${http}`], automatic_https: { disable: true }, routes: [{ handle: [toHttps] }] }
+  const redirect: Server = {
+    listen: [`:${http}`],
+    automatic_https: { disable: true },
+    read_header_timeout: patience,
+    routes: [{ handle: [toHttps] }],
+  }
   return {
-    admin: { listen: `unix/${admin}`, origins: [adminOrigin], config: { persist: false } },
+    ...startConfig(admin),
     apps: {
       http: {
         http_port: http,
@@ -172,24 +212,81 @@ const passing = [
   },
 ]
 
-/** Takes the session's cookie out of those for the VM, and a header that is then empty. */
-function withoutCookie(): Handler[] {
-  const ours = { search_regexp: `(^|;\\s*)(__Host-)?${sessionCookie(false)}=[^;]*`, replace: '' }
-  const left = { search_regexp: '^;\\s*', replace: '' }
-  const drop = (name: string) => ({
+/**
+ * The ways that need a pass: of the owner, and of anybody. The gate has to look at a token, and at what is at its own paths.
+ * Caddy tries what stands in one matcher in any order, and looking for a file is what costs: so these are one in another.
+ */
+function withPass(passes: string, cookie: string): Route {
+  const hasSession = { header: { Cookie: [`*${cookie}=*`] } }
+  const hasDots = { header: { Cookie: ['*..*'] } }
+  const owner: Handler[] = [
+    { handler: 'headers', request: { set: { [userHeader]: ['owner'] } } },
+    withoutSession(),
+    dropEmpty('Cookie'),
+  ]
+  return {
+    match: [{ header: { Authorization: null }, not: [{ path: ['/.croft/*'] }] }],
+    handle: [
+      subroute(
+        { match: [hasSession], handle: [subroute(pass(passes, `{http.request.cookie.${cookie}}`, [hasDots], owner))] },
+        pass(passes, '', [hasSession], []),
+      ),
+    ],
+  }
+}
+
+/** Where a pass leads, if there is one and the request is none of those that it is not for. */
+function pass(passes: string, token: string, not: object[], handle: Handler[]): Route {
+  const file = passName('{http.request.host}', '{http.request.remote}', token)
+  const address: Handler = {
+    handler: 'map',
+    source: '{http.matchers.file.relative}',
+    destinations: ['{pass}'],
+    mappings: [{ input_regexp: '([^/]+)$', outputs: ['$1'] }],
+  }
+  return {
+    match: [{ not, file: { root: passes, try_files: [`/${file}/*`] } }],
+    handle: [address, ...handle, toVm('{pass}')],
+    terminal: true,
+  }
+}
+
+/** Nobody else says what Croft says: some servers take `_` for `-`; and what `Connection` names would not be handed on. */
+const withoutOurs: Handler = {
+  handler: 'headers',
+  request: {
+    delete: ['X-Croft*', 'X_Croft*'],
+    replace: { Connection: [{ search_regexp: '(?i)x[-_]croft[^,]*', replace: '' }] },
+  },
+}
+
+const subroute = (...routes: Route[]): Handler => ({ handler: 'subroute', routes })
+
+/** Takes the session's cookie out of those for the VM: at their beginning with what comes after it, else with what is before. */
+function withoutSession(): Handler {
+  const ours = `(__Host-)?${sessionCookie(false)}=[^;]*`
+  const replace = [{ search_regexp: `^(${ours}(;\\s*|$))+|;\\s*${ours}`, replace: '' }]
+  return { handler: 'headers', request: { replace: { Cookie: replace } } }
+}
+
+function dropEmpty(...names: string[]): Handler {
+  const drop = (name: string): Route => ({
     match: [{ header: { [name]: [''] } }],
     handle: [{ handler: 'headers', request: { delete: [name] } }],
   })
-  return [
-    { handler: 'headers', request: { replace: { Cookie: [ours, left] } } },
-    { handler: 'subroute', routes: ['Cookie', userHeader, nameHeader].map(drop) },
-  ]
+  return subroute(...names.map(drop))
 }
 
-const toVm: Handler = {
+/** What has no known length is handed on as it comes, by Caddy's own rule. */
+const toVm = (dial: string): Handler => ({
   handler: 'reverse_proxy',
-  upstreams: [{ dial: '{http.vars.upstream}' }],
-  // A connection that is kept for the next request has the VM count as in use.
-  transport: { protocol: 'http', dial_timeout: '5s', compression: false, keep_alive: { idle_timeout: '15s' } },
-  flush_interval: -1,
-}
+  upstreams: [{ dial }],
+  // A connection that is kept for the next request has the VM count as in use; and what is sent while the VM's server closes it
+  // fails. Many close after 5 s (Node, uvicorn).
+  transport: {
+    protocol: 'http',
+    dial_timeout: '5s',
+    compression: false,
+    keep_alive: { idle_timeout: '4s', max_idle_conns_per_host: 100 },
+  },
+})

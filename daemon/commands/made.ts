@@ -4,7 +4,7 @@ import type { Vm } from '../store/index.ts'
 import { seconds } from '../units.ts'
 import type { View } from './command.ts'
 import { style } from './text.ts'
-import { describeVm, vmResult } from './vm-result.ts'
+import { describeVm, sharing, vmResult } from './vm-result.ts'
 
 /** What every command answers that makes a VM. */
 export const madeResult = vmResult.extend({
@@ -28,6 +28,7 @@ export function printMade(vm: MadeResult, view: View): string {
   return (
     `${name} is ready, in ${seconds(vm.tookMs)}.\n${booted}` +
     `  ${style(view, 'dim', 'shell')}   croft ssh ${vm.name}\n` +
-    `  ${style(view, 'dim', 'run')}     croft exec ${vm.name} uname -a\n`
+    `  ${style(view, 'dim', 'run')}     croft exec ${vm.name} uname -a\n` +
+    (vm.web ? `  ${style(view, 'dim', 'web')}     ${vm.web}   ${sharing(vm)}\n` : '')
   )
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { findVm, layerOf } from '../box/box.ts'
+import { checkpointsOf } from '../box/checkpoints.ts'
 import { removeVm } from '../box/create.ts'
 import { bytes } from '../units.ts'
 import { vmArg } from './args.ts'
@@ -15,8 +16,18 @@ export const rmCommand = command({
   touches: 'destroys',
   async confirm(box, { vm: name }) {
     const vm = findVm(box.store.state, name)
-    const size = await box.files.usage(layerOf(box.store.state, vm.disk).file)
-    return `${vm.name} has ${bytes(size)} on disk. All of it goes. Delete ${vm.name}?`
+    const { state } = box.store
+    const size = await box.files.usage(layerOf(state, vm.disk).file)
+    const checkpoints = checkpointsOf(state, vm).length
+    const hosts = Object.values(state.hosts).flatMap((each) => (each.vm === vm.id ? each.host : []))
+    const what = [
+      `${bytes(size)} on disk`,
+      ...(checkpoints ? [`${checkpoints} checkpoint${checkpoints === 1 ? '' : 's'}`] : []),
+      ...(hosts.length ? [`an address of its own (${hosts.join(', ')})`] : []),
+      ...(vm.web.public.length ? [`what anybody may open (port ${vm.web.public.join(', ')})`] : []),
+    ]
+    const all = new Intl.ListFormat('en').format(what)
+    return `${vm.name} has ${all}. All of it goes. Delete ${vm.name}?`
   },
   async run({ box }, { vm }) {
     const { id, name } = findVm(box.store.state, vm)

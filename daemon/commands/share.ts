@@ -31,7 +31,7 @@ export type Share = z.infer<typeof shareResult>
 export function webOf(host: Host): Web {
   if (host.web.on) return host.web
   throw new CroftError('unavailable', 'This box has no web addresses.', {
-    hint: 'They are turned on by "web" in its configuration: docs/operations.md',
+    hint: 'Its configuration turns them off: take "web": false out of it, then run install.sh again.',
   })
 }
 

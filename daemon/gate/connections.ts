@@ -23,14 +23,15 @@ export class Connections {
     this.#unknown = new Set(open)
   }
 
-  /** A request was let in by this connection. */
-  note(peer: Peer, grant: Grant): void {
+  /** A request was let in by this connection. @returns whether one was before, by the same grant */
+  note(peer: Peer, grant: Grant): boolean {
     const key = `${grant.host} ${grant.digest ?? ''}`
     const known = this.#grants.get(peer)
-    if (known?.has(key)) return
+    if (known?.has(key)) return true
     this.#unknown.delete(peer)
     this.#grants.set(peer, (known ?? new Map<string, Grant>()).set(key, grant))
     if (this.#grants.size > most) this.#grants.delete(this.#grants.keys().next().value!)
+    return false
   }
 
   /** Whether there are so many that those that are closed should be forgotten. */

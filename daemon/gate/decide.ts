@@ -8,6 +8,7 @@ import type { Connections, Grant } from './connections.ts'
 import type { GuestPorts } from './guest-ports.ts'
 import type { Links } from './links.ts'
 import * as pages from './pages.ts'
+import type { Pass, Passes } from './passes.ts'
 import { type Front, hostName, hostOf, portSuffix, type Target, targetOf } from './place.ts'
 import { digestOf } from './secret.ts'
 import { type Browser, type Sessions, sessionSeconds } from './sessions.ts'
@@ -53,6 +54,7 @@ export interface Gate {
   tries: Tries
   ports: GuestPorts
   connections: Connections
+  passes: Passes
 }
 
 /** The paths on every VM's address that are the gate's own. */
@@ -83,14 +85,46 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
   const port = target.port ?? vm.web.port ?? (await gate.ports.mainPort(vm))
   if (port === undefined)
     return page(visitor.user === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
-  gate.connections.note(visit.peer, { host, digest })
-  return { kind: 'pass', upstream: `${vm.ip}:${port}`, visitor }
+  const upstream = `${vm.ip}:${port}`
+  const grant = { host, digest }
+  if (gate.connections.note(visit.peer, grant)) givePass(gate, visit, visitor, { vm: vm.id, upstream, grant })
+  return { kind: 'pass', upstream, visitor }
+}
+
+/** To a connection's second request: for one alone it would cost more than it saves. */
+function givePass(
+  gate: Gate,
+  { host, peer, token, secret }: Visit,
+  { user }: Visitor,
+  { vm, upstream, grant }: Pick<Pass, 'vm' | 'upstream' | 'grant'>,
+): void {
+  const owner = user === 'owner' && token !== undefined && digestOf(token) === grant.digest
+  const anybody = user === '' && token === undefined
+  // What was asked for meanwhile took its time: it must still be so.
+  if (secret !== undefined || !(owner || anybody) || !stillHolds(gate, grant) || !isAwake(gate.box, vm)) return
+  gate.passes.give({
+    host: host.slice(0, host.length - portSuffix(host).length),
+    peer,
+    token: token ?? '',
+    vm,
+    upstream,
+    grant,
+  })
+}
+
+/** Nothing is to be done before a request can go to it. */
+function isAwake(box: Box, id: string): boolean {
+  const vm = box.store.state.vms[id]
+  return vm !== undefined && stateOf(box, vm) === 'awake' && !box.naps.has(id)
 }
 
 /** What is said about a request that was sent on and failed: the VM's port refused, or did not answer. */
 export async function explain(gate: Gate, visit: Visit, user: string): Promise<Verdict> {
   const { vm, port } = targetOf(gate.box.store.state, hostName(visit.host)) ?? { vm: undefined, port: null }
-  if (vm) gate.ports.forget(vm)
+  if (vm) {
+    gate.ports.forget(vm)
+    gate.passes.takeBack((pass) => pass.vm === vm.id)
+  }
   // What else there is in a VM is its owner's to know.
   if (!vm || user !== 'owner') return page(pages.notNow)
   return page(await nothingListens(gate, vm, port ?? vm.web.port, visit.host))
@@ -113,6 +147,8 @@ function isPublic({ vm, port }: Target): boolean {
 function signIn({ front }: Gate, visit: Visit): Verdict {
   if (visit.client !== 'page') return page({ ...pages.signInFirst, challenge: visit.client === 'program' })
   const query = new URLSearchParams({ host: visit.host, to: visit.uri })
+  // A session that is over, of the owner's or by a link: who had it by a link can't sign in.
+  if (visit.token !== undefined) query.set('was', 'in')
   return { kind: 'redirect', to: `//${hostOf(front(), 'croft')}${portSuffix(visit.host)}/enter?${query}` }
 }
 
@@ -196,7 +232,7 @@ export function localPath(to: string | null): string {
 
 /** @returns a page instead, when the VM is not there yet or can't be */
 async function awaken(box: Box, vm: Vm, browser: boolean): Promise<pages.Page | undefined> {
-  if (stateOf(box, vm) === 'awake') return undefined
+  if (isAwake(box, vm.id)) return undefined
   const woken = ensureAwake(box, vm.id).then(
     () => undefined,
     (error) => {

@@ -23,6 +23,7 @@ export type { Gate } from './decide.ts'
 export { GuestPorts } from './guest-ports.ts'
 export { keepOut } from './keep-out.ts'
 export { Links } from './links.ts'
+export { Passes } from './passes.ts'
 export { frontOf, hostOf, originOf } from './place.ts'
 export { Sessions } from './sessions.ts'
 export { clientOf, isFrom, makeSite, type Seat, sessionAt } from './site.ts'
@@ -57,15 +58,19 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   })
   server.keepAliveTimeout = 60_000
   await mkdir(dirname(socket), { recursive: true, mode: 0o755 })
+  await gate.passes.open(gid)
   await rm(socket, { force: true })
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen({ path: socket }, resolve))
   await chmod(socket, 0o660)
   await chown(socket, 0, gid)
-  return () =>
-    new Promise((resolve) => {
+  return async () => {
+    // Nobody would take them back.
+    await gate.passes.close()
+    await new Promise<void>((resolve) => {
       server.close(() => resolve())
       server.closeAllConnections()
     })
+  }
 }
 
 function visitOf({ headers, url = '/' }: IncomingMessage, secure: boolean): Visit {

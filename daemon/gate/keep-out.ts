@@ -9,25 +9,42 @@ const lookMs = 500
 /** Every how many looks it is looked what ended by itself. */
 const looksPerCheck = 20
 
-/** Cuts the connections of those who were let in and would not be any more. @returns ends that */
+/** Cuts the connections, and takes back the passes, of those who were let in and would not be any more. @returns ends that */
 export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
-  const { connections, box } = gate
+  const { connections, passes, box } = gate
   let before = box.store.state
   let looks = 0
-  return every(lookMs, 'cut connections', log, async () => {
+  const unlisten = box.events.listen((event) => {
+    if (event.vm === undefined) return
+    // Something has happened to a VM: it sleeps, is gone, or its port is another.
+    passes.takeBack(({ vm }) => vm === event.vm)
+    const address = box.store.state.vms[event.vm]?.ip
+    if (event.type !== 'vm.state' || !over.has(event.state) || !address) return
+    wires.cutTo(address).catch((err) => log.error({ err, vm: event.vm }, 'could not cut the connections to a VM'))
+  })
+  const unlook = every(lookMs, 'cut connections', log, async () => {
     const { state } = box.store
     looks++
+    passes.takeBackOld()
     if (connections.crowded) connections.forgetClosed(await wires.open())
     if (!grantsDiffer(before, state) && looks % looksPerCheck !== 0) return
-    const over = connections.takeOver((grant) => stillHolds(gate, grant))
+    passes.takeBack((pass) => !stillHolds(gate, pass.grant))
+    const cut = connections.takeOver((grant) => stillHolds(gate, grant))
     // Of those from before this daemon nobody knows whether it is them; they can come again, if they may.
-    if (connections.someUnknown && takenBack(before, state)) over.push(...connections.takeUnknown())
+    if (connections.someUnknown && takenBack(before, state)) cut.push(...connections.takeUnknown())
     before = state
-    if (over.length === 0) return
-    await wires.cut(over)
-    log.info({ count: over.length }, 'cut connections of those who may not enter any more')
+    if (cut.length === 0) return
+    await wires.cut(cut)
+    log.info({ count: cut.length }, 'cut connections of those who may not enter any more')
   })
+  return () => {
+    unlisten()
+    unlook()
+  }
 }
+
+/** In these states of a VM, what was open to it goes on no more: who waits for it is told. */
+const over: ReadonlySet<string> = new Set(['stopped', 'crashed', 'leaving'])
 
 const kinds = ['sessions', 'links', 'tokens', 'hosts', 'vms'] as const
 

@@ -21,6 +21,7 @@ body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,
 main{max-width:36rem;margin:16vh auto 0;padding:0 24px}h1{font-size:24px;font-weight:600;margin:0 0 8px}
 p{margin:0 0 16px}code,kbd{font:14px/1.5 ui-monospace,monospace}code{background:none;border:1px solid var(--line);padding:2px 6px}
 a{color:var(--live)}button{font:inherit;color:var(--ground);background:var(--live);border:0;padding:8px 16px;cursor:pointer}
+input{font:inherit;color:inherit;background:none;border:1px solid var(--line);padding:7px 8px;width:20rem;max-width:100%;box-sizing:border-box}
 .soft{color:var(--soft)}ul{padding-left:20px}svg{width:24px;height:24px;margin-bottom:24px}`
 
 const mark = html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M2 2h20v20H2zM2 14h12V2M14 22v-8h8" fill="none" stroke="currentColor" stroke-width="1.5"/><path d="M16.5 16.5h3v3h-3z" fill="var(--live)"/></svg>`
@@ -47,19 +48,45 @@ export const notNow: Page = {
   body: html`<p>What belongs here does not answer. Try again later.</p>`,
 }
 
+/** For a program that is nobody yet. */
 export const signInFirst: Page = {
   status: 401,
   title: 'Sign in',
   says: 'Sign in: croft login. A program sends a token, as bearer or as basic password: croft token new',
-  body: html`<p>On the box, type</p><p><code>croft login</code></p><p>and open the link that it prints.</p>`,
+  body: html``,
 }
 
-export const signedIn: Page = {
+/** Where somebody wanted to go when he was asked to sign in. */
+export interface Aim {
+  /** The Host header of a VM's address. */
+  host: string
+  /** Path and query there. */
+  to: string
+}
+
+/**
+ * The link of `croft login` may be for another port than this browser comes by, as one that is forwarded: so it can be pasted.
+ * @param wasIn he had been let in there
+ */
+export const signIn = (aim: Aim | undefined, wasIn: boolean): Page => ({
+  ...signInFirst,
+  title: wasIn ? 'You are not let in any more' : 'Sign in',
+  body: html`${wasIn ? html`<p>If somebody gave you a link to this address, it is over: ask for another. If the box is yours, sign in again.</p>` : html``}
+<p>On the box, type</p><p><code>croft login</code></p><p>and open the link that it prints, or paste it here.</p>
+<form method="post" action="/login"><input name="code" aria-label="The link" autocomplete="off" required>${
+    aim
+      ? html`<input type="hidden" name="host" value="${aim.host}"><input type="hidden" name="to" value="${aim.to}">`
+      : html``
+  } <button>Sign in</button></form>`,
+})
+
+export const signedIn = (aim: Aim | undefined): Page => ({
   status: 200,
   title: 'You are signed in',
-  body: html`<p>The addresses of your VMs open in this browser now.</p><p class="soft"><code>croft ls</code> shows what there is,
+  body: html`${aim ? html`<p><a href="/enter?${String(new URLSearchParams({ ...aim }))}">Go on to ${aim.host}</a></p>` : html``}
+<p>The addresses of your VMs open in this browser now.</p><p class="soft"><code>croft ls</code> shows what there is,
 <code>croft session ls</code> who is signed in.</p><form method="post" action="/logout"><button>Sign out everywhere</button></form>`,
-}
+})
 
 export const signedOut: Page = {
   status: 200,

@@ -9,6 +9,9 @@ import { hostName, targetOf } from './place.ts'
 import { digestOf } from './secret.ts'
 import { type Browser, sessionSeconds } from './sessions.ts'
 
+/** Characters of path and query that a form of ours carries on. */
+const longestAim = 2000
+
 /** Headers of every page that the gate makes: it needs nothing from elsewhere, and nobody shows it in a frame. */
 const pageHeaders: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store',
@@ -78,10 +81,19 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
     if (c.req.method !== 'GET' && !isFrom(seatNow(), c)) return show(pages.nothingHere)
     return next()
   })
-  site.use(bodyLimit({ maxSize: 4096, onError: () => show(pages.nothingHere) }))
+  site.use(bodyLimit({ maxSize: 8192, onError: () => show(pages.nothingHere) }))
   site.notFound(() => show(pages.nothingHere))
 
-  site.get('/', (c) => show(sessionAt(gate, seatNow(), c) ? pages.signedIn : pages.signInFirst))
+  const aimOf = (host = '', to = '/'): pages.Aim | undefined =>
+    targetOf(gate.box.store.state, hostName(host)) && {
+      host: host.toLowerCase(),
+      to: localPath(to.length <= longestAim ? to : '/'),
+    }
+
+  site.get('/', (c) => {
+    const aim = aimOf(c.req.query('host'), c.req.query('to'))
+    return show(sessionAt(gate, seatNow(), c) ? pages.signedIn(aim) : pages.signIn(aim, false))
+  })
 
   // Opening a link signs nobody in: what looks at links beforehand would use it up.
   site.get('/login', (c) => {
@@ -90,29 +102,29 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
   })
   site.post('/login', async (c) => {
     const { host, secure } = seatNow()
-    const { code } = await c.req.parseBody()
+    const form = await c.req.parseBody()
+    const field = (name: string) => (typeof form[name] === 'string' ? form[name] : '')
     const browser = browserOf(c)
     const seconds = gate.tries.wait(browser.from)
     if (seconds > 0) return show(pages.tooMany(seconds))
-    const token = await sessions.redeem(host, typeof code === 'string' ? code : '', browser)
+    const token = await sessions.redeem(host, codeIn(field('code')), browser)
     if (token === undefined) {
       gate.tries.fail(browser.from)
       return show(pages.linkIsOver)
     }
     c.header('Set-Cookie', sessionCookieFor({ token, seconds: sessionSeconds }, secure))
-    return c.redirect('/', 303)
+    const aim = aimOf(field('host'), field('to'))
+    // A form's answer leads to no other host (Content-Security-Policy): a link on the page does.
+    return c.redirect(aim ? `/?${new URLSearchParams({ ...aim })}` : '/', 303)
   })
 
   site.get('/enter', (c) => {
-    const to = c.req.query('host') ?? ''
-    if (!targetOf(gate.box.store.state, hostName(to))) return show(pages.nothingHere)
+    const aim = aimOf(c.req.query('host'), c.req.query('to'))
+    if (!aim) return show(pages.nothingHere)
     const session = sessionAt(gate, seatNow(), c)
-    if (!session) return show(pages.signInFirst)
-    const query = new URLSearchParams({
-      code: sessions.makeCode(hostName(to), session.signIn),
-      to: localPath(c.req.query('to') ?? '/'),
-    })
-    return c.redirect(`//${to.toLowerCase()}/.croft/enter?${query}`, 303)
+    if (!session) return show(pages.signIn(aim, c.req.query('was') !== undefined))
+    const query = new URLSearchParams({ code: sessions.makeCode(hostName(aim.host), session.signIn), to: aim.to })
+    return c.redirect(`//${aim.host}/.croft/enter?${query}`, 303)
   })
 
   site.post('/logout', async (c) => {
@@ -121,3 +133,6 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
   })
   return site
 }
+
+/** The code in what somebody pastes: a link of `croft login`, or the code of one. Pure. */
+const codeIn = (pasted: string): string => pasted.trim().replace(/^.*[?&]code=/, '')

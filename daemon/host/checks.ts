@@ -4,6 +4,7 @@ import type { Check, HostUsage } from '../box/host.ts'
 import type { Accelerator } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import type { Firewall } from './firewall.ts'
+import { described, holdersOf, otherListeners } from './web-ports.ts'
 
 export interface CheckParts {
   box: Box
@@ -11,18 +12,30 @@ export interface CheckParts {
   /** Tries again what this box can do. */
   probe(): Promise<Accelerator | undefined>
   usage(): Promise<HostUsage>
+  /** Undefined when the box has no web addresses. */
+  web:
+    | {
+        /** Has Caddy run its configuration. @throws CroftError */
+        keep(): Promise<void>
+        /** What it listens on. */
+        ports: readonly number[]
+        /** Where VMs are. */
+        address: string
+      }
+    | undefined
 }
 
 /** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
 export async function checkBox(parts: CheckParts): Promise<Check[]> {
-  const checks = [libvirt, accelerator, image, firewall, forwarding, disk, memory, cgroups, operations]
-  return Promise.all(
+  const checks = [libvirt, accelerator, image, firewall, forwarding, web, disk, memory, cgroups, operations]
+  const found = await Promise.all(
     checks.map((check) =>
       check(parts).catch(
         (error): Check => ({ what: check.name, state: 'look', says: `could not be looked at: ${error.message}` }),
       ),
     ),
   )
+  return found.filter((each) => each !== undefined)
 }
 
 async function libvirt({ box }: CheckParts): Promise<Check> {
@@ -81,6 +94,24 @@ async function forwarding(): Promise<Check> {
     state: 'wrong',
     says: 'the kernel does not forward: VMs reach nothing outside',
     advice: 'sysctl -w net.ipv4.ip_forward=1',
+  }
+}
+
+async function web({ web }: CheckParts): Promise<Check | undefined> {
+  if (!web) return undefined
+  const { keep, ports, address } = web
+  const what = 'web'
+  try {
+    await keep()
+    return { what, state: 'fine', says: `Caddy runs our configuration: ${address}` }
+  } catch (error) {
+    const holders = holdersOf(ports, await otherListeners())
+    if (holders.length > 0) {
+      const says = holders.map(described).join('; ')
+      return { what, state: 'wrong', says, advice: 'Free it, or run install.sh again: it chooses another.' }
+    }
+    const advice = 'systemctl status croft-caddy; journalctl -u croft-caddy'
+    return { what, state: 'wrong', says: error instanceof Error ? error.message : String(error), advice }
   }
 }
 

@@ -45,6 +45,10 @@ export class Clients implements Wires {
     if (udp!.length) await this.#firewall.silence(udp!)
   }
 
+  async cutTo(address: string): Promise<void> {
+    await run('ss', ['-K', '-H', '-t', '-n', 'state', 'connected', `dst ${address}`])
+  }
+
   get #ours(): string {
     return this.#ports.map((port) => `sport = :${port}`).join(' or ')
   }

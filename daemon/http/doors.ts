@@ -19,7 +19,7 @@ import {
   sessionAt,
   tokenOf,
 } from '../gate/index.ts'
-import { run } from '../host/run.ts'
+import { groupId } from '../host/accounts.ts'
 import { makeHttp } from './app.ts'
 import { problemOf } from './problem.ts'
 
@@ -149,12 +149,6 @@ function closeServer(server: Server): Promise<void> {
     server.close(() => resolve())
     server.closeAllConnections()
   })
-}
-
-/** The id of a group that may use a socket; root's where there is no such group. */
-export async function groupId(name: string): Promise<number> {
-  const { code, stdout } = await run('getent', ['group', name], { okCodes: [0, 2] })
-  return code === 0 ? Number(stdout.split(':')[2]) : 0
 }
 
 function equal(a: string, b: string): boolean {

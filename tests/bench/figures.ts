@@ -1,9 +1,12 @@
 /** One measured quantity, over several runs. */
 export interface Figure {
   what: string
-  unit: 'ms' | 's' | 'MB' | '%'
+  unit: 'ms' | 's' | 'MB' | '%' | '/s'
   values: number[]
+  /** At most this. */
   aim?: number
+  /** At least this. */
+  least?: number
 }
 
 export const median = (values: readonly number[]): number =>
@@ -11,9 +14,14 @@ export const median = (values: readonly number[]): number =>
 
 /** A Markdown table: median, least, most, and the aim where there is one. */
 export function figureTable(figures: readonly Figure[]): string {
-  const rows = figures.map(({ what, unit, values, aim }) => {
+  const rows = figures.map(({ what, unit, values, aim, least }) => {
     const show = (value: number) => `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ${unit}`
-    const verdict = aim === undefined ? '' : `${median(values) <= aim ? 'below' : 'ABOVE'} ${aim} ${unit}`
+    const verdict =
+      aim !== undefined
+        ? `${median(values) <= aim ? 'below' : 'ABOVE'} ${aim} ${unit}`
+        : least !== undefined
+          ? `${median(values) >= least ? 'above' : 'BELOW'} ${least} ${unit}`
+          : ''
     return `| ${what} | ${show(median(values))} | ${show(Math.min(...values))} | ${show(Math.max(...values))} | ${values.length} | ${verdict} |`
   })
   return ['| what | median | least | most | runs | aim |', '| --- | --- | --- | --- | --- | --- |', ...rows].join('\n')

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { get } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -162,6 +163,35 @@ test('names that are nobody’s get an answer that says nothing', async () => {
   expect((await curl(at('web', '/%'))).status).toBe(400)
 })
 
+test('through one forwarded port all of it is there, signing in too', async () => {
+  const forward = createServer((client) => {
+    const onward = connect(httpPort, '127.0.0.1')
+    for (const socket of [client, onward]) socket.on('error', () => {})
+    client.pipe(onward).pipe(client)
+  }).listen(0, '127.0.0.1')
+  await once(forward, 'listening')
+  const { port } = forward.address() as AddressInfo
+  const jar = join(caddy.folder, 'laptop')
+  const browse = (host: string, path: string, ...args: string[]) =>
+    curl(`http://${host}:${port}${path}`, '--resolve', `*:${port}:127.0.0.1`, '-b', jar, '-c', jar, ...page, ...args)
+  const linkIn = ({ headers }: Answer) => /location: (?:http:)?\/\/([^:]+):\d+(\S+)/i.exec(headers)!
+  try {
+    const [, croftHost, enter] = linkIn(await browse('web.localhost', '/index.html?x=1'))
+    const form = await browse(croftHost!, enter!)
+    expect(form.body).toContain('paste it here')
+    const fields = [...form.body.matchAll(/name="(\w+)" value="([^"]*)"/g)].map(([, name, value]) => `${name}=${value}`)
+    expect(fields).toContain('to=/index.html?x=1')
+    const link = (await croft.do('login')).split('\n')[0]!
+    const data = [...fields, `code= ${link} `].flatMap((field) => ['--data-urlencode', field])
+    const answer = await browse(croftHost!, '/login', '-H', `Origin: http://${croftHost}:${port}`, ...data)
+    const next = await browse(croftHost!, /location: (\S+)/i.exec(answer.headers)![1]!)
+    const onward = /href="(\/enter[^"]+)"/.exec(next.body)![1]!.replaceAll('&#38;', '&')
+    expect((await browse(croftHost!, onward, '-L')).body).toBe('hello from web\n')
+  } finally {
+    forward.close()
+  }
+})
+
 describe('who has signed in', () => {
   let browser: string[]
   beforeAll(async () => {
@@ -293,6 +323,16 @@ describe('a public port', () => {
     expect((await curl(at('web'))).status).toBe(401)
   })
 
+  test('is among what goes with its VM, and is said before', async () => {
+    await croft.do('share', 'public', 'web')
+    await croft.do('domain', 'add', 'shop.example.com', 'web')
+    expect((await croft.run(['rm', 'web'])).stderr).toMatch(
+      /web has [\d.]+ .?B on disk, an address of its own \(shop\.example\.com\), and what anybody may open \(port 8000\)\. All of it goes/,
+    )
+    await croft.do('domain', 'rm', 'shop.example.com')
+    await croft.do('share', 'private', 'web')
+  })
+
   test('of a copy is private until it is shared', async () => {
     await croft.do('share', 'public', 'web')
     await croft.do('cp', 'web', 'copy')
@@ -323,6 +363,7 @@ describe('a share link', () => {
     expect(await croft.do('share', 'ls', 'web')).toContain(id)
     expect(await croft.do('share', 'revoke', id)).toBe(`The link to ${at('web-9000')} for Ann Ö works no more.\n`)
     expect((await curl(at('web-9000'), ...guest)).status).toBe(401)
+    expect((await curl(at('web-9000'), ...guest, ...page, '-L')).body).toContain('it is over: ask for another')
     expect((await curl(url!, ...guest)).status).toBe(410)
     expect(await croft.run(['share', 'revoke', id])).toMatchObject({ code: 3 })
   })

@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { adminOrigin, makeCaddy } from '../../daemon/caddy/client.ts'
+import { makeCaddy } from '../../daemon/caddy/client.ts'
+import { startConfig } from '../../daemon/caddy/config.ts'
 import { httpPort, httpsPort } from './croft.ts'
 
 /** A Caddy of a test's own, begun with nothing but its admin API, as the box's is. */
@@ -24,6 +25,10 @@ export class TestCaddy implements AsyncDisposable {
     this.admin = join(folder, 'admin.sock')
   }
 
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
   /** The `web` part of the configuration of a daemon that drives this Caddy. */
   get web() {
     return { admin: this.admin, gate: join(this.folder, 'gate.sock'), group: 'root', http: httpPort, https: httpsPort }
@@ -31,7 +36,7 @@ export class TestCaddy implements AsyncDisposable {
 
   /** The configuration that it begins with: its admin API alone. */
   get nothing() {
-    return { admin: { listen: `unix/${this.admin}`, origins: [adminOrigin], config: { persist: false } } }
+    return startConfig(this.admin)
   }
 
   async start(): Promise<void> {

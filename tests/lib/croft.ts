@@ -74,6 +74,8 @@ export class Croft implements AsyncDisposable {
       network: names,
       accelerator: 'tcg',
       spares: 0,
+      // With a Caddy, where a test is about that.
+      web: false,
       ...this.#options.config,
     }
     await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))

@@ -1,0 +1,15 @@
+import { run } from './run.ts'
+
+/** The user that Croft's own Caddy runs as, made by install.sh. */
+export const caddyUser = 'croft-caddy'
+
+/** The id of a user of this box; undefined when there is none of that name. */
+export const userId = (name: string): Promise<number | undefined> => idOf('passwd', name)
+
+/** The id of a group that may use a socket; root's where there is no such group. */
+export const groupId = async (name: string): Promise<number> => (await idOf('group', name)) ?? 0
+
+async function idOf(database: 'passwd' | 'group', name: string): Promise<number | undefined> {
+  const { code, stdout } = await run('getent', [database, name], { okCodes: [0, 2] })
+  return code === 0 ? Number(stdout.split(':')[2]) : undefined
+}

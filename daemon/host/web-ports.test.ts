@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest'
+import { choosePorts, described, holdersOf, type Listener, parseListeners } from './web-ports.ts'
+
+const said = `LISTEN 0      511          0.0.0.0:80        0.0.0.0:*    users:(("nginx",pid=12,fd=6),("nginx",pid=11,fd=6))
+LISTEN 0      4096       127.0.0.53%lo:53        0.0.0.0:*    users:(("systemd-resolve",pid=300,fd=14))
+LISTEN 0      128             [::]:443          [::]:*
+LISTEN 0      4096               *:8080            *:*    users:(("my app",pid=7,fd=3))
+`
+const others = parseListeners(said)
+const on = (...ports: number[]): Listener[] => ports.map((port) => ({ port, program: 'nginx', pid: 1 }))
+
+test('who listens is read from what ss says', () => {
+  expect(others).toEqual([
+    { port: 80, program: 'nginx', pid: 12 },
+    { port: 53, program: 'systemd-resolve', pid: 300 },
+    { port: 443, program: undefined, pid: undefined },
+    { port: 8080, program: 'my app', pid: 7 },
+  ])
+})
+
+test('who holds the wanted ports is said in a sentence', () => {
+  expect(holdersOf([80, 443], others).map(described)).toEqual([
+    'Port 80 is held by nginx (process 12)',
+    'Port 443 is held by something that the kernel does not name',
+  ])
+  expect(holdersOf([8000, 8443], others)).toEqual([])
+})
+
+test('ports that nobody holds are kept, others are chosen for the rest', () => {
+  expect(choosePorts({ http: 80, https: 443 }, [])).toEqual({ http: 80, https: 443 })
+  expect(choosePorts({ http: 80, https: 443 }, on(80))).toEqual({ http: 8080, https: 443 })
+  expect(choosePorts({ http: 80, https: 443 }, on(80, 443, 8080, 8443))).toEqual({ http: 8081, https: 8444 })
+  expect(choosePorts({ http: 80, https: 443 }, on(80), [8080])).toEqual({ http: 8081, https: 443 })
+})
+
+test('the two are never the same', () => {
+  expect(choosePorts({ http: 80, https: 8080 }, on(80))).toEqual({ http: 8081, https: 8080 })
+  expect(choosePorts({ http: 8443, https: 443 }, on(443))).toEqual({ http: 8443, https: 8444 })
+})
