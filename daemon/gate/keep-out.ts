@@ -22,13 +22,18 @@ export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
     if (event.type !== 'vm.state' || !over.has(event.state) || !address) return
     wires.cutTo(address).catch((err) => log.error({ err, vm: event.vm }, 'could not cut the connections to a VM'))
   })
+  // Whoever is told that something is taken back can rely on it: with passes no next request gets through.
+  let known = before
+  const unwatch = box.store.watch(() => {
+    if (grantsDiffer(known, box.store.state)) passes.takeBack((pass) => !stillHolds(gate, pass.grant))
+    known = box.store.state
+  })
   const unlook = every(lookMs, 'cut connections', log, async () => {
     const { state } = box.store
     looks++
     passes.takeBackOld()
     if (connections.crowded) connections.forgetClosed(await wires.open())
     if (!grantsDiffer(before, state) && looks % looksPerCheck !== 0) return
-    passes.takeBack((pass) => !stillHolds(gate, pass.grant))
     const cut = connections.takeOver((grant) => stillHolds(gate, grant))
     // Of those from before this daemon nobody knows whether it is them; they can come again, if they may.
     if (connections.someUnknown && takenBack(before, state)) cut.push(...connections.takeUnknown())
@@ -39,6 +44,7 @@ export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
   })
   return () => {
     unlisten()
+    unwatch()
     unlook()
   }
 }

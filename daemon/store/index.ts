@@ -39,6 +39,8 @@ export interface Store {
    * is under way share the next write. When a write fails, all that is not on disk is taken back and rejected.
    */
   update(change: (state: State) => State): Promise<void>
+  /** Has `listener` called at each change, as soon as readers see it. @returns ends that */
+  watch(listener: () => void): () => void
   /** Rejects when the lock on the folder is lost. */
   readonly lost: Promise<never>
   close(): Promise<void>
@@ -62,6 +64,7 @@ export async function openStore(folder: string): Promise<Store> {
 
   let durable = db.data
   let closed = false
+  const listeners = new Set<() => void>()
   /** Callers whose changes go with the next write. */
   let waiting: PromiseWithResolvers<void> | undefined
   let writer: Promise<void> | undefined
@@ -97,6 +100,7 @@ export async function openStore(folder: string): Promise<Store> {
         const changed = change(db.data)
         if (changed === db.data) return Promise.resolve()
         db.data = changed
+        for (const listener of listeners) listener()
       } catch (error) {
         return Promise.reject(error)
       }
@@ -104,6 +108,10 @@ export async function openStore(folder: string): Promise<Store> {
       const { promise } = waiting
       writer ??= writeAll()
       return promise
+    },
+    watch(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
     },
     lost: lock.lost,
     async close() {
