@@ -72,9 +72,12 @@ export const peerHeader = 'X-Croft-Peer'
  */
 export const sessionCookie = (secure: boolean): string => `${secure ? '__Host-' : ''}croft_session`
 
-/** Every second the daemon asks which configuration runs: of the admin API's log, only what went wrong is wanted. */
+/**
+ * Every second the daemon asks which configuration runs: of the admin API only what went wrong is wanted. Its words go to
+ * the log called `default` whatever that excludes (Caddy 2.6.2), so the others' go to one of their own.
+ */
 const logging: CaddyConfig['logging'] = {
-  logs: { default: { exclude: ['admin.api'] }, admin: { include: ['admin.api'], level: 'WARN' } },
+  logs: { default: { include: ['admin'], level: 'WARN' }, croft: { exclude: ['admin'] } },
 }
 
 /** What Caddy is started with: its admin API alone, at which the daemon gives it the rest. packaging/caddy.json is this. Pure. */
