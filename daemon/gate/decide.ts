@@ -137,6 +137,14 @@ export function stillHolds(gate: Gate, { host, digest }: Grant): boolean {
   return digest === null ? isPublic(target) : whoIs(gate, host, target, digest) !== undefined
 }
 
+/** Whether a pass would be given now, and lead to the same place. */
+export function isStillRight(gate: Gate, { vm: id, upstream, grant }: Pass): boolean {
+  const { vm, port } = targetOf(gate.box.store.state, grant.host) ?? {}
+  if (vm?.id !== id || !stillHolds(gate, grant)) return false
+  const set = port ?? vm.web.port
+  return set === null || set === undefined || upstream === `${vm.ip}:${set}`
+}
+
 /** A public port opens that port alone; the plain address is its VM's main port, where one has been set. */
 function isPublic({ vm, port }: Target): boolean {
   const meant = port ?? vm?.web.port ?? null

@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { every } from '../box/every.ts'
 import type { Wires } from '../box/host.ts'
 import type { State } from '../store/index.ts'
-import { type Gate, stillHolds } from './decide.ts'
+import { type Gate, isStillRight, stillHolds } from './decide.ts'
 
 /** How often it is looked whether something was taken back: whoever lost his right is out within a second. */
 const lookMs = 500
@@ -25,7 +25,7 @@ export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
   // Whoever is told that something is taken back can rely on it: with passes no next request gets through.
   let known = before
   const unwatch = box.store.watch(() => {
-    if (grantsDiffer(known, box.store.state)) passes.takeBack((pass) => !stillHolds(gate, pass.grant))
+    if (grantsDiffer(known, box.store.state)) passes.takeBack((pass) => !isStillRight(gate, pass))
     known = box.store.state
   })
   const unlook = every(lookMs, 'cut connections', log, async () => {

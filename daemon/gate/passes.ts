@@ -1,4 +1,4 @@
-import { mkdirSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { chown, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Peer } from '../box/host.ts'
@@ -59,12 +59,12 @@ export class Passes {
       writeFileSync(join(this.#folder, name, pass.upstream), '')
     } catch {
       // Without it the gate is asked, as before.
-      this.#takeBack(name, pass)
+      this.#takeBack(name)
     }
   }
 
   takeBack(which: (pass: Pass) => boolean): void {
-    for (const [name, pass] of this.#given) if (which(pass)) this.#takeBack(name, pass)
+    for (const [name, pass] of this.#given) if (which(pass)) this.#takeBack(name)
   }
 
   /** Those that have lasted long enough: they are in the order in which they were given. */
@@ -72,19 +72,12 @@ export class Passes {
     const now = performance.now()
     for (const [name, pass] of this.#given) {
       if (pass.until > now) return
-      this.#takeBack(name, pass)
+      this.#takeBack(name)
     }
   }
 
-  #takeBack(name: string, { upstream }: Pass): void {
+  #takeBack(name: string): void {
     this.#given.delete(name)
-    const folder = join(this.#folder, name)
-    for (const remove of [() => unlinkSync(join(folder, upstream)), () => rmdirSync(folder)]) {
-      try {
-        remove()
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      }
-    }
+    rmSync(join(this.#folder, name), { recursive: true, force: true })
   }
 }

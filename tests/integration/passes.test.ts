@@ -103,6 +103,16 @@ test('who is signed in is answered without asking, with all that the VM is told,
   await vi.waitFor(async () => expect((await client.get('web-9000', '/', session)).status).toBe(401), takenBack)
 })
 
+test('an address that leads elsewhere does so at once', async () => {
+  using client = new Client()
+  const session = await enter(croft, 'web')
+  await croft.do('share', 'port', 'web', '9000')
+  for (let i = 0; i < 2; i++) expect((await client.get('web', '/', session)).status).toBe(200)
+  await vi.waitFor(async () => expect(await passes(session)).toHaveLength(1), { interval: 20 })
+  await croft.do('share', 'port', 'web', '9001')
+  expect((await client.get('web', '/', session)).status).toBe(502)
+})
+
 test('trailers come through, asked or not', async () => {
   using client = new Client()
   const session = await enter(croft, 'web-9000')
