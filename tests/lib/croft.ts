@@ -348,6 +348,8 @@ export async function clean(): Promise<void> {
   }
   await virsh('net-destroy', names.name)
   await virsh('net-undefine', names.name)
+  // Left by a run that was killed between the two.
+  await program('ip', ['link', 'delete', names.bridge])
   for (const family of ['bridge', 'inet']) {
     await program('nft', ['-f', '-'], {
       input: `table ${family} ${names.table}\ndelete table ${family} ${names.table}\n`,
