@@ -185,13 +185,21 @@ const toGate = (gate: string): Handler => ({
   load_balancing: { try_duration: '30s', try_interval: '100ms' },
 })
 
-/** As `forward_auth` of a Caddyfile does it. */
+/**
+ * As `forward_auth` of a Caddyfile does it. Only when a rewrite changes something, the body stays behind: a GET that has one
+ * would lose it to the question, so the path is another too, of those that are the gate's own.
+ */
 const askGate = (gate: string, what: 'verdict' | 'failed', responses: object[]): Handler => ({
   ...toGate(gate),
-  rewrite: { method: 'GET' },
+  rewrite: { method: 'GET', uri: '/.croft/ask' },
   headers: {
     request: {
-      set: { [askHeader]: [what], [peerHeader]: [peer], 'X-Forwarded-Method': ['{http.request.method}'] },
+      set: {
+        [askHeader]: [what],
+        [peerHeader]: [peer],
+        'X-Forwarded-Method': ['{http.request.method}'],
+        'X-Forwarded-Uri': ['{http.request.uri}'],
+      },
       delete: ['Connection', 'Upgrade', 'Content-Length', 'Content-Type', 'Transfer-Encoding', 'Expect'],
     },
   },
