@@ -118,6 +118,7 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
     ...(secure && { tls_connection_policies: [{}] }),
     routes: [
       { handle: [withoutOurs] },
+      withoutH2c,
       { match: [{ host: [`croft.${domain}`] }], handle: [toGate(gate)], terminal: true },
       withPass(passes, sessionCookie(secure)),
       {
@@ -269,6 +270,15 @@ const withoutOurs: Handler = {
     delete: ['X-Croft*', 'X_Croft*'],
     replace: { Connection: [{ search_regexp: '(?i)x[-_]croft[^,]*', replace: '' }] },
   },
+}
+
+/**
+ * A VM's server that went over to HTTP/2 within a connection would take requests from the client itself, with whatever it says
+ * about who comes (known as h2c smuggling).
+ */
+const withoutH2c: Route = {
+  match: [{ header_regexp: { Upgrade: { pattern: '(?i)h2c' } } }],
+  handle: [{ handler: 'headers', request: { delete: ['Upgrade', 'HTTP2-Settings'] } }],
 }
 
 const subroute = (...routes: Route[]): Handler => ({ handler: 'subroute', routes })
