@@ -118,6 +118,7 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
     ...(secure && { tls_connection_policies: [{}] }),
     routes: [
       { handle: [withoutOurs] },
+      withoutH2c,
       { match: [{ host: [`croft.${domain}`] }], handle: [toGate(gate)], terminal: true },
       withPass(passes, sessionCookie(secure)),
       {
@@ -185,13 +186,21 @@ const toGate = (gate: string): Handler => ({
   load_balancing: { try_duration: '30s', try_interval: '100ms' },
 })
 
-/** As `forward_auth` of a Caddyfile does it. */
+/**
+ * As `forward_auth` of a Caddyfile does it. Only when a rewrite changes something, the body stays behind: a GET that has one
+ * would lose it to the question, so the path is another too, of those that are the gate's own.
+ */
 const askGate = (gate: string, what: 'verdict' | 'failed', responses: object[]): Handler => ({
   ...toGate(gate),
-  rewrite: { method: 'GET' },
+  rewrite: { method: 'GET', uri: '/.croft/ask' },
   headers: {
     request: {
-      set: { [askHeader]: [what], [peerHeader]: [peer], 'X-Forwarded-Method': ['{http.request.method}'] },
+      set: {
+        [askHeader]: [what],
+        [peerHeader]: [peer],
+        'X-Forwarded-Method': ['{http.request.method}'],
+        'X-Forwarded-Uri': ['{http.request.uri}'],
+      },
       delete: ['Connection', 'Upgrade', 'Content-Length', 'Content-Type', 'Transfer-Encoding', 'Expect'],
     },
   },
@@ -261,6 +270,15 @@ const withoutOurs: Handler = {
     delete: ['X-Croft*', 'X_Croft*'],
     replace: { Connection: [{ search_regexp: '(?i)x[-_]croft[^,]*', replace: '' }] },
   },
+}
+
+/**
+ * A VM's server that went over to HTTP/2 within a connection would take requests from the client itself, with whatever it says
+ * about who comes (known as h2c smuggling).
+ */
+const withoutH2c: Route = {
+  match: [{ header_regexp: { Upgrade: { pattern: '(?i)h2c' } } }],
+  handle: [{ handler: 'headers', request: { delete: ['Upgrade', 'HTTP2-Settings'] } }],
 }
 
 const subroute = (...routes: Route[]): Handler => ({ handler: 'subroute', routes })

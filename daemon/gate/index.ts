@@ -73,11 +73,12 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   }
 }
 
-function visitOf({ headers, url = '/' }: IncomingMessage, secure: boolean): Visit {
+function visitOf({ headers }: IncomingMessage, secure: boolean): Visit {
+  const uri = String(headers['x-forwarded-uri'] ?? '')
   const page = headers['x-forwarded-method'] === 'GET' && (headers.accept ?? '').includes('text/html')
   return {
     host: headers.host ?? '',
-    uri: url.startsWith('/') ? url : '/',
+    uri: uri.startsWith('/') ? uri : '/',
     // Browsers say what they fetch something for; at HTTP's basic kind of asking they would ask the person.
     client: page ? 'page' : headers['sec-fetch-mode'] !== undefined ? 'script' : 'program',
     token: tokenIn(headers.cookie, secure),
