@@ -35,9 +35,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** Takes files and gives them back, whole or in part; and sends events. */
+/** Takes files and gives them back, whole or in part; sends events; and says back what comes by a WebSocket, in short texts. */
 const fileServer = `
-import os, re, shutil, time
+import base64, hashlib, os, re, shutil, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 os.makedirs("files", exist_ok=True); os.chdir("files")
 class Files(BaseHTTPRequestHandler):
@@ -50,6 +50,7 @@ class Files(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/": return self.say(b"<title>web</title><h1>hello from web</h1>", "text/html")
         if self.path == "/events": return self.events()
+        if self.path == "/socket": return self.socket()
         path = self.path.split("?")[0].lstrip("/")
         if not os.path.isfile(path): return self.send_error(404)
         size = os.path.getsize(path)
@@ -76,6 +77,17 @@ class Files(BaseHTTPRequestHandler):
         self.end_headers()
         while True:
             self.wfile.write(b"data: tick\\n\\n"); self.wfile.flush(); time.sleep(0.1)
+    def socket(self):
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        self.end_headers()
+        self.close_connection = True
+        while len(head := self.rfile.read(6)) == 6: # RFC 6455, section 5.2
+            data = bytes(byte ^ head[2 + i % 4] for i, byte in enumerate(self.rfile.read(head[1] & 127)))
+            self.wfile.write(bytes([head[0], len(data)]) + data)
     def log_message(self, *args): pass
 ThreadingHTTPServer(("0.0.0.0", 8000), Files).serve_forever()
 `
@@ -158,6 +170,29 @@ describe('Chromium', () => {
     expect(performance.now() - (await revoked)).toBeLessThan(1_000)
     await page.reload()
     expect(await page.textContent('main')).toContain('it is over: ask for another')
+  })
+
+  test('has a WebSocket that goes both ways, until the link is taken back', async () => {
+    const [link, revoke] = (await croft.do('share', 'link', 'web')).trim().split('\n')
+    const page = await (await browser()).newPage()
+    await page.goto(link!)
+    const said = await page.evaluate(async () => {
+      const socket = new WebSocket('/socket')
+      const once = (type: string) =>
+        new Promise<Event>((resolve) => socket.addEventListener(type, resolve, { once: true }))
+      await once('open')
+      const said: string[] = []
+      for (const words of ['first', 'second']) {
+        socket.send(words)
+        said.push(((await once('message')) as MessageEvent).data)
+      }
+      Object.assign(globalThis, { ended: once('close') })
+      return said
+    })
+    expect(said).toEqual(['first', 'second'])
+    const revoked = croft.do('share', 'revoke', revoke!.split(' ').at(-1)!).then(() => performance.now())
+    await ended(page)
+    expect(performance.now() - (await revoked)).toBeLessThan(1_000)
   })
 
   test('comes by HTTP/3 too, and what it has open by that ends as well', async () => {
@@ -267,6 +302,10 @@ test('git clones over HTTPS from a server in a VM, with a token as its password'
   expect(await git('clone', '-q', url('wrong'), join(folder, 'none'))).toMatchObject({
     code: 128,
     stderr: expect.stringMatching(/Authentication failed/),
+  })
+  expect(await git('clone', '-q', at('web', '/repo.git'), join(folder, 'none'))).toMatchObject({
+    code: 128,
+    stderr: expect.stringMatching(/could not read Username/),
   })
 })
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { Agent, get, type IncomingMessage } from 'node:http'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -19,26 +19,46 @@ beforeAll(async () => {
   await croft.do('new', 'web')
   await serveIn(croft, 'web', 9000, 9001)
   await croft.do('share', 'public', 'web', '9000')
+  unfinished = untilClosed(await raw(`GET / HTTP/1.1\r\nHost: ${host}\r\nX-Slow: `))
+  late = statusOf('/slow')
+  late.catch(() => {})
 }, 600_000)
 afterAll(async () => {
   await croft?.[Symbol.asyncDispose]()
   await caddy?.[Symbol.asyncDispose]()
 })
 
+/** Begun before all, looked at when they are over, while other tests go on. */
+let unfinished: Promise<number>
+let late: Promise<number>
+
 const label = 'web-9000'
 const host = `${label}.localhost:${httpPort}`
 const wait = { timeout: 20_000, interval: 20 }
 
+interface Asked {
+  agent?: Agent
+  headers?: Record<string, string>
+  /** By default GET, or POST when there is a body. */
+  method?: string
+  body?: string | undefined
+}
+
 /** One request, with its connection's agent if it is to be kept. */
-function ask(path = '/', agent?: Agent): Promise<IncomingMessage> {
+function ask(
+  path = '/',
+  { body, method = body ? 'POST' : 'GET', headers, agent }: Asked = {},
+): Promise<IncomingMessage> {
+  const to = { host: '127.0.0.1', port: httpPort, path, method }
   return new Promise((resolve, reject) => {
-    get({ host: '127.0.0.1', port: httpPort, path, agent, headers: { Host: host }, timeout: 60_000 }, resolve)
+    request({ ...to, agent, headers: { Host: host, ...headers }, timeout: 60_000 }, resolve)
       .on('error', reject)
       .on('timeout', () => reject(new Error('no answer within a minute')))
+      .end(body)
   })
 }
-const statusOf = async (path?: string, agent?: Agent): Promise<number> => {
-  const response = await ask(path, agent)
+const statusOf = async (path?: string, asked?: Asked): Promise<number> => {
+  const response = await ask(path, asked)
   response.resume()
   await once(response, 'end')
   return response.statusCode!
@@ -71,25 +91,38 @@ async function answerOf(socket: Socket): Promise<string> {
   return said
 }
 
-// Begun first, looked at last: it takes its time.
-let unfinished: Promise<number>
+/** @returns ms */
+async function untilClosed(socket: Socket): Promise<number> {
+  const began = performance.now()
+  await once(socket.resume(), 'close')
+  return performance.now() - began
+}
+
 test('a client that never finishes its headers keeps nobody waiting', async () => {
   const drips = await Promise.all(Array.from({ length: 300 }, () => raw(`GET / HTTP/1.1\r\nHost: ${host}\r\nX-Slow: `)))
   const began = performance.now()
-  unfinished = once(drips[0]!.resume(), 'close').then(() => performance.now() - began)
   expect(await statusOf()).toBe(200)
   expect(performance.now() - began).toBeLessThan(5_000)
-  for (const socket of drips.slice(1)) socket.destroy()
+  for (const socket of drips) socket.destroy()
 })
 
-test('a VM that is slow to answer is waited for, and its events come as it sends them', async () => {
-  const slow = statusOf('/slow')
+test('a body that comes in drips is waited for, and arrives whole', async () => {
+  await seen()
+  const socket = await raw(`POST /drips HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Length: 100\r\n\r\n`)
+  for (let i = 0; i < 10; i++) {
+    socket.write('x'.repeat(10))
+    expect(await statusOf()).toBe(200)
+  }
+  expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 200 /)
+  expect((await seen()).find(({ target }) => target === '/drips')?.body).toBe('x'.repeat(100))
+})
+
+test('a VM’s events come as it sends them', async () => {
   const events = await ask('/events')
   const began = performance.now()
   for (let i = 0; i < 5; i++) await once(events, 'data')
   expect(performance.now() - began).toBeLessThan(5_000)
   events.destroy()
-  expect(await slow).toBe(200)
 })
 
 test('a client that reads slowly holds up nobody, and what it does not read stays in the VM', async () => {
@@ -138,6 +171,29 @@ test('100 MB of headers are refused soon, and kept by nobody', async () => {
   expect(await statusOf()).toBe(200)
 })
 
+test('more headers than the daemon counts are refused: none of what Croft adds could be lost among them', async () => {
+  const many = (count: number) =>
+    raw(
+      `GET /many HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${Array.from({ length: count }, (_, i) => `A${i}: b\r\n`).join('')}\r\n`,
+    )
+  await seen()
+  expect(await answerOf(await many(900))).toMatch(/^HTTP\/1\.1 200 /)
+  for (const count of [1_000, 2_100, 100_000]) expect(await answerOf(await many(count))).toMatch(/^HTTP\/1\.1 431 /)
+  expect((await seen()).filter(({ target }) => target === '/many')).toHaveLength(1)
+})
+
+test.each([
+  ['of a length', { 'Content-Length': '5' }],
+  ['in chunks', { 'Transfer-Encoding': 'chunked' }],
+])('a GET with a body %s arrives as it was sent, whether the daemon is asked about it or not', async (_, headers) => {
+  await seen()
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  for (let i = 0; i < 3; i++)
+    expect(await statusOf('/body', { agent, headers, method: 'GET', body: 'hello' })).toBe(200)
+  agent.destroy()
+  expect((await seen()).map(({ target, body }) => [target, body])).toEqual(Array(3).fill(['/body', 'hello']))
+})
+
 describe('a request that lies about where it ends', () => {
   const inner = `GET /smuggled HTTP/1.1\r\nHost: web-9001.localhost:${httpPort}\r\nX-Croft-User: owner\r\n\r\n`
   const post = (headers: string, body: string) => `POST /outer HTTP/1.1\r\nHost: ${host}\r\n${headers}\r\n\r\n${body}`
@@ -152,6 +208,14 @@ describe('a request that lies about where it ends', () => {
     ['a coding in disguise', post('Transfer-Encoding: \tchunked\r\nTransfer-Encoding: identity', `0\r\n\r\n${inner}`)],
     ['a coding with a space before its colon', post('Transfer-Encoding : chunked\r\nContent-Length: 0', inner)],
     ['a folded header', post(`X-A: b\r\n ${chunked}\r\nContent-Length: 0`, inner)],
+    ['a folded length', post(`Content-Length: 0\r\n ${inner.length}`, inner)],
+    ['a first header that is folded', `POST /outer HTTP/1.1\r\n ${chunked}\r\nHost: ${host}\r\n\r\n${inner}`],
+    [
+      'a body that a GET is not expected to have',
+      post('', '').replace('POST', 'GET').replace('\r\n\r\n', `\r\nContent-Length: ${inner.length}\r\n\r\n${inner}`),
+    ],
+    ['a chunk whose size is more than any number', post(chunked, `10000000000000005\r\nhello\r\n0\r\n\r\n${inner}`)],
+    ['a chunk with a line end in what it adds', post(chunked, `5;a\nb\r\nhello\r\n0\r\n\r\n${inner}`)],
     ['a chunk whose size is nonsense', post(chunked, `0x5\r\nhello\r\n0\r\n\r\n${inner}`)],
     ['a chunk that is longer than it says', post(chunked, `1\r\nhello\r\n0\r\n\r\n${inner}`)],
     ['line ends that are none', `POST /outer HTTP/1.1\nHost: ${host}\nContent-Length: 0\n\n${inner}`],
@@ -202,6 +266,33 @@ describe('a request that lies about who comes, or where to', () => {
     expect(headers.filter((name) => /^x.croft/i.test(name))).toEqual([])
   })
 
+  test.each([
+    ['folded into another header', `X-A: b\r\n X-Croft-User: owner\r\n\tX_Croft_User: owner\r\n\r\n`],
+    ['after the body', 'Transfer-Encoding: chunked\r\nTrailer: X-Croft-User\r\n\r\n0\r\nX-Croft-User: owner\r\n\r\n'],
+    ['with a space in its name', 'X-Croft-User : owner\r\n\r\n'],
+    ['behind a line end that is none', 'X-A: b\rX-Croft-User: owner\r\n\r\n'],
+  ])('who comes, said %s, is no header of the request that the VM gets', async (_, rest) => {
+    await seen()
+    const said = await answerOf(await raw(`POST /who HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${rest}`))
+    const arrived = await seen()
+    expect(arrived.flatMap(({ headers }) => headers.filter(([name]) => /^x.croft/i.test(name)))).toEqual([])
+    expect(arrived).toHaveLength(said.startsWith('HTTP/1.1 200 ') ? 1 : 0)
+  })
+
+  test('nobody has the VM’s server go over to HTTP/2, past what Croft says; to other protocols, yes', async () => {
+    const offered = async (protocol: string) => {
+      await seen()
+      const offer = `Connection: close, Upgrade, HTTP2-Settings\r\nUpgrade: ${protocol}\r\nHTTP2-Settings: AAMAAABkAAQAAP__`
+      await answerOf(await raw(`GET /over HTTP/1.1\r\nHost: ${host}\r\n${offer}\r\n\r\n`))
+      return (await seen()).flatMap(({ headers }) =>
+        headers.filter(([name]) => /^(upgrade|http2-settings)$/i.test(name)),
+      )
+    }
+    for (const protocol of ['h2c', 'H2C', 'foo, h2c', 'h2c\r\nUpgrade: h2c'])
+      expect(await offered(protocol)).toEqual([])
+    expect(await offered('foo')).toEqual([['Upgrade', 'foo']])
+  })
+
   test('what Croft says can’t be struck out by the client', async () => {
     const session = await enter(croft, label)
     using client = new Client()
@@ -219,7 +310,7 @@ describe('a request that lies about who comes, or where to', () => {
   })
 })
 
-test('1,000 WebSockets stay open while nothing comes, each for little memory', async () => {
+test('1,000 WebSockets stay open while nothing comes and the daemon is killed and starts again, each for little memory', async () => {
   const upgrade = `GET /socket HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n`
   const before = [await residentMb(caddy.pid), await residentMb(croft.pid)]
   const sockets: Socket[] = []
@@ -235,14 +326,23 @@ test('1,000 WebSockets stay open while nothing comes, each for little memory', a
       `of 1,000 WebSockets: Caddy ${(after[0]! - before[0]!).toFixed(0)} kB each, daemon ${(after[1]! - before[1]!).toFixed(0)} kB each`,
     )
     for (const i of [0, 1]) expect(after[i]! - before[i]!).toBeLessThan(150)
-    for (let i = 0; i < sockets.length; i += 100) {
-      sockets[i]!.write(`hello ${i}`)
-      expect(String((await once(sockets[i]!, 'data'))[0])).toBe(`hello ${i}`)
-    }
+    await croft.kill('SIGKILL')
+    await croft.start()
+    await Promise.all(
+      sockets.map(async (socket, i) => {
+        const answer = once(socket, 'data')
+        socket.write(`hello ${i}`)
+        expect(String((await answer)[0])).toBe(`hello ${i}`)
+      }),
+    )
     expect(sockets.filter((socket) => socket.destroyed || socket.readableEnded)).toEqual([])
   } finally {
     for (const socket of sockets) socket.destroy()
   }
+})
+
+test('a VM that is slow to answer is waited for', async () => {
+  expect(await late).toBe(200)
 })
 
 test('headers that are not finished within 30 s are waited for no longer', async () => {
@@ -251,13 +351,31 @@ test('headers that are not finished within 30 s are waited for no longer', async
   expect(took).toBeLessThan(45_000)
 })
 
+test('what was open before the daemon was started again ends too when something is taken back', async () => {
+  const [link, revoke] = (await croft.do('share', 'link', 'web', '--port', '9001')).trim().split('\n')
+  const guest = { Host: `web-9001.localhost:${httpPort}`, Cookie: `croft_session=${link!.split('key=')[1]}` }
+  const events = await ask('/events', { headers: guest })
+  await once(events, 'data')
+  await croft.kill('SIGKILL')
+  await croft.start()
+  await once(events, 'data')
+  const ended = new Promise((resolve) => events.once('close', resolve).once('error', resolve))
+  await croft.do('share', 'revoke', revoke!.split(' ').at(-1)!)
+  const began = performance.now()
+  events.resume()
+  await ended
+  expect(performance.now() - began).toBeLessThan(1_000)
+  expect(await statusOf('/', { headers: guest })).toBe(401)
+})
+
 test('200 clients go on while the daemon is killed and starts again: no request fails', async () => {
   const answers: number[] = []
   let going = true
   const clients = Array.from({ length: 200 }, async (_, i) => {
-    const agent = i % 2 ? new Agent({ keepAlive: true, maxSockets: 1 }) : undefined
-    while (going) answers.push(await statusOf('/', agent))
-    agent?.destroy()
+    const agent = new Agent({ keepAlive: i % 2 === 0, maxSockets: 1 })
+    const body = i % 4 < 2 ? 'something to post' : undefined
+    while (going) answers.push(await statusOf('/', { agent, body }))
+    agent.destroy()
   })
   await vi.waitFor(() => expect(answers.length).toBeGreaterThan(400), wait)
   await croft.kill('SIGKILL')
@@ -277,7 +395,8 @@ test('Caddy that is killed serves again within 2 s of being up', async () => {
   expect(performance.now() - began).toBeLessThan(2_000)
 })
 
-test('a download ends when its VM is turned off, and does not hang', async () => {
+test('a download ends unfinished when its VM is turned off, and who asks next is told that it is', async () => {
+  const owner = await enter(croft, label)
   const download = await ask('/big')
   await once(download, 'data')
   download.resume()
@@ -289,4 +408,9 @@ test('a download ends when its VM is turned off, and does not hang', async () =>
   expect(await ended).toMatchObject({ code: 'ECONNRESET' })
   expect(performance.now() - began).toBeLessThan(3_000)
   expect(await statusOf()).toBe(502)
+  using client = new Client()
+  expect(await client.get(label, '/', { ...owner, Accept: 'text/html' })).toMatchObject({
+    status: 503,
+    body: expect.stringMatching(/web can&#39;t be opened.*croft start web/s),
+  })
 })
