@@ -16,10 +16,13 @@ export class Clients implements Wires {
     this.#firewall = firewall
   }
 
-  /** Those by TCP that are open. */
+  /** Those by TCP that are open, and those by UDP that may be. */
   async open(): Promise<Set<Peer>> {
-    const { stdout } = await run('ss', ['-H', '-t', '-n', 'state', 'established', `( ${this.#ours} )`])
-    return parsePeers(stdout)
+    const [{ stdout }, { heard }] = await Promise.all([
+      run('ss', ['-H', '-t', '-n', 'state', 'established', `( ${this.#ours} )`]),
+      this.#firewall.quicClients(),
+    ])
+    return parsePeers(stdout).union(new Set(heard.map((peer) => `udp ${peer}`)))
   }
 
   /**

@@ -61,6 +61,23 @@ describe.skipIf(process.getuid?.() !== 0)('in the kernel', () => {
     expect(await firewall.standing()).toBe(true)
   })
 
+  test('clients by UDP that were cut stay cut when the tables are made again, and those that were heard are known', async () => {
+    await firewall.restore(() => [])
+    await firewall.silence(['192.0.2.1:443', '[fe80::1%eth0]:65535'])
+    await load(
+      `add element inet ${shape.table} heard4 { 192.0.2.2 . 7 }\nadd element inet ${shape.table} heard6 { ::1 . 8 }`,
+    )
+    const clients = { heard: ['192.0.2.2:7', '[::1]:8'], silent: ['192.0.2.1:443', '[fe80::1]:65535'] }
+    for (let i = 0; i < 2; i++) {
+      expect(await firewall.quicClients()).toEqual(clients)
+      await firewall.restore(() => [web])
+    }
+    await firewall.silence(['192.0.2.1:443'])
+    expect(await firewall.quicClients()).toEqual(clients)
+    await firewall.clear()
+    expect(await firewall.quicClients()).toEqual({ heard: [], silent: [] })
+  })
+
   test.each(['bridge', 'inet'])('one table missing is a loss: %s', async (family) => {
     await firewall.restore(() => [web])
     await load(`delete table ${family} ${shape.table}`)

@@ -16,6 +16,12 @@ export interface FirewallShape {
   quic: number
 }
 
+/** Clients of the web by UDP, `address:port` each (an IPv6 address in brackets): those heard within a minute, and those cut. */
+export interface QuicClients {
+  heard: readonly string[]
+  silent: readonly string[]
+}
+
 /** Connections to the outside that one VM may have at once: more than programs need, few beside the 262,144 that the box can track. */
 const connectionsPerVm = 4096
 
@@ -32,8 +38,14 @@ const connectionsPerVm = 4096
  * what is accepted, and each chain ends with `drop`.
  *
  * @param stamp is kept with the tables, and tells these from older ones that somebody saved and loaded again
+ * @param clients goes over from the tables that these are in place of
  */
-export function firewallScript(shape: FirewallShape, vms: readonly Vm[], stamp: string): string {
+export function firewallScript(
+  shape: FirewallShape,
+  vms: readonly Vm[],
+  stamp: string,
+  clients: QuicClients = { heard: [], silent: [] },
+): string {
   const { table, bridge, tapPrefix, subnet, quic } = shape
   const box = boxAddress(subnet)
   const net = `${formatAddress(subnet.base)}/${subnet.prefix}`
@@ -111,16 +123,33 @@ table inet ${table} {
     size 65535
     flags dynamic
   }
-  # Clients of the web whose connections by UDP have been cut.
+  # Clients of the web by UDP: the kernel knows no connections there, and QUIC lets go of one that is not heard of for 30 s.
+  set heard4 {
+    typeof ip saddr . udp sport
+    size 16384
+    flags dynamic,timeout
+    timeout 1m
+    ${elements(quicElements(clients.heard, 4))}
+  }
+  set heard6 {
+    typeof ip6 saddr . udp sport
+    size 16384
+    flags dynamic,timeout
+    timeout 1m
+    ${elements(quicElements(clients.heard, 6))}
+  }
+  # Those whose connections have been cut.
   set silent4 {
     typeof ip saddr . udp sport
     flags timeout
     timeout 1m
+    ${elements(quicElements(clients.silent, 4))}
   }
   set silent6 {
     typeof ip6 saddr . udp sport
     flags timeout
     timeout 1m
+    ${elements(quicElements(clients.silent, 6))}
   }
   # What comes by a tap and not by the bridge has gone round the rules above.
   chain prerouting {
@@ -132,6 +161,8 @@ table inet ${table} {
     iifname "${bridge}" goto from-vms
     udp dport ${quic} ip saddr . udp sport @silent4 drop
     udp dport ${quic} ip6 saddr . udp sport @silent6 drop
+    udp dport ${quic} update @heard4 { ip saddr . udp sport }
+    udp dport ${quic} update @heard6 { ip6 saddr . udp sport }
   }
   chain output {
     type filter hook output priority -10; policy accept;
@@ -169,6 +200,32 @@ const tap = (shape: FirewallShape, vm: Vm) => `"${shape.tapPrefix}${vm.id.slice(
 const vmElement = (shape: FirewallShape, vm: Vm) => `${tap(shape, vm)} . ${vm.mac} . ${vm.ip}`
 const askerElement = (shape: FirewallShape, vm: Vm) => `${tap(shape, vm)} . ${vm.mac} . 0x${vm.mac.replaceAll(':', '')}`
 
+const isIPv6 = (peer: string) => peer.startsWith('[')
+
+/** Of these clients, those of one version of IP, as elements of a set; a link-local address without its zone. */
+function quicElements(peers: readonly string[], version: 4 | 6): string[] {
+  return peers
+    .filter((peer) => isIPv6(peer) === (version === 6))
+    .map((peer) => peer.replace(/^\[?([^\]%]+)(?:%[^\]]*)?\]?:([0-9]+)$/, '$1 . $2'))
+}
+
+/** What `nft --json list table` says of the sets of clients (libnftables-json(5)). Pure. */
+export function parseQuicClients(text: string): QuicClients {
+  const { nftables } = JSON.parse(text) as {
+    nftables: { set?: { name: string; elem?: { elem: { val: { concat: [string, number] } } }[] } }[]
+  }
+  const peersIn = (kind: string) =>
+    nftables.flatMap(({ set }) =>
+      set?.name === `${kind}4` || set?.name === `${kind}6`
+        ? (set.elem ?? []).map(({ elem: { val } }) => {
+            const [address, port] = val.concat
+            return `${address.includes(':') ? `[${address}]` : address}:${port}`
+          })
+        : [],
+    )
+  return { heard: peersIn('heard'), silent: peersIn('silent') }
+}
+
 /** Our part of the box's firewall. Each change is one nft transaction: it happens whole or not at all. */
 export class Firewall {
   readonly #shape: FirewallShape
@@ -183,9 +240,10 @@ export class Firewall {
   /** @param current the VMs as of the moment of the change: one that is added meanwhile must not be lost */
   async restore(current: () => readonly Vm[]): Promise<void> {
     await this.#turn.run(async () => {
+      const clients = await this.quicClients()
       const vms = current()
       const stamp = `croft ${randomUUID()}`
-      await nft(firewallScript(this.#shape, vms, stamp))
+      await nft(firewallScript(this.#shape, vms, stamp, clients))
       this.#stamp = stamp
       this.#vms = new Map(vms.map((vm) => [vm.id, vmElement(this.#shape, vm)]))
     })
@@ -209,11 +267,17 @@ export class Firewall {
   /** Has the box and these ends of UDP connections, `address:port` each, not hear each other for a minute. */
   async silence(peers: readonly string[]): Promise<void> {
     const { table } = this.#shape
-    const elements = peers.map((peer) => {
-      const [, address, port] = /^\[?([^\]]+?)\]?:([0-9]+)$/.exec(peer)!
-      return `add element inet ${table} ${address!.includes(':') ? 'silent6' : 'silent4'} { ${address} . ${port} }\n`
+    const script = ([4, 6] as const).map((version) => {
+      const elements = quicElements(peers, version)
+      return elements.length ? `add element inet ${table} silent${version} { ${elements.join(', ')} }\n` : ''
     })
-    await this.#turn.run(() => nft(elements.join('')))
+    await this.#turn.run(() => nft(script.join('')))
+  }
+
+  /** The clients by UDP that the kernel has noted; none when our tables are gone. */
+  async quicClients(): Promise<QuicClients> {
+    const { stdout } = await run('nft', ['-j', 'list', 'table', 'inet', this.#shape.table], { okCodes: [0, 1] })
+    return stdout.trim() ? parseQuicClients(stdout) : { heard: [], silent: [] }
   }
 
   #elements(verb: 'add' | 'delete', vm: Vm): string {
@@ -232,8 +296,8 @@ export class Firewall {
   async #stands(): Promise<boolean> {
     const { table } = this.#shape
     const [bridge, inet] = await Promise.all(
-      ['bridge', 'inet'].map(async (family) => {
-        const { stdout } = await run('nft', ['list', 'table', family, table], { okCodes: [0, 1] })
+      [['bridge'], ['inet', '--terse']].map(async ([family, ...options]) => {
+        const { stdout } = await run('nft', [...options, 'list', 'table', family!, table], { okCodes: [0, 1] })
         return stdout
       }),
     )
