@@ -95,7 +95,9 @@ ThreadingHTTPServer(("0.0.0.0", 8000), Files).serve_forever()
 
 const at = (label: string, path = '/') => `https://${label}.box.test:${httpsPort}${path}`
 const curl = (url: string, ...args: string[]) =>
-  must('curl', ['-sS', '-m', '120', '--cacert', root, '--resolve', `*:${httpsPort}:127.0.0.1`, ...args, url])
+  must('curl', ['-sS', '--cacert', root, '--resolve', `*:${httpsPort}:127.0.0.1`, ...args, url], {
+    timeoutMs: deep ? 500_000 : 120_000,
+  })
 const newToken = async () => (await croft.do('token', 'new', '--vm', 'web', '--commands', 'web')).split('\n')[0]!
 
 describe('Chromium', () => {
@@ -357,7 +359,7 @@ test('a large file goes up and comes down as it was, and in parts', async () => 
   expect(await sum(`${file}.part`)).toBe(
     (await must('sh', ['-c', `tail -c +1000001 ${file} | head -c 1000000 | sha256sum`])).split(' ')[0],
   )
-}, 600_000)
+}, 1_200_000)
 
 test('HTTP is led to HTTPS', async () => {
   const to = await must('curl', [

@@ -1,14 +1,17 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { Agent, type IncomingMessage, request } from 'node:http'
+import { get as secureGet } from 'node:https'
 import { connect, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TestCaddy } from '../lib/caddy.ts'
 import { Client, enter } from '../lib/client.ts'
-import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
+import { type Croft, httpPort, httpsPort, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
 import { serveIn } from '../lib/guest-server.ts'
+import * as http2 from '../lib/http2-by-hand.ts'
 
 /** What the way to a VM does when something on it breaks, hangs or lies. The VM's port 9000 is public, 9001 is not. */
 let caddy: TestCaddy
@@ -64,8 +67,15 @@ const statusOf = async (path?: string, asked?: Asked): Promise<number> => {
   return response.statusCode!
 }
 
+interface Seen {
+  port: number
+  target: string
+  headers: [string, string][]
+  body: string
+}
+
 /** What was asked of the VM since this was asked last. */
-async function seen(): Promise<{ port: number; target: string; headers: [string, string][]; body: string }[]> {
+async function seen(): Promise<Seen[]> {
   using client = new Client()
   return JSON.parse((await client.get(label, '/seen')).body)
 }
@@ -393,6 +403,62 @@ test('Caddy that is killed serves again within 2 s of being up', async () => {
   const began = performance.now()
   await vi.waitFor(async () => expect(await statusOf()).toBe(200), wait)
   expect(performance.now() - began).toBeLessThan(2_000)
+})
+
+describe('by HTTP/2, which is handed on as HTTP/1.1, a request with', () => {
+  beforeAll(async () => {
+    await croft.do('domain', 'set', 'box.test', '--tls', 'internal')
+    // The first is answered when there is a certificate.
+    await vi.waitFor(async () => expect(await http2.ask(authority, usual)).toBe(200), wait)
+  })
+  afterAll(() => croft.do('domain', 'set', 'localhost'))
+
+  const authority = 'web-9000.box.test'
+  const usual = [
+    [':method', 'POST'],
+    [':scheme', 'https'],
+    [':path', '/outer'],
+    [':authority', authority],
+  ] as const
+  const but = (name: string, value: string) => [...usual.filter(([other]) => other !== name), [name, value] as const]
+  const seenSince = async (): Promise<Seen[]> => {
+    const options = {
+      host: '127.0.0.1',
+      port: httpsPort,
+      servername: authority,
+      rejectUnauthorized: false,
+      agent: false,
+    }
+    const asked = secureGet({ ...options, path: '/seen', headers: { Host: authority } })
+    const [response] = await once(asked, 'response')
+    return JSON.parse(await text(response))
+  }
+  const lines = 'b\r\nX-Croft-User: owner'
+  const inner = 'GET /smuggled HTTP/1.1\r\nHost: web-9001.box.test\r\n\r\n'
+
+  test.each([
+    ['chunks', [...usual, ['transfer-encoding', 'chunked']], `0\r\n\r\n${inner}`],
+    ['a short length', [...usual, ['content-length', '0']], inner],
+    ['a long length', [...usual, ['content-length', '1000']], inner],
+    ['two lengths', [...usual, ['content-length', '0'], ['content-length', String(inner.length)]], inner],
+    ['lines in a header', [...usual, ['x-a', lines]], ''],
+    ['lines in a header’s name', [...usual, [`x-a: ${lines}`, 'c']], ''],
+    ['a colon in a header’s name', [...usual, ['x-croft-user: owner', 'c']], ''],
+    ['lines in its path', but(':path', `/outer HTTP/1.1\r\nX-A: ${lines}\r\n\r\n${inner}`.slice(0, 120)), ''],
+    ['lines in its method', but(':method', `GET /smuggled HTTP/1.1\r\nX-A: ${lines}\r\n\r\n`), ''],
+    ['lines in its authority', but(':authority', `${authority}\r\nX-A: ${lines}`), ''],
+    ['another host in a header', [...usual, ['host', 'web-9001.box.test']], ''],
+    ['what strikes out headers', [...usual, ['connection', 'x-croft-user, x-forwarded-for']], ''],
+    ['an offer of another protocol', [...usual, ['connection', 'upgrade'], ['upgrade', 'h2c']], ''],
+    ['capitals in a header’s name', [...usual, ['X-Croft-User', 'owner']], ''],
+  ] as const)('%s is refused, or none but itself arrives', async (_, fields, body) => {
+    await seenSince()
+    const status = await http2.ask(authority, fields, body)
+    const arrived = await seenSince()
+    expect(arrived.map(({ target, port }) => [target, port])).toEqual(status === 200 ? [['/outer', 9000]] : [])
+    const said = arrived.flatMap(({ headers }) => headers.map(([name]) => name.toLowerCase()))
+    for (const name of ['x-croft-user', 'upgrade', 'connection']) expect(said).not.toContain(name)
+  })
 })
 
 test('a download ends unfinished when its VM is turned off, and who asks next is told that it is', async () => {
