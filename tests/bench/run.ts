@@ -5,7 +5,7 @@ import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
 import { stepFigures } from './steps.ts'
 import { thousandFigures } from './thousand.ts'
-import { webFigures } from './web.ts'
+import { reachFigures, webFigures } from './web.ts'
 
 /** Measures, prints a table, and leaves the same as JSON in dist/bench.json. Words choose parts. */
 const parts: Record<string, () => Promise<Figure[]>> = {
@@ -14,6 +14,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   copies: copyFigures,
   steps: stepFigures,
   web: webFigures,
+  reach: reachFigures,
 }
 /** What is set against what, by the medians of one run. */
 const ratios = [

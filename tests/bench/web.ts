@@ -11,12 +11,17 @@ const seconds = 3
 const [plainPort, vmPort] = [17_400, 9000]
 const many = 5_000
 
+/** The way through the gate beside a plain `reverse_proxy` of Caddy to the same server. */
+export const webFigures = (): Promise<Figure[]> => withServer(besidePlain)
+
+/** What it takes to make a port reachable, to reach it and to be refused, with 1 VM and with 5,000. */
+export const reachFigures = (): Promise<Figure[]> => withServer(withMany)
+
 /**
- * The way through the gate beside a plain `reverse_proxy` of Caddy to the same server; then with 1 VM and with 5,000.
  * A server in an emulated guest would be measured instead of the gate: the VM's address is given to this machine, and
  * another Caddy answers there.
  */
-export async function webFigures(): Promise<Figure[]> {
+async function withServer(measure: (croft: Croft) => Promise<Figure[]>): Promise<Figure[]> {
   process.env.TMPDIR = '/dev/shm' // in memory, as /run of a box is
   await using caddy = await TestCaddy.start()
   await using croft = await startCroft({ config: { web: caddy.web } })
@@ -30,7 +35,7 @@ export async function webFigures(): Promise<Figure[]> {
   try {
     await load(upstream, `${address}`, { handler: 'static_response', body: 'hello from something like a VM\n' })
     await load(plain, `127.0.0.1:${plainPort}`, { handler: 'reverse_proxy', upstreams: [{ dial: address }] })
-    return [...(await besidePlain(croft)), ...(await withMany(croft))]
+    return await measure(croft)
   } finally {
     await must('ip', ['address', 'delete', `${ip}/32`, 'dev', 'lo'])
   }

@@ -183,7 +183,7 @@ describe('a copy of a running VM', () => {
   })
 })
 
-const many = deep ? 20 : 5
+const many = deep ? 20 : 3
 
 describe('copies of a running VM', () => {
   afterAll(removeOthers)
