@@ -16,6 +16,9 @@ export { plainText } from './text.ts'
 
 export const hostKeyPath = (folder: string, vm: Vm): string => join(vmFolder(folder, vm), 'host_ed25519')
 
+/** The agent of a guest that boots answers early; its network, which is waited for, may come up much later on a slow box. */
+const bootingMs = 180_000
+
 /**
  * What Croft says to its guests.
  * @param folder the state folder @param subnet of the VMs' network
@@ -46,7 +49,7 @@ export function makeGuests(
         now: Date.now() / 1000,
         entropy: randomBytes(64).toString('hex'),
       })
-      const result = await runScript(agent, vm.uuid, script)
+      const result = await runScript(agent, vm.uuid, script, booted ? bootingMs : undefined)
       if (result.code === 0) return
       throw new CroftError(
         'guest-failed',
