@@ -136,7 +136,7 @@ describe('a VM', () => {
     })
     await croft.do('start', 'shop')
     expect(await croft.do('exec', 'shop', 'cat file; nproc; hostname')).toBe('kept\n1\nshop\n')
-    expect(await croft.do('logs', 'shop')).toContain('Welcome to Debian')
+    expect(await croft.do('logs', 'shop', '--lines', '2000')).toContain('Welcome to Debian')
   })
 
   test('that powers itself off shows as stopped at once', async () => {
