@@ -82,7 +82,7 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
   const away = await awaken(gate.box, vm, visit.client === 'page')
   if (away) return page(visitor.user === 'owner' || away.refresh ? away : pages.notNow)
   gate.box.uses.note(vm.id, 'a web request')
-  const port = target.port ?? vm.web.port ?? (await gate.ports.mainPort(vm))
+  const port = portOf(target) ?? (await gate.ports.mainPort(vm))
   if (port === undefined)
     return page(visitor.user === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
   const upstream = `${vm.ip}:${port}`
@@ -120,14 +120,15 @@ function isAwake(box: Box, id: string): boolean {
 
 /** What is said about a request that was sent on and failed: the VM's port refused, or did not answer. */
 export async function explain(gate: Gate, visit: Visit, user: string): Promise<Verdict> {
-  const { vm, port } = targetOf(gate.box.store.state, hostName(visit.host)) ?? { vm: undefined, port: null }
+  const target = targetOf(gate.box.store.state, hostName(visit.host))
+  const vm = target?.vm
   if (vm) {
     gate.ports.forget(vm)
     gate.passes.takeBack((pass) => pass.vm === vm.id)
   }
   // What else there is in a VM is its owner's to know.
   if (!vm || user !== 'owner') return page(pages.notNow)
-  return page(await nothingListens(gate, vm, port ?? vm.web.port, visit.host))
+  return page(await nothingListens(gate, vm, portOf(target), visit.host))
 }
 
 /** Whether what let a request in would do so now. */
@@ -139,16 +140,19 @@ export function stillHolds(gate: Gate, { host, digest }: Grant): boolean {
 
 /** Whether a pass would be given now, and lead to the same place. */
 export function isStillRight(gate: Gate, { vm: id, upstream, grant }: Pass): boolean {
-  const { vm, port } = targetOf(gate.box.store.state, grant.host) ?? {}
-  if (vm?.id !== id || !stillHolds(gate, grant)) return false
-  const set = port ?? vm.web.port
-  return set === null || set === undefined || upstream === `${vm.ip}:${set}`
+  const target = targetOf(gate.box.store.state, grant.host)
+  if (target?.vm?.id !== id || !stillHolds(gate, grant)) return false
+  const port = portOf(target)
+  return port === null || upstream === `${target.vm.ip}:${port}`
 }
 
+/** The port that an address is for; null: the VM's main one, and none has been set. */
+const portOf = ({ vm, port }: Target): number | null => port ?? vm?.web.port ?? null
+
 /** A public port opens that port alone; the plain address is its VM's main port, where one has been set. */
-function isPublic({ vm, port }: Target): boolean {
-  const meant = port ?? vm?.web.port ?? null
-  return meant !== null && (vm?.web.public.includes(meant) ?? false)
+function isPublic(target: Target): boolean {
+  const port = portOf(target)
+  return port !== null && (target.vm?.web.public.includes(port) ?? false)
 }
 
 /** By way of Croft's own address, where the owner's session is, and back with a code for this one. */

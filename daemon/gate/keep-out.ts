@@ -23,10 +23,8 @@ export function keepOut(gate: Gate, wires: Wires, log: Logger): () => void {
     wires.cutTo(address).catch((err) => log.error({ err, vm: event.vm }, 'could not cut the connections to a VM'))
   })
   // Whoever is told that something is taken back can rely on it: with passes no next request gets through.
-  let known = before
-  const unwatch = box.store.watch(() => {
-    if (grantsDiffer(known, box.store.state)) passes.takeBack((pass) => !isStillRight(gate, pass))
-    known = box.store.state
+  const unwatch = box.store.watch((earlier) => {
+    if (grantsDiffer(earlier, box.store.state)) passes.takeBack((pass) => !isStillRight(gate, pass))
   })
   const unlook = every(lookMs, 'cut connections', log, async () => {
     const { state } = box.store

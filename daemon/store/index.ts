@@ -39,8 +39,8 @@ export interface Store {
    * is under way share the next write. When a write fails, all that is not on disk is taken back and rejected.
    */
   update(change: (state: State) => State): Promise<void>
-  /** Has `listener` called at each change, as soon as readers see it. @returns ends that */
-  watch(listener: () => void): () => void
+  /** Has `listener` called with the state before at each change that readers see, one that is taken back too. @returns ends that */
+  watch(listener: (before: State) => void): () => void
   /** Rejects when the lock on the folder is lost. */
   readonly lost: Promise<never>
   close(): Promise<void>
@@ -64,10 +64,16 @@ export async function openStore(folder: string): Promise<Store> {
 
   let durable = db.data
   let closed = false
-  const listeners = new Set<() => void>()
+  const listeners = new Set<(before: State) => void>()
   /** Callers whose changes go with the next write. */
   let waiting: PromiseWithResolvers<void> | undefined
   let writer: Promise<void> | undefined
+
+  function show(state: State): void {
+    const before = db.data
+    db.data = state
+    for (const listener of listeners) listener(before)
+  }
 
   async function writeAll(): Promise<void> {
     while (waiting) {
@@ -82,7 +88,7 @@ export async function openStore(folder: string): Promise<Store> {
         // What came meanwhile stands on what could not be written: all of it goes back.
         const later = waiting as PromiseWithResolvers<void> | undefined
         waiting = undefined
-        db.data = durable
+        show(durable)
         batch.reject(error)
         later?.reject(error)
       }
@@ -99,8 +105,7 @@ export async function openStore(folder: string): Promise<Store> {
       try {
         const changed = change(db.data)
         if (changed === db.data) return Promise.resolve()
-        db.data = changed
-        for (const listener of listeners) listener()
+        show(changed)
       } catch (error) {
         return Promise.reject(error)
       }

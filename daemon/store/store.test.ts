@@ -62,6 +62,22 @@ describe('store', () => {
     await store.close()
   })
 
+  test('tells of each change that readers see, and of one that is taken back', async () => {
+    const store = await openStore(folder)
+    await store.update(withBoot('first'))
+    const seen: string[] = []
+    const unwatch = store.watch((before) => seen.push(`${before.bootId} → ${store.state.bootId}`))
+    await store.update(withBoot('second'))
+    await store.update((state) => state)
+    await rm(folder, { recursive: true })
+    await expect(store.update(withBoot('lost'))).rejects.toThrow('ENOENT')
+    await mkdir(folder)
+    unwatch()
+    await store.update(withBoot('unseen'))
+    expect(seen).toEqual(['first → second', 'second → lost', 'lost → second'])
+    await store.close()
+  })
+
   test('refuses a second daemon on the same folder, and lets it in when the first has gone', async () => {
     const first = await openStore(folder)
     await expect(openStore(folder)).rejects.toMatchObject({ code: 'conflict' })
