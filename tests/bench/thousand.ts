@@ -6,6 +6,7 @@ import { makeLayer } from '../../daemon/box/create.ts'
 import { makeId, makeIdentity, parseSubnet } from '../../daemon/box/identity.ts'
 import type { State, Vm } from '../../daemon/store/index.ts'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
+import { cpuMs, family } from '../lib/process.ts'
 import { must } from '../lib/program.ts'
 import { type Figure, timed } from './figures.ts'
 
@@ -117,12 +118,6 @@ async function lsRequests(croft: Croft): Promise<Figure> {
   return { what: '`POST /api/commands/ls`, 1,000 VMs', unit: 'ms', values, aim: 10 }
 }
 
-/** The daemon first, then all that run under it: the bridge, and small programs that hold or watch something for it. */
-async function family(pid: number): Promise<number[]> {
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ').filter(Boolean).map(Number)
-  return [pid, ...(await Promise.all(children.map(family))).flat()]
-}
-
 /** In MB: its resident pages, and the same with each page that several processes share divided among them. */
 async function sizeOf(pid: number): Promise<{ rss: number; pss: number }> {
   const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
@@ -131,15 +126,8 @@ async function sizeOf(pid: number): Promise<{ rss: number; pss: number }> {
 }
 
 async function idlePercent(pids: readonly number[]): Promise<number> {
-  const ticks = async () => {
-    const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8')))
-    return stats.reduce((sum, stat) => {
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      return sum + Number(fields[11]) + Number(fields[12])
-    }, 0)
-  }
-  const before = await ticks()
+  const before = await cpuMs(pids)
   const seconds = 30
   await delay(seconds * 1000)
-  return ((await ticks()) - before) / seconds // 100 ticks a second: percent
+  return ((await cpuMs(pids)) - before) / (seconds * 10)
 }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { TestCaddy } from '../lib/caddy.ts'
 import { Client, enter } from '../lib/client.ts'
 import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
+import { residentMb } from '../lib/process.ts'
 import { must } from '../lib/program.ts'
 import { type Figure, timed } from './figures.ts'
 import { allDefined, fill } from './thousand.ts'
@@ -122,12 +122,10 @@ async function reaching(croft: Croft, among: string): Promise<Figure[]> {
     await croft.ask('share-private', { vm: 'web', port: vmPort })
     for (let j = 0; j < 10; j++) lookup.push(await timed(() => ask(label, 401)))
   }
-  const status = await readFile(`/proc/${croft.pid}/status`, 'utf8')
-  const megabytes = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024
   return [
     { what: `a port made public, ${among}`, unit: 'ms', values: share },
     { what: '… its first request', unit: 'ms', values: first },
     { what: '… a request that the gate refuses', unit: 'ms', values: lookup },
-    { what: '… the daemon, resident', unit: 'MB', values: [megabytes] },
+    { what: '… the daemon, resident', unit: 'MB', values: [await residentMb(croft.pid)] },
   ]
 }

@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TestCaddy } from '../lib/caddy.ts'
 import { type Croft, httpPort, httpsPort, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
+import { servePython } from '../lib/guest-server.ts'
 import { must, program } from '../lib/program.ts'
 
 /** The programs that people come with, by HTTPS under a name of the box's own, with Caddy's own CA. */
@@ -27,8 +28,7 @@ beforeAll(async () => {
   await croft.do('domain', 'set', 'box.test', '--tls', 'internal')
   root = join(caddy.folder, 'caddy/pki/authorities/local/root.crt')
   await croft.do('new', 'web')
-  await croft.do('exec', 'web', `cat > files.py <<'EOF'\n${fileServer}\nEOF\ntmux new-session -d "python3 files.py"`)
-  await croft.do('exec', 'web', 'until ss -Hltn sport = 8000 | grep -q .; do sleep 0.2; done')
+  await servePython(croft, 'web', fileServer, 8000)
 }, 600_000)
 afterAll(async () => {
   await croft?.[Symbol.asyncDispose]()

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { get as secureGet } from 'node:https'
 import { connect, type Socket } from 'node:net'
@@ -12,6 +11,7 @@ import { type Croft, httpPort, httpsPort, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
 import { serveIn } from '../lib/guest-server.ts'
 import * as http2 from '../lib/http2-by-hand.ts'
+import { residentMb } from '../lib/process.ts'
 
 /** What the way to a VM does when something on it breaks, hangs or lies. The VM's port 9000 is public, 9001 is not. */
 let caddy: TestCaddy
@@ -79,10 +79,6 @@ async function seen(): Promise<Seen[]> {
   using client = new Client()
   return JSON.parse((await client.get(label, '/seen')).body)
 }
-
-/** Resident memory of a process, in MB. */
-const residentMb = async (pid: number): Promise<number> =>
-  Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))![1]) / 1024
 
 async function raw(...pieces: (string | Buffer)[]): Promise<Socket> {
   const socket = connect(httpPort, '127.0.0.1')
@@ -451,11 +447,14 @@ describe('by HTTP/2, which is handed on as HTTP/1.1, a request with', () => {
     ['what strikes out headers', [...usual, ['connection', 'x-croft-user, x-forwarded-for']], ''],
     ['an offer of another protocol', [...usual, ['connection', 'upgrade'], ['upgrade', 'h2c']], ''],
     ['capitals in a header’s name', [...usual, ['X-Croft-User', 'owner']], ''],
-  ] as const)('%s is refused, or none but itself arrives', async (_, fields, body) => {
+  ] as const)('%s is refused, or none but itself arrives', async (why, fields, body) => {
     await seenSince()
     const status = await http2.ask(authority, fields, body)
     const arrived = await seenSince()
-    expect(arrived.map(({ target, port }) => [target, port])).toEqual(status === 200 ? [['/outer', 9000]] : [])
+    const itself = arrived.map(({ target, port, body }) => [target, port, body])
+    // What is more than the length that was said is noticed when it comes: the request, without it, may be on its way then.
+    if (why === 'a short length' && itself.length > 0) expect(itself).toEqual([['/outer', 9000, '']])
+    else expect(itself).toEqual(status === 200 ? [['/outer', 9000, body]] : [])
     const said = arrived.flatMap(({ headers }) => headers.map(([name]) => name.toLowerCase()))
     for (const name of ['x-croft-user', 'upgrade', 'connection']) expect(said).not.toContain(name)
   })

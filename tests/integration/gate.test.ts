@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TestCaddy } from '../lib/caddy.ts'
 import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
+import { listens, servePython } from '../lib/guest-server.ts'
 import { program } from '../lib/program.ts'
 
 /** The web addresses of VMs: a real Caddy, a real web server in a real guest, and curl. */
@@ -16,21 +17,10 @@ beforeAll(async () => {
   caddy = await TestCaddy.start()
   croft = await startCroft({ config: { web: caddy.web } })
   await croft.do('new', 'web')
-  await croft.do(
-    'exec',
-    'web',
-    `cat > echo.py <<'EOF'\n${echoServer}\nEOF\nmkdir site; echo 'hello from web' > site/index.html`,
-  )
-  await croft.do(
-    'exec',
-    'web',
-    'tmux new-session -d -s site "cd site && python3 -m http.server 8000"; tmux new-session -d -s echo "python3 echo.py"',
-  )
-  await croft.do(
-    'exec',
-    'web',
-    'until ss -Hltn sport = 8000 | grep -q . && ss -Hltn sport = 9000 | grep -q .; do sleep 0.2; done',
-  )
+  await servePython(croft, 'web', echoServer, 9000)
+  const site = `mkdir site; echo 'hello from web' > site/index.html; tmux new-session -d "cd site && python3 -m http.server 8000"`
+  await croft.do('exec', 'web', site)
+  await listens(croft, 'web', 8000)
 }, 600_000)
 afterAll(async () => {
   await croft?.[Symbol.asyncDispose]()

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { TestCaddy } from '../lib/caddy.ts'
 import { Client, enter } from '../lib/client.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
+import { servePython } from '../lib/guest-server.ts'
 
 /** Clients that keep their connection: the gate is asked about the first requests, and not about those after. */
 let caddy: TestCaddy
@@ -12,8 +13,7 @@ beforeAll(async () => {
   caddy = await TestCaddy.start()
   croft = await startCroft({ config: { web: caddy.web } })
   await croft.do('new', 'web')
-  await croft.do('exec', 'web', `cat > says.py <<'EOF'\n${saysHeaders}\nEOF\ntmux new-session -d "python3 says.py"`)
-  await croft.do('exec', 'web', 'until ss -Hltn sport = 9000 | grep -q .; do sleep 0.2; done')
+  await servePython(croft, 'web', saysHeaders, 9000)
 }, 600_000)
 afterAll(async () => {
   await croft?.[Symbol.asyncDispose]()

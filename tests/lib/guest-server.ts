@@ -57,11 +57,19 @@ asyncio.run(main())
 `
 
 /** Starts it in a VM, at these ports. */
-export async function serveIn(croft: Croft, vm: string, ...ports: number[]): Promise<void> {
-  await croft.do(
-    'exec',
-    vm,
-    `cat > server.py <<'EOF'\n${script}\nEOF\ntmux new-session -d "ulimit -n 8192; python3 server.py ${ports.join(' ')}"`,
-  )
-  for (const port of ports) await croft.do('exec', vm, `until ss -Hltn sport = ${port} | grep -q .; do sleep 0.2; done`)
+export const serveIn = (croft: Croft, vm: string, ...ports: number[]): Promise<void> =>
+  servePython(croft, vm, script, ...ports)
+
+/** Starts a server that is written in Python in a VM, with the ports as its arguments. Resolves when it listens on them. */
+export async function servePython(croft: Croft, vm: string, script: string, ...ports: number[]): Promise<void> {
+  const file = `server-${ports.join('-')}.py`
+  const start = `tmux new-session -d "ulimit -n 8192; python3 ${file} ${ports.join(' ')}"`
+  await croft.do('exec', vm, `cat > ${file} <<'EOF'\n${script}\nEOF\n${start}`)
+  await listens(croft, vm, ...ports)
+}
+
+/** Waits until something in a VM listens on these ports. */
+export async function listens(croft: Croft, vm: string, ...ports: number[]): Promise<void> {
+  const all = ports.map((port) => `ss -Hltn sport = ${port} | grep -q .`).join(' && ')
+  await croft.do('exec', vm, `until ${all}; do sleep 0.2; done`)
 }
