@@ -440,10 +440,23 @@ step_daemon() {
   done_with "$(if has_systemd; then echo 'croft.service runs'; else echo 'croftd --standalone runs'; fi)"
 }
 
-start_unit() {
-  install --mode=644 "$app/packaging/croft.service" "$unit"
+# put_unit FILE: a unit as it comes with the app, for each boot. remove_unit FILE: takes it away, if it is there.
+put_unit() {
+  install --mode=644 "$app/packaging/${1##*/}" "$1"
   quietly systemctl daemon-reload
-  quietly systemctl enable croft.service
+  quietly systemctl enable "${1##*/}"
+}
+
+remove_unit() {
+  if [[ ! -e $1 ]]; then return; fi
+  quietly systemctl disable "${1##*/}" || true
+  rm -f "$1"
+  quietly systemctl daemon-reload || true
+  quietly systemctl reset-failed "${1##*/}" || true
+}
+
+start_unit() {
+  put_unit "$unit"
   quietly systemctl start croft.service || why_daemon
 }
 
@@ -455,16 +468,19 @@ start_standalone() {
   disown
 }
 
-why_daemon() {
+# fail_by_log UNIT WHY [ELSE]: what it said last goes to the installer's log. Without systemd all of it is in the daemon's.
+fail_by_log() {
   local how="Its log: tail $daemon_log"
   if has_systemd; then
-    how='Its log: journalctl -u croft'
-    journalctl --unit=croft.service --lines=20 --output=cat >&3 2>&1 || true
+    how="Its log: journalctl -u $1"
+    journalctl --unit="$1.service" --lines=20 --output=cat >&3 2>&1 || true
   else
     tail --lines=20 "$daemon_log" >&3 2>&1 || true
   fi
-  fail 'the daemon does not come up.' "$how   Then run the same command again."
+  fail "$2" "$how   Then run the same command again.${3:+ $3}"
 }
+
+why_daemon() { fail_by_log croft 'the daemon does not come up.'; }
 
 standalone_pid() {
   local pid
@@ -518,9 +534,7 @@ step_web() {
 
 start_caddy() {
   local made_of
-  install --mode=644 "$app/packaging/croft-caddy.service" "$caddy_unit"
-  quietly systemctl daemon-reload
-  quietly systemctl enable croft-caddy.service
+  put_unit "$caddy_unit"
   # Starting it anew cuts connections: only when it is another.
   made_of=$(sha256sum "$caddy_unit" "$app/packaging/caddy.json" "$(command -v caddy)")
   if [[ $(cat "$record/caddy" 2>/dev/null) == "$made_of" ]]; then
@@ -546,16 +560,7 @@ web_answers() {
   esac
 }
 
-why_web() {
-  local how="Its log: tail $daemon_log"
-  if has_systemd; then
-    how='Its log: journalctl -u croft-caddy'
-    journalctl --unit=croft-caddy.service --lines=20 --output=cat >&3 2>&1 || true
-  else
-    tail --lines=20 "$daemon_log" >&3 2>&1 || true
-  fi
-  fail "the web addresses do not come up." "$how   Then run the same command again. Or go without: \"web\": false in $config"
-}
+why_web() { fail_by_log croft-caddy 'the web addresses do not come up.' "Or go without: \"web\": false in $config"; }
 
 stop_caddy() {
   local pid
@@ -569,11 +574,7 @@ stop_caddy() {
 remove_caddy() {
   stop_caddy
   rm -rf /run/croft-caddy "$record/caddy"
-  if [[ ! -e $caddy_unit ]]; then return; fi
-  quietly systemctl disable croft-caddy.service || true
-  rm -f "$caddy_unit"
-  quietly systemctl daemon-reload || true
-  quietly systemctl reset-failed croft-caddy.service || true
+  remove_unit "$caddy_unit"
 }
 
 write_completions() {
@@ -691,12 +692,7 @@ remove_app() {
   begin app 'removing it'
   stop_daemon
   remove_caddy
-  if [[ -e $unit ]]; then
-    quietly systemctl disable croft.service || true
-    rm -f "$unit"
-    quietly systemctl daemon-reload || true
-    quietly systemctl reset-failed croft.service || true
-  fi
+  remove_unit "$unit"
   rm -rf "$app" "$new_app" "$old_app" "$cache" /run/croft
   rm -f "$command" "$bash_completion" "$zsh_completion" "$fish_completion"
   rmdir --ignore-fail-on-non-empty --parents "${bash_completion%/*}" "${zsh_completion%/*}" "${fish_completion%/*}" 2>/dev/null || true
