@@ -137,6 +137,16 @@ describe('a VM', () => {
     await croft.do('start', 'shop')
     expect(await croft.do('exec', 'shop', 'cat file; nproc; hostname')).toBe('kept\n1\nshop\n')
     expect(await croft.do('logs', 'shop', '--lines', '2000')).toContain('Welcome to Debian')
+    // Whoever is told that it is awake can enter it: its port was there before its agent.
+    const [port, agent] = (
+      await croft.do(
+        'exec',
+        'shop',
+        'systemctl show -P ActiveEnterTimestampMonotonic ssh.socket; systemctl show -P ExecMainStartTimestampMonotonic qemu-guest-agent',
+      )
+    ).split('\n')
+    expect(Number(port)).toBeGreaterThan(0)
+    expect(Number(port)).toBeLessThan(Number(agent))
   })
 
   test('that powers itself off shows as stopped at once', async () => {
