@@ -177,21 +177,6 @@ async function memoryAppears(): Promise<string> {
   }
 }
 
-test('a QEMU that is killed while its memory is saved: the VM shows as crashed, its disk is whole, it boots again', async () => {
-  await croft.do('exec', 'steady', 'echo kept > kept; sync')
-  const vm = await recordOf('steady')
-  const pid = Number(await readFile(`/run/libvirt/qemu/croft-${vm.id}.pid`, 'utf8'))
-  const sleeping = croft.run(['sleep', 'steady'])
-  await memoryAppears()
-  process.kill(pid, 'SIGKILL')
-  expect(await sleeping).toMatchObject({ code: 1 })
-  await vi.waitFor(async () => expect(await croft.do('ls', '-q', '--state', 'crashed')).toBe('steady\n'))
-  const { file } = (await croft.state()).layers[vm.disk]!
-  await must('qemu-img', ['check', '-q', join(croft.folder, file)])
-  await croft.do('start', 'steady')
-  expect(await croft.do('exec', 'steady', 'cat kept')).toBe('kept\n')
-})
-
 describe('memory that can’t be loaded', () => {
   const damages: [string, (path: string) => Promise<void>][] = [
     ['cut short', (path: string) => truncate(path, 40_000_000)],
@@ -231,4 +216,20 @@ describe('memory that can’t be loaded', () => {
     await croft.start()
     expect(await bootOf('steady')).not.toBe(boot)
   })
+})
+
+test('a QEMU that is killed while its memory is saved: the VM shows as crashed, and its disk is whole', async () => {
+  await croft.do('exec', 'steady', 'echo kept > kept; sync')
+  const vm = await recordOf('steady')
+  const pid = Number(await readFile(`/run/libvirt/qemu/croft-${vm.id}.pid`, 'utf8'))
+  const sleeping = croft.run(['sleep', 'steady'])
+  await memoryAppears()
+  process.kill(pid, 'SIGKILL')
+  expect(await sleeping).toMatchObject({ code: 1 })
+  await vi.waitFor(async () => expect(await croft.do('ls', '-q', '--state', 'crashed')).toBe('steady\n'))
+  const { file } = (await croft.state()).layers[vm.disk]!
+  await must('qemu-img', ['check', '-q', join(croft.folder, file)])
+  if (!deep) return // a boot takes long
+  await croft.do('start', 'steady')
+  expect(await croft.do('exec', 'steady', 'cat kept')).toBe('kept\n')
 })

@@ -93,7 +93,7 @@ describe('a copy of a running VM', () => {
       await inside(name, 'n=$(wc -l < drawn); until [ "$(wc -l < drawn)" -gt $((n + 10)) ]; do sleep 0.1; done')
       drawn.push((await inside(name, 'tmux kill-session -t draw; cat drawn')).trim().split('\n'))
     }
-  }, 180_000)
+  }, 400_000)
   afterAll(async () => {
     tunnel?.kill()
     echo?.close()
@@ -214,7 +214,7 @@ describe('a copy', () => {
     expect(
       await inside('clean', 'cat file /sys/class/net/eth0/address; hostname; ip -4 -o address show dev eth0'),
     ).toMatch(new RegExp(`^here\n${mac}\nclean\n.* ${ip}/16 `))
-    expect(await croft.do('logs', 'clean')).toContain('Welcome to Debian')
+    expect(await croft.do('logs', 'clean', '--lines', '2000')).toContain('Welcome to Debian')
   })
 
   test('of a stopped VM is stopped, and of a sleeping one asleep; both come up as themselves', async () => {

@@ -12,10 +12,10 @@ import { type Ended, must, program } from './program.ts'
 
 /**
  * A real croftd for a test, with a state folder, network, port and names of its own; on the box's libvirtd, QEMU and
- * nftables. Test files run one after another and share one built image. `CROFT_TEST_SLOT` (0 to 9) lets two runs
- * go on side by side.
+ * nftables. All test files share one built image. Those that run side by side have each a slot of their own, 0 to 9;
+ * `CROFT_TEST_SLOT` chooses it, for a run beside another.
  */
-export const slot = Number(process.env.CROFT_TEST_SLOT ?? 0)
+export const slot = Number(process.env.CROFT_TEST_SLOT ?? Number(process.env.VITEST_POOL_ID ?? 1) - 1)
 const root = join(import.meta.dirname, '..', '..')
 export const cache = process.env.CROFT_TEST_CACHE ?? '/var/tmp/croft-test'
 export const names = {

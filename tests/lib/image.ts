@@ -1,0 +1,6 @@
+import { builtImage } from './croft.ts'
+
+/** Before the first test: the image that all of them share. */
+export default async function setup(): Promise<void> {
+  await builtImage()
+}
