@@ -197,7 +197,14 @@ async function main(log: Logger): Promise<void> {
 
   // Commands are served once the box is known; when libvirt stays away they are served too, and say so themselves.
   await Promise.race([reconciler.first, new Promise((resolve) => setTimeout(resolve, firstConnectionMs).unref())])
-  const doors = await openDoors({ app: { commands, box, host }, version, config, gate, certificates })
+  const doors = await openDoors({
+    app: { commands, box, host },
+    version,
+    config,
+    gate,
+    certificates,
+    console: join(import.meta.dirname, '..', 'ui/dist'),
+  })
   ends.defer(() => doors.close())
   if (config.web && caddy) {
     ends.defer(await openGate(gate, doors.site, config.web.gate, await groupId(config.web.group)))

@@ -1,3 +1,4 @@
+import type { Listening } from '../gate/listening.ts'
 import type { Link, Session, Token, Vm, WebSettings } from '../store/index.ts'
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
@@ -79,6 +80,8 @@ export interface Web {
   address(vm: Vm, port?: number | null): string
   /** The port that a VM's plain address leads to when none is set: asked of the guest. Undefined when none listens. */
   findPort(vm: Vm): Promise<number | undefined>
+  /** The TCP ports that a running VM listens on, asked of the guest; empty for one that says nothing. */
+  listening(vm: Vm): Promise<Listening[]>
   /** Has the box be reached by another name, or with other certificates. @throws CroftError `conflict` when Caddy refuses it */
   change(settings: WebSettings): Promise<void>
   /** Looks whether names lead here, ports are reached and certificates are right. */

@@ -25,6 +25,7 @@ import { loginCommand } from './login.ts'
 import { logsCommand } from './logs.ts'
 import { lsCommand } from './ls.ts'
 import { newCommand } from './new.ts'
+import { portsCommand } from './ports.ts'
 import { renameCommand } from './rename.ts'
 import { resizeCommand } from './resize.ts'
 import { restartCommand } from './restart.ts'
@@ -72,6 +73,7 @@ export const commands: readonly Command[] = [
   checkpointAutoCommand,
   restoreCommand,
   rmCommand,
+  portsCommand,
   renameCommand,
   resizeCommand,
   tagCommand,

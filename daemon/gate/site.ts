@@ -68,12 +68,16 @@ export function isFrom({ host, secure }: Seat, c: Context): boolean {
   )
 }
 
+const show = (page: pages.Page) =>
+  new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page, 'html') })
+
+/** What is where only who is signed in may look. */
+export const signInPage = (): Response => show(pages.signIn(undefined, false))
+
 /** What is at an address of Croft's own: signing in and out, and the way from there to a VM's address. */
 export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
   const { sessions } = gate
   const site = new Hono()
-  const show = (page: pages.Page) =>
-    new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page, 'html') })
   const browserOf = (c: Context): Browser => ({ agent: c.req.header('user-agent') ?? '', from: seatNow().client(c) })
 
   // A form of another site's must not sign anybody in or out.

@@ -47,6 +47,7 @@ export function makeWeb({ gate, port: localPort, change, check }: WebParts): Web
     addressOfName: (name) => `${originOf(gate.front(), hostOf(gate.front(), name))}/`,
     address,
     findPort: (vm) => gate.ports.mainPort(vm),
+    listening: (vm) => gate.ports.of(vm),
     on: change !== undefined,
     async change(settings) {
       await change?.(settings)

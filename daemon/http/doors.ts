@@ -21,6 +21,7 @@ import {
 } from '../gate/index.ts'
 import { groupId } from '../host/accounts.ts'
 import { makeHttp } from './app.ts'
+import { makeConsole } from './console.ts'
 import { problemOf } from './problem.ts'
 
 export interface DoorParts {
@@ -29,6 +30,8 @@ export interface DoorParts {
   config: Config
   gate: Gate
   certificates: Certificates
+  /** Folder of the console's files. */
+  console: string
 }
 
 export interface Doors {
@@ -49,7 +52,7 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   const bySocket = createServer(
     getRequestListener(makeHttp(app, version, { local: true, enter: () => everything }).fetch),
   )
-  const byTcp = createServer(getRequestListener(localSite(parts, token).fetch))
+  const byTcp = createServer(getRequestListener((await localSite(parts, token)).fetch))
   for (const server of [bySocket, byTcp]) {
     server.requestTimeout = 0 // a conversation may last for hours
     server.headersTimeout = 10_000
@@ -69,23 +72,26 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
     }
   }
   return {
-    site: siteWithApi(parts, seat, (c) => enter(gate, seat(), c)),
+    site: await siteWithApi(parts, seat, (c) => enter(gate, seat(), c)),
     async close() {
       await Promise.all([bySocket, byTcp].map(closeServer))
     },
   }
 }
 
-function siteWithApi({ app, version, gate }: DoorParts, seat: () => Seat, may: (c: Context) => Scope): Hono {
+async function siteWithApi(parts: DoorParts, seat: () => Seat, may: (c: Context) => Scope): Promise<Hono> {
+  const { app, version, gate } = parts
   const site = new Hono()
   const api = makeHttp(app, version, { local: false, enter: may })
   site.all('/api/*', (c) => api.fetch(c.req.raw, c.env))
+  const views = await makeConsole(parts.console, (c) => sessionAt(gate, seat(), c) !== undefined)
+  if (views) site.route('/', views)
   site.route('/', makeSite(gate, seat))
   return site
 }
 
 /** What is on loopback: where only names of this machine's are ours, whatever name a page elsewhere has pointed here (DNS rebinding). */
-function localSite(parts: DoorParts, boxToken: string): Hono {
+async function localSite(parts: DoorParts, boxToken: string): Promise<Hono> {
   const { config, gate, certificates } = parts
   const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
   const seat: Seat = { host: 'localhost', secure: false, client: () => '127.0.0.1' }
@@ -112,10 +118,7 @@ function localSite(parts: DoorParts, boxToken: string): Hono {
     if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return everything
     return enter(gate, seat, c)
   }
-  site.route(
-    '/',
-    siteWithApi(parts, () => seat, may),
-  )
+  site.route('/', await siteWithApi(parts, () => seat, may))
   return site
 }
 

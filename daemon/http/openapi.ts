@@ -54,6 +54,9 @@ function operation(command: Command): object {
     summary: command.summary,
     ...(command.details && { description: command.details }),
     'x-touches': command.touches,
+    // How it is written on a command line: what is given by position, and what takes the words left over.
+    'x-positional': command.positional ?? [],
+    ...(command.rest && { 'x-rest': command.rest }),
     requestBody: { content: { 'application/json': { schema } } },
     responses: {
       200: {

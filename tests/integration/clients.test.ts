@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import { promisify } from 'node:util'
-import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { Browsers } from '../lib/browser.ts'
 import { TestCaddy } from '../lib/caddy.ts'
 import { type Croft, httpPort, httpsPort, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
@@ -101,26 +102,8 @@ const curl = (url: string, ...args: string[]) =>
 const newToken = async () => (await croft.do('token', 'new', '--vm', 'web', '--commands', 'web')).split('\n')[0]!
 
 describe('Chromium', () => {
-  const contexts: BrowserContext[] = []
-  afterAll(() => Promise.all(contexts.map((context) => context.close())))
-
-  /** A browser of its own, with nothing in it. */
-  async function browser(...args: string[]): Promise<BrowserContext> {
-    const context = await chromium.launchPersistentContext(await mkdtemp(join(folder, 'profile-')), {
-      executablePath: '/usr/bin/chromium',
-      ignoreHTTPSErrors: true,
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--host-resolver-rules=MAP *.box.test 127.0.0.1',
-        ...args,
-      ],
-    })
-    contexts.push(context)
-    return context
-  }
+  const browsers = new Browsers()
+  afterAll(() => browsers[Symbol.asyncDispose]())
 
   /** Whether events come on a page of the VM's, and how long until they don't any more. */
   const listen = (page: Page) =>
@@ -137,12 +120,12 @@ describe('Chromium', () => {
   const ended = (page: Page) => page.evaluate(() => (globalThis as unknown as { ended: Promise<void> }).ended)
 
   test('signs in by the link of croft login, is taken where it wanted to go, and is signed out everywhere', async () => {
-    const page = await (await browser()).newPage()
+    const page = await (await browsers.open()).newPage()
     await page.goto(at('web'))
     expect(await page.textContent('main')).toContain('croft login')
     await page.goto((await croft.do('login')).split('\n')[0]!)
     await page.click('button')
-    expect(await page.textContent('h1')).toBe('You are signed in')
+    expect(await page.textContent('h1')).toBe('The box')
     await page.goto(at('web'))
     expect(page.url()).toBe(at('web'))
     expect(await page.textContent('h1')).toBe('hello from web')
@@ -160,7 +143,7 @@ describe('Chromium', () => {
 
   test('of a guest opens what its link is for and nothing else, until that is taken back', async () => {
     const [link, revoke] = (await croft.do('share', 'link', 'web', '--name', 'Ann')).trim().split('\n')
-    const page = await (await browser()).newPage()
+    const page = await (await browsers.open()).newPage()
     await page.goto(link!)
     expect(page.url()).toBe(at('web'))
     expect(await page.textContent('h1')).toBe('hello from web')
@@ -177,7 +160,7 @@ describe('Chromium', () => {
 
   test('has a WebSocket that goes both ways, until the link is taken back', async () => {
     const [link, revoke] = (await croft.do('share', 'link', 'web')).trim().split('\n')
-    const page = await (await browser()).newPage()
+    const page = await (await browsers.open()).newPage()
     await page.goto(link!)
     const said = await page.evaluate(async () => {
       const socket = new WebSocket('/socket')
@@ -205,11 +188,11 @@ describe('Chromium', () => {
     async function listenByHttp3(): Promise<{ page: Page; revoke: () => Promise<unknown> }> {
       const [link, revoke] = (await croft.do('share', 'link', 'web', '--port', '8000')).trim().split('\n')
       await curl(at(label), '-o', '/dev/null') // now there is a certificate
-      const context = await browser(
+      const context = await browsers.open([
         '--enable-quic',
         `--origin-to-force-quic-on=${label}.box.test:${httpsPort}`,
         `--ignore-certificate-errors-spki-list=${await keyDigest(`${label}.box.test`)}`,
-      )
+      ])
       const page = await context.newPage()
       await page.goto(link!)
       expect(await page.textContent('h1')).toBe('hello from web')

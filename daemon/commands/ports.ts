@@ -1,0 +1,72 @@
+import { z } from 'zod'
+import { findVm, stateOf } from '../box/box.ts'
+import { vmArg } from './args.ts'
+import { command } from './command.ts'
+import { table } from './text.ts'
+
+const portResult = z.object({
+  port: z.int(),
+  /** Whether something listens there now; of a VM that is not awake nobody knows. */
+  listens: z.boolean(),
+  /** Only the VM itself reaches it: it listens on loopback. */
+  loopback: z.boolean(),
+  /** Whether anybody may open it. */
+  public: z.boolean(),
+  /** Whether the VM's plain address leads to it. */
+  main: z.boolean(),
+  /** Where it is opened; null when this box has no web addresses, or nobody can. */
+  address: z.string().nullable(),
+})
+
+export const portsCommand = command({
+  name: 'ports',
+  summary: 'Show the ports that a VM listens on, and where they are opened',
+  details: 'A VM that is asleep is not woken for it: what is public is shown all the same.',
+  examples: ['croft ports web', 'croft ports web --json'],
+  args: z.object({ vm: vmArg }),
+  positional: ['vm'],
+  result: z.object({ vm: z.string(), awake: z.boolean(), ports: z.array(portResult) }),
+  touches: 'reads',
+  async run({ box, host: { web } }, { vm: name }) {
+    const vm = findVm(box.store.state, name)
+    const awake = stateOf(box, vm) === 'awake'
+    const heard = awake ? await web.listening(vm) : []
+    const main = vm.web.port ?? (awake ? await web.findPort(vm) : undefined)
+    const numbers = new Set([...heard.map(({ port }) => port), ...vm.web.public, ...(main === undefined ? [] : [main])])
+    const ports = [...numbers]
+      .sort((a, b) => a - b)
+      .map((port) => {
+        const listens = heard.find((each) => each.port === port)
+        const loopback = listens?.loopback ?? false
+        return {
+          port,
+          listens: listens !== undefined,
+          loopback,
+          public: vm.web.public.includes(port),
+          main: port === main,
+          address: web.on && !loopback ? web.address(vm, port === main ? null : port) : null,
+        }
+      })
+    return { vm: vm.name, awake, ports }
+  },
+  print({ vm, awake, ports }, view) {
+    if (ports.length === 0)
+      return awake
+        ? `Nothing listens in ${vm} yet.\n`
+        : `${vm} is not awake, and none of its ports is public. Wake it: croft wake ${vm}\n`
+    return table(
+      ports,
+      [
+        { title: 'PORT', value: ({ port }) => String(port), right: true },
+        { title: 'WHO', value: (each) => (each.loopback ? 'the VM itself' : each.public ? 'public' : 'private') },
+        {
+          title: 'NOW',
+          value: ({ listens }) => (!awake ? '–' : listens ? 'listens' : 'nothing'),
+          dress: ({ listens }) => (listens ? 'green' : 'dim'),
+        },
+        { title: 'WEB', value: ({ address }) => address ?? '–' },
+      ],
+      view,
+    )
+  },
+})

@@ -1,0 +1,244 @@
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Browsers } from '../lib/browser.ts'
+import { TestCaddy } from '../lib/caddy.ts'
+import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
+import { servePython } from '../lib/guest-server.ts'
+import { program } from '../lib/program.ts'
+
+/** The console, in Debian's Chromium, as somebody sees it who has never read a word about Croft. */
+let caddy: TestCaddy
+let croft: Croft
+const browsers = new Browsers()
+beforeAll(async () => {
+  caddy = await TestCaddy.start()
+  croft = await startCroft({ config: { web: caddy.web } })
+}, 600_000)
+afterAll(async () => {
+  await browsers[Symbol.asyncDispose]()
+  await croft?.[Symbol.asyncDispose]()
+  await caddy?.[Symbol.asyncDispose]()
+})
+
+const patience = { timeout: 60_000, interval: 100 }
+const at = (path: string) => `http://localhost:${croft.port}${path}`
+
+/** What pages have said that nobody should hear: errors, what the page's own rules forbid, requests to elsewhere. */
+const complaints: string[] = []
+beforeEach(() => {
+  complaints.length = 0
+})
+
+async function signedIn(options: Parameters<Browsers['open']>[1] = {}): Promise<Page> {
+  const page = await (await browsers.open([], options)).newPage()
+  page.setDefaultTimeout(20_000)
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  page.on('console', (message) => {
+    if (/Content Security Policy|Trusted/i.test(message.text())) complaints.push(message.text())
+  })
+  page.on('request', (request) => {
+    if (new URL(request.url()).host !== `localhost:${croft.port}`) complaints.push(`a request to ${request.url()}`)
+  })
+  await page.goto(JSON.parse(await croft.do('login', '--json')).local)
+  await page.click('button')
+  await page.waitForSelector('h1:has-text("The box")')
+  return page
+}
+
+async function openPalette(page: Page): Promise<void> {
+  await page.keyboard.press('Control+k')
+  await page.waitForSelector('dialog[open]')
+}
+const heading = (page: Page) => page.textContent('h1')
+const line = async (page: Page) => (await page.textContent('footer code'))!.replace(/^\$ /, '')
+
+test('a stranger gets no console, and nothing of the API', async () => {
+  const page = await (await browsers.open()).newPage()
+  for (const path of ['/', '/vms', '/vms/web', '/new']) {
+    const answer = await page.goto(at(path))
+    expect([path, answer!.status(), await heading(page)]).toEqual([path, 401, 'Sign in'])
+  }
+  expect((await croft.request({ method: 'POST', path: '/api/commands/ls', tcp: true })).status).toBe(403)
+})
+
+test('somebody new makes a VM, opens a port of it to all, and undoes a mistake', async () => {
+  const page = await signedIn()
+  await page.click('text=New VM')
+  const name = await page.inputValue('#name')
+  expect(name).toMatch(/^[a-z]+-[a-z]+$/)
+  await page.fill('#name', 'first')
+  await page.hover('text=Make it')
+  expect(await line(page)).toBe('croft new first')
+  await page.click('text=Make it')
+  // Done means usable.
+  await page.waitForSelector('h1:has-text("first")')
+  expect(page.url()).toBe(at('/vms/first'))
+  expect(await croft.do('exec', 'first', 'hostname')).toBe('first\n')
+
+  await servePython(croft, 'first', server, 8000)
+  await page.waitForSelector('td:has-text("8000")')
+  const curl = () =>
+    program('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', `http://first.localhost:${httpPort}/`])
+  expect((await curl()).stdout).toBe('401')
+  await page.hover('text=Make public')
+  expect(await line(page)).toBe('croft share public first')
+  await page.click('text=Make public')
+  await page.waitForSelector('text=Make private')
+  expect((await curl()).stdout).toBe('200')
+
+  await croft.do('exec', 'first', 'echo precious > file; sync')
+  await page.click('.heading >> text=Checkpoint')
+  await page.waitForSelector('footer >> text=has a new checkpoint')
+  await croft.do('exec', 'first', 'rm file')
+  await page.click('nav >> text=Checkpoints')
+  await page.hover('text=Go back to it')
+  expect(await line(page)).toBe('croft restore first c1')
+  await page.click('text=Go back to it')
+  await page.waitForSelector('footer >> text=first is as it was')
+  expect(await croft.do('exec', 'first', 'cat file')).toBe('precious\n')
+  expect(complaints).toEqual([])
+})
+
+const server = `
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Hello(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"hello\\n")
+ThreadingHTTPServer(("0.0.0.0", 8000), Hello).serve_forever()
+`
+
+test('two people see the same, within a second of it being so', async () => {
+  const [one, other] = [await signedIn(), await signedIn()]
+  for (const page of [one, other]) await page.goto(at('/vms'))
+  await one.waitForSelector('tr:has-text("first") >> text=awake')
+  await croft.do('new', 'second', '--stopped')
+  const made = performance.now()
+  await Promise.all([one, other].map((page) => page.waitForSelector('tr:has-text("second") >> text=stopped')))
+  expect(performance.now() - made).toBeLessThan(1_000)
+  await one.click('tr:has-text("second") >> a')
+  await one.click('.heading >> text=Delete')
+  // What would be lost is named before.
+  expect(await one.textContent('dialog')).toMatch(/second has .* on disk.*All of it goes.*croft rm second --yes/s)
+  await one.click('dialog >> text=Keep it')
+  await one.waitForSelector('dialog', { state: 'detached' })
+  expect(await croft.do('ls', '-q')).toBe('first\nsecond\n')
+  await one.click('.heading >> text=Delete')
+  await one.click('dialog >> text=Do it')
+  await other.waitForSelector('tr:has-text("second")', { state: 'detached' })
+  await one.waitForSelector('h1:has-text("VMs")')
+  expect(complaints).toEqual([])
+})
+
+test('what a guest or a user writes is text, wherever it is shown', async () => {
+  const evil = `<img src=x onerror="document.title='bad'">`
+  await croft.do('comment', 'first', evil)
+  await croft.do('exec', 'first', `echo '<script>document.title="bad"</script>' | sudo tee /dev/ttyS0 > /dev/null`)
+  const page = await signedIn()
+  for (const path of ['/', '/vms', '/vms/first/settings', '/vms/first/log']) {
+    await page.goto(at(path))
+    await page.waitForSelector('h1')
+    if (path === '/vms') await page.waitForSelector('text=<img src=x')
+    if (path.endsWith('log')) await page.waitForSelector('pre:has-text("<script>")')
+    expect(await page.title()).toBe('Croft')
+  }
+  await croft.do('comment', 'first', '')
+  expect(complaints).toEqual([])
+})
+
+test('a daemon that goes away is missed and found again, without a reload', async () => {
+  const page = await signedIn()
+  await page.goto(at('/vms'))
+  await page.waitForSelector('tr:has-text("first")')
+  await page.evaluate(() => Object.assign(globalThis, { same: true }))
+  await croft.kill('SIGTERM')
+  await page.waitForSelector('header >> text=The box does not answer.')
+  await croft.start()
+  await page.waitForSelector('header .where:not(.lost)')
+  await croft.do('new', 'later', '--stopped')
+  await page.waitForSelector('tr:has-text("later")')
+  expect(await page.evaluate(() => 'same' in globalThis)).toBe(true)
+  await croft.do('rm', 'later', '--yes')
+})
+
+test('everything is found by typing, and done by keyboard alone', async () => {
+  const page = await signedIn()
+  await openPalette(page)
+  await page.keyboard.type('first')
+  await page.waitForSelector('[role=option]')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('h1:has-text("first")')
+  expect(page.url()).toBe(at('/vms/first'))
+  await openPalette(page)
+  await page.keyboard.type('sleep fi')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('.heading >> text=asleep')
+  await page.goBack()
+  await page.waitForSelector('h1:has-text("The box")')
+  expect(await page.textContent('.edge')).toContain('first')
+  await openPalette(page)
+  await page.keyboard.press('Escape')
+  await page.waitForSelector('dialog', { state: 'detached' })
+  await croft.do('wake', 'first')
+})
+
+describe('each view', () => {
+  const views = [
+    '/',
+    '/vms',
+    '/vms/first',
+    '/vms/first/checkpoints',
+    '/vms/first/log',
+    '/vms/first/settings',
+    '/new',
+    '/images',
+    '/vms/nobody',
+  ]
+
+  test.each(['light', 'dark'] as const)('has nothing that axe objects to, in the %s', async (colorScheme) => {
+    const page = await signedIn({ colorScheme, reducedMotion: 'reduce' })
+    const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+    for (const path of views) {
+      await page.goto(at(path))
+      await page.waitForSelector('h1')
+      await page.waitForSelector('text=Asking', { state: 'detached' })
+      await page.evaluate(axe)
+      const found = await page.evaluate(async () => {
+        const { axe } = globalThis as unknown as {
+          axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> }
+        }
+        return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+      })
+      expect([path, found]).toEqual([path, []])
+    }
+  })
+
+  test('fits a narrow screen', async () => {
+    const page = await signedIn({ viewport: { width: 390, height: 800 } })
+    for (const path of views) {
+      await page.goto(at(path))
+      await page.waitForSelector('h1')
+      const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+      expect([path, over]).toEqual([path, 0])
+    }
+  })
+
+  test('comes in little, under strict rules, and says what it is', async () => {
+    const page = await signedIn()
+    let script = 0
+    page.on('response', async (response) => {
+      if (response.url().endsWith('.js')) script += Number((await response.allHeaders())['content-length'])
+    })
+    const answer = await page.goto(at('/vms'))
+    const rules = (await answer!.allHeaders())['content-security-policy']!
+    expect(rules).toMatch(/^default-src 'none'; script-src 'self'; /)
+    expect(rules).not.toMatch(/unsafe|data:|https?:|\*/)
+    await page.waitForSelector('tr')
+    await vi.waitFor(() => expect(script).toBeGreaterThan(1_000), patience)
+    expect(script).toBeLessThan(120_000)
+  })
+})

@@ -1,0 +1,27 @@
+import type { Vm } from './box.ts'
+import type { Action } from './run.ts'
+
+export interface TitledAction {
+  title: string
+  action: Action
+  kind?: 'main' | 'danger'
+}
+
+/** What can be done with a VM as it is, what is done most often first. Pure. */
+export function actionsOf({ name, state }: Pick<Vm, 'name' | 'state'>): TitledAction[] {
+  const on = (title: string, command: string, done: string, kind?: TitledAction['kind']): TitledAction => ({
+    title,
+    action: { command, args: { vm: name }, done: `${name} ${done}` },
+    ...(kind && { kind }),
+  })
+  const off = state === 'stopped' || state === 'crashed'
+  return [
+    ...(off ? [on('Start', 'start', 'is awake', 'main')] : []),
+    ...(state === 'asleep' ? [on('Wake', 'wake', 'is awake', 'main')] : []),
+    ...(state === 'awake' ? [on('Sleep', 'sleep', 'is asleep')] : []),
+    on('Checkpoint', 'checkpoint', 'has a new checkpoint'),
+    { title: 'Copy', action: { command: 'cp', args: { vm: name }, done: `${name} is copied` } },
+    ...(off ? [] : [on('Restart', 'restart', 'has started again'), on('Stop', 'stop', 'is stopped')]),
+    on('Delete', 'rm', 'is gone', 'danger'),
+  ]
+}

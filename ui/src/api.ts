@@ -1,0 +1,71 @@
+/** What went wrong with something that was asked of the daemon: its own words, or that it can't be reached. */
+export class Problem extends Error {
+  readonly code: string
+  readonly hint: string | undefined
+
+  constructor(code: string, message: string, hint?: string) {
+    super(message)
+    this.code = code
+    this.hint = hint
+  }
+}
+
+export interface Progress {
+  subject: string
+  step: string
+  /** 0 to 1; absent where nobody knows how much there is. */
+  fraction?: number
+}
+
+export type Args = Readonly<Record<string, unknown>>
+
+const away = () => new Problem('unreachable', 'The box does not answer.', 'It is asked again by itself.')
+
+/**
+ * Runs a command (`POST /api/commands/<name>`). @param name as on the command line, such as `share ls`
+ * @throws Problem with the daemon's code and words, or `unreachable`
+ */
+export async function call<R>(name: string, args: Args = {}, onProgress?: (progress: Progress) => void): Promise<R> {
+  const response = await fetch(`/api/commands/${name.replaceAll(' ', '-')}`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Accept: onProgress ? 'application/x-ndjson' : 'application/json' },
+    body: JSON.stringify(args),
+  }).catch(() => {
+    throw away()
+  })
+  if (!response.ok) throw problemOf(await response.json().catch(() => undefined))
+  if (!onProgress) return response.json()
+  for await (const line of linesOf(response)) {
+    if (line.progress) onProgress(line.progress)
+    if (line.problem) throw problemOf(line.problem)
+    if (line.result) return line.result as R
+  }
+  throw away()
+}
+
+interface Line {
+  progress?: Progress
+  problem?: unknown
+  result?: unknown
+}
+
+async function* linesOf(response: Response): AsyncGenerator<Line> {
+  let rest = ''
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  try {
+    for (;;) {
+      const { value, done } = await reader.read()
+      if (done) return
+      const lines = (rest + value).split('\n')
+      rest = lines.pop()!
+      for (const line of lines) if (line) yield JSON.parse(line)
+    }
+  } catch {
+    throw away()
+  }
+}
+
+function problemOf(body: unknown): Problem {
+  const { code, detail, hint } = (body ?? {}) as { code?: string; detail?: string; hint?: string }
+  return detail ? new Problem(code ?? 'internal', detail, hint) : away()
+}

@@ -1,0 +1,152 @@
+import { useComputed } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { trouble, vms } from './box.ts'
+import { lineOf } from './line.ts'
+import { openPalette, Palette, paletteIsOpen } from './palette.tsx'
+import { Copy, Dialog, Mark } from './parts.tsx'
+import { route } from './route.ts'
+import { forget, pointedAt, question, running } from './run.ts'
+import { BoxView } from './views/box.tsx'
+import { ImagesView } from './views/images.tsx'
+import { NewView } from './views/new.tsx'
+import { VmView } from './views/vm.tsx'
+import { VmsView } from './views/vms.tsx'
+
+const places = [
+  ['', 'Box'],
+  ['vms', 'VMs'],
+  ['images', 'Images'],
+] as const
+
+function view(): ComponentChildren {
+  const [place = '', name, tab] = route.value
+  if (place === '') return <BoxView />
+  if (place === 'new') return <NewView />
+  if (place === 'images' && !name) return <ImagesView />
+  if (place === 'vms') return name ? <VmView key={name} name={name} tab={tab ?? 'ports'} /> : <VmsView />
+  return (
+    <section class="empty">
+      <h1>Nothing here</h1>
+      <p>
+        <a href="/">The box</a> is where everything begins.
+      </p>
+    </section>
+  )
+}
+
+export function App() {
+  const here = useComputed(() => route.value[0] ?? '')
+  return (
+    <>
+      <a class="skip" href="#main">
+        To the content
+      </a>
+      <header>
+        <a href="/" class="home" aria-label="Croft, the box">
+          <Mark />
+          <b>croft</b>
+        </a>
+        <button type="button" class="find" onClick={openPalette}>
+          find or do… <kbd>{/Mac/.test(navigator.platform) ? '⌘' : 'Ctrl'} K</kbd>
+        </button>
+        <Connection />
+      </header>
+      <nav aria-label="Places">
+        {places.map(([place, title]) => (
+          <a key={place} href={`/${place}`} aria-current={here.value === place ? 'page' : undefined}>
+            {title}
+            {place === 'vms' && vms.value && <span class="count">{vms.value.length}</span>}
+          </a>
+        ))}
+        <form method="post" action="/logout">
+          <button type="submit" class="quiet">
+            Sign out everywhere
+          </button>
+        </form>
+      </nav>
+      <main id="main">{view()}</main>
+      <CommandBar />
+      {question.value && <Question />}
+      {paletteIsOpen.value && <Palette />}
+    </>
+  )
+}
+
+function Connection() {
+  const { value: problem } = trouble
+  if (!problem) return <span class="where">{location.host}</span>
+  const signedOut = problem.code === 'not-allowed'
+  return (
+    <span class="where lost" role="status">
+      {signedOut ? (
+        <>
+          signed out ·{' '}
+          <a href="/" target="_self">
+            sign in
+          </a>
+        </>
+      ) : (
+        problem.message
+      )}
+    </span>
+  )
+}
+
+/** The one place where what a button does is written as one would type it, and where it says how it goes. */
+function CommandBar() {
+  const last = running.value.at(-1)
+  const shown = pointedAt.value ?? last
+  const line = shown && lineOf(shown.command, shown.args)
+  return (
+    <footer>
+      <code>
+        {'$ '}
+        {line || <span class="soft">what a button does is written here, as you would type it</span>}
+      </code>
+      <span class="outcome" role="status">
+        {last && <Outcome {...last} />}
+      </span>
+      {line && <Copy text={line} what="the command line" />}
+    </footer>
+  )
+}
+
+function Outcome({ id, progress, outcome, done }: (typeof running.value)[number]) {
+  if (outcome === 'done') return <span class="good">{done ?? 'done'}</span>
+  if (outcome)
+    return (
+      <span class="bad">
+        {outcome.message} {outcome.hint}{' '}
+        <button type="button" class="quiet" onClick={() => forget(id)}>
+          close
+        </button>
+      </span>
+    )
+  if (!progress) return <span>…</span>
+  return (
+    <span>
+      {progress.subject}{' '}
+      {progress.fraction !== undefined && <progress value={progress.fraction} aria-label="Progress" />} {progress.step}
+    </span>
+  )
+}
+
+function Question() {
+  const { words, action, answer } = question.value!
+  return (
+    <Dialog label="Are you sure?" onClose={() => answer(false)}>
+      <p>{words}</p>
+      <p>
+        <code>{lineOf(action.command, { ...action.args, yes: true })}</code>
+      </p>
+      <p class="buttons">
+        <button type="button" onClick={() => answer(false)} autofocus>
+          Keep it
+        </button>
+        <button type="button" class="danger" onClick={() => answer(true)}>
+          Do it
+        </button>
+      </p>
+    </Dialog>
+  )
+}

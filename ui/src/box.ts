@@ -1,0 +1,90 @@
+import { computed, signal } from '@preact/signals'
+import type { UsageResult, VmResult } from '../../daemon/commands/vm-result.ts'
+import { call, type Problem } from './api.ts'
+
+/** What the console knows of the box: asked for every two seconds while somebody looks, and told by events at once. */
+export type Vm = VmResult & UsageResult
+export interface Usage {
+  cpus: number
+  cpuPercent: number
+  memoryBytes: number
+  memoryUsedBytes: number
+  diskBytes: number
+  diskFreeBytes: number
+}
+
+/** Undefined until the box has answered for the first time. */
+export const vms = signal<readonly Vm[] | undefined>(undefined)
+export const usage = signal<Usage | undefined>(undefined)
+/** The last minutes of it, the oldest first. */
+export const history = signal<readonly Usage[]>([])
+/** Why nothing new is heard; undefined while all is well. */
+export const trouble = signal<Problem | undefined>(undefined)
+/** Grows with each event, for views that show what `ls` does not tell. */
+export const happened = signal(0)
+
+export const attention = computed(() => (vms.value ?? []).filter((vm) => vm.state === 'crashed'))
+
+const everyMs = 2000
+const remembered = 150
+
+let asking = false
+let again = false
+
+/** Asks for everything; while an answer is on its way, once more after it. */
+export async function refresh(): Promise<void> {
+  if (asking) {
+    again = true
+    return
+  }
+  asking = true
+  try {
+    const told = await call<{ vms: Vm[]; box: Usage }>('ls')
+    vms.value = told.vms
+    usage.value = told.box
+    history.value = [...history.value.slice(1 - remembered), told.box]
+    trouble.value = undefined
+  } catch (error) {
+    trouble.value = error as Problem
+  } finally {
+    asking = false
+    if (again) {
+      again = false
+      void refresh()
+    }
+  }
+}
+
+function follow(): void {
+  const events = new EventSource('/api/events')
+  const on = (type: string, heard: (event: { vm?: string; state?: Vm['state']; reason?: string }) => void) =>
+    events.addEventListener(type, (message) => {
+      happened.value++
+      heard(JSON.parse((message as MessageEvent<string>).data))
+    })
+  on('vm.state', ({ vm: id, state }) => {
+    if (state) vms.value = vms.value?.map((vm) => (vm.id === id ? { ...vm, state } : vm))
+    void refresh()
+  })
+  for (const type of ['state', 'vm.new', 'vm.removed', 'vm.changed', 'image.new', 'image.removed', 'image.golden'])
+    on(type, () => void refresh())
+  events.onerror = () => {
+    void refresh()
+    // The browser gives up after an answer that is none (a proxy's, or 403 when the session is over).
+    if (events.readyState === EventSource.CLOSED) setTimeout(follow, everyMs)
+  }
+}
+
+/** Begins to watch the box; called once. */
+export function watch(): void {
+  follow()
+  void refresh()
+  setInterval(() => {
+    if (!document.hidden) void refresh()
+  }, everyMs)
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden) void refresh()
+  })
+}
+
+export const vmNamed = (name: string): Vm | undefined => vms.value?.find((vm) => vm.name === name)

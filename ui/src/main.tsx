@@ -1,0 +1,9 @@
+import { render } from 'preact'
+import { App } from './app.tsx'
+import { watch } from './box.ts'
+import { learnSpellings } from './line.ts'
+import './style.css'
+
+watch()
+void learnSpellings()
+render(<App />, document.body)

@@ -1,0 +1,128 @@
+import { signal, useComputed, useSignal } from '@preact/signals'
+import { actionsOf } from './actions.ts'
+import { vms } from './box.ts'
+import { lineOf } from './line.ts'
+import { Dialog } from './parts.tsx'
+import { go, vmPath } from './route.ts'
+import { type Action, run } from './run.ts'
+
+export const paletteIsOpen = signal(false)
+export const openPalette = (): void => {
+  paletteIsOpen.value = true
+}
+
+addEventListener('keydown', (event) => {
+  if (event.key.toLowerCase() !== 'k' || !(event.metaKey || event.ctrlKey) || event.shiftKey || event.altKey) return
+  event.preventDefault()
+  paletteIsOpen.value = !paletteIsOpen.value
+})
+
+interface Choice {
+  words: string
+  hint: string
+  choose(): void
+}
+
+const mostShown = 12
+
+function choices(): Choice[] {
+  const place = (words: string, path: string): Choice => ({ words, hint: path, choose: () => go(path) })
+  const act = (words: string, action: Action): Choice => ({
+    words,
+    hint: lineOf(action.command, action.args),
+    choose: () => void run(action),
+  })
+  const all = vms.value ?? []
+  return [
+    ...all.map((vm) => place(vm.name, vmPath(vm.name))),
+    place('New VM', '/new'),
+    place('Box', '/'),
+    place('VMs', '/vms'),
+    place('Images', '/images'),
+    ...all.flatMap((vm) => actionsOf(vm).map(({ title, action }) => act(`${title} ${vm.name}`, action))),
+  ]
+}
+
+/** Whether all words of what is typed begin a word of a choice. */
+function fits(typed: string, words: string): boolean {
+  const have = words.toLowerCase().split(/[\s-]+/)
+  const whole = words.toLowerCase()
+  return typed
+    .toLowerCase()
+    .split(/\s+/)
+    .filter(Boolean)
+    .every((word) => whole.startsWith(word) || whole.includes(` ${word}`) || have.some((each) => each.startsWith(word)))
+}
+
+/** Everything, found by typing. */
+export function Palette() {
+  const typed = useSignal('')
+  const at = useSignal(0)
+  const shown = useComputed(() =>
+    choices()
+      .filter(({ words }) => fits(typed.value, words))
+      .slice(0, mostShown),
+  )
+  const close = () => {
+    paletteIsOpen.value = false
+  }
+  const choose = (choice: Choice | undefined) => {
+    if (!choice) return
+    close()
+    choice.choose()
+  }
+  const onKeyDown = (event: KeyboardEvent) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
+    if (step) {
+      event.preventDefault()
+      at.value = (at.value + step + shown.value.length) % Math.max(1, shown.value.length)
+    } else if (event.key === 'Enter') {
+      event.preventDefault()
+      choose(shown.value[at.value])
+    }
+  }
+  return (
+    <Dialog label="Find or do" onClose={close}>
+      <div class="palette">
+        <input
+          type="text"
+          // biome-ignore lint/a11y/noRedundantRoles: without a list it is none yet
+          role="combobox"
+          list={undefined}
+          aria-label="Find or do"
+          aria-expanded="true"
+          aria-controls="choices"
+          aria-activedescendant={`choice-${at.value}`}
+          placeholder="a VM, a place, or what to do"
+          autocomplete="off"
+          spellcheck={false}
+          autofocus
+          onInput={(event) => {
+            typed.value = event.currentTarget.value
+            at.value = 0
+          }}
+          onKeyDown={onKeyDown}
+        />
+        <div role="listbox" id="choices" aria-label="What there is">
+          {shown.value.map((choice, i) => (
+            // biome-ignore lint/a11y/useKeyWithClickEvents: the keys go to the field above
+            <div
+              key={choice.words}
+              id={`choice-${i}`}
+              role="option"
+              tabIndex={-1}
+              aria-selected={i === at.value}
+              onPointerMove={() => {
+                at.value = i
+              }}
+              onClick={() => choose(choice)}
+            >
+              {choice.words} <code>{choice.hint}</code>
+            </div>
+          ))}
+        </div>
+        {shown.value.length === 0 && <p class="soft">Nothing is called that.</p>}
+      </div>
+    </Dialog>
+  )
+}

@@ -1,0 +1,64 @@
+export interface Share<T> {
+  item: T
+  /** Of the same unit as the field's. */
+  size: number
+}
+
+export interface Parcel<T> {
+  item: T
+  /** Parts of the field's width and height, 0 to 1. */
+  left: number
+  top: number
+  width: number
+  height: number
+}
+
+/**
+ * Divides a field among shares, each as near to a square as it can be: a squarified treemap (Bruls, Huizing, van Wijk 2000).
+ * The order is kept, so that a parcel that grows stays about where it is. Pure.
+ * @param whole what the field stands for; what the shares leave of it stays free, at the right or at the bottom
+ * @param aspect width of the field by its height
+ */
+export function divide<T>(shares: readonly Share<T>[], whole: number, aspect: number): Parcel<T>[] {
+  const parcels: Parcel<T>[] = []
+  const total = Math.max(
+    whole,
+    shares.reduce((sum, { size }) => sum + size, 0),
+  )
+  if (total <= 0) return parcels
+  const area = aspect / total
+  // The rest of the field, which is `aspect` wide and 1 high.
+  let [x, y, w, h] = [0, 0, aspect, 1]
+  let row: Share<T>[] = []
+
+  const worst = (of: readonly Share<T>[]): number => {
+    const sum = of.reduce((all, { size }) => all + size * area, 0)
+    const thick = sum / Math.min(w, h)
+    return Math.max(...of.map(({ size }) => Math.max(thick ** 2 / (size * area), (size * area) / thick ** 2)))
+  }
+  const place = () => {
+    const sum = row.reduce((all, { size }) => all + size * area, 0)
+    const upright = w >= h
+    const thick = sum / (upright ? h : w)
+    let at = upright ? y : x
+    for (const { item, size } of row) {
+      const long = (size * area) / thick
+      parcels.push(
+        upright
+          ? { item, left: x / aspect, top: at, width: thick / aspect, height: long }
+          : { item, left: at / aspect, top: y, width: long / aspect, height: thick },
+      )
+      at += long
+    }
+    if (upright) [x, w] = [x + thick, w - thick]
+    else [y, h] = [y + thick, h - thick]
+    row = []
+  }
+  for (const share of shares) {
+    if (share.size <= 0) continue
+    if (row.length > 0 && worst([...row, share]) > worst(row)) place()
+    row.push(share)
+  }
+  if (row.length > 0) place()
+  return parcels
+}

@@ -1,0 +1,67 @@
+import { bytes } from '../../../daemon/units.ts'
+import { useCommand } from '../command.ts'
+import { Act, Empty, Trouble } from '../parts.tsx'
+
+interface Images {
+  images: { id: string; name: string; version: string; current: boolean; sizeBytes: number; vms: number }[]
+  recipes: string[]
+}
+
+export function ImagesView() {
+  const { value, problem } = useCommand<Images>('image ls')
+  return (
+    <>
+      <div class="heading">
+        <h1>Images</h1>
+      </div>
+      {problem && <Trouble problem={problem} />}
+      {value?.images.length === 0 && (
+        <Empty title="No images yet">
+          <p>VMs are made from an image. Build the first one: it takes a minute or two.</p>
+        </Empty>
+      )}
+      {value && value.images.length > 0 && (
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Name</th>
+              <th scope="col">Version</th>
+              <th scope="col">Size</th>
+              <th scope="col">VMs</th>
+              <th scope="col">
+                <span class="hidden">What to do</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {value.images.map((image) => (
+              <tr key={image.id}>
+                <td>{image.name}</td>
+                <td>
+                  {image.version} {!image.current && <span class="soft">older</span>}
+                </td>
+                <td>{bytes(image.sizeBytes)}</td>
+                <td>{image.vms}</td>
+                <td>
+                  <Act
+                    kind="quiet"
+                    action={{ command: 'image rm', args: { image: image.name }, done: `${image.name} is gone` }}
+                  >
+                    Delete
+                  </Act>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      <p class="buttons">
+        {value?.recipes.map((recipe) => (
+          <Act key={recipe} action={{ command: 'image build', args: { recipe }, done: `${recipe} is built` }}>
+            Build {recipe}
+          </Act>
+        ))}
+      </p>
+    </>
+  )
+}
