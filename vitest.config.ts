@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 const shared = { pool: 'forks' as const, environment: 'node' }
-const withGuests = { ...shared, globalSetup: 'tests/lib/image.ts', testTimeout: 180_000, hookTimeout: 600_000 }
+const withGuests = { ...shared, globalSetup: 'tests/lib/image.ts', testTimeout: 400_000, hookTimeout: 600_000 }
 const files = 'tests/integration/**/*.test.ts'
 /** They restart the libvirtd that all VMs are run by, flush the firewall, or measure. */
 const alone = ['restart', 'isolation', 'libvirt*'].map((name) => `tests/integration/${name}.test.ts`)

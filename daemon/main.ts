@@ -43,6 +43,7 @@ import {
 } from './gate/index.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
+import { Terminals } from './guest/terminals.ts'
 import { groupId } from './host/accounts.ts'
 import { endCaddy } from './host/caddy-process.ts'
 import { checkWeb } from './host/check-web.ts'
@@ -197,12 +198,16 @@ async function main(log: Logger): Promise<void> {
 
   // Commands are served once the box is known; when libvirt stays away they are served too, and say so themselves.
   await Promise.race([reconciler.first, new Promise((resolve) => setTimeout(resolve, firstConnectionMs).unref())])
+  const terminals = new Terminals(box, folder)
+  ends.defer(() => terminals.close())
+  ends.defer(every(60_000, 'end forgotten terminals', log, async () => terminals.endForgotten()))
   const doors = await openDoors({
     app: { commands, box, host },
     version,
     config,
     gate,
     certificates,
+    terminals,
     console: join(import.meta.dirname, '..', 'ui/dist'),
   })
   ends.defer(() => doors.close())

@@ -3,17 +3,20 @@ import type { Vm } from '../store/index.ts'
 import type { Gate } from './decide.ts'
 import { hostName, placeOf, targetOf } from './place.ts'
 
-/** How many ports of one VM get a certificate because it listens on them: a guest could listen on all there are. */
+/** How many ports of one VM get a certificate because it listens on them, or somebody asked: there are 65,535 of each. */
 const mostPorts = 20
 
 /**
  * Which host names Caddy may have certificates for: Croft's own, those of VMs that there are, the names of their own that
- * VMs have, and of ports those that somebody has shared or that a guest listens on. Every other name costs a lookup.
+ * VMs have, and of ports those that somebody has shared or that a guest listens on; with the box's own CA a few more of each VM,
+ * so that there is a page which says that nothing listens there. Every other name costs a lookup.
  */
 export class Certificates {
   readonly #gate: Gate
   /** Ports that guests were found to listen on, by the VM's id: their certificates are renewed while nothing listens, too. */
   readonly #ports = new Map<string, Set<number>>()
+  /** Ports that have one from the box's own CA though nothing listens: apart, so that strangers can't use up the others' room. */
+  readonly #asked = new Map<string, Set<number>>()
 
   constructor(gate: Gate) {
     this.#gate = gate
@@ -35,10 +38,17 @@ export class Certificates {
     if (known.has(port) || port === vm.web.port || vm.web.public.includes(port)) return true
     if (imageOf(box.store.state, vm).ports.includes(port) || links.of(vm).some((link) => link.port === port))
       return true
-    if (known.size >= mostPorts || stateOf(box, vm) !== 'awake') return false
-    if (!(await ports.of(vm)).some((each) => each.port === port)) return false
-    for (const id of this.#ports.keys()) if (!(id in box.store.state.vms)) this.#ports.delete(id)
-    this.#ports.set(vm.id, known.add(port))
-    return true
+    const listens =
+      known.size < mostPorts && stateOf(box, vm) === 'awake' && (await ports.of(vm)).some((each) => each.port === port)
+    if (listens) return this.#note(this.#ports, vm, port)
+    return box.store.state.web.tls.mode === 'internal' && this.#note(this.#asked, vm, port)
+  }
+
+  /** @returns whether it is among those of the VM now: there is room for so many */
+  #note(all: Map<string, Set<number>>, vm: Vm, port: number): boolean {
+    for (const id of all.keys()) if (!(id in this.#gate.box.store.state.vms)) all.delete(id)
+    const noted = all.get(vm.id) ?? new Set()
+    if (noted.size < mostPorts) all.set(vm.id, noted.add(port))
+    return noted.has(port)
   }
 }

@@ -1,7 +1,6 @@
 import { chmod, chown, mkdir, rm } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
-import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import {
   askHeader,
@@ -12,6 +11,7 @@ import {
   userHeader,
   verdictHeader,
 } from '../caddy/config.ts'
+import { makeWebServer } from '../host/web-server.ts'
 import { decide, explain, type Gate, type Verdict, type Visit } from './decide.ts'
 import { documentOf, textOf } from './pages.ts'
 import { clientOf, headersOf, sessionCookieFor } from './site.ts'
@@ -38,11 +38,10 @@ export { addressOf, makeWeb } from './web.ts'
  * @returns a function that closes it
  */
 export async function openGate(gate: Gate, site: Hono, socket: string, gid: number): Promise<() => Promise<void>> {
-  const serveSite = getRequestListener(site.fetch)
   // Caddy has read the headers already: what it lets through is decided, also when it is more than Node would take.
-  const server = createServer({ maxHeaderSize: 2 ** 21 }, (request, response) => {
+  const { server, close } = makeWebServer(site, { maxHeaderSize: 2 ** 21 }, (request, response) => {
     const asked = request.headers[askHeader.toLowerCase()]
-    if (asked === undefined) return void serveSite(request, response)
+    if (asked === undefined) return false
     const { secure } = gate.front()
     const visit = visitOf(request, secure)
     // A request that failed has no session any more: it has been made ready for the VM.
@@ -55,6 +54,7 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
         response.writeHead(500).end()
       },
     )
+    return true
   })
   server.keepAliveTimeout = 60_000
   await mkdir(dirname(socket), { recursive: true, mode: 0o755 })
@@ -66,10 +66,7 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   return async () => {
     // Nobody would take them back.
     await gate.passes.close()
-    await new Promise<void>((resolve) => {
-      server.close(() => resolve())
-      server.closeAllConnections()
-    })
+    await close()
   }
 }
 

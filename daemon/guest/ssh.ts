@@ -107,6 +107,6 @@ function collector() {
 }
 
 /** A word for sh, whatever is in it. */
-function quote(word: string): string {
+export function quote(word: string): string {
   return /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }

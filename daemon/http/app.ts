@@ -4,10 +4,12 @@ import { stream } from 'hono/streaming'
 import type { Scope } from '../commands/scope.ts'
 import { type App, serveCall } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
+import type { Terminals } from '../guest/terminals.ts'
 import { eventsRoute } from './events.ts'
 import { execRoute } from './exec.ts'
 import { openApi } from './openapi.ts'
 import { problemOf } from './problem.ts'
+import { terminalRoutes } from './terminals.ts'
 
 /** A way to the API. */
 export interface Door {
@@ -22,7 +24,7 @@ export type Entered = { Variables: { scope: Scope } }
 const largestBody = 1024 * 1024
 
 /** The API, for one of its doors. */
-export function makeHttp(app: App, version: string, door: Door): Hono<Entered> {
+export function makeHttp(app: App, version: string, door: Door, terminals: Terminals): Hono<Entered> {
   const http = new Hono<Entered>()
 
   http.onError((error, c) => {
@@ -66,6 +68,7 @@ export function makeHttp(app: App, version: string, door: Door): Hono<Entered> {
     if (vm !== null || commands !== null) throw new CroftError('not-allowed', 'This token may not follow all events.')
     return eventsRoute(app, c)
   })
+  terminalRoutes(http, app, terminals)
   http.post('/api/exec', async (c, next) => {
     // A conversation may be long; its lines are limited instead.
     if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson'))

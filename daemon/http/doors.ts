@@ -1,8 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import { dirname, join } from 'node:path'
-import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { everything, type Scope } from '../commands/scope.ts'
 import type { App } from '../commands/serve.ts'
@@ -19,7 +18,9 @@ import {
   sessionAt,
   tokenOf,
 } from '../gate/index.ts'
+import type { Terminals } from '../guest/terminals.ts'
 import { groupId } from '../host/accounts.ts'
+import { makeWebServer } from '../host/web-server.ts'
 import { makeHttp } from './app.ts'
 import { makeConsole } from './console.ts'
 import { problemOf } from './problem.ts'
@@ -30,6 +31,7 @@ export interface DoorParts {
   config: Config
   gate: Gate
   certificates: Certificates
+  terminals: Terminals
   /** Folder of the console's files. */
   console: string
 }
@@ -46,23 +48,21 @@ export interface Doors {
  * The third door, the box's own web address, is the gate's to open.
  */
 export async function openDoors(parts: DoorParts): Promise<Doors> {
-  const { app, version, config, gate } = parts
+  const { app, version, config, gate, terminals } = parts
   const gid = await groupId('croft')
   const token = await readToken(join(config.folder, 'token'), gid)
-  const bySocket = createServer(
-    getRequestListener(makeHttp(app, version, { local: true, enter: () => everything }).fetch),
-  )
-  const byTcp = createServer(getRequestListener((await localSite(parts, token)).fetch))
-  for (const server of [bySocket, byTcp]) {
+  const bySocket = makeWebServer(makeHttp(app, version, { local: true, enter: () => everything }, terminals))
+  const byTcp = makeWebServer(await localSite(parts, token))
+  for (const { server } of [bySocket, byTcp]) {
     server.requestTimeout = 0 // a conversation may last for hours
     server.headersTimeout = 10_000
   }
   await mkdir(dirname(config.socket), { recursive: true, mode: 0o755 })
   await rm(config.socket, { force: true }) // the store's lock says that no other daemon uses it
-  await listen(bySocket, { path: config.socket }, config.socket)
+  await listen(bySocket.server, { path: config.socket }, config.socket)
   await chmod(config.socket, 0o660)
   await chown(config.socket, 0, gid)
-  await listen(byTcp, { host: '127.0.0.1', port: config.port }, `127.0.0.1:${config.port}`)
+  await listen(byTcp.server, { host: '127.0.0.1', port: config.port }, `127.0.0.1:${config.port}`)
   const seat = (): Seat => {
     const front = gate.front()
     return {
@@ -74,15 +74,15 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   return {
     site: await siteWithApi(parts, seat, (c) => enter(gate, seat(), c)),
     async close() {
-      await Promise.all([bySocket, byTcp].map(closeServer))
+      await Promise.all([bySocket, byTcp].map((each) => each.close()))
     },
   }
 }
 
 async function siteWithApi(parts: DoorParts, seat: () => Seat, may: (c: Context) => Scope): Promise<Hono> {
-  const { app, version, gate } = parts
+  const { app, version, gate, terminals } = parts
   const site = new Hono()
-  const api = makeHttp(app, version, { local: false, enter: may })
+  const api = makeHttp(app, version, { local: false, enter: may }, terminals)
   site.all('/api/*', (c) => api.fetch(c.req.raw, c.env))
   const views = await makeConsole(parts.console, (c) => sessionAt(gate, seat(), c) !== undefined)
   if (views) site.route('/', views)
@@ -144,13 +144,6 @@ function listen(server: Server, where: { path: string } | { host: string; port: 
       ),
     )
     server.listen(where, resolve)
-  })
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve())
-    server.closeAllConnections()
   })
 }
 

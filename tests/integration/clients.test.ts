@@ -278,6 +278,20 @@ test('OpenSSL finds a certificate for the name, from the CA that it is told, and
   expect((await program('openssl', [...args, '-alpn', 'h2'], { input: '' })).stdout).toContain('ALPN protocol: h2')
 })
 
+test('a port on which nothing listens says so by HTTPS, too, and strangers get certificates for 20 of them at most', async () => {
+  const said = await curl(at('web-9999'), '-u', `me:${await newToken()}`)
+  expect(said).toBe('Nothing listens on port 9999 of web.\n')
+  const greeted = async (port: number) => {
+    const args = ['-connect', `127.0.0.1:${httpsPort}`, '-servername', `web-${port}.box.test`]
+    return (await program('openssl', ['s_client', ...args], { input: '' })).stdout.includes('BEGIN CERTIFICATE')
+  }
+  let certificates = 1
+  for (let port = 20_000; port < 20_030; port++) if (await greeted(port)) certificates++
+  expect(certificates).toBe(20)
+  // What listens has room of its own.
+  expect(await greeted(8000)).toBe(true)
+})
+
 test('git clones over HTTPS from a server in a VM, with a token as its password', async () => {
   const git = (...args: string[]) =>
     program(

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { WebSocket } from 'ws'
 import { Browsers } from '../lib/browser.ts'
 import { TestCaddy } from '../lib/caddy.ts'
 import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
@@ -77,6 +78,7 @@ test('somebody new makes a VM, opens a port of it to all, and undoes a mistake',
   expect(page.url()).toBe(at('/vms/first'))
   expect(await croft.do('exec', 'first', 'hostname')).toBe('first\n')
 
+  await page.click('nav >> text=Ports')
   await servePython(croft, 'first', server, 8000)
   await page.waitForSelector('td:has-text("8000")')
   const curl = () =>
@@ -111,6 +113,63 @@ class Hello(BaseHTTPRequestHandler):
         self.wfile.write(b"hello\\n")
 ThreadingHTTPServer(("0.0.0.0", 8000), Hello).serve_forever()
 `
+
+/** What a terminal of the page shows, each line without what is empty at its end. */
+const screen = async (page: Page) =>
+  (await page.locator('.xterm-rows > div').allTextContents()).map((each) => each.replaceAll('\u00a0', ' ').trimEnd())
+const shows = (page: Page, words: string) =>
+  vi.waitFor(async () => expect(await screen(page)).toContain(words), patience)
+
+test('a terminal goes on while nobody looks, has the size of its window, and is seen by whoever looks', async () => {
+  const page = await signedIn({ viewport: { width: 1024, height: 800 } })
+  await page.goto(at('/vms/first'))
+  await vi.waitFor(async () => expect((await screen(page)).join()).toContain('dev@first'), patience)
+  await page.keyboard.type('word=kept; printf "\\e[38;2;200;80;0mtrue colour\\e[0m\\n"; stty size\n')
+  await shows(page, 'true colour')
+  expect(await page.getAttribute('.xterm-rows span:text-is("true colour")', 'style')).toContain('rgb(200, 80, 0)')
+  const sizeOf = async () => (await screen(page)).findLast((each) => /^\d+ \d+$/.test(each))
+  const before = await vi.waitUntil(sizeOf, patience)
+  await page.reload()
+  await shows(page, 'true colour')
+  await page.setViewportSize({ width: 800, height: 700 })
+  await page.click('.screen')
+  await page.keyboard.type('echo it is $word; stty size\n')
+  await shows(page, 'it is kept')
+  await vi.waitFor(async () => expect(await sizeOf()).not.toBe(before), patience)
+
+  const other = await signedIn()
+  await other.goto(at('/vms/first'))
+  await shows(other, 'it is kept')
+  await other.keyboard.type('echo from the other\n')
+  await shows(page, 'from the other')
+
+  await page.click('text=+ new')
+  await vi.waitFor(async () => expect((await screen(page)).join()).toContain('dev@first'), patience)
+  await page.keyboard.type('test "$word" || echo another\n')
+  await shows(page, 'another')
+  await page.keyboard.type('exit\n')
+  await vi.waitFor(async () => expect((await screen(page)).join()).toContain('Enter begins another'), patience)
+  expect(complaints).toEqual([])
+})
+
+test('a terminal is nobody’s who may not enter the VM', async () => {
+  const refused = (headers: Record<string, string>) =>
+    new Promise<number | undefined>((resolve) => {
+      const socket = new WebSocket(at('/api/terminal?vm=first').replace('http', 'ws'), { headers })
+      socket.once('unexpected-response', (_, response) => resolve(response.statusCode))
+      socket.once('open', () => resolve(undefined))
+      socket.once('error', () => {})
+    })
+  const page = await signedIn()
+  const { name, value } = (await page.context().cookies())[0]!
+  const Cookie = `${name}=${value}`
+  expect(await refused({})).toBe(403)
+  expect(await refused({ Cookie, Origin: 'http://evil.example' })).toBe(403)
+  expect(await refused({ Cookie, Origin: at('').replace('localhost', 'first.localhost') })).toBe(403)
+  const token = (await croft.do('token', 'new', '--vm', 'first', '--commands', 'ls')).split('\n')[0]!
+  expect(await refused({ Authorization: `Bearer ${token}` })).toBe(403)
+  expect(await refused({ Cookie, Origin: at('') })).toBe(undefined)
+})
 
 test('two people see the same, within a second of it being so', async () => {
   const [one, other] = [await signedIn(), await signedIn()]

@@ -23,7 +23,7 @@ function view(): ComponentChildren {
   if (place === '') return <BoxView />
   if (place === 'new') return <NewView />
   if (place === 'images' && !name) return <ImagesView />
-  if (place === 'vms') return name ? <VmView key={name} name={name} tab={tab ?? 'ports'} /> : <VmsView />
+  if (place === 'vms') return name ? <VmView key={name} name={name} tab={tab ?? 'terminal'} /> : <VmsView />
   return (
     <section class="empty">
       <h1>Nothing here</h1>

@@ -8,8 +8,10 @@ import { type Vm, vmNamed, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Copy, Empty, State, Trouble } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
+import { TerminalTab } from './terminal-tab.tsx'
 
 const tabs: Record<string, { title: string; Body(props: { vm: Vm }): ComponentChildren }> = {
+  terminal: { title: 'Terminal', Body: TerminalTab },
   ports: { title: 'Ports', Body: Ports },
   checkpoints: { title: 'Checkpoints', Body: Checkpoints },
   log: { title: 'Console log', Body: Log },
@@ -28,7 +30,7 @@ export function VmView({ name, tab }: { name: string; tab: string }) {
         </p>
       </section>
     )
-  const { title, Body } = tabs[tab] ?? tabs.ports!
+  const { title, Body } = tabs[tab] ?? tabs.terminal!
   return (
     <>
       <div class="heading">

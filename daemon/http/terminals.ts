@@ -1,0 +1,113 @@
+import { upgradeWebSocket, type WebSocketLike } from '@hono/node-server'
+import type { Context, Hono } from 'hono'
+import type { WSContext } from 'hono/ws'
+import { z } from 'zod'
+import { findVm } from '../box/box.ts'
+import { checkScope } from '../commands/scope.ts'
+import type { App } from '../commands/serve.ts'
+import { asCroftError, CroftError } from '../error.ts'
+import type { Size, Terminal, Terminals } from '../guest/terminals.ts'
+import type { Entered } from './app.ts'
+
+const size = z.object({
+  columns: z.coerce.number().int().min(2).max(1000).default(80),
+  rows: z.coerce.number().int().min(2).max(1000).default(24),
+})
+const query = size.extend({ vm: z.string(), id: z.string().optional() })
+
+/** What a viewer who does not read may have waiting before he is sent away, in bytes. */
+const mostWaiting = 8 * 1024 * 1024
+
+/**
+ * Terminals in VMs, for who may enter them by `ssh`.
+ *
+ * `GET /api/terminals?vm=web` lists those that are open. `GET /api/terminal?vm=web&columns=80&rows=24` as a WebSocket starts one, or with
+ * `id=…` shows one that is open, from what was written last; one that is over is started anew. Binary messages are what is typed and
+ * what is shown. Texts are JSON: to the client `{"id":"trm_…"}` first, `{"problem":{…}}` when there is none, and `{"ended":true}`; from it
+ * `{"columns":80,"rows":24}`.
+ */
+export function terminalRoutes(http: Hono<Entered>, app: App, terminals: Terminals): void {
+  const check = (c: Context<Entered>, vm: string) => {
+    const ssh = app.commands.find(({ name }) => name === 'ssh')!
+    checkScope(c.get('scope'), ssh, { vm }, app.box.store.state)
+  }
+  http.get('/api/terminals', (c) => {
+    const name = c.req.query('vm') ?? ''
+    check(c, name)
+    const open = terminals.of(findVm(app.box.store.state, name))
+    return c.json({
+      terminals: open.map(({ id, startedAt, viewers }) => ({ id, startedAt: startedAt.toISOString(), viewers })),
+    })
+  })
+  http.get(
+    '/api/terminal',
+    async (c, next) => {
+      if (c.req.header('upgrade')?.toLowerCase() !== 'websocket')
+        throw new CroftError('misuse', 'A terminal is a WebSocket.')
+      check(c, c.req.query('vm') ?? '')
+      return next()
+    },
+    upgradeWebSocket((c) => {
+      const wanted = query.safeParse(c.req.query())
+      let terminal: Terminal | undefined
+      let leave = () => {}
+      let gone = false
+      return {
+        onOpen: async (_, socket) => {
+          const tell = (words: object) => socket.send(JSON.stringify(words))
+          try {
+            if (!wanted.success) throw new CroftError('bad-value', 'That is not the size of a terminal.')
+            terminal = await openFor(app, terminals, wanted.data)
+            if (gone) return
+            tell({ id: terminal.id })
+            leave = terminal.watch({
+              show: (output) => show(socket, output),
+              end: () => {
+                tell({ ended: true })
+                socket.close(1000)
+              },
+            })
+          } catch (error) {
+            const { code, message, hint } = asCroftError(error)
+            tell({ problem: { code, detail: message, hint } })
+            socket.close(1000)
+          }
+        },
+        onMessage: ({ data }) => {
+          if (typeof data !== 'string') {
+            if (data instanceof ArrayBuffer) terminal?.write(new Uint8Array(data))
+            return
+          }
+          const asked = sizeIn(data)
+          if (asked) terminal?.resize(asked)
+        },
+        onClose: () => {
+          gone = true
+          leave()
+        },
+        onError: () => leave(),
+      }
+    }),
+  )
+}
+
+async function openFor(app: App, terminals: Terminals, { vm, id, ...at }: z.output<typeof query>): Promise<Terminal> {
+  const open = id === undefined ? undefined : terminals.find(id)
+  if (open?.vm !== findVm(app.box.store.state, vm).id) return terminals.start(vm, at)
+  open.resize(at)
+  return open
+}
+
+function show(socket: WSContext<WebSocketLike>, output: Uint8Array): void {
+  const raw = socket.raw as (WebSocketLike & { bufferedAmount?: number }) | undefined
+  if ((raw?.bufferedAmount ?? 0) > mostWaiting) socket.close(1013)
+  else socket.send(new Uint8Array(output))
+}
+
+function sizeIn(text: string): Size | undefined {
+  try {
+    return size.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}

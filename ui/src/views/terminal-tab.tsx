@@ -1,0 +1,32 @@
+import { type Signal, useSignal } from '@preact/signals'
+import type { ComponentType } from 'preact'
+import { useEffect } from 'preact/hooks'
+import type { Vm } from '../box.ts'
+import { Act, Empty } from '../parts.tsx'
+
+/** The terminal, which is fetched when somebody wants one. One that sleeps is not woken by being looked at. */
+export function TerminalTab({ vm }: { vm: Vm }) {
+  const View: Signal<ComponentType<{ vm: Vm }> | undefined> = useSignal(undefined)
+  const awake = vm.state === 'awake'
+  useEffect(() => {
+    if (awake)
+      void import('./terminal.tsx').then((module) => {
+        View.value = module.default
+      })
+  }, [awake])
+  if (!awake)
+    return (
+      <Empty title={`${vm.name} is ${vm.state}`}>
+        <p>
+          {vm.state === 'asleep' ? (
+            <Act kind="main" action={{ command: 'wake', args: { vm: vm.name }, done: `${vm.name} is awake` }}>
+              Wake it and open a terminal
+            </Act>
+          ) : (
+            'A terminal opens when it is awake.'
+          )}
+        </p>
+      </Empty>
+    )
+  return View.value ? <View.value key={vm.id} vm={vm} /> : <p class="soft">Fetching the terminal…</p>
+}

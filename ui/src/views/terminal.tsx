@@ -1,0 +1,172 @@
+import { useSignal } from '@preact/signals'
+import { FitAddon } from '@xterm/addon-fit'
+import { Terminal as Xterm } from '@xterm/xterm'
+import { useEffect, useRef } from 'preact/hooks'
+import '@xterm/xterm/css/xterm.css'
+import type { Vm } from '../box.ts'
+import { obeyRules } from '../obey-rules.ts'
+
+obeyRules(document)
+
+/** Which terminal this tab of the browser showed last, of each VM: a reload shows it again. */
+const remembered = (vm: Vm) => `terminal of ${vm.id}`
+
+/** A place for a terminal: one that is open has an id, one that is about to begin has none yet. */
+interface Slot {
+  key: number
+  id: string | undefined
+}
+
+let count = 0
+const slot = (id?: string): Slot => ({ key: ++count, id })
+
+/** Shells in a VM. They go on while nobody looks. */
+export default function Terminals({ vm }: { vm: Vm }) {
+  const slots = useSignal<readonly Slot[]>([])
+  const shown = useSignal<number | undefined>(undefined)
+  useEffect(() => {
+    void openIn(vm).then((ids) => {
+      slots.value = ids.length > 0 ? ids.map(slot) : [slot()]
+      const last = slots.value.find(({ id }) => id !== undefined && id === sessionStorage.getItem(remembered(vm)))
+      shown.value = (last ?? slots.value.at(-1)!).key
+    })
+  }, [vm.id])
+  const now = slots.value.find(({ key }) => key === shown.value)
+  const show = ({ key, id }: Slot) => {
+    shown.value = key
+    if (id) sessionStorage.setItem(remembered(vm), id)
+  }
+  const begin = (instead?: Slot) => {
+    const next = slot()
+    slots.value = [...slots.value.filter((each) => each !== instead), next]
+    show(next)
+  }
+  return (
+    <>
+      <div class="terminals" role="toolbar" aria-label="Terminals">
+        {slots.value.map((each, i) => (
+          <button
+            key={each.key}
+            type="button"
+            class="quiet"
+            aria-label={`Terminal ${i + 1}`}
+            aria-pressed={each === now}
+            onClick={() => show(each)}
+          >
+            {i + 1}
+          </button>
+        ))}
+        <button type="button" class="quiet" onClick={() => begin()}>
+          + new
+        </button>
+      </div>
+      {now && (
+        <Screen
+          key={now.key}
+          vm={vm}
+          id={now.id}
+          onId={(id) => {
+            sessionStorage.setItem(remembered(vm), id)
+            slots.value = slots.value.map((each) => (each.key === now.key ? { ...each, id } : each))
+          }}
+          onAgain={() => begin(slots.value.find(({ key }) => key === now.key))}
+        />
+      )}
+    </>
+  )
+}
+
+async function openIn(vm: Vm): Promise<string[]> {
+  const answer = await fetch(`/api/terminals?vm=${encodeURIComponent(vm.name)}`).catch(() => undefined)
+  if (!answer?.ok) return []
+  const { terminals } = (await answer.json()) as { terminals: { id: string }[] }
+  return terminals.map(({ id }) => id)
+}
+
+const againMs = 1000
+
+/** One terminal, as long as it lasts. @param props.id of one that is open; without it one begins, and `onId` hears its id */
+function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => void; onAgain: () => void }) {
+  const { vm, id, onId, onAgain } = props
+  const element = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    const screen = new Xterm({
+      fontFamily: 'ui-monospace, "DejaVu Sans Mono", monospace',
+      fontSize: 13,
+      scrollback: 5000,
+      screenReaderMode: matchMedia('(prefers-reduced-motion: reduce)').matches,
+      theme: themeOf(element.current!),
+    })
+    const fit = new FitAddon()
+    screen.loadAddon(fit)
+    screen.open(element.current!)
+    fit.fit()
+    screen.focus()
+
+    let socket: WebSocket | undefined
+    let at = id
+    let over = false
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const connect = () => {
+      const query = new URLSearchParams({
+        vm: vm.name,
+        columns: `${screen.cols}`,
+        rows: `${screen.rows}`,
+        ...(at && { id: at }),
+      })
+      socket = new WebSocket(`/api/terminal?${query}`)
+      socket.binaryType = 'arraybuffer'
+      socket.onmessage = ({ data }) => {
+        if (typeof data !== 'string') return screen.write(new Uint8Array(data))
+        const told = JSON.parse(data) as { id?: string; ended?: true; problem?: { detail: string; hint?: string } }
+        if (told.id) {
+          // What it shows comes again from its beginning; another one is another shell.
+          screen.reset()
+          if (at !== undefined && at !== told.id)
+            screen.write('\x1b[2mThe terminal that was here is over. This is a new one.\x1b[0m\r\n')
+          if (at !== told.id) onId(told.id)
+          at = told.id
+        }
+        if (told.problem) screen.write(`${told.problem.detail} ${told.problem.hint ?? ''}\r\n`)
+        if (told.ended || told.problem) {
+          over = true
+          screen.write('\r\n\x1b[2mThis terminal is over. Enter begins another.\x1b[0m\r\n')
+        }
+      }
+      socket.onclose = () => {
+        if (!over) timer = setTimeout(connect, againMs)
+      }
+    }
+    connect()
+    const send = (data: string | Uint8Array<ArrayBuffer>) => socket?.readyState === WebSocket.OPEN && socket.send(data)
+    const encoder = new TextEncoder()
+    screen.onData((typed) => {
+      if (over && typed === '\r') onAgain()
+      else send(encoder.encode(typed))
+    })
+    screen.onBinary((bytes) => send(Uint8Array.from(bytes, (letter) => letter.charCodeAt(0))))
+    screen.onResize(({ cols: columns, rows }) => send(JSON.stringify({ columns, rows })))
+    const watcher = new ResizeObserver(() => fit.fit())
+    watcher.observe(element.current!)
+    const dark = matchMedia('(prefers-color-scheme: dark)')
+    const dress = () => {
+      if (element.current) screen.options.theme = themeOf(element.current)
+    }
+    dark.addEventListener('change', dress)
+    return () => {
+      over = true
+      clearTimeout(timer)
+      dark.removeEventListener('change', dress)
+      watcher.disconnect()
+      socket?.close()
+      screen.dispose()
+    }
+  }, [])
+  return <div ref={element} class="screen" />
+}
+
+/** The colours of where it is. */
+function themeOf(element: HTMLElement) {
+  const { color, backgroundColor } = getComputedStyle(element)
+  return { foreground: color, background: backgroundColor, cursor: color, selectionBackground: '#8884' }
+}
