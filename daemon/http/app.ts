@@ -47,6 +47,15 @@ export function makeHttp(app: App, version: string, door: Door, terminals: Termi
     c.header('X-Content-Type-Options', 'nosniff')
     c.header('Cache-Control', 'no-store')
   })
+  /** What lasts is asked again: who was let in may have been signed out, or his token taken back. */
+  const isStillIn = (c: Context): boolean => {
+    try {
+      door.enter(c)
+      return true
+    } catch {
+      return false
+    }
+  }
   http.use(async (c, next) => {
     c.set('scope', door.enter(c))
     await next()
@@ -66,9 +75,9 @@ export function makeHttp(app: App, version: string, door: Door, terminals: Termi
   http.get('/api/events', (c) => {
     const { vm, commands } = c.get('scope')
     if (vm !== null || commands !== null) throw new CroftError('not-allowed', 'This token may not follow all events.')
-    return eventsRoute(app, c)
+    return eventsRoute(app, c, () => isStillIn(c))
   })
-  terminalRoutes(http, app, terminals)
+  terminalRoutes(http, app, terminals, isStillIn)
   http.post('/api/exec', async (c, next) => {
     // A conversation may be long; its lines are limited instead.
     if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson'))

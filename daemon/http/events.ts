@@ -11,9 +11,9 @@ const mostWaiting = 1000
 /**
  * The event log as server-sent events. A listener that names the last event it saw (`Last-Event-ID`) gets what came
  * after it; any other, and one that was away too long, first gets the whole state as a `state` event.
- * One that reads too slowly is disconnected, never silently skipped.
+ * One that reads too slowly is disconnected, never silently skipped; so is one that may not listen any more.
  */
-export function eventsRoute({ box }: App, c: Context): Response {
+export function eventsRoute({ box }: App, c: Context, isStillIn: () => boolean): Response {
   const resumeAt = c.req.header('last-event-id')
   return streamSSE(c, async (sse) => {
     const waiting: NumberedEvent[] = []
@@ -31,7 +31,7 @@ export function eventsRoute({ box }: App, c: Context): Response {
         const vms = vmsOf(box.store.state).map((vm) => describeVm(box, vm))
         await sse.writeSSE({ event: 'state', id: box.events.lastId, data: JSON.stringify({ vms }) })
       }
-      while (!sse.aborted && !sse.closed && waiting.length < mostWaiting) {
+      while (!sse.aborted && !sse.closed && waiting.length < mostWaiting && isStillIn()) {
         const event = waiting.shift()
         if (event) await sse.writeSSE({ event: event.type, id: event.id, data: JSON.stringify(event) })
         else {

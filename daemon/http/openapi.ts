@@ -29,6 +29,36 @@ export function openApi(commands: readonly Command[], version: string): object {
           },
         },
       },
+      '/api/terminals': {
+        get: {
+          operationId: 'terminals',
+          summary: 'List the terminals that are open in a VM',
+          parameters: [{ name: 'vm', in: 'query', required: true, schema: { type: 'string' } }],
+          responses: {
+            200: { description: 'Id, beginning and number of viewers of each', content: { 'application/json': {} } },
+          },
+        },
+      },
+      '/api/terminal': {
+        get: {
+          operationId: 'terminal',
+          summary: 'Open a terminal in a VM, as a WebSocket',
+          description:
+            'Binary messages are what is typed and what is shown. Texts are JSON: {"id"} of the terminal first, {"problem"} when there is none, {"ended":true}; and from the client {"columns","rows"}.',
+          parameters: [
+            { name: 'vm', in: 'query', required: true, schema: { type: 'string' } },
+            {
+              name: 'id',
+              in: 'query',
+              schema: { type: 'string' },
+              description: 'One that is open; without it one begins',
+            },
+            { name: 'columns', in: 'query', schema: { type: 'integer', default: 80 } },
+            { name: 'rows', in: 'query', schema: { type: 'integer', default: 24 } },
+          ],
+          responses: { 101: { description: 'It is a WebSocket now' } },
+        },
+      },
       '/api/events': {
         get: {
           operationId: 'events',

@@ -15,6 +15,9 @@ const size = z.object({
 })
 const query = size.extend({ vm: z.string(), id: z.string().optional() })
 
+/** How often it is looked whether who is there may still be. */
+const lookMs = 500
+
 /** What a viewer who does not read may have waiting before he is sent away, in bytes. */
 const mostWaiting = 8 * 1024 * 1024
 
@@ -26,7 +29,12 @@ const mostWaiting = 8 * 1024 * 1024
  * what is shown. Texts are JSON: to the client `{"id":"trm_…"}` first, `{"problem":{…}}` when there is none, and `{"ended":true}`; from it
  * `{"columns":80,"rows":24}`.
  */
-export function terminalRoutes(http: Hono<Entered>, app: App, terminals: Terminals): void {
+export function terminalRoutes(
+  http: Hono<Entered>,
+  app: App,
+  terminals: Terminals,
+  isStillIn: (c: Context) => boolean,
+): void {
   const check = (c: Context<Entered>, vm: string) => {
     const ssh = app.commands.find(({ name }) => name === 'ssh')!
     checkScope(c.get('scope'), ssh, { vm }, app.box.store.state)
@@ -52,9 +60,13 @@ export function terminalRoutes(http: Hono<Entered>, app: App, terminals: Termina
       let terminal: Terminal | undefined
       let leave = () => {}
       let gone = false
+      let looking: ReturnType<typeof setInterval> | undefined
       return {
         onOpen: async (_, socket) => {
           const tell = (words: object) => socket.send(JSON.stringify(words))
+          looking = setInterval(() => {
+            if (!isStillIn(c)) socket.close(1008)
+          }, lookMs)
           try {
             if (!wanted.success) throw new CroftError('bad-value', 'That is not the size of a terminal.')
             terminal = await openFor(app, terminals, wanted.data)
@@ -83,6 +95,7 @@ export function terminalRoutes(http: Hono<Entered>, app: App, terminals: Termina
         },
         onClose: () => {
           gone = true
+          clearInterval(looking)
           leave()
         },
         onError: () => leave(),

@@ -278,9 +278,9 @@ test('OpenSSL finds a certificate for the name, from the CA that it is told, and
   expect((await program('openssl', [...args, '-alpn', 'h2'], { input: '' })).stdout).toContain('ALPN protocol: h2')
 })
 
-test('a port on which nothing listens says so by HTTPS, too, and strangers get certificates for 20 of them at most', async () => {
+test('a port on which nothing listens has a page by HTTPS, too, and strangers get certificates for 20 of them at most', async () => {
   const said = await curl(at('web-9999'), '-u', `me:${await newToken()}`)
-  expect(said).toBe('Nothing listens on port 9999 of web.\n')
+  expect(said).toBe('Not here just now.\n')
   const greeted = async (port: number) => {
     const args = ['-connect', `127.0.0.1:${httpsPort}`, '-servername', `web-${port}.box.test`]
     return (await program('openssl', ['s_client', ...args], { input: '' })).stdout.includes('BEGIN CERTIFICATE')

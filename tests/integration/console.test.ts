@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import type { Page } from 'playwright-core'
@@ -169,6 +170,16 @@ test('a terminal is nobody’s who may not enter the VM', async () => {
   const token = (await croft.do('token', 'new', '--vm', 'first', '--commands', 'ls')).split('\n')[0]!
   expect(await refused({ Authorization: `Bearer ${token}` })).toBe(403)
   expect(await refused({ Cookie, Origin: at('') })).toBe(undefined)
+
+  const open = new WebSocket(at('/api/terminal?vm=first').replace('http', 'ws'), {
+    headers: { Cookie, Origin: at('') },
+  })
+  await once(open, 'message')
+  const closed = once(open, 'close')
+  const began = performance.now()
+  await page.click('text=Sign out everywhere')
+  expect((await closed)[0]).toBe(1008)
+  expect(performance.now() - began).toBeLessThan(5_000)
 })
 
 test('two people see the same, within a second of it being so', async () => {

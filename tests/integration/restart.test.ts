@@ -10,7 +10,8 @@ beforeAll(async () => {
   croft = await startCroft()
   await croft.do('new', 'steady')
   // Counts every 0.1 s, for as long as nobody interrupts it.
-  await croft.do('exec', 'steady', 'nohup sh -c "while sleep 0.1; do echo x >> count; done" > /dev/null 2>&1 &')
+  const input = 'import time\nfile = open("count", "a", buffering=1)\nwhile True: time.sleep(0.1); print(file=file)\n'
+  await croft.run(['exec', 'steady', 'cat > count.py; nohup python3 count.py > /dev/null 2>&1 &'], { input })
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 
