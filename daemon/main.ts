@@ -61,6 +61,7 @@ import { makeShapes } from './host/shape.ts'
 import { inspectKey } from './host/ssh-key.ts'
 import { superviseServices } from './host/standalone.ts'
 import { boxIsStopping, notifyReady } from './host/systemd.ts'
+import { readConsole } from './http/console.ts'
 import { openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
 import { openLibvirt } from './libvirt/index.ts'
@@ -208,7 +209,7 @@ async function main(log: Logger): Promise<void> {
     gate,
     certificates,
     terminals,
-    console: join(import.meta.dirname, '..', 'ui/dist'),
+    console: await readConsole(join(import.meta.dirname, '..', 'ui/dist')),
   })
   ends.defer(() => doors.close())
   if (config.web && caddy) {

@@ -1,4 +1,3 @@
-import type { Listening } from '../gate/listening.ts'
 import type { Link, Session, Token, Vm, WebSettings } from '../store/index.ts'
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
@@ -52,6 +51,13 @@ export type SignIn = Session & { hosts: string[] }
 
 /** Among the commands of a token: the web addresses of VMs. */
 export const webScope = 'web'
+
+/** A TCP port on which a guest listens. */
+export interface Listening {
+  port: number
+  /** Only on the guest's own loopback: from outside it can't be reached. */
+  loopback: boolean
+}
 
 /** Who may come in by the web, and where. */
 export interface Web {

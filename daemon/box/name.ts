@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { CroftError } from '../error.ts'
+import { inventWith } from './invent-name.ts'
 
 const reserved = new Set(['croft', 'www', 'box', 'localhost', 'api', 'admin', 'root', 'lobby', 'console', 'mail', 'ns'])
 const grammar = /^[a-z][a-z0-9-]{0,39}$/
@@ -38,25 +39,9 @@ function suggestName(name: string): string | undefined {
   return grammar.test(better) && !reserved.has(better) ? better : undefined
 }
 
-const adjectives =
-  'amber autumn brave brisk bright calm clear clever cosy crisp dapper early fair fleet fond gentle glad golden green happy hardy honest humble jolly keen kind lively lucky mellow merry mild misty neat nimble noble patient plain plucky polite proud quick quiet rapid ready rosy round rustic sandy silent silver sleek smooth snug solid spry steady still sturdy subtle sunny swift tidy tranquil upland velvet vivid warm wise witty woolly young'.split(
-    ' ',
-  )
-const animals =
-  'adder badger bat beaver bee bison bittern boar bunting buzzard cat chough corncrake crane crow curlew deer dipper dove duck dunlin eagle eel egret eider elk ermine falcon ferret finch fox frog gannet goat goose grouse gull hare harrier hawk hedgehog heron hind jackdaw jay kestrel kite lamb lapwing lark linnet lynx magpie marten merlin mole moth newt otter owl oyster petrel pine pipit plover pony puffin quail raven robin rook salmon seal shrew siskin skua snipe sparrow squirrel stag starling stoat stork swallow swan swift tern thrush toad trout vole wagtail warbler weasel wren'.split(
-    ' ',
-  )
-
-/** Invents a name of two words, such as `quiet-otter`, that `taken` does not know. */
-export function inventName(taken: (name: string) => boolean, pick: (below: number) => number = randomInt): string {
-  for (let tries = 0; ; tries++) {
-    const words = [adjectives[pick(adjectives.length)]!, animals[pick(animals.length)]!]
-    // A crowded box: a third word makes room (80 × 80 × 80 names).
-    if (tries >= 20) words.unshift(adjectives[pick(adjectives.length)]!)
-    const name = words.join('-')
-    if (!taken(name)) return name
-  }
-}
+/** Invents a name of two words that `taken` does not know, see `inventWith`. */
+export const inventName = (taken: (name: string) => boolean, pick: (below: number) => number = randomInt): string =>
+  inventWith(taken, pick)
 
 /** The known word closest to a mistyped one, if any is close: at most a third of its letters changed, and at most 3. */
 export function closest(word: string, known: Iterable<string>): string | undefined {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { closest } from '../box/name.ts'
 import { CroftError } from '../error.ts'
+import { flagOf } from '../spelling.ts'
 import { type Command, slug } from './command.ts'
 
 /** A flag or positional argument as JSON Schema describes it. */
@@ -37,7 +38,7 @@ export function parameters(command: Command): Parameter[] {
     const of = (name: string) => outer[name] ?? inner[name]
     return {
       key,
-      flag: `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      flag: flagOf(key),
       type,
       many,
       required: schema.required?.includes(key) ?? false,

@@ -18,6 +18,8 @@ const portResult = z.object({
   address: z.string().nullable(),
 })
 
+export type PortResult = z.infer<typeof portResult>
+
 export const portsCommand = command({
   name: 'ports',
   summary: 'Show the ports that a VM listens on, and where they are opened',

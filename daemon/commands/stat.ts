@@ -18,6 +18,8 @@ const statResult = vmResult.extend(usageResult.shape).extend({
   sleepsAt: z.string().nullable(),
 })
 
+export type StatResult = z.infer<typeof statResult>
+
 export const statCommand = command({
   name: 'stat',
   summary: 'Show what a VM uses now, and why it is awake',

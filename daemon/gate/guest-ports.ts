@@ -1,6 +1,7 @@
 import { type Box, findVm, imageOf } from '../box/box.ts'
+import type { Listening } from '../box/host.ts'
 import type { Vm } from '../store/index.ts'
-import { type Listening, listeningScript, mainPort, parseListening } from './listening.ts'
+import { listeningScript, mainPort, parseListening } from './listening.ts'
 
 /** How long what a guest listens on is taken to stay so. */
 const freshMs = 2_000

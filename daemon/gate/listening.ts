@@ -1,9 +1,4 @@
-/** A TCP port on which a guest listens. */
-export interface Listening {
-  port: number
-  /** Only on the guest's own loopback: from outside it can't be reached. */
-  loopback: boolean
-}
+import type { Listening } from '../box/host.ts'
 
 /** Has a guest say what `parseListening` reads. */
 export const listeningScript = 'cat /proc/net/tcp /proc/net/tcp6'

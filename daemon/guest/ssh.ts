@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { pipeline } from 'node:stream/promises'
 import { type Box, imageOf, stateOf } from '../box/box.ts'
 import { vmFolder } from '../libvirt/domain-xml.ts'
+import { quote } from '../spelling.ts'
 import type { Vm } from '../store/index.ts'
 import { plainText } from './text.ts'
 
@@ -85,7 +86,7 @@ export async function runInVm(
 }
 
 /** A VM that is turned off or crashes says nothing to the other end of its connections. One that sleeps goes on later. */
-function endOf(box: Box, { id, uuid }: Vm): { signal: AbortSignal; unwatch(): void } {
+export function endOf(box: Box, { id, uuid }: Vm): { signal: AbortSignal; unwatch(): void } {
   const ended = new AbortController()
   const unwatch = box.live.watch((changed) => {
     const vm = box.store.state.vms[id]
@@ -104,9 +105,4 @@ function collector() {
     },
     text: () => Buffer.concat(chunks).toString('utf8'),
   }
-}
-
-/** A word for sh, whatever is in it. */
-export function quote(word: string): string {
-  return /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }

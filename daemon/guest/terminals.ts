@@ -1,11 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import type { Box } from '../box/box.ts'
-import { findVm, imageOf, stateOf } from '../box/box.ts'
+import { findVm, imageOf } from '../box/box.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { CroftError } from '../error.ts'
+import { quote } from '../spelling.ts'
 import type { Vm } from '../store/index.ts'
-import { quote, sshArgs } from './ssh.ts'
+import { endOf, sshArgs } from './ssh.ts'
 
 /** Who looks at a terminal. */
 export interface Viewer {
@@ -123,20 +124,11 @@ export class Terminals {
   readonly #box: Box
   readonly #folder: string
   readonly #open = new Map<string, Terminal>()
-  readonly #unwatch: () => void
 
   /** @param folder the state folder */
   constructor(box: Box, folder: string) {
     this.#box = box
     this.#folder = folder
-    // A VM that is turned off or crashes says nothing to the other end of its connections.
-    this.#unwatch = box.live.watch((uuid) => {
-      for (const terminal of this.#open.values()) {
-        const vm = box.store.state.vms[terminal.vm]
-        if (vm && vm.uuid !== uuid) continue
-        if (!vm || ['stopped', 'crashed', 'leaving'].includes(stateOf(box, vm))) terminal.end()
-      }
-    })
   }
 
   of(vm: Vm): Terminal[] {
@@ -154,7 +146,12 @@ export class Terminals {
     if (this.of(vm).length >= mostOfOneVm)
       throw new CroftError('conflict', `${vm.name} has ${mostOfOneVm} terminals open.`, { hint: 'End one: exit' })
     const args = [...sshArgs(this.#folder, vm, imageOf(this.#box.store.state, vm).user), '-o', 'BatchMode=yes', '-tt']
-    const terminal = new Terminal(vm, args, size, (ended) => this.#open.delete(ended.id))
+    const end = endOf(this.#box, vm)
+    const terminal = new Terminal(vm, args, size, ({ id }) => {
+      end.unwatch()
+      this.#open.delete(id)
+    })
+    end.signal.addEventListener('abort', () => terminal.end())
     this.#open.set(terminal.id, terminal)
     return terminal
   }
@@ -164,7 +161,6 @@ export class Terminals {
   }
 
   close(): void {
-    this.#unwatch()
     for (const terminal of this.#open.values()) terminal.end()
   }
 }

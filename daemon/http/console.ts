@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { brotliCompress, gzip } from 'node:zlib'
-import { type Context, Hono } from 'hono'
+import type { Context, Hono } from 'hono'
 import { signInPage } from '../gate/index.ts'
 
 /** Nothing from elsewhere, nothing that is written into the page, and nobody shows it in a frame. */
@@ -31,53 +31,67 @@ const own = 'no-cache, private'
 interface File {
   type: string
   tag: string
-  /** By the encoding's name in HTTP; '' for as it is. */
-  as: Record<string, Uint8Array<ArrayBuffer>>
+  content: Uint8Array<ArrayBuffer>
+  /** What has been asked for so far, by the encoding's name in HTTP. */
+  compressed: Map<string, Promise<Uint8Array<ArrayBuffer>>>
+}
+
+/** By path, such as `/assets/index.js`. */
+export type ConsoleFiles = ReadonlyMap<string, File>
+
+const encoders: Readonly<Record<string, (content: Uint8Array) => Promise<Uint8Array>>> = {
+  br: promisify(brotliCompress),
+  gzip: promisify(gzip),
+}
+
+/** Reads the console's files. @param folder where `npm run ui` has put them; there may be none */
+export async function readConsole(folder: string): Promise<ConsoleFiles> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  return new Map(await Promise.all(paths.map(async (path) => [path.slice(folder.length), await read(path)] as const)))
 }
 
 /**
- * The console's files, read once and compressed once. The page itself is for who is signed in; what it loads is the
- * same for all and has no secret. What `/` is for others, and for who is on his way to a VM, comes after in the site.
- * @param folder where `npm run ui` has put them @returns undefined when there are none
+ * The console. Its page is for who is signed in; what it loads is the same for all and has no secret. What `/` is for others, and for who
+ * is on his way to a VM, comes after in the site. Nothing, where there are no files.
  */
-export async function makeConsole(folder: string, isSignedIn: (c: Context) => boolean): Promise<Hono | undefined> {
-  const names = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
-  const files = new Map<string, File>()
-  for (const entry of names) {
-    if (!entry.isFile()) continue
-    const path = join(entry.parentPath, entry.name)
-    files.set(path.slice(folder.length), await read(path))
-  }
+export function consoleRoutes(site: Hono, files: ConsoleFiles, isSignedIn: (c: Context) => boolean): void {
   const page = files.get('/index.html')
-  if (!page) return undefined
-  files.delete('/index.html')
-
-  const site = new Hono()
+  if (!page) return
   for (const [path, file] of files) {
+    if (file === page) continue
     // What has its digest in its name never changes.
     const lasting = path.startsWith('/assets/')
     site.get(path, (c) => send(c, file, lasting ? 'public, max-age=31536000, immutable' : 'no-cache'))
   }
   site.get('/', async (c, next) => (c.req.query('host') === undefined && isSignedIn(c) ? send(c, page, own) : next()))
   for (const view of views) site.get(view, (c) => (isSignedIn(c) ? send(c, page, own) : signInPage()))
-  return site
 }
 
 async function read(path: string): Promise<File> {
   const content = await readFile(path)
   const type = types[path.slice(path.lastIndexOf('.') + 1)] ?? 'application/octet-stream'
-  const [br, zipped] = await Promise.all([promisify(brotliCompress)(content), promisify(gzip)(content)])
   return {
     type,
     tag: `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`,
-    as: { br: new Uint8Array(br), gzip: new Uint8Array(zipped), '': new Uint8Array(content) },
+    content: new Uint8Array(content),
+    compressed: new Map(),
   }
 }
 
-function send(c: Context, { type, tag, as }: File, caching: string): Response {
+/** Compressed when somebody asks, and kept. */
+function contentAs({ content, compressed }: File, encoding: string): Promise<Uint8Array<ArrayBuffer>> {
+  const known = compressed.get(encoding) ?? encoders[encoding]!(content).then((bytes) => new Uint8Array(bytes))
+  compressed.set(encoding, known)
+  return known
+}
+
+async function send(c: Context, file: File, caching: string): Promise<Response> {
+  const { type, tag } = file
   const headers = { ...pageHeaders, 'Content-Type': type, 'Cache-Control': caching, ETag: tag, Vary: 'Accept-Encoding' }
   if (c.req.header('if-none-match') === tag) return c.body(null, 304, headers)
   const accepted = (c.req.header('accept-encoding') ?? '').split(',').map((each) => each.trim().split(';')[0]!)
-  const encoding = ['br', 'gzip'].find((each) => accepted.includes(each)) ?? ''
-  return c.body(as[encoding]!, 200, { ...headers, ...(encoding && { 'Content-Encoding': encoding }) })
+  const encoding = Object.keys(encoders).find((each) => accepted.includes(each))
+  if (!encoding) return c.body(file.content, 200, headers)
+  return c.body(await contentAs(file, encoding), 200, { ...headers, 'Content-Encoding': encoding })
 }

@@ -22,7 +22,7 @@ import type { Terminals } from '../guest/terminals.ts'
 import { groupId } from '../host/accounts.ts'
 import { makeWebServer } from '../host/web-server.ts'
 import { makeHttp } from './app.ts'
-import { makeConsole } from './console.ts'
+import { type ConsoleFiles, consoleRoutes } from './console.ts'
 import { problemOf } from './problem.ts'
 
 export interface DoorParts {
@@ -32,8 +32,7 @@ export interface DoorParts {
   gate: Gate
   certificates: Certificates
   terminals: Terminals
-  /** Folder of the console's files. */
-  console: string
+  console: ConsoleFiles
 }
 
 export interface Doors {
@@ -52,7 +51,7 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   const gid = await groupId('croft')
   const token = await readToken(join(config.folder, 'token'), gid)
   const bySocket = makeWebServer(makeHttp(app, version, { local: true, enter: () => everything }, terminals))
-  const byTcp = makeWebServer(await localSite(parts, token))
+  const byTcp = makeWebServer(localSite(parts, token))
   for (const { server } of [bySocket, byTcp]) {
     server.requestTimeout = 0 // a conversation may last for hours
     server.headersTimeout = 10_000
@@ -72,26 +71,25 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
     }
   }
   return {
-    site: await siteWithApi(parts, seat, (c) => enter(gate, seat(), c)),
+    site: siteWithApi(parts, seat, (c) => enter(gate, seat(), c)),
     async close() {
       await Promise.all([bySocket, byTcp].map((each) => each.close()))
     },
   }
 }
 
-async function siteWithApi(parts: DoorParts, seat: () => Seat, may: (c: Context) => Scope): Promise<Hono> {
+function siteWithApi(parts: DoorParts, seat: () => Seat, may: (c: Context) => Scope): Hono {
   const { app, version, gate, terminals } = parts
   const site = new Hono()
   const api = makeHttp(app, version, { local: false, enter: may }, terminals)
   site.all('/api/*', (c) => api.fetch(c.req.raw, c.env))
-  const views = await makeConsole(parts.console, (c) => sessionAt(gate, seat(), c) !== undefined)
-  if (views) site.route('/', views)
+  consoleRoutes(site, parts.console, (c) => sessionAt(gate, seat(), c) !== undefined)
   site.route('/', makeSite(gate, seat))
   return site
 }
 
 /** What is on loopback: where only names of this machine's are ours, whatever name a page elsewhere has pointed here (DNS rebinding). */
-async function localSite(parts: DoorParts, boxToken: string): Promise<Hono> {
+function localSite(parts: DoorParts, boxToken: string): Hono {
   const { config, gate, certificates } = parts
   const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
   const seat: Seat = { host: 'localhost', secure: false, client: () => '127.0.0.1' }
@@ -118,7 +116,10 @@ async function localSite(parts: DoorParts, boxToken: string): Promise<Hono> {
     if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return everything
     return enter(gate, seat, c)
   }
-  site.route('/', await siteWithApi(parts, () => seat, may))
+  site.route(
+    '/',
+    siteWithApi(parts, () => seat, may),
+  )
   return site
 }
 

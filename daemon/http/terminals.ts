@@ -114,7 +114,7 @@ async function openFor(app: App, terminals: Terminals, { vm, id, ...at }: z.outp
 function show(socket: WSContext<WebSocketLike>, output: Uint8Array): void {
   const raw = socket.raw as (WebSocketLike & { bufferedAmount?: number }) | undefined
   if ((raw?.bufferedAmount ?? 0) > mostWaiting) socket.close(1013)
-  else socket.send(new Uint8Array(output))
+  else socket.send(output as Uint8Array<ArrayBuffer>)
 }
 
 function sizeIn(text: string): Size | undefined {

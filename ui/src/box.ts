@@ -1,29 +1,20 @@
-import { computed, signal } from '@preact/signals'
+import { signal } from '@preact/signals'
+import type { HostUsage } from '../../daemon/box/host.ts'
 import type { UsageResult, VmResult } from '../../daemon/commands/vm-result.ts'
 import { call, type Problem } from './api.ts'
 
 /** What the console knows of the box: asked for every two seconds while somebody looks, and told by events at once. */
 export type Vm = VmResult & UsageResult
-export interface Usage {
-  cpus: number
-  cpuPercent: number
-  memoryBytes: number
-  memoryUsedBytes: number
-  diskBytes: number
-  diskFreeBytes: number
-}
 
 /** Undefined until the box has answered for the first time. */
 export const vms = signal<readonly Vm[] | undefined>(undefined)
-export const usage = signal<Usage | undefined>(undefined)
+export const usage = signal<HostUsage | undefined>(undefined)
 /** The last minutes of it, the oldest first. */
-export const history = signal<readonly Usage[]>([])
+export const history = signal<readonly HostUsage[]>([])
 /** Why nothing new is heard; undefined while all is well. */
 export const trouble = signal<Problem | undefined>(undefined)
 /** Grows with each event, for views that show what `ls` does not tell. */
 export const happened = signal(0)
-
-export const attention = computed(() => (vms.value ?? []).filter((vm) => vm.state === 'crashed'))
 
 const everyMs = 2000
 const remembered = 150
@@ -39,7 +30,7 @@ export async function refresh(): Promise<void> {
   }
   asking = true
   try {
-    const told = await call<{ vms: Vm[]; box: Usage }>('ls')
+    const told = await call<{ vms: Vm[]; box: HostUsage }>('ls')
     vms.value = told.vms
     usage.value = told.box
     history.value = [...history.value.slice(1 - remembered), told.box]

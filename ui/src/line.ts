@@ -1,4 +1,5 @@
 import { signal } from '@preact/signals'
+import { flagOf, quote } from '../../daemon/spelling.ts'
 import type { Args } from './api.ts'
 
 /** How a command is written on a command line, as its part of `/api/openapi.json` says. */
@@ -48,7 +49,7 @@ export function write(name: string, args: Args, { positional, rest, files }: Spe
   const flags = given
     .filter(([key]) => !positional.includes(key) && key !== rest)
     .flatMap(([key, value]) => {
-      const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+      const flag = flagOf(key)
       if (value === true) return [flag]
       if (files.includes(key)) return [flag, 'file']
       return listOf(value).flatMap((each) => [flag, each])
@@ -59,7 +60,3 @@ export function write(name: string, args: Args, { positional, rest, files }: Spe
 
 const listOf = (value: unknown): string[] =>
   value === undefined || value === '' ? [] : Array.isArray(value) ? value.map(String) : [String(value)]
-
-/** A word for sh, whatever is in it. */
-const quote = (word: string): string =>
-  /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`

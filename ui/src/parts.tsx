@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { type Signal, useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Problem } from './api.ts'
@@ -71,6 +71,27 @@ export function Copy({ text, what }: { text: string; what: string }) {
     <button type="button" class="quiet copy" aria-label={`Copy ${what}`} onClick={copy}>
       {done.value ? 'copied' : 'copy'}
     </button>
+  )
+}
+
+/** A field of one line, with what it is called. */
+export function Field(props: { id: string; label: string; of: Signal<string>; placeholder?: string; mono?: boolean }) {
+  const { id, label, of, placeholder, mono } = props
+  return (
+    <>
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        class={mono ? 'mono' : undefined}
+        placeholder={placeholder}
+        autocomplete="off"
+        spellcheck={false}
+        value={of.value}
+        onInput={(event) => {
+          of.value = event.currentTarget.value
+        }}
+      />
+    </>
   )
 }
 

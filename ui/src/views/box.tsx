@@ -1,7 +1,8 @@
-import { signal, useComputed, useSignal } from '@preact/signals'
+import { signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
+import type { Check, HostUsage } from '../../../daemon/box/host.ts'
 import { bytes } from '../../../daemon/units.ts'
-import { history, type Usage, usage, type Vm, vms } from '../box.ts'
+import { history, usage, type Vm, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Empty, State, Trouble } from '../parts.tsx'
 import { divide } from '../plot.ts'
@@ -11,7 +12,13 @@ type Measure = 'memory' | 'cpu' | 'disk'
 
 const measures: Record<
   Measure,
-  { title: string; of(vm: Vm): number; whole(box: Usage): number; used(box: Usage): number; say(n: number): string }
+  {
+    title: string
+    of(vm: Vm): number
+    whole(box: HostUsage): number
+    used(box: HostUsage): number
+    say(n: number): string
+  }
 > = {
   memory: {
     title: 'memory',
@@ -74,7 +81,7 @@ export function BoxView() {
 /** What the system itself uses is a parcel too, of nobody's. */
 const system = 'system'
 
-function Plot({ all, box }: { all: readonly Vm[]; box: Usage }) {
+function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
   const element = useRef<HTMLUListElement>(null)
   const aspect = useSignal(1.6)
   useEffect(() => {
@@ -158,16 +165,15 @@ function Edge({ all }: { all: readonly Vm[] }) {
   )
 }
 
-function Meters({ box }: { box: Usage }) {
-  const lines = useComputed(() => history.value)
+function Meters({ box }: { box: HostUsage }) {
   const rows = [
-    ['CPU', `${Math.round(box.cpuPercent)} %`, (each: Usage) => each.cpuPercent / 100],
+    ['CPU', `${Math.round(box.cpuPercent)} %`, (each: HostUsage) => each.cpuPercent / 100],
     [
       'memory',
       `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`,
-      (each: Usage) => each.memoryUsedBytes / each.memoryBytes,
+      (each: HostUsage) => each.memoryUsedBytes / each.memoryBytes,
     ],
-    ['disk', `${bytes(box.diskFreeBytes)} free`, (each: Usage) => 1 - each.diskFreeBytes / each.diskBytes],
+    ['disk', `${bytes(box.diskFreeBytes)} free`, (each: HostUsage) => 1 - each.diskFreeBytes / each.diskBytes],
   ] as const
   return (
     <dl class="meters">
@@ -175,7 +181,7 @@ function Meters({ box }: { box: Usage }) {
         <div key={title}>
           <dt>{title}</dt>
           <dd>
-            <Line values={lines.value.map(of)} />
+            <Line values={history.value.map(of)} />
             <span>{says}</span>
           </dd>
         </div>
@@ -195,13 +201,6 @@ function Line({ values }: { values: readonly number[] }) {
       <polyline points={points.join(' ')} />
     </svg>
   )
-}
-
-interface Check {
-  what: string
-  state: 'fine' | 'look' | 'wrong'
-  says: string
-  advice?: string
 }
 
 function Checks() {

@@ -1,21 +1,15 @@
 import { useComputed, useSignal } from '@preact/signals'
-import { vms } from '../box.ts'
+import { inventWith } from '../../../daemon/box/invent-name.ts'
+import { vmNamed } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 
-const adjectives = ['quiet', 'early', 'green', 'plain', 'warm', 'late', 'clear', 'small', 'brisk', 'mild']
-const nouns = ['otter', 'finch', 'barley', 'meadow', 'brook', 'heron', 'thicket', 'hare', 'larch', 'plover']
-const one = (of: readonly string[]): string => of[Math.floor(Math.random() * of.length)]!
-
-function suggested(): string {
-  const taken = new Set((vms.peek() ?? []).map((vm) => vm.name))
-  for (let i = 0; i < 50; i++) {
-    const name = `${one(adjectives)}-${one(nouns)}`
-    if (!taken.has(name)) return name
-  }
-  return ''
-}
+const suggested = (): string =>
+  inventWith(
+    (name) => vmNamed(name) !== undefined,
+    (below) => Math.floor(Math.random() * below),
+  )
 
 export function NewView() {
   const name = useSignal(suggested())

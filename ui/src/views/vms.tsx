@@ -39,12 +39,7 @@ export function VmsView() {
   const shown = useComputed(() => {
     const words = typed.value.toLowerCase().split(/\s+/).filter(Boolean)
     return (vms.value ?? [])
-      .filter(
-        (vm) =>
-          !wanted.value ||
-          vm.state === wanted.value ||
-          wanted.value === `#${vm.tags.find((tag) => wanted.value === `#${tag}`)}`,
-      )
+      .filter((vm) => !wanted.value || vm.state === wanted.value || vm.tags.some((tag) => wanted.value === `#${tag}`))
       .filter((vm) => {
         const text =
           `${vm.name} ${vm.comment} ${vm.tags.map((tag) => `#${tag}`).join(' ')} ${vm.image} ${vm.address}`.toLowerCase()

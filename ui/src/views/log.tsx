@@ -1,0 +1,31 @@
+import { useEffect, useRef } from 'preact/hooks'
+import type { Vm } from '../box.ts'
+import { useCommand } from '../command.ts'
+import { Empty, Trouble } from '../parts.tsx'
+
+/** What a VM has written to its serial console last. */
+export function Log({ vm }: { vm: Vm }) {
+  const { value, problem } = useCommand<{ text: string | null }>('logs', { vm: vm.name, lines: 500 }, 2000)
+  const end = useRef<HTMLPreElement>(null)
+  const text = value?.text
+  useEffect(() => {
+    const { current } = end
+    if (current) current.scrollTop = current.scrollHeight
+  }, [text])
+  if (problem) return <Trouble problem={problem} />
+  if (!value) return <p class="soft">Reading…</p>
+  if (!text) return <Empty title={`${vm.name} has written nothing to its console yet`}>{null}</Empty>
+  return (
+    <pre
+      ref={end}
+      class="log"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled by keyboard
+      tabIndex={0}
+      role="log"
+      aria-live="off"
+      aria-label={`The end of the console of ${vm.name}`}
+    >
+      {text}
+    </pre>
+  )
+}
