@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { slug } from '../../daemon/commands/command.ts'
 import { commands } from '../../daemon/commands/index.ts'
 import { errorCodes } from '../../daemon/error.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
@@ -216,7 +217,9 @@ describe('the API', () => {
 
   test('describes every command in OpenAPI', async () => {
     const document = JSON.parse((await croft.request({ path: '/api/openapi.json' })).text)
-    expect(Object.keys(document.paths)).toHaveLength(commands.length + 2)
+    const paths = Object.keys(document.paths)
+    expect(paths).toEqual(expect.arrayContaining(commands.map((command) => `/api/commands/${slug(command)}`)))
+    expect(paths).toEqual(expect.arrayContaining(['/api/exec', '/api/events', '/api/terminals', '/api/terminal']))
     const schema = document.paths['/api/commands/new'].post.requestBody.content['application/json'].schema
     expect(schema.properties.cpu).toMatchObject({ type: 'integer', minimum: 1 })
   })
