@@ -30,6 +30,15 @@ export function minutes(count: number): string {
   return whole >= 120 && whole % 60 === 0 ? `${whole / 60} h` : `${whole} min`
 }
 
+/** in 3 min, in 14 days; over, when that is past. */
+export function until(iso: string, now: Date): string {
+  const s = (Date.parse(iso) - now.getTime()) / 1000
+  if (s <= 0) return 'over'
+  if (s < 3600) return `in ${Math.ceil(s / 60)} min`
+  if (s < 2 * 86_400) return `in ${Math.round(s / 3600)} h`
+  return `in ${Math.round(s / 86_400)} days`
+}
+
 /** 3 min ago, 14 days ago. */
 export function ago(iso: string, now: Date): string {
   const s = Math.max(0, (now.getTime() - Date.parse(iso)) / 1000)

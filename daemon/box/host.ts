@@ -8,6 +8,8 @@ export interface HostUsage {
   memoryUsedBytes: number
   diskBytes: number
   diskFreeBytes: number
+  /** What images, checkpoints and saved memory take of the disk: all of Croft's but the disks of VMs. */
+  diskKeptBytes: number
 }
 
 /** What one VM takes of the box now; nulls while it takes nothing. */

@@ -6,17 +6,21 @@ import { table } from './text.ts'
 
 const words = { acme: 'certificates by ACME', internal: "certificates by the box's own CA", off: 'no certificates' }
 
+const domainResult = z.object({
+  domain: z.string(),
+  tls: z.enum(['acme', 'internal', 'off']),
+  example: z.string(),
+  hosts: z.array(customHostResult),
+})
+
+export type DomainResult = z.infer<typeof domainResult>
+
 export const domainLsCommand = command({
   name: 'domain ls',
   summary: 'Show the names by which VMs are reached',
   examples: ['croft domain ls'],
   args: z.object({}),
-  result: z.object({
-    domain: z.string(),
-    tls: z.enum(['acme', 'internal', 'off']),
-    example: z.string(),
-    hosts: z.array(customHostResult),
-  }),
+  result: domainResult,
   touches: 'reads',
   async run({ box, host }) {
     const web = webOf(host)

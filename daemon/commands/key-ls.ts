@@ -10,6 +10,8 @@ export const keyResult = z.object({
   createdAt: z.string(),
 })
 
+export type KeyResult = z.infer<typeof keyResult>
+
 export const keyLsCommand = command({
   name: 'key ls',
   summary: 'List the SSH keys that may enter',

@@ -29,6 +29,7 @@ export const lsCommand = command({
       memoryUsedBytes: z.number(),
       diskBytes: z.number(),
       diskFreeBytes: z.number(),
+      diskKeptBytes: z.number(),
     }),
   }),
   touches: 'reads',

@@ -18,6 +18,8 @@ export const sessionResult = z.object({
   expiresAt: z.string(),
 })
 
+export type SessionResult = z.infer<typeof sessionResult>
+
 export const describeSignIn = ({ id, host, agent, from, hosts, createdAt, expiresAt }: SignIn) => ({
   id,
   host,

@@ -13,6 +13,7 @@ export const linkResult = z.object({
   vm: z.string(),
   address: z.string(),
   name: z.string(),
+  createdAt: z.string(),
   expiresAt: z.string(),
 })
 
@@ -35,8 +36,9 @@ export function webOf(host: Host): Web {
   })
 }
 
-export function describeLink(web: Web, vm: Vm, { id, name, port, expiresAt }: Link): z.output<typeof linkResult> {
-  return { id, vm: vm.name, address: web.address(vm, port), name, expiresAt }
+export function describeLink(web: Web, vm: Vm, link: Link): z.output<typeof linkResult> {
+  const { id, name, port, createdAt, expiresAt } = link
+  return { id, vm: vm.name, address: web.address(vm, port), name, createdAt, expiresAt }
 }
 
 export function shareOf(web: Web, vm: Vm): Share {

@@ -22,6 +22,7 @@ export class Meter {
   #sampling: Promise<void> | undefined
   /** Of VMs that do not run, so that their disks do not change. */
   readonly #diskAtRest = new Map<string, number>()
+  #kept = { at: 0, bytes: Promise.resolve(0) }
   #host = { at: 0, busy: 0, all: 0, percent: 0 }
   readonly #timer: NodeJS.Timeout
   readonly #unwatch: () => void
@@ -59,7 +60,12 @@ export class Meter {
   }
 
   async host(): Promise<HostUsage> {
-    const [memory, disk, cpuPercent] = await Promise.all([readMemory(), statfs(this.#folder), this.#hostCpu()])
+    const [memory, disk, cpuPercent, diskKeptBytes] = await Promise.all([
+      readMemory(),
+      statfs(this.#folder),
+      this.#hostCpu(),
+      this.#diskKept(),
+    ])
     return {
       cpus: cpus().length,
       cpuPercent,
@@ -67,6 +73,7 @@ export class Meter {
       memoryUsedBytes: memory.total - memory.available,
       diskBytes: disk.blocks * disk.bsize,
       diskFreeBytes: disk.bavail * disk.bsize,
+      diskKeptBytes,
     }
   }
 
@@ -106,6 +113,18 @@ export class Meter {
     const domain = this.#box.live.get(uuid)?.domain
     if (size !== null && (domain === 'off' || domain === undefined)) this.#diskAtRest.set(uuid, size)
     return size
+  }
+
+  /** Files that nobody writes any more; measured at most every 10 s. */
+  #diskKept(): Promise<number> {
+    if (Date.now() - this.#kept.at > tickMs) {
+      const { layers, vms, memories } = this.#box.store.state
+      const disks = new Set(Object.values(vms).map((vm) => vm.disk))
+      const files = [...Object.values(layers).filter(({ id }) => !disks.has(id)), ...Object.values(memories)]
+      const sizes = Promise.all(files.map(({ file }) => this.#box.files.usage(file).catch(() => 0)))
+      this.#kept = { at: Date.now(), bytes: sizes.then((all) => all.reduce((sum, size) => sum + size, 0)) }
+    }
+    return this.#kept.bytes
   }
 
   /** Percent of all CPUs, between the last two times that somebody asked, at least a second apart. */

@@ -125,9 +125,9 @@ test('a terminal goes on while nobody looks, has the size of its window, and is 
   const page = await signedIn({ viewport: { width: 1024, height: 800 } })
   await page.goto(at('/vms/first'))
   await vi.waitFor(async () => expect((await screen(page)).join()).toContain('dev@first'), patience)
-  await page.keyboard.type('word=kept; printf "\\e[38;2;200;80;0mtrue colour\\e[0m\\n"; stty size\n')
+  await page.keyboard.type('word=kept; printf "\\e[38;2;120;40;0mtrue colour\\e[0m\\n"; stty size\n')
   await shows(page, 'true colour')
-  expect(await page.getAttribute('.xterm-rows span:text-is("true colour")', 'style')).toContain('rgb(200, 80, 0)')
+  expect(await page.getAttribute('.xterm-rows span:text-is("true colour")', 'style')).toContain('rgb(120, 40, 0)')
   const sizeOf = async () => (await screen(page)).findLast((each) => /^\d+ \d+$/.test(each))
   const before = await vi.waitUntil(sizeOf, patience)
   await page.reload()
@@ -150,6 +150,13 @@ test('a terminal goes on while nobody looks, has the size of its window, and is 
   await shows(page, 'another')
   await page.keyboard.type('exit\n')
   await vi.waitFor(async () => expect((await screen(page)).join()).toContain('Enter begins another'), patience)
+
+  // All keys are the shell's, but for one: the keyboard can leave.
+  await page.click('.screen')
+  await page.keyboard.press('Tab')
+  expect(await page.evaluate('document.activeElement.closest(".screen") !== null')).toBe(true)
+  await page.keyboard.press('Control+Shift+ArrowUp')
+  expect(await page.evaluate('document.activeElement.getAttribute("aria-label")')).toBe('Terminal 2')
   expect(complaints).toEqual([])
 })
 
@@ -177,6 +184,7 @@ test('a terminal is nobody’s who may not enter the VM', async () => {
   await once(open, 'message')
   const closed = once(open, 'close')
   const began = performance.now()
+  await page.goto(at('/settings/sign-ins'))
   await page.click('text=Sign out everywhere')
   expect((await closed)[0]).toBe(1008)
   expect(performance.now() - began).toBeLessThan(5_000)
@@ -202,6 +210,36 @@ test('two people see the same, within a second of it being so', async () => {
   await other.waitForSelector('tr:has-text("second")', { state: 'detached' })
   await one.waitForSelector('h1:has-text("VMs")')
   expect(complaints).toEqual([])
+})
+
+test('what is chosen in the list is put to sleep, or deleted, by one button', async () => {
+  const page = await signedIn()
+  await Promise.all(['one', 'two', 'three'].map((name) => croft.do('new', name, '--stopped')))
+  await page.goto(at('/vms'))
+  for (const name of ['one', 'two', 'three', 'first']) await page.check(`[aria-label="Choose ${name}"]`)
+  expect(await page.textContent('.selection')).toMatch(/4 chosen.*Start 3.*Sleep 1.*Stop 1.*Delete/)
+  await page.uncheck('[aria-label="Choose first"]')
+  await page.hover('.selection >> text=Delete')
+  expect(await line(page)).toBe('croft rm one; croft rm three; croft rm two')
+  await page.click('.selection >> text=Delete')
+  expect(await page.textContent('dialog')).toMatch(/one has .*three has .*two has /s)
+  await page.click('dialog >> text=Do it')
+  await page.waitForSelector('footer >> text=3 gone')
+  expect(await croft.do('ls', '-q')).toBe('first\n')
+  expect(complaints).toEqual([])
+})
+
+test('a copy has the name that is asked for', async () => {
+  const page = await signedIn()
+  await croft.do('new', 'still', '--stopped')
+  await page.goto(at('/vms/still'))
+  await page.click('text=Copy…')
+  expect(await page.inputValue('#copy-name')).toBe('still-copy')
+  await page.fill('#copy-name', 'still-try')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('h1:has-text("still-try")')
+  await croft.do('rm', 'still', '--yes')
+  await croft.do('rm', 'still-try', '--yes')
 })
 
 test('what a guest or a user writes is text, wherever it is shown', async () => {
@@ -269,6 +307,11 @@ describe('each view', () => {
     '/vms/first/settings',
     '/new',
     '/images',
+    '/settings/keys',
+    '/settings/tokens',
+    '/settings/links',
+    '/settings/sign-ins',
+    '/settings/domains',
     '/vms/nobody',
   ]
 

@@ -1,14 +1,14 @@
 import { useComputed } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { trouble, vms } from './box.ts'
-import { lineOf } from './line.ts'
 import { openPalette, Palette, paletteIsOpen } from './palette.tsx'
 import { Copy, Dialog, Mark } from './parts.tsx'
 import { route } from './route.ts'
-import { forget, pointedAt, question, running } from './run.ts'
+import { forget, linesOf, pointedAt, question, running } from './run.ts'
 import { BoxView } from './views/box.tsx'
 import { ImagesView } from './views/images.tsx'
 import { NewView } from './views/new.tsx'
+import { SettingsView } from './views/settings/settings.tsx'
 import { VmView } from './views/vm.tsx'
 import { VmsView } from './views/vms.tsx'
 
@@ -16,6 +16,7 @@ const places = [
   ['', 'Box'],
   ['vms', 'VMs'],
   ['images', 'Images'],
+  ['settings', 'Settings'],
 ] as const
 
 function view(): ComponentChildren {
@@ -23,6 +24,7 @@ function view(): ComponentChildren {
   if (place === '') return <BoxView />
   if (place === 'new') return <NewView />
   if (place === 'images' && !name) return <ImagesView />
+  if (place === 'settings') return <SettingsView part={name ?? 'keys'} />
   if (place === 'vms') return name ? <VmView key={name} name={name} tab={tab ?? 'terminal'} /> : <VmsView />
   return (
     <section class="empty">
@@ -58,11 +60,6 @@ export function App() {
             {place === 'vms' && vms.value && <span class="count">{vms.value.length}</span>}
           </a>
         ))}
-        <form method="post" action="/logout">
-          <button type="submit" class="quiet">
-            Sign out everywhere
-          </button>
-        </form>
       </nav>
       <main id="main">{view()}</main>
       <CommandBar />
@@ -96,7 +93,7 @@ function Connection() {
 function CommandBar() {
   const last = running.value.at(-1)
   const shown = pointedAt.value ?? last
-  const line = shown && lineOf(shown.command, shown.args)
+  const line = shown && linesOf(shown)
   return (
     <footer>
       <code>
@@ -135,9 +132,13 @@ function Question() {
   const { words, action, answer } = question.value!
   return (
     <Dialog label="Are you sure?" onClose={() => answer(false)}>
-      <p>{words}</p>
+      <div class="words">
+        {words.map((each) => (
+          <p key={each}>{each}</p>
+        ))}
+      </div>
       <p>
-        <code>{lineOf(action.command, { ...action.args, yes: true })}</code>
+        <code>{linesOf(action, { yes: true })}</code>
       </p>
       <p class="buttons">
         <button type="button" onClick={() => answer(false)} autofocus>

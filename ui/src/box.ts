@@ -79,3 +79,11 @@ export function watch(): void {
 }
 
 export const vmNamed = (name: string): Vm | undefined => vms.value?.find((vm) => vm.name === name)
+
+/** A name that no VM has, as near to the wish as can be. */
+export function freeName(wish: string): string {
+  for (let i = 1; ; i++) {
+    const name = i === 1 ? wish : `${wish}-${i}`
+    if (!vmNamed(name)) return name
+  }
+}

@@ -10,7 +10,7 @@ test.each([
   ['checkpoint', { vm: 'web', label: "it's late" }, plain, "croft checkpoint web --label 'it'\\''s late'"],
   [
     'new',
-    { env: ['A=1', 'B=$x'], stopped: false, name: '' },
+    { env: ['A=1', 'B=$x'], stopped: false, comment: '' },
     { ...plain, positional: ['name'] },
     "croft new --env A=1 --env 'B=$x'",
   ],
@@ -20,6 +20,13 @@ test.each([
     { ...plain, positional: ['name'], files: ['setupScript'] },
     'croft new --setup-script file',
   ],
+  [
+    'key add',
+    { key: 'ssh-ed25519 AAAA me', name: 'laptop' },
+    { positional: ['key'], rest: undefined, files: ['key'] },
+    'croft key add file --name laptop',
+  ],
+  ['comment', { vm: 'web', text: '' }, { ...plain, positional: ['vm', 'text'] }, "croft comment web ''"],
   ['exec', { vm: 'web', command: ['ls', '-l'] }, { ...plain, rest: 'command' }, 'croft exec web ls -l'],
 ])('%s with %j is written as one would type it', (name, args, spelling, line) => {
   expect(write(name, args, spelling)).toBe(line)

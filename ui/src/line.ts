@@ -45,7 +45,9 @@ export function lineOf(name: string, args: Args): string {
 /** Pure. */
 export function write(name: string, args: Args, { positional, rest, files }: Spelling): string {
   const given = Object.entries(args).filter(([, value]) => value !== undefined && value !== false && value !== '')
-  const words = positional.flatMap((key) => listOf(args[key]))
+  const words = positional.flatMap((key) =>
+    files.includes(key) && args[key] ? ['file'] : args[key] === '' ? [''] : listOf(args[key]),
+  )
   const flags = given
     .filter(([key]) => !positional.includes(key) && key !== rest)
     .flatMap(([key, value]) => {

@@ -1,10 +1,10 @@
 import { signal, useComputed, useSignal } from '@preact/signals'
 import { actionsOf } from './actions.ts'
 import { vms } from './box.ts'
-import { lineOf } from './line.ts'
 import { Dialog } from './parts.tsx'
 import { go, vmPath } from './route.ts'
-import { type Action, run } from './run.ts'
+import { type Action, linesOf, run } from './run.ts'
+import { settingsParts } from './views/settings/settings.tsx'
 
 export const paletteIsOpen = signal(false)
 export const openPalette = (): void => {
@@ -29,7 +29,7 @@ function choices(): Choice[] {
   const place = (words: string, path: string): Choice => ({ words, hint: path, choose: () => go(path) })
   const act = (words: string, action: Action): Choice => ({
     words,
-    hint: lineOf(action.command, action.args),
+    hint: linesOf(action),
     choose: () => void run(action),
   })
   const all = vms.value ?? []
@@ -39,6 +39,7 @@ function choices(): Choice[] {
     place('Box', '/'),
     place('VMs', '/vms'),
     place('Images', '/images'),
+    ...Object.entries(settingsParts).map(([key, { title }]) => place(title, `/settings/${key}`)),
     ...all.flatMap((vm) => actionsOf(vm).map(({ title, action }) => act(`${title} ${vm.name}`, action))),
   ]
 }

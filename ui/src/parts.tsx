@@ -1,10 +1,11 @@
 import { type Signal, useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
+import type { Check } from '../../daemon/box/host.ts'
 import type { Problem } from './api.ts'
-import type { Vm } from './box.ts'
-import { lineOf } from './line.ts'
-import { type Action, pointedAt, run } from './run.ts'
+import { type Vm, vms } from './box.ts'
+import type { Answer } from './command.ts'
+import { type Action, linesOf, pointedAt, run } from './run.ts'
 
 export function Mark() {
   return (
@@ -45,7 +46,7 @@ export function Act(props: {
       disabled={disabled}
       aria-busy={busy.value}
       aria-label={label}
-      title={lineOf(action.command, action.args)}
+      title={linesOf(action)}
       onPointerEnter={point}
       onPointerLeave={leave}
       onFocus={point}
@@ -92,6 +93,112 @@ export function Field(props: { id: string; label: string; of: Signal<string>; pl
         }}
       />
     </>
+  )
+}
+
+/** A field of several lines. */
+export function TextField(props: {
+  id: string
+  label: string
+  of: Signal<string>
+  rows: number
+  placeholder?: string
+}) {
+  const { id, label, of, rows, placeholder } = props
+  return (
+    <>
+      <label for={id}>{label}</label>
+      <textarea
+        id={id}
+        class="mono"
+        rows={rows}
+        placeholder={placeholder}
+        autocomplete="off"
+        spellcheck={false}
+        value={of.value}
+        onInput={(event) => {
+          of.value = event.currentTarget.value
+        }}
+      />
+    </>
+  )
+}
+
+/** A choice among few. @param props.options what is chosen, and what it is called */
+export function Choose(props: {
+  id: string
+  label: string
+  of: Signal<string>
+  options: readonly (readonly [string, string])[]
+}) {
+  const { id, label, of, options } = props
+  return (
+    <>
+      <label for={id}>{label}</label>
+      <select
+        id={id}
+        value={of.value}
+        onChange={(event) => {
+          of.value = event.currentTarget.value
+        }}
+      >
+        {options.map(([value, title]) => (
+          <option key={value} value={value}>
+            {title}
+          </option>
+        ))}
+      </select>
+    </>
+  )
+}
+
+/** A choice among the VMs. @param props.none what it is called when none is chosen */
+export function ChooseVm({
+  none = 'choose',
+  ...rest
+}: {
+  id: string
+  label: string
+  of: Signal<string>
+  none?: string
+}) {
+  const names = (vms.value ?? []).map(({ name }) => name).toSorted()
+  return <Choose {...rest} options={[['', none], ...names.map((name) => [name, name] as const)]} />
+}
+
+/** What a command has answered, or that it is asked, or why there is no answer. */
+export function Loaded<R>({ of, children }: { of: Answer<R>; children: (value: R) => ComponentChildren }) {
+  if (of.problem && !of.value) return <Trouble problem={of.problem} />
+  if (!of.value) return <p class="soft">Asking the box…</p>
+  return <>{children(of.value)}</>
+}
+
+export function Table({ head, children }: { head: readonly string[]; children: ComponentChildren }) {
+  return (
+    <div class="scrolls">
+      <table>
+        <thead>
+          <tr>
+            {head.map((title) => (
+              <th key={title} scope="col">
+                {title || <span class="hidden">What to do</span>}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+  )
+}
+
+/** What is shown once and kept nowhere. */
+export function Secret({ text, what }: { text: string | undefined; what: string }) {
+  if (text === undefined) return null
+  return (
+    <p class="secret" role="status">
+      <code>{text}</code> <Copy text={text} what={what} /> <span class="soft">It is shown once.</span>
+    </p>
   )
 }
 
@@ -142,5 +249,18 @@ export function Dialog({ label, onClose, children }: { label: string; onClose():
     >
       {children}
     </dialog>
+  )
+}
+
+/** What `doctor` and its like have seen. */
+export function CheckList({ checks }: { checks: readonly Check[] }) {
+  return (
+    <ul class="checks">
+      {checks.map(({ what, state, says, advice }) => (
+        <li key={what} class={state}>
+          <b>{what}</b> {says} {advice && <em>{advice}</em>}
+        </li>
+      ))}
+    </ul>
   )
 }

@@ -1,18 +1,16 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { divide } from './plot.ts'
+import { divide, settle } from './plot.ts'
 
 const sizes = fc.array(fc.double({ min: 0.001, max: 1000, noNaN: true }), { minLength: 1, maxLength: 60 })
 const aspects = fc.double({ min: 0.2, max: 5, noNaN: true })
 
 test('each parcel has its part of the field, inside it, and none lies on another', () => {
   fc.assert(
-    fc.property(sizes, aspects, fc.double({ min: 0, max: 2, noNaN: true }), (given, aspect, more) => {
-      const sum = given.reduce((all, size) => all + size, 0)
-      const whole = sum * (1 + more)
+    fc.property(sizes, aspects, (given, aspect) => {
+      const whole = given.reduce((all, size) => all + size, 0)
       const parcels = divide(
         given.map((size, item) => ({ item, size })),
-        whole,
         aspect,
       )
       expect(parcels.map(({ item }) => item)).toEqual(given.map((_, i) => i))
@@ -35,14 +33,19 @@ test('each parcel has its part of the field, inside it, and none lies on another
 test('equal parcels are nearly squares', () => {
   const parcels = divide(
     Array.from({ length: 12 }, (_, item) => ({ item, size: 1 })),
-    12,
     4 / 3,
   )
   for (const { width, height } of parcels) expect((width * 4) / 3 / height).toBeCloseTo(1, 5)
 })
 
-test('shares of nothing have no parcel, and more than the whole is the whole', () => {
-  expect(divide([{ item: 'a', size: 0 }], 10, 1)).toEqual([])
-  expect(divide([{ item: 'a', size: 20 }], 10, 1)).toEqual([{ item: 'a', left: 0, top: 0, width: 1, height: 1 }])
-  expect(divide([], 0, 1)).toEqual([])
+test('shares of nothing have no parcel', () => {
+  expect(divide([{ item: 'a', size: 0 }], 1)).toEqual([])
+  expect(divide([{ item: 'a', size: 20 }], 1)).toEqual([{ item: 'a', size: 20, left: 0, top: 0, width: 1, height: 1 }])
+  expect(divide([], 1)).toEqual([])
+})
+
+test('what is used has its part of the area, and never more than all of it', () => {
+  expect(settle(25, 100)).toBe(0.5)
+  expect(settle(120, 100)).toBe(1)
+  expect(settle(0, 0)).toBe(0)
 })

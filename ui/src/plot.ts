@@ -1,11 +1,10 @@
 export interface Share<T> {
   item: T
-  /** Of the same unit as the field's. */
+  /** In whatever unit all of them have. */
   size: number
 }
 
-export interface Parcel<T> {
-  item: T
+export interface Parcel<T> extends Share<T> {
   /** Parts of the field's width and height, 0 to 1. */
   left: number
   top: number
@@ -16,15 +15,11 @@ export interface Parcel<T> {
 /**
  * Divides a field among shares, each as near to a square as it can be: a squarified treemap (Bruls, Huizing, van Wijk 2000).
  * The order is kept, so that a parcel that grows stays about where it is. Pure.
- * @param whole what the field stands for; what the shares leave of it stays free, at the right or at the bottom
  * @param aspect width of the field by its height
  */
-export function divide<T>(shares: readonly Share<T>[], whole: number, aspect: number): Parcel<T>[] {
+export function divide<T>(shares: readonly Share<T>[], aspect: number): Parcel<T>[] {
   const parcels: Parcel<T>[] = []
-  const total = Math.max(
-    whole,
-    shares.reduce((sum, { size }) => sum + size, 0),
-  )
+  const total = shares.reduce((sum, { size }) => sum + size, 0)
   if (total <= 0) return parcels
   const area = aspect / total
   // The rest of the field, which is `aspect` wide and 1 high.
@@ -45,8 +40,8 @@ export function divide<T>(shares: readonly Share<T>[], whole: number, aspect: nu
       const long = (size * area) / thick
       parcels.push(
         upright
-          ? { item, left: x / aspect, top: at, width: thick / aspect, height: long }
-          : { item, left: at / aspect, top: y, width: long / aspect, height: thick },
+          ? { item, size, left: x / aspect, top: at, width: thick / aspect, height: long }
+          : { item, size, left: at / aspect, top: y, width: long / aspect, height: thick },
       )
       at += long
     }
@@ -62,3 +57,7 @@ export function divide<T>(shares: readonly Share<T>[], whole: number, aspect: nu
   if (row.length > 0) place()
   return parcels
 }
+
+/** Part of a field's width, and of its height, that a piece of its own shape has which stands for `used` of `whole`. Pure. */
+export const settle = (used: number, whole: number): number =>
+  whole > 0 ? Math.sqrt(Math.min(1, Math.max(0, used / whole))) : 0

@@ -1,11 +1,14 @@
 import { signal } from '@preact/signals'
 import { type Args, call, type Problem, type Progress } from './api.ts'
 import { refresh } from './box.ts'
+import { lineOf } from './line.ts'
 
 export interface Action {
   /** Name of the command, such as `share public`. */
   command: string
   args: Args
+  /** What is done together with it, of the same kind. */
+  also?: readonly Action[]
   /** What is said when it is done. */
   done?: string
 }
@@ -21,11 +24,23 @@ export interface Running extends Action {
 export const running = signal<readonly Running[]>([])
 /** The action that the pointer or the keyboard is on. */
 export const pointedAt = signal<Action | undefined>(undefined)
-/** The daemon's question before something is lost. */
-export const question = signal<{ words: string; action: Action; answer(yes: boolean): void } | undefined>(undefined)
+/** The daemon's questions before something is lost. */
+export const question = signal<{ words: readonly string[]; action: Action; answer(yes: boolean): void } | undefined>(
+  undefined,
+)
 
 let count = 0
 const staysMs = 4000
+/** How many of one action are under way at once. */
+const together = 4
+
+const wholeOf = (action: Action): readonly Action[] => [action, ...(action.also ?? [])]
+
+/** The command lines of all that an action does. */
+export const linesOf = (action: Action, more: Args = {}): string =>
+  wholeOf(action)
+    .map(({ command, args }) => lineOf(command, { ...args, ...more }))
+    .join('; ')
 
 function note(id: number, change: Partial<Running>): void {
   running.value = running.value.map((each) => (each.id === id ? { ...each, ...change } : each))
@@ -40,26 +55,48 @@ export function forget(id: number): void {
 export async function run<R>(action: Action): Promise<R | undefined> {
   const id = ++count
   running.value = [...running.value.filter(({ outcome }) => outcome === undefined), { ...action, id }]
-  const attempt = (args: Args) => call<R>(action.command, args, (progress) => note(id, { progress }))
-  try {
-    const result = await attempt(action.args).catch(async (problem: Problem) => {
-      if (problem.code !== 'needs-confirmation') throw problem
-      const yes = await new Promise<boolean>((answer) => {
-        question.value = { words: problem.message, action, answer }
-      })
-      question.value = undefined
-      return yes ? attempt({ ...action.args, yes: true }) : undefined
-    })
-    if (result === undefined) {
-      forget(id)
-      return undefined
+  const problems: Problem[] = []
+  const results: R[] = []
+  const asks: { each: Action; words: string }[] = []
+  const all = wholeOf(action)
+  const attempt = async (each: Action, more: Args = {}) => {
+    try {
+      results.push(await call<R>(each.command, { ...each.args, ...more }, (progress) => note(id, { progress })))
+      if (all.length > 1) note(id, { progress: partDone(results.length, all.length) })
+    } catch (error) {
+      const problem = error as Problem
+      if (problem.code === 'needs-confirmation') asks.push({ each, words: problem.message })
+      else problems.push(problem)
     }
+  }
+  await someAtOnce(all, (each) => attempt(each))
+  if (asks.length > 0) {
+    const yes = await new Promise<boolean>((answer) => {
+      question.value = { words: asks.map(({ words }) => words), action, answer }
+    })
+    question.value = undefined
+    if (yes) await someAtOnce(asks.splice(0), ({ each }) => attempt(each, { yes: true }))
+  }
+  if (results.length > 0) void refresh()
+  if (problems.length > 0) note(id, { outcome: problems[0]! })
+  else if (results.length === 0) forget(id)
+  else {
     note(id, { outcome: 'done' })
     setTimeout(() => forget(id), staysMs)
-    void refresh()
-    return result
-  } catch (problem) {
-    note(id, { outcome: problem as Problem })
-    return undefined
   }
+  return problems.length === 0 ? results[0] : undefined
+}
+
+const partDone = (ended: number, of: number): Progress => ({
+  subject: '',
+  step: `${ended} of ${of}`,
+  fraction: ended / of,
+})
+
+async function someAtOnce<T>(all: readonly T[], each: (one: T) => Promise<void>): Promise<void> {
+  const queue = [...all]
+  const take = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await each(next)
+  }
+  await Promise.all(Array.from({ length: Math.min(together, queue.length) }, take))
 }

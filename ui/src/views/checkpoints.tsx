@@ -1,6 +1,6 @@
 import type { CheckpointResult } from '../../../daemon/commands/checkpoint-result.ts'
 import { ago, bytes } from '../../../daemon/units.ts'
-import { type Vm, vmNamed } from '../box.ts'
+import { freeName, type Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Empty, Trouble } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
@@ -81,13 +81,6 @@ function Fork({ vm, label }: { vm: Vm; label: string }) {
       New VM of it
     </Act>
   )
-}
-
-function freeName(wish: string): string {
-  for (let i = 1; ; i++) {
-    const name = i === 1 ? wish : `${wish}-${i}`
-    if (!vmNamed(name)) return name
-  }
 }
 
 /** Each beneath the one that it goes on from, the oldest first. Pure. */

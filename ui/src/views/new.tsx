@@ -19,7 +19,7 @@ export function NewView() {
   const args = useComputed(() => {
     const { image, cpu, memory, disk, env, tags, comment, setupScript } = more.value
     return {
-      name: name.value.trim(),
+      ...(name.value.trim() && { name: name.value.trim() }),
       ...(image && { image }),
       ...(cpu && { cpu: Number(cpu) }),
       ...(memory && { memory }),
@@ -93,7 +93,7 @@ export function NewView() {
       <p class="buttons">
         <Act
           kind="main"
-          action={{ command: 'new', args: args.value, done: `${args.value.name} is ready` }}
+          action={{ command: 'new', args: args.value, done: `${args.value.name ?? 'the VM'} is ready` }}
           after={(made) => go(vmPath((made as { name: string }).name))}
         >
           Make it

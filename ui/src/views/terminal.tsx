@@ -59,6 +59,9 @@ export default function Terminals({ vm }: { vm: Vm }) {
         <button type="button" class="quiet" onClick={() => begin()}>
           + new
         </button>
+        <span class="soft">
+          <kbd>Ctrl Shift ↑</kbd> leaves it by keyboard
+        </span>
       </div>
       {now && (
         <Screen
@@ -85,6 +88,9 @@ async function openIn(vm: Vm): Promise<string[]> {
 
 const againMs = 1000
 
+/** All other keys are the shell's, Tab among them: with none of its own the keyboard could not leave (WCAG 2.1.2). */
+const isWayOut = ({ key, ctrlKey, shiftKey }: KeyboardEvent): boolean => key === 'ArrowUp' && ctrlKey && shiftKey
+
 /** One terminal, as long as it lasts. @param props.id of one that is open; without it one begins, and `onId` hears its id */
 function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => void; onAgain: () => void }) {
   const { vm, id, onId, onAgain } = props
@@ -94,11 +100,18 @@ function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => v
       fontFamily: 'ui-monospace, "DejaVu Sans Mono", monospace',
       fontSize: 13,
       scrollback: 5000,
+      minimumContrastRatio: 4.5,
       screenReaderMode: matchMedia('(prefers-reduced-motion: reduce)').matches,
       theme: themeOf(element.current!),
     })
     const fit = new FitAddon()
     screen.loadAddon(fit)
+    screen.attachCustomKeyEventHandler((event) => {
+      if (!isWayOut(event)) return true
+      element.current?.parentElement?.querySelector<HTMLElement>('.terminals [aria-pressed="true"]')?.focus()
+      event.preventDefault()
+      return false
+    })
     screen.open(element.current!)
     fit.fit()
     screen.focus()

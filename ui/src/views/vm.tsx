@@ -1,21 +1,22 @@
+import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { ago } from '../../../daemon/units.ts'
 import { actionsOf } from '../actions.ts'
-import { type Vm, vmNamed, vms } from '../box.ts'
-import { Act, Copy, State } from '../parts.tsx'
+import { freeName, type Vm, vmNamed, vms } from '../box.ts'
+import { Act, Copy, Dialog, Field, State } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 import { Checkpoints } from './checkpoints.tsx'
 import { Log } from './log.tsx'
 import { Ports } from './ports.tsx'
-import { Settings } from './settings.tsx'
 import { TerminalTab } from './terminal-tab.tsx'
+import { VmSettings } from './vm-settings.tsx'
 
 const tabs: Record<string, { title: string; Body(props: { vm: Vm }): ComponentChildren }> = {
   terminal: { title: 'Terminal', Body: TerminalTab },
   ports: { title: 'Ports', Body: Ports },
   checkpoints: { title: 'Checkpoints', Body: Checkpoints },
   log: { title: 'Console log', Body: Log },
-  settings: { title: 'Settings', Body: Settings },
+  settings: { title: 'Settings', Body: VmSettings },
 }
 
 export function VmView({ name, tab }: { name: string; tab: string }) {
@@ -40,11 +41,15 @@ export function VmView({ name, tab }: { name: string; tab: string }) {
           {vm.public.length ? 'public' : 'private'} · made {ago(vm.createdAt, new Date())}
         </span>
         <span class="buttons">
-          {actionsOf(vm).map(({ title, action, kind }) => (
-            <Act key={title} action={action} kind={kind} after={(made) => follow(action.command, made)}>
-              {title}
-            </Act>
-          ))}
+          {actionsOf(vm).map(({ title, action, kind }) =>
+            action.command === 'cp' ? (
+              <Copying key={title} vm={vm} />
+            ) : (
+              <Act key={title} action={action} kind={kind} after={() => action.command === 'rm' && go('/vms')}>
+                {title}
+              </Act>
+            ),
+          )}
         </span>
       </div>
       <p class="addresses">
@@ -70,8 +75,72 @@ export function VmView({ name, tab }: { name: string; tab: string }) {
   )
 }
 
-/** Where one wants to be when it is done. */
-function follow(command: string, made: unknown): void {
-  if (command === 'rm') go('/vms')
-  if (command === 'cp') go(vmPath((made as Vm).name))
+/** A copy needs a name; one is suggested, so that Enter is enough. */
+function Copying({ vm }: { vm: Vm }) {
+  const asked = useSignal(false)
+  const name = useSignal('')
+  const diskOnly = useSignal(false)
+  const to = name.value.trim()
+  const close = () => {
+    asked.value = false
+  }
+  return (
+    <>
+      <button
+        type="button"
+        aria-haspopup="dialog"
+        onClick={() => {
+          name.value = freeName(`${vm.name}-copy`)
+          asked.value = true
+        }}
+      >
+        Copy…
+      </button>
+      {asked.value && (
+        <Dialog label={`Copy ${vm.name}`} onClose={close}>
+          <form
+            class="form"
+            onSubmit={(event) => {
+              event.preventDefault()
+              event.currentTarget.querySelector<HTMLButtonElement>('button.main')?.click()
+            }}
+          >
+            <Field id="copy-name" label={`Name of the copy of ${vm.name}`} of={name} mono />
+            {vm.state === 'awake' && (
+              <label class="check">
+                <input
+                  type="checkbox"
+                  checked={diskOnly.value}
+                  onChange={(event) => {
+                    diskOnly.value = event.currentTarget.checked
+                  }}
+                />{' '}
+                Leave the memory: it boots from the disk as it is now
+              </label>
+            )}
+            <p class="buttons">
+              <button type="button" onClick={close}>
+                No
+              </button>
+              <Act
+                kind="main"
+                disabled={!to}
+                action={{
+                  command: 'cp',
+                  args: { vm: vm.name, name: to, ...(diskOnly.value && { diskOnly: true }) },
+                  done: `${to} is ready`,
+                }}
+                after={() => {
+                  close()
+                  go(vmPath(to))
+                }}
+              >
+                Copy it
+              </Act>
+            </p>
+          </form>
+        </Dialog>
+      )}
+    </>
+  )
 }

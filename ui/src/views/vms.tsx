@@ -29,6 +29,16 @@ const columns: readonly [Sort, string][] = [
   ['disk', 'Disk'],
 ]
 
+/** What makes sense for several at once, and what is said of them then. */
+const forMany = {
+  Start: 'awake',
+  Wake: 'awake',
+  Sleep: 'asleep',
+  Checkpoint: 'with a new checkpoint',
+  Stop: 'stopped',
+  Delete: 'gone',
+}
+
 /** Height of a row in pixels; only the rows that can be seen are drawn. */
 const rowHeight = 40
 const beyond = 10
@@ -102,30 +112,33 @@ export function VmsView() {
   )
 }
 
+/** What can be done with all that are chosen, each by one button, for those of them that can. */
 function Selection({ all }: { all: readonly Vm[] }) {
   const of = all.filter((vm) => chosen.value.has(vm.id))
   if (of.length === 0) return null
-  const titles = [...new Set(of.flatMap((vm) => actionsOf(vm).map(({ title }) => title)))].filter((title) =>
-    ['Start', 'Wake', 'Sleep', 'Stop', 'Delete'].includes(title),
-  )
   return (
     <div class="selection" role="toolbar" aria-label="What to do with the chosen VMs">
-      <span>{of.length} chosen</span>
-      {of.map((vm) => (
-        <span key={vm.id} class="chosen">
-          {vm.name}
-          {titles.map((title) => {
-            const found = actionsOf(vm).find((each) => each.title === title)
-            return (
-              found && (
-                <Act key={title} action={found.action} kind={found.kind ?? 'quiet'}>
-                  {title}
-                </Act>
-              )
-            )
-          })}
-        </span>
-      ))}
+      <b>{of.length} chosen</b>
+      {Object.entries(forMany).map(([title, words]) => {
+        const each = of.flatMap((vm) => actionsOf(vm).find((one) => one.title === title) ?? [])
+        const [first, ...rest] = each
+        if (!first) return null
+        const action = { ...first.action, also: rest.map((one) => one.action), done: `${each.length} ${words}` }
+        return (
+          <Act key={title} action={action} kind={first.kind === 'danger' ? 'danger' : undefined}>
+            {each.length < of.length ? `${title} ${each.length}` : title}
+          </Act>
+        )
+      })}
+      <button
+        type="button"
+        class="quiet"
+        onClick={() => {
+          chosen.value = new Set()
+        }}
+      >
+        Choose none
+      </button>
     </div>
   )
 }

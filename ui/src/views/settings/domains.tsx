@@ -1,0 +1,141 @@
+import { useSignal } from '@preact/signals'
+import type { Check } from '../../../../daemon/box/host.ts'
+import type { CustomHostResult } from '../../../../daemon/commands/domain.ts'
+import type { DomainResult } from '../../../../daemon/commands/domain-ls.ts'
+import { useCommand } from '../../command.ts'
+import { Act, CheckList, Choose, ChooseVm, Field, Loaded, Table } from '../../parts.tsx'
+import { vmPath } from '../../route.ts'
+import { certificatesOf } from '../../words.ts'
+
+export function Domains() {
+  const answer = useCommand<DomainResult>('domain ls')
+  const [domain, tls, email] = [useSignal(''), useSignal('acme'), useSignal('')]
+  const checks = useSignal<readonly Check[] | undefined>(undefined)
+  return (
+    <Loaded of={answer}>
+      {(now) => (
+        <>
+          <p>
+            VMs are at <code>{now.example}</code> <span class="soft">(certificates: {certificatesOf[now.tls]})</span>
+          </p>
+          <p class="buttons">
+            <Act
+              action={{ command: 'domain check', args: {}, done: 'looked' }}
+              after={(result) => {
+                checks.value = (result as { checks: Check[] }).checks
+              }}
+            >
+              Look whether all leads here
+            </Act>
+          </p>
+          {checks.value && <CheckList checks={checks.value} />}
+          <Hosts hosts={now.hosts} again={answer.again} />
+          <h2>Another domain for the box</h2>
+          <div class="form">
+            <Field
+              id="domain"
+              label="Domain: it and all beneath it must lead to this box"
+              of={domain}
+              placeholder="box.example.com"
+              mono
+            />
+            <Choose
+              id="tls"
+              label="Certificates"
+              of={tls}
+              options={[
+                ['acme', 'by ACME (Let’s Encrypt)'],
+                ['internal', 'by the box’s own CA'],
+                ['off', 'none'],
+              ]}
+            />
+            {tls.value === 'acme' && (
+              <Field id="email" label="Whom the CA may write to, if you like" of={email} placeholder="me@example.com" />
+            )}
+            <p class="buttons">
+              <Act
+                disabled={!domain.value.trim()}
+                action={{
+                  command: 'domain set',
+                  args: {
+                    domain: domain.value.trim(),
+                    ...(domain.value.trim() !== 'localhost' && { tls: tls.value }),
+                    ...(tls.value === 'acme' && email.value.trim() && { email: email.value.trim() }),
+                  },
+                  done: `VMs are beneath ${domain.value.trim()}`,
+                }}
+                after={answer.again}
+              >
+                Use it
+              </Act>
+              <span class="soft">At the new address you sign in again.</span>
+            </p>
+          </div>
+        </>
+      )}
+    </Loaded>
+  )
+}
+
+/** Host names that VMs have of their own. */
+function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): void }) {
+  const [host, vm, port] = [useSignal(''), useSignal(''), useSignal('')]
+  return (
+    <>
+      <h2>Names of their own</h2>
+      {hosts.length > 0 && (
+        <Table head={['Name', 'VM', 'Port', '']}>
+          {hosts.map((each) => (
+            <tr key={each.host}>
+              <td>
+                <a href={each.address} target="_blank" rel="noopener noreferrer">
+                  {each.host}
+                </a>
+              </td>
+              <td>
+                <a href={vmPath(each.vm)}>{each.vm}</a>
+              </td>
+              <td class="mono">{each.port ?? 'its main one'}</td>
+              <td class="does">
+                <Act
+                  kind="quiet"
+                  label={`Take ${each.host} away`}
+                  after={again}
+                  action={{ command: 'domain rm', args: { host: each.host }, done: `${each.host} leads nowhere now` }}
+                >
+                  Take away
+                </Act>
+              </td>
+            </tr>
+          ))}
+        </Table>
+      )}
+      <div class="form">
+        <Field id="host" label="A name whose DNS leads to this box" of={host} placeholder="shop.example.com" mono />
+        <ChooseVm id="host-vm" label="VM" of={vm} />
+        <Field id="host-port" label="Port, if not its main one" of={port} placeholder="8000" mono />
+        <p class="buttons">
+          <Act
+            disabled={!host.value.trim() || !vm.value}
+            action={{
+              command: 'domain add',
+              args: {
+                host: host.value.trim(),
+                vm: vm.value,
+                ...(port.value.trim() && { port: Number(port.value) }),
+              },
+              done: `${host.value.trim()} leads to ${vm.value}`,
+            }}
+            after={() => {
+              host.value = ''
+              port.value = ''
+              again()
+            }}
+          >
+            Add the name
+          </Act>
+        </p>
+      </div>
+    </>
+  )
+}

@@ -1,0 +1,80 @@
+import type { Share } from '../../../../daemon/commands/share.ts'
+import { ago, until } from '../../../../daemon/units.ts'
+import { useCommand } from '../../command.ts'
+import { Act, Empty, Loaded, Table } from '../../parts.tsx'
+import { vmPath } from '../../route.ts'
+
+/** All that others may open: links, and what is public. */
+export function Links() {
+  const answer = useCommand<{ shares: Share[] }>('share ls')
+  return (
+    <Loaded of={answer}>
+      {({ shares }) => {
+        const links = shares.flatMap((share) => share.links)
+        const open = shares.flatMap((share) => share.public.map((each) => ({ vm: share.vm, ...each })))
+        return (
+          <>
+            {links.length === 0 ? (
+              <Empty title="No share links">
+                <p>
+                  A link lets somebody into one address of one VM. Make it where its ports are, or:{' '}
+                  <code>croft share link &lt;vm&gt; --name Ann</code>
+                </p>
+              </Empty>
+            ) : (
+              <Table head={['For', 'VM', 'Address', 'Made', 'Ends', '']}>
+                {links.map((link) => (
+                  <tr key={link.id}>
+                    <td>{link.name || <span class="soft">no name</span>}</td>
+                    <td>
+                      <a href={vmPath(link.vm, 'ports')}>{link.vm}</a>
+                    </td>
+                    <td class="mono">{link.address}</td>
+                    <td>{ago(link.createdAt, new Date())}</td>
+                    <td>{until(link.expiresAt, new Date())}</td>
+                    <td class="does">
+                      <Act
+                        kind="quiet"
+                        label={`Revoke the link for ${link.name || link.vm}`}
+                        after={answer.again}
+                        action={{ command: 'share revoke', args: { link: link.id }, done: 'it is over' }}
+                      >
+                        Revoke
+                      </Act>
+                    </td>
+                  </tr>
+                ))}
+              </Table>
+            )}
+            <h2>What anybody may open</h2>
+            {open.length === 0 ? (
+              <p class="soft">Nothing: every VM is private.</p>
+            ) : (
+              <Table head={['VM', 'Port', 'Address', '']}>
+                {open.map(({ vm, port, address }) => (
+                  <tr key={`${vm} ${port}`}>
+                    <td>
+                      <a href={vmPath(vm, 'ports')}>{vm}</a>
+                    </td>
+                    <td class="mono">{port}</td>
+                    <td class="mono">{address}</td>
+                    <td class="does">
+                      <Act
+                        kind="quiet"
+                        label={`Make private: port ${port} of ${vm}`}
+                        after={answer.again}
+                        action={{ command: 'share private', args: { vm, port }, done: `port ${port} is private` }}
+                      >
+                        Make private
+                      </Act>
+                    </td>
+                  </tr>
+                ))}
+              </Table>
+            )}
+          </>
+        )
+      }}
+    </Loaded>
+  )
+}

@@ -1,0 +1,213 @@
+import { useSignal } from '@preact/signals'
+import type { StatResult } from '../../../daemon/commands/stat.ts'
+import { ago, mebibytes, minutes, until } from '../../../daemon/units.ts'
+import { type Vm, vmNamed } from '../box.ts'
+import { useCommand } from '../command.ts'
+import { Act, Choose, Field } from '../parts.tsx'
+import { go, vmPath } from '../route.ts'
+
+/** What a VM is, and all of it that can be changed. */
+export function VmSettings({ vm }: { vm: Vm }) {
+  return (
+    <div class="settings">
+      <section>
+        <h2>What it is</h2>
+        <Facts vm={vm} />
+      </section>
+      <section>
+        <h2>Name and notes</h2>
+        <Name key={vm.name} vm={vm} />
+        <Comment vm={vm} />
+        <Tags vm={vm} />
+      </section>
+      <section>
+        <h2>Sleep</h2>
+        <Sleep vm={vm} />
+      </section>
+      <section>
+        <h2>Limits</h2>
+        <Limits vm={vm} />
+      </section>
+    </div>
+  )
+}
+
+function Facts({ vm }: { vm: Vm }) {
+  const rows: [string, string][] = [
+    ['image', vm.image],
+    ['address on the box', vm.address],
+    ['made', new Date(vm.createdAt).toLocaleString()],
+    [
+      'environment',
+      Object.entries(vm.env)
+        .map(([key, text]) => `${key}=${text}`)
+        .join('\n') || 'none',
+    ],
+    ['id', vm.id],
+  ]
+  return (
+    <dl class="facts">
+      {rows.map(([title, says]) => (
+        <div key={title}>
+          <dt>{title}</dt>
+          <dd class="mono">{says}</dd>
+        </div>
+      ))}
+    </dl>
+  )
+}
+
+function Name({ vm }: { vm: Vm }) {
+  const name = useSignal(vm.name)
+  const to = name.value.trim()
+  const taken = to !== vm.name && vmNamed(to) !== undefined
+  return (
+    <div class="change">
+      <Field id="rename" label="Name" of={name} mono />
+      <Act
+        disabled={to === vm.name || !to || taken}
+        action={{ command: 'rename', args: { vm: vm.name, to }, done: `it is called ${to}` }}
+        after={() => go(vmPath(to, 'settings'), 'replace')}
+      >
+        Rename
+      </Act>
+      {taken && <span class="bad">There is a VM called {to} already.</span>}
+    </div>
+  )
+}
+
+function Comment({ vm }: { vm: Vm }) {
+  const comment = useSignal(vm.comment)
+  const text = comment.value.trim()
+  return (
+    <div class="change">
+      <Field id="comment" label="What it is for" of={comment} />
+      <Act disabled={text === vm.comment} action={{ command: 'comment', args: { vm: vm.name, text }, done: 'noted' }}>
+        Save
+      </Act>
+    </div>
+  )
+}
+
+function Tags({ vm }: { vm: Vm }) {
+  const typed = useSignal('')
+  const tags = typed.value.split(/[\s,#]+/).filter(Boolean)
+  return (
+    <>
+      <div class="change">
+        <Field id="tags" label="Tags" of={typed} placeholder="shop live" mono />
+        <Act
+          disabled={tags.length === 0}
+          action={{ command: 'tag', args: { vm: vm.name, tags }, done: `${vm.name} has ${tags.join(', ')}` }}
+          after={() => {
+            typed.value = ''
+          }}
+        >
+          Add
+        </Act>
+      </div>
+      {vm.tags.length > 0 && (
+        <ul class="tags">
+          {vm.tags.map((tag) => (
+            <li key={tag}>
+              #{tag}{' '}
+              <Act
+                kind="quiet"
+                label={`Take the tag ${tag} away`}
+                action={{ command: 'tag', args: { vm: vm.name, remove: [tag] }, done: `it has no ${tag}` }}
+              >
+                ×
+              </Act>
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  )
+}
+
+function Sleep({ vm }: { vm: Vm }) {
+  const { value, again } = useCommand<StatResult>('stat', { vm: vm.name }, 5000)
+  const after = useSignal('')
+  const choices = ['default', '5', '15', '30', '60', '240', 'never']
+  return (
+    <>
+      <p>{value ? inWords(value) : '…'}</p>
+      <div class="change">
+        <Choose
+          id="sleep"
+          label="Goes to sleep by itself"
+          of={after}
+          options={[
+            ['', value ? `as now: ${titleOf(value.sleepAfter === 0 ? 'never' : `${value.sleepAfter}`)}` : 'as now'],
+            ...choices.map((each) => [each, titleOf(each)] as const),
+          ]}
+        />
+        <Act
+          disabled={!after.value}
+          action={{ command: 'sleep', args: { vm: vm.name, after: after.value }, done: 'it is set' }}
+          after={() => {
+            after.value = ''
+            again()
+          }}
+        >
+          Set
+        </Act>
+      </div>
+    </>
+  )
+}
+
+function titleOf(after: string): string {
+  if (after === 'default') return 'as VMs of this box do'
+  return after === 'never' ? 'never' : `after ${minutes(Number(after))} without use`
+}
+
+/** Whether it sleeps by itself, and why it does not now. Pure. */
+function inWords({ name, state, use, sleepAfter, sleepsAt }: StatResult): string {
+  const now = new Date()
+  const rule = sleepAfter === 0 ? 'It never sleeps by itself.' : `It sleeps after ${minutes(sleepAfter)} without use.`
+  if (state !== 'awake' || !use) return rule
+  if (use.now) return `${rule} It is in use now: ${use.why}.`
+  const next = sleepsAt === null ? '' : ` and it sleeps ${until(sleepsAt, now)}`
+  return `${rule} ${name} was used last ${ago(use.at, now)} (${use.why})${next}.`
+}
+
+function Limits({ vm }: { vm: Vm }) {
+  const [cpu, memory, disk] = [useSignal(''), useSignal(''), useSignal('')]
+  const asked = {
+    ...(cpu.value.trim() && { cpu: Number(cpu.value) }),
+    ...(memory.value.trim() && { memory: memory.value.trim() }),
+    ...(disk.value.trim() && { disk: disk.value.trim() }),
+  }
+  return (
+    <>
+      <p class="soft">
+        At most, of what the box has. The disk grows at once and never shrinks; CPUs and memory change at its next
+        start.
+      </p>
+      <div class="fields">
+        <div>
+          <Field id="cpu" label="CPUs" of={cpu} placeholder={`${vm.cpus}`} />
+        </div>
+        <div>
+          <Field id="memory" label="Memory" of={memory} placeholder={mebibytes(vm.memoryMiB)} />
+        </div>
+        <div>
+          <Field id="disk" label="Disk" of={disk} placeholder={`${vm.diskGiB} GiB`} />
+        </div>
+      </div>
+      <p class="buttons">
+        <Act
+          disabled={Object.keys(asked).length === 0}
+          action={{ command: 'resize', args: { vm: vm.name, ...asked }, done: 'the limits are set' }}
+          after={() => {
+            for (const each of [cpu, memory, disk]) each.value = ''
+          }}
+        >
+          Change the limits
+        </Act>
+      </p>
+    </>
+  )
+}
