@@ -13,12 +13,18 @@ export const checkpointLsCommand = command({
   examples: ['croft checkpoint ls web'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],
-  result: z.object({ vm: z.string(), checkpoints: z.array(checkpointResult) }),
+  result: z.object({
+    vm: z.string(),
+    checkpoints: z.array(checkpointResult),
+    /** How many of the latest are taken and kept by the clock. */
+    schedule: z.object({ hourly: z.int(), daily: z.int() }),
+  }),
   touches: 'reads',
   async run({ box }, { vm: name }) {
     const vm = findVm(box.store.state, name)
     const all = checkpointsOf(box.store.state, vm)
-    return { vm: vm.name, checkpoints: await Promise.all(all.map((each) => describeCheckpoint(box, each))) }
+    const checkpoints = await Promise.all(all.map((each) => describeCheckpoint(box, each)))
+    return { vm: vm.name, checkpoints, schedule: vm.schedule }
   },
   print({ vm, checkpoints }, view) {
     if (checkpoints.length === 0) return `${vm} has no checkpoints. Take one: croft checkpoint ${vm}\n`

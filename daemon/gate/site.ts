@@ -82,7 +82,7 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
 
   // A form of another site's must not sign anybody in or out.
   site.use(async (c, next) => {
-    if (c.req.method !== 'GET' && !isFrom(seatNow(), c)) return show(pages.nothingHere)
+    if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(seatNow(), c)) return show(pages.nothingHere)
     return next()
   })
   site.use(bodyLimit({ maxSize: 8192, onError: () => show(pages.nothingHere) }))

@@ -127,7 +127,7 @@ function localSite(parts: DoorParts, boxToken: string): Hono {
 function enter(gate: Gate, seat: Seat, c: Context): Scope {
   const token = tokenOf(gate, c.req.header('authorization'))
   if (token) return { vm: token.vm, commands: token.commands }
-  const ownPage = c.req.header('origin') === undefined ? c.req.method === 'GET' : isFrom(seat, c)
+  const ownPage = c.req.header('origin') === undefined ? ['GET', 'HEAD'].includes(c.req.method) : isFrom(seat, c)
   if (ownPage && sessionAt(gate, seat, c)) return everything
   throw new CroftError('not-allowed', 'This needs a token, or somebody who is signed in.', {
     hint: 'Send "Authorization: Bearer …" with a token: croft token new',

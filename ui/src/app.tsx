@@ -1,4 +1,4 @@
-import { useComputed } from '@preact/signals'
+import { useComputed, useSignalEffect } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { trouble, vms } from './box.ts'
 import { openPalette, Palette, paletteIsOpen } from './palette.tsx'
@@ -36,7 +36,17 @@ function view(): ComponentChildren {
   )
 }
 
+/** What the tab of the browser says, and its mark: whether something needs a look. */
+function nameTab(): void {
+  const [place, name] = route.value
+  const title = place === 'vms' && name ? name : places.find(([each]) => each === (place ?? ''))?.[1]
+  document.title = title && place ? `${title} · Croft` : 'Croft'
+  const needsLook = trouble.value !== undefined || vms.value?.some(({ state }) => state === 'crashed')
+  document.querySelector<HTMLLinkElement>('link[rel=icon]')!.href = needsLook ? '/mark-look.svg' : '/mark.svg'
+}
+
 export function App() {
+  useSignalEffect(nameTab)
   const here = useComputed(() => route.value[0] ?? '')
   return (
     <>

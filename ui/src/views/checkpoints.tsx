@@ -1,69 +1,156 @@
+import { useSignal } from '@preact/signals'
 import type { CheckpointResult } from '../../../daemon/commands/checkpoint-result.ts'
 import { ago, bytes } from '../../../daemon/units.ts'
 import { freeName, type Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act, Empty, Trouble } from '../parts.tsx'
+import { Act, Choose, Empty, Field, Trouble } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
+
+interface Listing {
+  checkpoints: CheckpointResult[]
+  schedule: { hourly: number; daily: number }
+}
 
 /** The checkpoints of a VM as a tree in time. */
 export function Checkpoints({ vm }: { vm: Vm }) {
-  const { value, problem, again } = useCommand<{ checkpoints: CheckpointResult[] }>('checkpoint ls', { vm: vm.name })
+  const { value, problem, again } = useCommand<Listing>('checkpoint ls', { vm: vm.name })
   if (problem) return <Trouble problem={problem} />
   if (!value) return <p class="soft">Looking…</p>
-  const { checkpoints } = value
-  if (checkpoints.length === 0)
-    return (
-      <Empty title="No checkpoints yet">
-        <p>
-          One keeps the disk and the memory as they are now; going back to it undoes everything since.{' '}
-          <Act after={again} action={{ command: 'checkpoint', args: { vm: vm.name }, done: 'the checkpoint is taken' }}>
-            Take one
-          </Act>
-        </p>
-      </Empty>
-    )
+  const { checkpoints, schedule } = value
+  const largest = Math.max(...checkpoints.map(({ diskBytes, memoryBytes }) => diskBytes + memoryBytes))
   return (
-    <ol class="tree">
-      {ordered(checkpoints).map(({ checkpoint, depth }) => (
-        <li
-          key={checkpoint.id}
-          class={checkpoint.current ? 'current' : undefined}
-          style={{ marginLeft: `${Math.min(depth, 8) * 24}px` }}
+    <>
+      {checkpoints.length === 0 && (
+        <Empty title="No checkpoints yet">
+          <p>One keeps the disk and the memory as they are now; going back to it undoes everything since.</p>
+        </Empty>
+      )}
+      <ol class="tree">
+        {ordered(checkpoints).map(({ checkpoint, depth }) => (
+          <li
+            key={checkpoint.id}
+            class={checkpoint.current ? 'current' : undefined}
+            style={{ marginLeft: `${Math.min(depth, 8) * 24}px` }}
+          >
+            <b>{checkpoint.label}</b>
+            <Size of={checkpoint} largest={largest} />
+            <span class="soft">
+              {ago(checkpoint.createdAt, new Date())} · {bytes(checkpoint.diskBytes)} disk
+              {checkpoint.memory ? ` · ${bytes(checkpoint.memoryBytes)} memory` : ' · no memory'}
+              {checkpoint.kind !== 'asked' && ` · ${checkpoint.kind}`}
+              {checkpoint.current && ' · the VM goes on from here'}
+            </span>
+            <span class="buttons">
+              <Act
+                after={again}
+                action={{
+                  command: 'restore',
+                  args: { vm: vm.name, label: checkpoint.label },
+                  done: `${vm.name} is as it was`,
+                }}
+              >
+                Go back to it
+              </Act>
+              <Fork vm={vm} label={checkpoint.label} />
+              <Act
+                kind="quiet"
+                after={again}
+                action={{
+                  command: 'checkpoint rm',
+                  args: { vm: vm.name, label: checkpoint.label },
+                  done: `${checkpoint.label} is gone`,
+                }}
+              >
+                Delete
+              </Act>
+            </span>
+          </li>
+        ))}
+      </ol>
+      <Take vm={vm} again={again} />
+      <Clock vm={vm} schedule={schedule} again={again} />
+    </>
+  )
+}
+
+/** What it takes of the box, beside the others: its disk, then its memory. */
+function Size({ of, largest }: { of: CheckpointResult; largest: number }) {
+  const width = (count: number) => `${((100 * count) / Math.max(1, largest)).toFixed(1)}%`
+  return (
+    <span class="size" aria-hidden="true">
+      <i style={{ width: width(of.diskBytes) }} />
+      <i style={{ width: width(of.memoryBytes) }} />
+    </span>
+  )
+}
+
+function Take({ vm, again }: { vm: Vm; again(): void }) {
+  const label = useSignal('')
+  const named = label.value.trim()
+  return (
+    <div class="row">
+      <div>
+        <Field id="label" label="Take one now, called" of={label} placeholder="by itself c1, c2, …" mono />
+      </div>
+      <Act
+        action={{
+          command: 'checkpoint',
+          args: { vm: vm.name, ...(named && { label: named }) },
+          done: 'the checkpoint is taken',
+        }}
+        after={() => {
+          label.value = ''
+          again()
+        }}
+      >
+        Take it
+      </Act>
+    </div>
+  )
+}
+
+/** Checkpoints that are taken by the clock. */
+function Clock({ vm, schedule, again }: { vm: Vm; schedule: Listing['schedule']; again(): void }) {
+  const keep = useSignal('')
+  const { hourly, daily } = schedule
+  const kept = [hourly && `${hourly} hourly`, daily && `${daily} daily`].filter(Boolean)
+  return (
+    <section>
+      <h2>By the clock</h2>
+      <p class="soft">
+        {kept.length > 0 ? `The latest are kept: ${kept.join(' and ')}.` : 'None are taken by the clock.'}
+      </p>
+      <div class="row">
+        <div>
+          <Choose
+            id="keep"
+            label="Keep the latest"
+            of={keep}
+            options={[
+              ['', 'as now'],
+              ['hourly=24 daily=7', '24 hourly and 7 daily'],
+              ['daily=7', '7 daily'],
+              ['daily=30', '30 daily'],
+              ['off', 'none: take none'],
+            ]}
+          />
+        </div>
+        <Act
+          disabled={!keep.value}
+          action={{
+            command: 'checkpoint auto',
+            args: { vm: vm.name, keep: keep.value.split(' ') },
+            done: keep.value === 'off' ? 'none are taken by the clock' : `kept: ${keep.value}`,
+          }}
+          after={() => {
+            keep.value = ''
+            again()
+          }}
         >
-          <b>{checkpoint.label}</b>{' '}
-          <span class="soft">
-            {ago(checkpoint.createdAt, new Date())} · {bytes(checkpoint.diskBytes)} disk
-            {checkpoint.memory ? ` · ${bytes(checkpoint.memoryBytes)} memory` : ' · no memory'}
-            {checkpoint.kind !== 'asked' && ` · ${checkpoint.kind}`}
-            {checkpoint.current && ' · the VM goes on from here'}
-          </span>
-          <span class="buttons">
-            <Act
-              after={again}
-              action={{
-                command: 'restore',
-                args: { vm: vm.name, label: checkpoint.label },
-                done: `${vm.name} is as it was`,
-              }}
-            >
-              Go back to it
-            </Act>
-            <Fork vm={vm} label={checkpoint.label} />
-            <Act
-              kind="quiet"
-              after={again}
-              action={{
-                command: 'checkpoint rm',
-                args: { vm: vm.name, label: checkpoint.label },
-                done: `${checkpoint.label} is gone`,
-              }}
-            >
-              Delete
-            </Act>
-          </span>
-        </li>
-      ))}
-    </ol>
+          Set
+        </Act>
+      </div>
+    </section>
   )
 }
 

@@ -42,9 +42,10 @@ export function ImagesView() {
                 </td>
                 <td>{bytes(image.sizeBytes)}</td>
                 <td>{image.vms}</td>
-                <td>
+                <td class="does">
                   <Act
                     kind="quiet"
+                    label={`Delete ${image.name} ${image.version}`}
                     action={{ command: 'image rm', args: { image: image.name }, done: `${image.name} is gone` }}
                   >
                     Delete

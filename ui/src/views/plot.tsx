@@ -47,11 +47,11 @@ const measure = signal<keyof typeof measures>('memory')
 /** The box as a field seen from above: what is used is a village in it, each VM a parcel there; the rest is free. */
 export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
   const element = useRef<HTMLDivElement>(null)
-  const aspect = useSignal(1.6)
+  const room = useSignal({ width: 1000, height: 600 })
   useEffect(() => {
     const watcher = new ResizeObserver(([entry]) => {
       const { width, height } = entry!.contentRect
-      if (height > 0) aspect.value = width / height
+      if (height > 0) room.value = { width, height }
     })
     watcher.observe(element.current!)
     return () => watcher.disconnect()
@@ -62,7 +62,7 @@ export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
   const others = Math.max(0, used(box) - kept - ofVms.reduce((sum, { size }) => sum + size, 0))
   const parcels = divide<Vm | string>(
     [{ item: 'the system', size: others }, ...(shared ? [{ item: shared.title, size: kept }] : []), ...ofVms],
-    aspect.value,
+    room.value.width / room.value.height,
   )
   const side = settle(used(box), whole(box))
   return (
@@ -74,7 +74,8 @@ export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
         <ul style={{ width: part(side), height: part(side) }}>
           {parcels.map(({ item, size, left, top, width, height }) => {
             const style = { left: part(left), top: part(top), width: part(width), height: part(height) }
-            const small = width * height * side * side < 0.012 ? ' small' : ''
+            const across = width * side * room.value.width
+            const small = across < 100 || height * side * room.value.height < 64 ? ' small' : ''
             if (typeof item === 'string')
               return (
                 <li key={item} class={`parcel nobody${small}`} style={style} title={`${item}: ${say(size)}`}>

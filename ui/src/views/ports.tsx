@@ -1,9 +1,10 @@
 import { useSignal } from '@preact/signals'
 import type { PortResult } from '../../../daemon/commands/ports.ts'
 import type { Share } from '../../../daemon/commands/share.ts'
+import { until } from '../../../daemon/units.ts'
 import type { Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act, Copy, Empty, Field, Trouble } from '../parts.tsx'
+import { Act, Choose, Copy, Empty, Field, Secret, Table, Trouble } from '../parts.tsx'
 
 /** What a VM listens on, and who may open it. */
 export function Ports({ vm }: { vm: Vm }) {
@@ -27,97 +28,143 @@ export function Ports({ vm }: { vm: Vm }) {
     )
   return (
     <>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Port</th>
-            <th scope="col">Address</th>
-            <th scope="col">Who may open it</th>
-          </tr>
-        </thead>
-        <tbody>
-          {value.ports.map((each) => (
-            <tr key={each.port}>
-              <td class="mono">
-                {each.port} {value.awake && !each.listens && <span class="soft">nothing listens</span>}
-              </td>
-              <td>
-                {each.address ? (
-                  <>
-                    <a href={each.address} target="_blank" rel="noopener noreferrer">
-                      {each.address}
-                    </a>{' '}
-                    <Copy text={each.address} what={`the address of port ${each.port}`} />
-                  </>
-                ) : each.loopback ? (
-                  <span class="soft">on 127.0.0.1 alone: have it listen on 0.0.0.0</span>
-                ) : (
-                  <span class="soft">this box has no web addresses</span>
-                )}
-              </td>
-              <td>
-                {each.address && (
-                  <>
-                    <span class={each.public ? 'public' : 'private'}>{each.public ? 'anybody' : 'you'}</span>{' '}
+      <Table head={['Port', 'Address', 'Who may open it', '']}>
+        {value.ports.map((each) => (
+          <tr key={each.port}>
+            <td>
+              <b class="mono">{each.port}</b> {each.main && <span class="soft">where its plain address leads</span>}{' '}
+              {value.awake && !each.listens && <span class="soft">nothing listens</span>}
+            </td>
+            <td>
+              {each.address ? (
+                <>
+                  <a href={each.address} target="_blank" rel="noopener noreferrer">
+                    {each.address}
+                  </a>{' '}
+                  <Copy text={each.address} what={`the address of port ${each.port}`} />
+                </>
+              ) : each.loopback ? (
+                <span class="soft">on 127.0.0.1 alone: have it listen on 0.0.0.0</span>
+              ) : (
+                <span class="soft">this box has no web addresses</span>
+              )}
+            </td>
+            <td>
+              {each.address && (
+                <span class={each.public ? 'public' : 'private'}>{each.public ? 'anybody' : 'you'}</span>
+              )}
+            </td>
+            <td class="does">
+              {each.address && (
+                <>
+                  {!each.main && (
                     <Act
                       kind="quiet"
+                      label={`Make it the main port: ${each.port}`}
                       after={again}
                       action={{
-                        command: each.public ? 'share private' : 'share public',
-                        // Opened by its plain address, it is to stay what that leads to.
-                        args: { vm: vm.name, ...((each.public || !each.main) && { port: each.port }) },
-                        done: `port ${each.port} is ${each.public ? 'private' : 'public'}`,
+                        command: 'share port',
+                        args: { vm: vm.name, port: each.port },
+                        done: `${vm.name}’s plain address leads to ${each.port}`,
                       }}
                     >
-                      {each.public ? 'Make private' : 'Make public'}
+                      Make it the main port
                     </Act>
-                  </>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {vm.web && <Links vm={vm} />}
+                  )}{' '}
+                  <Act
+                    kind="quiet"
+                    after={again}
+                    action={{
+                      command: each.public ? 'share private' : 'share public',
+                      // Opened by its plain address, it is to stay what that leads to.
+                      args: { vm: vm.name, ...((each.public || !each.main) && { port: each.port }) },
+                      done: `port ${each.port} is ${each.public ? 'private' : 'public'}`,
+                    }}
+                  >
+                    {each.public ? 'Make private' : 'Make public'}
+                  </Act>
+                </>
+              )}
+            </td>
+          </tr>
+        ))}
+      </Table>
+      {vm.web && <Links vm={vm} ports={value.ports} />}
     </>
   )
 }
 
-function Links({ vm }: { vm: Vm }) {
+function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
   const { value, again } = useCommand<{ shares: Share[] }>('share ls', { vm: vm.name })
-  const whom = useSignal('')
+  const [whom, port, expires] = [useSignal(''), useSignal(''), useSignal('7d')]
   const made = useSignal<string | undefined>(undefined)
   const links = value?.shares[0]?.links ?? []
   return (
     <section>
       <h2>Share links</h2>
-      <p class="soft">Whoever has one opens this VM’s address, and nothing else, until it ends.</p>
+      <p class="soft">Whoever has one opens one address of this VM, and nothing else, until it ends.</p>
       {links.length > 0 && (
-        <table>
-          <tbody>
-            {links.map(({ id, name, address, expiresAt }) => (
-              <tr key={id}>
-                <td>{name || <span class="soft">no name</span>}</td>
-                <td>{address}</td>
-                <td class="soft">until {expiresAt.slice(0, 16).replace('T', ' ')}</td>
-                <td>
-                  <Act
-                    kind="quiet"
-                    after={again}
-                    action={{ command: 'share revoke', args: { link: id }, done: 'it is over' }}
-                  >
-                    Revoke
-                  </Act>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        <Table head={['For', 'Address', 'Ends', '']}>
+          {links.map(({ id, name, address, expiresAt }) => (
+            <tr key={id}>
+              <td>{name || <span class="soft">no name</span>}</td>
+              <td class="mono">{address}</td>
+              <td>{until(expiresAt, new Date())}</td>
+              <td class="does">
+                <Act
+                  kind="quiet"
+                  label={`Revoke the link for ${name || 'nobody named'}`}
+                  after={again}
+                  action={{ command: 'share revoke', args: { link: id }, done: 'it is over' }}
+                >
+                  Revoke
+                </Act>
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
-      <p class="buttons">
-        <Field id="whom" label="For" placeholder="Ann" of={whom} />
+      <div class="row">
+        <div>
+          <Field id="whom" label="For" placeholder="Ann" of={whom} />
+        </div>
+        <div>
+          <Choose
+            id="link-port"
+            label="Opens"
+            of={port}
+            options={[
+              ['', 'the plain address'],
+              ...ports
+                .filter(({ loopback }) => !loopback)
+                .map((each) => [`${each.port}`, `port ${each.port}`] as const),
+            ]}
+          />
+        </div>
+        <div>
+          <Choose
+            id="link-expires"
+            label="Ends in"
+            of={expires}
+            options={[
+              ['1h', 'an hour'],
+              ['1d', 'a day'],
+              ['7d', '7 days'],
+              ['30d', '30 days'],
+            ]}
+          />
+        </div>
         <Act
-          action={{ command: 'share link', args: { vm: vm.name, name: whom.value.trim() }, done: 'the link is made' }}
+          action={{
+            command: 'share link',
+            args: {
+              vm: vm.name,
+              name: whom.value.trim(),
+              ...(port.value && { port: Number(port.value) }),
+              expires: expires.value,
+            },
+            done: 'the link is made',
+          }}
           after={(link) => {
             made.value = (link as { url: string }).url
             whom.value = ''
@@ -126,13 +173,8 @@ function Links({ vm }: { vm: Vm }) {
         >
           Make a link
         </Act>
-      </p>
-      {made.value && (
-        <p class="secret">
-          <code>{made.value}</code> <Copy text={made.value} what="the link" />{' '}
-          <span class="soft">It is shown once.</span>
-        </p>
-      )}
+      </div>
+      <Secret text={made.value} what="the link" />
     </section>
   )
 }
