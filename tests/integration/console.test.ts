@@ -4,8 +4,8 @@ import { createRequire } from 'node:module'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { Browsers } from '../lib/browser.ts'
 import { TestCaddy } from '../lib/caddy.ts'
+import { Consoles } from '../lib/console.ts'
 import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
 import { servePython } from '../lib/guest-server.ts'
 import { program } from '../lib/program.ts'
@@ -13,41 +13,24 @@ import { program } from '../lib/program.ts'
 /** The console, in Debian's Chromium, as somebody sees it who has never read a word about Croft. */
 let caddy: TestCaddy
 let croft: Croft
-const browsers = new Browsers()
+const consoles = new Consoles(() => croft)
 beforeAll(async () => {
   caddy = await TestCaddy.start()
   croft = await startCroft({ config: { web: caddy.web } })
 }, 600_000)
 afterAll(async () => {
-  await browsers[Symbol.asyncDispose]()
+  await consoles[Symbol.asyncDispose]()
   await croft?.[Symbol.asyncDispose]()
   await caddy?.[Symbol.asyncDispose]()
 })
 
 const patience = { timeout: 60_000, interval: 100 }
-const at = (path: string) => `http://localhost:${croft.port}${path}`
-
-/** What pages have said that nobody should hear: errors, what the page's own rules forbid, requests to elsewhere. */
-const complaints: string[] = []
+const at = (path: string) => consoles.at(path)
+const { complaints } = consoles
+const signedIn = (options?: Parameters<Consoles['signedIn']>[0]) => consoles.signedIn(options)
 beforeEach(() => {
   complaints.length = 0
 })
-
-async function signedIn(options: Parameters<Browsers['open']>[1] = {}): Promise<Page> {
-  const page = await (await browsers.open([], options)).newPage()
-  page.setDefaultTimeout(20_000)
-  page.on('pageerror', (error) => complaints.push(String(error)))
-  page.on('console', (message) => {
-    if (/Content Security Policy|Trusted/i.test(message.text())) complaints.push(message.text())
-  })
-  page.on('request', (request) => {
-    if (new URL(request.url()).host !== `localhost:${croft.port}`) complaints.push(`a request to ${request.url()}`)
-  })
-  await page.goto(JSON.parse(await croft.do('login', '--json')).local)
-  await page.click('button')
-  await page.waitForSelector('h1:has-text("The box")')
-  return page
-}
 
 async function openPalette(page: Page): Promise<void> {
   await page.keyboard.press('Control+k')
@@ -57,7 +40,7 @@ const heading = (page: Page) => page.textContent('h1')
 const line = async (page: Page) => (await page.textContent('footer code'))!.replace(/^\$ /, '')
 
 test('a stranger gets no console, and nothing of the API', async () => {
-  const page = await (await browsers.open()).newPage()
+  const page = await (await consoles.browsers.open()).newPage()
   for (const path of ['/', '/vms', '/vms/web', '/new']) {
     const answer = await page.goto(at(path))
     expect([path, answer!.status(), await heading(page)]).toEqual([path, 401, 'Sign in'])

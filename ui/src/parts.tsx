@@ -16,6 +16,15 @@ export function Mark() {
   )
 }
 
+/** Fields and the one button that takes them: Enter does what it does. */
+export function Form({ kind, children }: { kind: 'form' | 'row' | 'change'; children: ComponentChildren }) {
+  return (
+    <form class={kind} onSubmit={(event) => event.preventDefault()}>
+      {children}
+    </form>
+  )
+}
+
 /** A button that runs a command, whose command line is shown before. */
 export function Act(props: {
   action: Action
@@ -41,7 +50,7 @@ export function Act(props: {
   }
   return (
     <button
-      type="button"
+      type="submit"
       class={kind}
       disabled={disabled}
       aria-busy={busy.value}

@@ -3,7 +3,7 @@ import type { CheckpointResult } from '../../../daemon/commands/checkpoint-resul
 import { ago, bytes } from '../../../daemon/units.ts'
 import { freeName, type Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act, Choose, Empty, Field, Trouble } from '../parts.tsx'
+import { Act, Choose, Empty, Field, Form, Trouble } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 
 interface Listing {
@@ -88,7 +88,7 @@ function Take({ vm, again }: { vm: Vm; again(): void }) {
   const label = useSignal('')
   const named = label.value.trim()
   return (
-    <div class="row">
+    <Form kind="row">
       <div>
         <Field id="label" label="Take one now, called" of={label} placeholder="by itself c1, c2, …" mono />
       </div>
@@ -105,7 +105,7 @@ function Take({ vm, again }: { vm: Vm; again(): void }) {
       >
         Take it
       </Act>
-    </div>
+    </Form>
   )
 }
 
@@ -120,7 +120,7 @@ function Clock({ vm, schedule, again }: { vm: Vm; schedule: Listing['schedule'];
       <p class="soft">
         {kept.length > 0 ? `The latest are kept: ${kept.join(' and ')}.` : 'None are taken by the clock.'}
       </p>
-      <div class="row">
+      <Form kind="row">
         <div>
           <Choose
             id="keep"
@@ -149,7 +149,7 @@ function Clock({ vm, schedule, again }: { vm: Vm; schedule: Listing['schedule'];
         >
           Set
         </Act>
-      </div>
+      </Form>
     </section>
   )
 }

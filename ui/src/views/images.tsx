@@ -1,6 +1,6 @@
 import { bytes } from '../../../daemon/units.ts'
 import { useCommand } from '../command.ts'
-import { Act, Empty, Trouble } from '../parts.tsx'
+import { Act, Empty, Table, Trouble } from '../parts.tsx'
 
 interface Images {
   images: { id: string; name: string; version: string; current: boolean; sizeBytes: number; vms: number }[]
@@ -21,40 +21,29 @@ export function ImagesView() {
         </Empty>
       )}
       {value && value.images.length > 0 && (
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Version</th>
-              <th scope="col">Size</th>
-              <th scope="col">VMs</th>
-              <th scope="col">
-                <span class="hidden">What to do</span>
-              </th>
+        <Table head={['Name', 'Version', 'Size', 'VMs', '']}>
+          {value.images.map((image) => (
+            <tr key={image.id}>
+              <td>
+                <b>{image.name}</b>
+              </td>
+              <td>
+                {image.version} {!image.current && <span class="soft">older</span>}
+              </td>
+              <td>{bytes(image.sizeBytes)}</td>
+              <td>{image.vms}</td>
+              <td class="does">
+                <Act
+                  kind="quiet"
+                  label={`Delete ${image.name} ${image.version}`}
+                  action={{ command: 'image rm', args: { image: image.name }, done: `${image.name} is gone` }}
+                >
+                  Delete
+                </Act>
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {value.images.map((image) => (
-              <tr key={image.id}>
-                <td>{image.name}</td>
-                <td>
-                  {image.version} {!image.current && <span class="soft">older</span>}
-                </td>
-                <td>{bytes(image.sizeBytes)}</td>
-                <td>{image.vms}</td>
-                <td class="does">
-                  <Act
-                    kind="quiet"
-                    label={`Delete ${image.name} ${image.version}`}
-                    action={{ command: 'image rm', args: { image: image.name }, done: `${image.name} is gone` }}
-                  >
-                    Delete
-                  </Act>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
       <p class="buttons">
         {value?.recipes.map((recipe) => (

@@ -2,8 +2,9 @@ import { useComputed, useSignal } from '@preact/signals'
 import { inventWith } from '../../../daemon/box/invent-name.ts'
 import { vmNamed } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act } from '../parts.tsx'
+import { Act, Form } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
+import { running } from '../run.ts'
 
 const suggested = (): string =>
   inventWith(
@@ -40,65 +41,80 @@ export function NewView() {
   return (
     <section class="new">
       <h1>New VM</h1>
-      <label for="name">Name</label>
-      <input
-        id="name"
-        class="mono"
-        autocomplete="off"
-        spellcheck={false}
-        autofocus
-        value={name.value}
-        onInput={(event) => {
-          name.value = event.currentTarget.value
-        }}
-      />
-      {(images?.images.length ?? 0) > 1 && (
-        <>
-          <label for="image">Image</label>
-          <select id="image" onChange={field('image').onInput}>
-            {images!.images
-              .filter(({ current }) => current)
-              .map((image) => (
-                <option key={image.name}>{image.name}</option>
-              ))}
-          </select>
-        </>
-      )}
-      <details>
-        <summary>More</summary>
-        <p class="soft">A VM shares the CPUs and memory of the box. Limits are only for where you want them.</p>
-        <div class="fields">
-          <div>
-            <label for="cpu">CPUs at most</label>
-            <input {...field('cpu')} inputMode="numeric" placeholder="as the box has it" />
+      <Form kind="form">
+        <label for="name">Name</label>
+        <input
+          id="name"
+          class="mono"
+          autocomplete="off"
+          spellcheck={false}
+          autofocus
+          value={name.value}
+          onInput={(event) => {
+            name.value = event.currentTarget.value
+          }}
+        />
+        {(images?.images.length ?? 0) > 1 && (
+          <>
+            <label for="image">Image</label>
+            <select id="image" onChange={field('image').onInput}>
+              {images!.images
+                .filter(({ current }) => current)
+                .map((image) => (
+                  <option key={image.name}>{image.name}</option>
+                ))}
+            </select>
+          </>
+        )}
+        <details>
+          <summary>More</summary>
+          <p class="soft">A VM shares the CPUs and memory of the box. Limits are only for where you want them.</p>
+          <div class="fields">
+            <div>
+              <label for="cpu">CPUs at most</label>
+              <input {...field('cpu')} inputMode="numeric" placeholder="as the box has it" />
+            </div>
+            <div>
+              <label for="memory">Memory at most</label>
+              <input {...field('memory')} placeholder="4G" />
+            </div>
+            <div>
+              <label for="disk">Disk at most</label>
+              <input {...field('disk')} placeholder="64G" />
+            </div>
           </div>
-          <div>
-            <label for="memory">Memory at most</label>
-            <input {...field('memory')} placeholder="4G" />
-          </div>
-          <div>
-            <label for="disk">Disk at most</label>
-            <input {...field('disk')} placeholder="64G" />
-          </div>
-        </div>
-        <label for="env">Environment, one NAME=value a line</label>
-        <textarea {...field('env')} class="mono" rows={3} />
-        <label for="setupScript">Set-up script, runs in it once</label>
-        <textarea {...field('setupScript')} class="mono" rows={5} placeholder="#!/bin/bash" />
-        <label for="tags">Tags</label>
-        <input {...field('tags')} placeholder="shop staging" />
-        <label for="comment">What it is for</label>
-        <input {...field('comment')} />
-      </details>
-      <p class="buttons">
-        <Act
-          kind="main"
-          action={{ command: 'new', args: args.value, done: `${args.value.name ?? 'the VM'} is ready` }}
-          after={(made) => go(vmPath((made as { name: string }).name))}
-        >
-          Make it
-        </Act>
-      </p>
+          <label for="env">Environment, one NAME=value a line</label>
+          <textarea {...field('env')} class="mono" rows={3} />
+          <label for="setupScript">Set-up script, runs in it once</label>
+          <textarea {...field('setupScript')} class="mono" rows={5} placeholder="#!/bin/bash" />
+          <label for="tags">Tags</label>
+          <input {...field('tags')} placeholder="shop staging" />
+          <label for="comment">What it is for</label>
+          <input {...field('comment')} />
+        </details>
+        <p class="buttons">
+          <Act
+            kind="main"
+            action={{ command: 'new', args: args.value, done: `${args.value.name ?? 'the VM'} is ready` }}
+            after={(made) => go(vmPath((made as { name: string }).name))}
+          >
+            Make it
+          </Act>
+        </p>
+      </Form>
+      <Making />
     </section>
+  )
+}
+
+/** How far it is. */
+function Making() {
+  const { progress } =
+    running.value.findLast(({ command, outcome }) => command === 'new' && outcome === undefined) ?? {}
+  if (!progress) return null
+  return (
+    <p class="soft">
+      <progress value={progress.fraction} aria-label="Progress" /> {progress.step}
+    </p>
   )
 }

@@ -4,7 +4,7 @@ import type { Share } from '../../../daemon/commands/share.ts'
 import { until } from '../../../daemon/units.ts'
 import type { Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act, Choose, Copy, Empty, Field, Secret, Table, Trouble } from '../parts.tsx'
+import { Act, Choose, Copy, Empty, Field, Form, Secret, Table, Trouble } from '../parts.tsx'
 
 /** What a VM listens on, and who may open it. */
 export function Ports({ vm }: { vm: Vm }) {
@@ -124,7 +124,7 @@ function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
           ))}
         </Table>
       )}
-      <div class="row">
+      <Form kind="row">
         <div>
           <Field id="whom" label="For" placeholder="Ann" of={whom} />
         </div>
@@ -173,7 +173,7 @@ function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
         >
           Make a link
         </Act>
-      </div>
+      </Form>
       <Secret text={made.value} what="the link" />
     </section>
   )

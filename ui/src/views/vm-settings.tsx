@@ -3,7 +3,7 @@ import type { StatResult } from '../../../daemon/commands/stat.ts'
 import { ago, mebibytes, minutes, until } from '../../../daemon/units.ts'
 import { type Vm, vmNamed } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act, Choose, Field } from '../parts.tsx'
+import { Act, Choose, Field, Form } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 
 /** What a VM is, and all of it that can be changed. */
@@ -62,7 +62,7 @@ function Name({ vm }: { vm: Vm }) {
   const to = name.value.trim()
   const taken = to !== vm.name && vmNamed(to) !== undefined
   return (
-    <div class="change">
+    <Form kind="change">
       <Field id="rename" label="Name" of={name} mono />
       <Act
         disabled={to === vm.name || !to || taken}
@@ -72,7 +72,7 @@ function Name({ vm }: { vm: Vm }) {
         Rename
       </Act>
       {taken && <span class="bad">There is a VM called {to} already.</span>}
-    </div>
+    </Form>
   )
 }
 
@@ -80,12 +80,12 @@ function Comment({ vm }: { vm: Vm }) {
   const comment = useSignal(vm.comment)
   const text = comment.value.trim()
   return (
-    <div class="change">
+    <Form kind="change">
       <Field id="comment" label="What it is for" of={comment} />
       <Act disabled={text === vm.comment} action={{ command: 'comment', args: { vm: vm.name, text }, done: 'noted' }}>
         Save
       </Act>
-    </div>
+    </Form>
   )
 }
 
@@ -94,7 +94,7 @@ function Tags({ vm }: { vm: Vm }) {
   const tags = typed.value.split(/[\s,#]+/).filter(Boolean)
   return (
     <>
-      <div class="change">
+      <Form kind="change">
         <Field id="tags" label="Tags" of={typed} placeholder="shop live" mono />
         <Act
           disabled={tags.length === 0}
@@ -105,7 +105,7 @@ function Tags({ vm }: { vm: Vm }) {
         >
           Add
         </Act>
-      </div>
+      </Form>
       {vm.tags.length > 0 && (
         <ul class="tags">
           {vm.tags.map((tag) => (
@@ -133,7 +133,7 @@ function Sleep({ vm }: { vm: Vm }) {
   return (
     <>
       <p>{value ? inWords(value) : '…'}</p>
-      <div class="change">
+      <Form kind="change">
         <Choose
           id="sleep"
           label="Goes to sleep by itself"
@@ -153,7 +153,7 @@ function Sleep({ vm }: { vm: Vm }) {
         >
           Set
         </Act>
-      </div>
+      </Form>
     </>
   )
 }
@@ -181,7 +181,7 @@ function Limits({ vm }: { vm: Vm }) {
     ...(disk.value.trim() && { disk: disk.value.trim() }),
   }
   return (
-    <>
+    <Form kind="form">
       <p class="soft">
         At most, of what the box has. The disk grows at once and never shrinks; CPUs and memory change at its next
         start.
@@ -208,6 +208,6 @@ function Limits({ vm }: { vm: Vm }) {
           Change the limits
         </Act>
       </p>
-    </>
+    </Form>
   )
 }

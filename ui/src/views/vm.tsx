@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact'
 import { ago } from '../../../daemon/units.ts'
 import { actionsOf } from '../actions.ts'
 import { freeName, type Vm, vmNamed, vms } from '../box.ts'
-import { Act, Copy, Dialog, Field, State } from '../parts.tsx'
+import { Act, Copy, Dialog, Field, Form, State } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 import { Checkpoints } from './checkpoints.tsx'
 import { Log } from './log.tsx'
@@ -98,13 +98,7 @@ function Copying({ vm }: { vm: Vm }) {
       </button>
       {asked.value && (
         <Dialog label={`Copy ${vm.name}`} onClose={close}>
-          <form
-            class="form"
-            onSubmit={(event) => {
-              event.preventDefault()
-              event.currentTarget.querySelector<HTMLButtonElement>('button.main')?.click()
-            }}
-          >
+          <Form kind="form">
             <Field id="copy-name" label={`Name of the copy of ${vm.name}`} of={name} mono />
             {vm.state === 'awake' && (
               <label class="check">
@@ -138,7 +132,7 @@ function Copying({ vm }: { vm: Vm }) {
                 Copy it
               </Act>
             </p>
-          </form>
+          </Form>
         </Dialog>
       )}
     </>

@@ -3,7 +3,7 @@ import type { Check } from '../../../../daemon/box/host.ts'
 import type { CustomHostResult } from '../../../../daemon/commands/domain.ts'
 import type { DomainResult } from '../../../../daemon/commands/domain-ls.ts'
 import { useCommand } from '../../command.ts'
-import { Act, CheckList, Choose, ChooseVm, Field, Loaded, Table } from '../../parts.tsx'
+import { Act, CheckList, Choose, ChooseVm, Field, Form, Loaded, Table } from '../../parts.tsx'
 import { vmPath } from '../../route.ts'
 import { certificatesOf } from '../../words.ts'
 
@@ -31,7 +31,7 @@ export function Domains() {
           {checks.value && <CheckList checks={checks.value} />}
           <Hosts hosts={now.hosts} again={answer.again} />
           <h2>Another domain for the box</h2>
-          <div class="form">
+          <Form kind="form">
             <Field
               id="domain"
               label="Domain: it and all beneath it must lead to this box"
@@ -70,7 +70,7 @@ export function Domains() {
               </Act>
               <span class="soft">At the new address you sign in again.</span>
             </p>
-          </div>
+          </Form>
         </>
       )}
     </Loaded>
@@ -110,7 +110,7 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
           ))}
         </Table>
       )}
-      <div class="form">
+      <Form kind="form">
         <Field id="host" label="A name whose DNS leads to this box" of={host} placeholder="shop.example.com" mono />
         <ChooseVm id="host-vm" label="VM" of={vm} />
         <Field id="host-port" label="Port, if not its main one" of={port} placeholder="8000" mono />
@@ -135,7 +135,7 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
             Add the name
           </Act>
         </p>
-      </div>
+      </Form>
     </>
   )
 }

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import type { KeyResult } from '../../../../daemon/commands/key-ls.ts'
 import { ago } from '../../../../daemon/units.ts'
 import { useCommand } from '../../command.ts'
-import { Act, Empty, Field, Loaded, Table, TextField } from '../../parts.tsx'
+import { Act, Empty, Field, Form, Loaded, Table, TextField } from '../../parts.tsx'
 
 export function Keys() {
   const answer = useCommand<{ keys: KeyResult[] }>('key ls')
@@ -44,7 +44,7 @@ export function Keys() {
             </Table>
           )}
           <h2>Let a key in</h2>
-          <div class="form">
+          <Form kind="form">
             <TextField
               id="key"
               label="Public key, as in ~/.ssh/id_ed25519.pub"
@@ -71,7 +71,7 @@ export function Keys() {
                 Let it in
               </Act>
             </p>
-          </div>
+          </Form>
         </>
       )}
     </Loaded>

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import type { TokenResult } from '../../../../daemon/commands/token.ts'
 import { ago, until } from '../../../../daemon/units.ts'
 import { useCommand } from '../../command.ts'
-import { Act, ChooseVm, Empty, Field, Loaded, Secret, Table } from '../../parts.tsx'
+import { Act, ChooseVm, Empty, Field, Form, Loaded, Secret, Table } from '../../parts.tsx'
 
 export function Tokens() {
   const answer = useCommand<{ tokens: TokenResult[] }>('token ls')
@@ -59,7 +59,7 @@ function NewToken({ onMade }: { onMade(): void }) {
   return (
     <>
       <h2>Make a token</h2>
-      <div class="form">
+      <Form kind="form">
         <Field id="token-name" label="What it is for" of={name} placeholder="backup" />
         <ChooseVm id="token-vm" label="For which VM" of={vm} none="all of them" />
         <Field
@@ -83,7 +83,7 @@ function NewToken({ onMade }: { onMade(): void }) {
           </Act>
         </p>
         <Secret text={made.value} what="the token" />
-      </div>
+      </Form>
     </>
   )
 }
