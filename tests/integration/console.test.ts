@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
@@ -45,6 +46,7 @@ test('a stranger gets no console, and nothing of the API', async () => {
     const answer = await page.goto(at(path))
     expect([path, answer!.status(), await heading(page)]).toEqual([path, 401, 'Sign in'])
   }
+  expect((await croft.request({ method: 'HEAD', path: '/', tcp: true })).status).toBe(401)
   expect((await croft.request({ method: 'POST', path: '/api/commands/ls', tcp: true })).status).toBe(403)
 })
 
@@ -285,6 +287,7 @@ describe('each view', () => {
     '/',
     '/vms',
     '/vms/first',
+    '/vms/first/ports',
     '/vms/first/checkpoints',
     '/vms/first/log',
     '/vms/first/settings',
@@ -298,33 +301,38 @@ describe('each view', () => {
     '/vms/nobody',
   ]
 
-  test.each(['light', 'dark'] as const)('has nothing that axe objects to, in the %s', async (colorScheme) => {
-    const page = await signedIn({ colorScheme, reducedMotion: 'reduce' })
-    const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-    for (const path of views) {
-      await page.goto(at(path))
-      await page.waitForSelector('h1')
-      await page.waitForSelector('text=Asking', { state: 'detached' })
-      await page.evaluate(axe)
-      const found = await page.evaluate(async () => {
-        const { axe } = globalThis as unknown as {
-          axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> }
-        }
-        return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
-      })
-      expect([path, found]).toEqual([path, []])
-    }
-  })
+  /** Where pictures of all views lie after a run. */
+  const pictures = join(import.meta.dirname, '../.cache/console')
 
-  test('fits a narrow screen', async () => {
-    const page = await signedIn({ viewport: { width: 390, height: 800 } })
-    for (const path of views) {
-      await page.goto(at(path))
-      await page.waitForSelector('h1')
-      const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
-      expect([path, over]).toEqual([path, 0])
-    }
-  })
+  test.each(['light', 'dark'] as const)(
+    'has nothing that axe objects to, and fits each screen, in the %s',
+    async (colorScheme) => {
+      const page = await signedIn({ colorScheme, reducedMotion: 'reduce' })
+      const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+      for (const path of views) {
+        await page.goto(at(path))
+        await page.waitForSelector('h1')
+        await page.waitForSelector('text=Asking', { state: 'detached' })
+        await page.evaluate(axe)
+        const found = await page.evaluate(async () => {
+          const { axe } = globalThis as unknown as {
+            axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> }
+          }
+          return (await axe.run()).violations.map(
+            ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`,
+          )
+        })
+        expect([path, found]).toEqual([path, []])
+        for (const width of [1600, 1024, 390]) {
+          await page.setViewportSize({ width, height: 900 })
+          const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+          expect([path, width, over]).toEqual([path, width, 0])
+          const name = path.slice(1).replaceAll('/', '-') || 'box'
+          await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) })
+        }
+      }
+    },
+  )
 
   test('comes in little, under strict rules, and says what it is', async () => {
     const page = await signedIn()

@@ -4,7 +4,7 @@ import { type Libvirt, openLibvirt, VIR } from '../../daemon/libvirt/index.ts'
 import { deep } from '../lib/deep.ts'
 import { hear, PrivateLibvirtd } from './libvirt-fixtures.ts'
 
-const total = deep ? 100_000 : 20_000
+const total = deep ? 100_000 : 10_000
 const testDomain = '6695eb01-f6a4-8304-79aa-97f2502e193f'
 const recycleRssMiB = 130
 

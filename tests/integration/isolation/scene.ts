@@ -30,6 +30,8 @@ export class Scene implements AsyncDisposable {
   readonly outside: { station: Station; ip: string; metadata: string }
   readonly #ends: AsyncDisposableStack
   #tokens = 0
+  /** Whether a VM could take another's place. */
+  #isOpen = false
 
   static async build(): Promise<Scene> {
     await using ends = new AsyncDisposableStack()
@@ -119,22 +121,23 @@ export class Scene implements AsyncDisposable {
   /** Waits until all that was sent has arrived or never will: a permitted packet, sent after it on each way, is there. */
   async settle(): Promise<void> {
     const { mallory, victim, box, outside } = this
-    const must = async (station: Station, place: Place, token: string) => {
+    const come = async (station: Station, place: Place, token: string) => {
       if (!(await station.do('wait', place, token, 10))) throw new Error(`${token} did not come to ${place}`)
     }
     const first = this.token()
     await this.send([this.viaBox(frames.udp(mallory.ip, outside.ip, 9, first))])
-    await Promise.all([must(outside.station, 'outside', first), must(box.station, 'box', first)])
-    // The victim speaks, so that the bridge knows again where it is.
+    await Promise.all([come(outside.station, 'outside', first), come(box.station, 'box', first)])
+    // The victim speaks, so that the bridge knows again where it is; what it is told to say has to reach it first.
+    if (this.#isOpen) await must('bridge', ['fdb', 'replace', victim.mac, 'dev', victim.tap, 'master', 'dynamic'])
     const second = this.token()
     await this.send([this.viaBox(frames.udp(victim.ip, box.ip, 9, second), victim)], victim)
-    await must(box.station, 'box', second)
+    await come(box.station, 'box', second)
     const third = this.token()
     await box.station.do('say', victim.ip, 9, third)
-    await Promise.all([must(victim.station, 'victim', third), must(box.station, 'tap', third)])
+    await Promise.all([come(victim.station, 'victim', third), come(box.station, 'tap', third)])
     const fourth = this.token()
     await box.station.do('say', '127.0.0.1', servicePort, fourth)
-    await must(box.station, 'service', fourth)
+    await come(box.station, 'service', fourth)
   }
 
   /** Opens our firewall from within, and the bridge's ports: the attacks must be able to succeed. */
@@ -145,10 +148,12 @@ export class Scene implements AsyncDisposable {
     )
     await must('nft', ['-f', '-'], { input: rules.join('') })
     await this.#isolate(false)
+    this.#isOpen = true
   }
 
   /** Takes our tables away, which the daemon undoes. */
   async close(): Promise<void> {
+    this.#isOpen = false
     await this.#isolate(true)
     await this.lose(['bridge', 'inet'])
     await this.restored()
