@@ -3,6 +3,7 @@ import { mkdir, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
+import { Activity } from './activity/index.ts'
 import type { Box } from './box/box.ts'
 import { EventLog } from './box/events.ts'
 import { every } from './box/every.ts'
@@ -106,6 +107,12 @@ async function main(log: Logger): Promise<void> {
   const front = () => frontOf(store.state.web, ports)
   const firewall = new Firewall({ ...network, subnet: settings.subnet, quic: config.web ? ports.https : 0 })
   const daemonKey = await makeDaemonKey(daemonKeyPath(folder))
+  const events = new EventLog(randomBytes(4).toString('hex'))
+  const activity = await Activity.open(folder, {
+    log,
+    heard: () => events.publish({ type: 'activity' }),
+  })
+  ends.defer(() => activity.close())
   const box: Box = {
     settings,
     store,
@@ -120,7 +127,8 @@ async function main(log: Logger): Promise<void> {
     inspectKey,
     live: new Live(),
     uses: new Uses(),
-    events: new EventLog(randomBytes(4).toString('hex')),
+    events,
+    activity,
     locks: new Locks(),
     boots: new Semaphore(Math.max(2, settings.most.cpus)),
     loads: new Semaphore(Math.max(2, settings.most.cpus)),

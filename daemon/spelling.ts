@@ -6,3 +6,30 @@ export const flagOf = (key: string): string => `--${key.replace(/[A-Z]/g, (lette
 /** A word for sh, whatever is in it; as it is where that will do. Pure. */
 export const quote = (word: string): string =>
   /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+
+/** How a command is written on a command line. */
+export interface Spelling {
+  positional: readonly string[]
+  rest: string | undefined
+  /** Arguments whose content comes from a file there. */
+  files: readonly string[]
+}
+
+/** The command line that runs a command with these arguments; the content of files is not in it. Pure. */
+export function write(
+  name: string,
+  args: Readonly<Record<string, unknown>>,
+  { positional, rest, files }: Spelling,
+): string {
+  const given = Object.entries(args).filter(([, value]) => value !== undefined && value !== false && value !== '')
+  const wordsOf = (key: string) => listOf(args[key]).map((each) => (files.includes(key) ? 'file' : each))
+  const flags = given
+    .filter(([key]) => !positional.includes(key) && key !== rest)
+    .flatMap(([key, value]) => (value === true ? [flagOf(key)] : wordsOf(key).flatMap((each) => [flagOf(key), each])))
+  const last = rest === undefined ? [] : listOf(args[rest])
+  const words = positional.flatMap((key) => (args[key] === '' ? [''] : wordsOf(key)))
+  return ['croft', ...name.split(' '), ...words, ...flags, ...last].map(quote).join(' ')
+}
+
+const listOf = (value: unknown): string[] =>
+  value === undefined || value === '' ? [] : Array.isArray(value) ? value.map(String) : [String(value)]

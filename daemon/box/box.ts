@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { Activity } from '../activity/index.ts'
 import { CroftError } from '../error.ts'
 import {
   type Checkpoint,
@@ -51,6 +52,8 @@ export interface Box {
   readonly live: Live
   readonly uses: Uses
   readonly events: EventLog
+  /** Who did what. */
+  readonly activity: Activity
   /** One change at a time per VM (key: its id) and per image (key: its name); merges are done aside, with their layer's id. */
   readonly locks: Locks
   /** How many guests may boot at once: each boots sooner when they don't all do it together. */

@@ -1,7 +1,9 @@
 import { asCroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
+import { minutes } from '../units.ts'
 import { type Box, findVm, stateOf, vmsOf } from './box.ts'
 import { every } from './every.ts'
+import { ownDeed } from './own-deed.ts'
 import { putToSleep } from './sleep.ts'
 import type { Use } from './uses.ts'
 
@@ -102,6 +104,7 @@ async function putIdleToSleep(box: Box, id: string): Promise<void> {
       () => isTime(box, id),
     )
     box.log.info({ vm: id, state: stateOf(box, vm) }, 'was idle long enough to sleep')
+    await box.activity.note(ownDeed(vm, `put it to sleep, idle for ${minutes(sleepMinutes(box, vm))}`))
   } catch (err) {
     if (!isTime(box, id)) return // somebody needs it after all, or has deleted it
     const vm = findVm(box.store.state, id)
@@ -110,6 +113,8 @@ async function putIdleToSleep(box: Box, id: string): Promise<void> {
     box.log.error({ vm: id, err }, 'could not be put to sleep')
     const message = `${vm.name} was idle and could not be put to sleep: ${asCroftError(err).message}`
     box.events.publish({ type: 'box.warning', vm: id, name: vm.name, message })
+    const { code, message: says } = asCroftError(err)
+    await box.activity.note(ownDeed(vm, 'put it to sleep, idle', { result: 'failed', code, says }))
   }
 }
 

@@ -4,6 +4,7 @@ import { bootVm, makeReady } from './boot.ts'
 import { type Box, specOf, stateOf, vmsOf, withVm } from './box.ts'
 import { collect, sweep } from './collect.ts'
 import { lockOf, recover } from './operations.ts'
+import { ownDeed } from './own-deed.ts'
 import type { DomainEvent } from './ports.ts'
 
 /**
@@ -52,7 +53,12 @@ function startAgain(box: Box): void {
   const vms = Object.values(box.store.state.vms).filter((vm) => vm.power === 'on' && stateOf(box, vm) === 'stopped')
   for (const vm of vms.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))) {
     box.locks
-      .run(vm.id, () => bootVm(box, vm, () => {}))
+      .run(vm.id, () =>
+        box.activity.during(
+          ownDeed(vm, 'started it after the box was restarted'),
+          bootVm(box, vm, () => {}),
+        ),
+      )
       .catch((err) => box.log.error({ vm: vm.id, err }, 'did not come up after the restart of the box'))
   }
 }
@@ -152,16 +158,22 @@ function announcer(box: Box): (uuid: string) => void {
       return
     }
     const state = stateOf(box, vm)
-    if (known.get(uuid) === state) return
+    const before = known.get(uuid)
+    if (before === state) return
     known.set(uuid, state)
     const reason = box.live.get(uuid)?.reason ?? ''
     const event = { type: 'vm.state', vm: vm.id, name: vm.name, state, reason } as const
-    if (state !== 'crashed') box.events.publish(event)
-    else
-      lastWords(box, vm).then(
-        (console) => box.events.publish({ ...event, console }),
-        () => box.events.publish(event),
-      )
+    if (state !== 'crashed') {
+      box.events.publish(event)
+      return
+    }
+    const more = { result: 'failed', says: reason ? `libvirt says: ${reason}.` : null } as const
+    // What is found crashed at a start of the daemon was written down when it happened.
+    if (before !== undefined) void box.activity.note(ownDeed(vm, 'it crashed', more))
+    lastWords(box, vm).then(
+      (console) => box.events.publish({ ...event, console }),
+      () => box.events.publish(event),
+    )
   }
 }
 

@@ -3,6 +3,7 @@ import type { Checkpoint, Vm } from '../store/index.ts'
 import { type Box, layerOf, stateOf, vmsOf } from './box.ts'
 import { checkpointsOf, removeCheckpoint, takeCheckpoint } from './checkpoints.ts'
 import { every } from './every.ts'
+import { ownDeed } from './own-deed.ts'
 
 export type Schedule = Vm['schedule']
 
@@ -37,7 +38,11 @@ async function keepSchedule(box: Box, id: string, now: Date): Promise<void> {
   if (!vm) return
   if (isDue(vm.schedule, scheduled(), now) && (await isWorthIt(box, vm))) {
     const labels = checkpointsOf(box.store.state, vm).map(({ label }) => label)
-    await takeCheckpoint(box, id, autoLabel(labels, now), 'scheduled', () => {})
+    const label = autoLabel(labels, now)
+    await box.activity.during(
+      ownDeed(vm, `took the checkpoint ${label}, by the clock`),
+      takeCheckpoint(box, id, label, 'scheduled', () => {}),
+    )
   }
   for (const old of outdated(vm.schedule, scheduled())) {
     // What a copy is being made from goes at the next look.

@@ -61,7 +61,7 @@ export const envArg = z
   .max(4096)
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}=/, 'write it as NAME=value, the name of letters, digits and "_"')
   .regex(printable, 'a value is one line without control characters')
-  .meta({ placeholder: 'K=V' })
+  .meta({ placeholder: 'K=V', secret: true })
 
 export const graceArg = z
   .int()

@@ -21,12 +21,13 @@ export const execCommand = command({
       .array(z.string().max(128 * 1024))
       .min(1)
       .describe('What to run')
-      .meta({ placeholder: 'command' }),
+      .meta({ placeholder: 'command', secret: true }),
     stdin: z
       .string()
       .max(8 * 1024 * 1024)
       .optional()
-      .describe('Text for its standard input, where there is none to pass on'),
+      .describe('Text for its standard input, where there is none to pass on')
+      .meta({ secret: true }),
     user: z
       .string()
       .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'that is not the name of a user')

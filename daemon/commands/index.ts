@@ -1,3 +1,4 @@
+import { activityCommand } from './activity.ts'
 import { checkpointCommand } from './checkpoint.ts'
 import { checkpointAutoCommand } from './checkpoint-auto.ts'
 import { checkpointLsCommand } from './checkpoint-ls.ts'
@@ -101,6 +102,7 @@ export const commands: readonly Command[] = [
   keyAddCommand,
   keyLsCommand,
   keyRmCommand,
+  activityCommand,
   doctorCommand,
   versionCommand,
   completionCommand,

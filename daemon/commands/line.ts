@@ -14,6 +14,7 @@ export interface Parameter {
   description: string
   placeholder: string
   file: boolean
+  secret: boolean
   complete: string | undefined
   default: unknown
 }
@@ -45,6 +46,7 @@ export function parameters(command: Command): Parameter[] {
       description: String(of('description') ?? ''),
       placeholder: String(of('placeholder') ?? key),
       file: of('file') === true,
+      secret: of('secret') === true,
       complete: of('complete') as string | undefined,
       default: outer.default,
     }

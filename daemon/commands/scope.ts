@@ -15,7 +15,7 @@ export interface Scope {
 export const everything: Scope = { vm: null, commands: null }
 
 /** Commands that show many VMs, and to who is limited to one, that one. */
-const lists = new Set(['ls', 'share ls'])
+const lists = new Set(['ls', 'share ls', 'activity'])
 
 /** Commands that let somebody in: who is limited could rid himself of his limits by them. */
 const givers = new Set(['login', 'token new'])

@@ -1,3 +1,4 @@
+import type { Actor } from '../activity/index.ts'
 import type { Box } from '../box/box.ts'
 import type { Host } from '../box/host.ts'
 import type { Progress } from '../box/progress.ts'
@@ -5,6 +6,7 @@ import { asCroftError, CroftError, errorCodes } from '../error.ts'
 import type { Command, Context, Output, View } from './command.ts'
 import { describeCommand, printCommand } from './help.ts'
 import { checkArgs, type ParsedLine, parseLine } from './line.ts'
+import { type Entering, noted } from './noted.ts'
 import { checkScope, type Scope } from './scope.ts'
 
 export interface App {
@@ -28,6 +30,8 @@ export interface Caller {
   signal: AbortSignal
   root: boolean
   scope: Scope
+  /** Who he is, for the activity log. */
+  actor: Actor
 }
 
 /**
@@ -65,6 +69,7 @@ export async function serveLine(app: App, words: readonly string[], caller: Call
 
 async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View): Promise<number> {
   const { command } = line
+  const given = { ...line.args }
   for (const key of line.files) {
     const path = line.args[key]
     line.args[key] = Array.isArray(path)
@@ -72,27 +77,25 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
       : await caller.readFile(String(path))
   }
   const args = checkArgs(command, line.args)
-  checkScope(caller.scope, command, args, app.box.store.state)
-  const question = line.yes ? undefined : await command.confirm?.(app.box, args)
-  if (question) {
-    if (!caller.ask) {
-      throw new CroftError('needs-confirmation', question, { hint: 'Nobody is here to ask: add --yes.' })
-    }
-    if (!(await caller.ask(question))) throw new CroftError('cancelled', 'Nothing was done.')
-  }
-  const result = await command.run(
-    {
-      ...app,
-      report: caller.progress,
-      signal: caller.signal,
-      root: caller.root,
-      scope: caller.scope,
-      stdin: caller.stdin,
-      output: line.json ? undefined : caller.output,
-      handOff: caller.handOff,
-    },
-    args,
-  )
+  const { handOff } = caller
+  const result = await noted(app.box, caller.actor, command, given, async (entering) => {
+    checkScope(caller.scope, command, args, app.box.store.state)
+    const asking = { ask: caller.ask, hint: 'Nobody is here to ask: add --yes.' }
+    if (!line.yes) await confirm(app.box, command, args, entering, asking)
+    return command.run(
+      {
+        ...app,
+        report: caller.progress,
+        signal: caller.signal,
+        root: caller.root,
+        scope: caller.scope,
+        stdin: caller.stdin,
+        output: line.json ? undefined : caller.output,
+        handOff: handOff && ((program, words) => entering.now().then(() => handOff(program, words))),
+      },
+      args,
+    )
+  })
   caller.progress(undefined)
   const text = line.json
     ? `${JSON.stringify(result, null, 2)}\n`
@@ -106,12 +109,27 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
   return command.exitCode?.(result) ?? 0
 }
 
+/** @throws CroftError unless there is nothing to ask, or the answer is yes */
+async function confirm(
+  box: Box,
+  command: Command,
+  args: Record<string, unknown>,
+  entering: Entering,
+  { ask, hint }: Pick<Caller, 'ask'> & { hint: string },
+): Promise<void> {
+  const question = await command.confirm?.(box, args)
+  if (!question || (await ask?.(question))) return
+  entering.drop()
+  if (ask) throw new CroftError('cancelled', 'Nothing was done.')
+  throw new CroftError('needs-confirmation', question, { hint })
+}
+
 /** Runs a command given by its slug and its arguments as JSON. @throws CroftError */
 export async function serveCall(
   app: App,
   slug: string,
   body: Record<string, unknown>,
-  caller: Pick<Context, 'report' | 'signal' | 'scope'>,
+  { actor, ...caller }: Pick<Context, 'report' | 'signal' | 'scope'> & Pick<Caller, 'actor'>,
 ): Promise<unknown> {
   const command = app.commands.find((each) => each.name.replaceAll(' ', '-') === slug)
   if (!command)
@@ -120,8 +138,9 @@ export async function serveCall(
     })
   const { yes, ...given } = body
   const args = checkArgs(command, given)
-  checkScope(caller.scope, command, args, app.box.store.state)
-  const question = yes === true ? undefined : await command.confirm?.(app.box, args)
-  if (question) throw new CroftError('needs-confirmation', question, { hint: 'Send "yes": true to do it.' })
-  return command.run({ ...app, ...caller, root: false }, args)
+  return noted(app.box, actor, command, given, async (entering) => {
+    checkScope(caller.scope, command, args, app.box.store.state)
+    if (yes !== true) await confirm(app.box, command, args, entering, { hint: 'Send "yes": true to do it.' })
+    return command.run({ ...app, ...caller, root: false }, args)
+  })
 }

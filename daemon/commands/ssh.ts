@@ -12,7 +12,11 @@ export const sshCommand = command({
   examples: ['croft ssh web', 'croft ssh web -L 8080:localhost:80'],
   args: z.object({
     vm: vmArg,
-    args: z.array(z.string()).optional().describe('More arguments for ssh').meta({ placeholder: 'ssh arguments' }),
+    args: z
+      .array(z.string())
+      .optional()
+      .describe('More arguments for ssh')
+      .meta({ placeholder: 'ssh arguments', secret: true }),
   }),
   positional: ['vm'],
   rest: 'args',

@@ -1,3 +1,4 @@
+import type { By, Note } from '../activity/index.ts'
 import type { Box } from '../box/box.ts'
 import { stateOf } from '../box/box.ts'
 import { type Peer, webScope } from '../box/host.ts'
@@ -7,6 +8,7 @@ import type { Vm } from '../store/index.ts'
 import type { Connections, Grant } from './connections.ts'
 import type { GuestPorts } from './guest-ports.ts'
 import type { Links } from './links.ts'
+import { byOf, noSuchLink, stranger, tooOften } from './noted.ts'
 import * as pages from './pages.ts'
 import type { Pass, Passes } from './passes.ts'
 import { type Front, hostName, hostOf, portSuffix, type Target, targetOf } from './place.ts'
@@ -38,10 +40,14 @@ export type Verdict =
   | { kind: 'redirect'; to: string; cookie?: { token: string; seconds: number } }
   | { kind: 'page'; page: pages.Page }
 
-/** Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it, or of a token. */
+/**
+ * Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it, or of a
+ * token; `id` that of his session, link or token.
+ */
 export interface Visitor {
   user: 'owner' | 'guest' | 'token' | ''
   name: string
+  id: string | null
 }
 
 export interface Gate {
@@ -61,7 +67,7 @@ export interface Gate {
 const enterPath = '/.croft/enter'
 export const linkPath = '/.croft/link'
 
-const nobody: Visitor = { user: '', name: '' }
+const nobody: Visitor = { user: '', name: '', id: null }
 
 /** How long a browser waits for a VM to wake before it gets a page that says so. */
 const patienceMs = 2_000
@@ -74,12 +80,12 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
   const { vm } = target
   const { path, query } = partsOf(visit.uri)
   const { visitor, digest } = whoComes(gate, host, target, visit)
-  if (path === enterPath) return tried(gate, visit, () => enter(gate, host, query, visit.browser))
-  if (path === linkPath) return tried(gate, visit, async () => openLink(gate, target, query, visitor))
+  if (path === enterPath) return tried(gate, visit, target, () => enter(gate, host, query, visit.browser))
+  if (path === linkPath) return tried(gate, visit, target, () => openLink(gate, target, query, visitor, visit))
   // Whether there is such a VM is nobody's to know who may not enter it.
   if (!visitor.user && !isPublic(target)) return signIn(gate, visit)
   if (!vm) return page(pages.nothingHere)
-  const away = await awaken(gate.box, vm, visit.client === 'page')
+  const away = await awaken(gate.box, vm, visit, visitor)
   if (away) return page(visitor.user === 'owner' || away.refresh ? away : pages.notNow)
   gate.box.uses.note(vm.id, 'a web request')
   const port = portOf(target) ?? (await gate.ports.mainPort(vm))
@@ -182,24 +188,42 @@ function whoComes(
 
 /** Whose a digest is: a session's of this host name, a link's into this address, a token's; undefined when it is none of them. */
 function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): Visitor | undefined {
-  if (gate.sessions.find(host, digest)) return { user: 'owner', name: '' }
+  const session = gate.sessions.find(host, digest)
+  if (session) return { user: 'owner', name: '', id: session.signIn }
   const link = vm && gate.links.find(vm, port, digest)
-  if (link) return { user: 'guest', name: link.name }
+  if (link) return { user: 'guest', name: link.name, id: link.id }
   const token = gate.tokens.find(digest)
   if (token && (token.vm === null || token.vm === vm?.id) && (token.commands?.includes(webScope) ?? true))
-    return { user: 'token', name: token.name }
+    return { user: 'token', name: token.name, id: token.id }
   return undefined
 }
 
 /** What takes a code or a link: who brings many that are none waits. */
-async function tried({ tries }: Gate, visit: Visit, work: () => Promise<Verdict | undefined>): Promise<Verdict> {
+async function tried(
+  gate: Gate,
+  visit: Visit,
+  { vm }: Target,
+  work: () => Promise<Verdict | undefined>,
+): Promise<Verdict> {
   const { from } = visit.browser
-  const seconds = tries.wait(from)
-  if (seconds > 0) return page(pages.tooMany(seconds))
+  const noteTry = (outcome: Partial<Note>) =>
+    gate.box.activity.note({ ...noteOf(visit, vm, stranger, 'tried a link'), ...outcome })
+  const seconds = gate.tries.wait(from)
+  if (seconds > 0) {
+    await noteTry(tooOften)
+    return page(pages.tooMany(seconds))
+  }
   const verdict = await work()
   if (verdict) return verdict
-  tries.fail(from)
+  gate.tries.fail(from)
+  await noteTry(noSuchLink)
   return page(pages.linkIsOver)
+}
+
+/** What somebody does by the web, to be written down. Pure. */
+function noteOf({ browser }: Visit, vm: Vm | undefined, by: By, what: string): Note {
+  const from = { way: 'web', address: browser.from, agent: browser.agent } as const
+  return { by, from, what, vms: vm ? [{ id: vm.id, name: vm.name }] : [] }
 }
 
 /** Path and query of what was asked for, whatever it is. Pure. */
@@ -222,16 +246,22 @@ async function enter(
 }
 
 /** The owner who opens a link stays the owner. */
-function openLink(
-  { links }: Gate,
+async function openLink(
+  gate: Gate,
   { vm, port }: Target,
   query: URLSearchParams,
   visitor: Visitor,
-): Verdict | undefined {
+  visit: Visit,
+): Promise<Verdict | undefined> {
   const token = query.get('key') ?? ''
-  const link = vm && links.find(vm, port, digestOf(token))
+  const link = vm && gate.links.find(vm, port, digestOf(token))
   if (!link) return undefined
   if (visitor.user === 'owner') return { kind: 'redirect', to: '/' }
+  // Once for each browser: it comes with the link's cookie from then on.
+  if (visitor.id !== link.id) {
+    const guest = { user: 'guest', name: link.name, id: link.id } as const
+    await gate.box.activity.note(noteOf(visit, vm, byOf(guest), `opened the share link ${link.id}`))
+  }
   const seconds = Math.floor((Date.parse(link.expiresAt) - Date.now()) / 1000)
   return { kind: 'redirect', to: '/', cookie: { token, seconds } }
 }
@@ -243,16 +273,19 @@ export function localPath(to: string | null): string {
 }
 
 /** @returns a page instead, when the VM is not there yet or can't be */
-async function awaken(box: Box, vm: Vm, browser: boolean): Promise<pages.Page | undefined> {
+async function awaken(box: Box, vm: Vm, visit: Visit, visitor: Visitor): Promise<pages.Page | undefined> {
   if (isAwake(box, vm.id)) return undefined
-  const woken = ensureAwake(box, vm.id).then(
+  const wakes = stateOf(box, vm) === 'asleep' && !box.waking.has(vm.id)
+  const waking = ensureAwake(box, vm.id)
+  if (wakes) box.activity.during(noteOf(visit, vm, byOf(visitor), 'woke it by a web request'), waking).catch(() => {})
+  const woken = waking.then(
     () => undefined,
     (error) => {
       const { message, hint } = asCroftError(error)
       return pages.isOff(vm.name, message, hint?.match(/croft .*/)?.[0] ?? `croft start ${vm.name}`)
     },
   )
-  if (!browser) return woken
+  if (visit.client !== 'page') return woken
   const { promise, resolve } = Promise.withResolvers<pages.Page>()
   const timer = setTimeout(() => resolve(pages.waking(vm.name)), patienceMs)
   return Promise.race([woken, promise]).finally(() => clearTimeout(timer))

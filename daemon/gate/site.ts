@@ -1,9 +1,11 @@
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { getCookie } from 'hono/cookie'
+import type { By, Note } from '../activity/index.ts'
 import { sessionCookie } from '../caddy/config.ts'
 import type { Session } from '../store/index.ts'
 import { type Gate, localPath } from './decide.ts'
+import { noSuchLink, stranger, tooOften } from './noted.ts'
 import * as pages from './pages.ts'
 import { hostName, targetOf } from './place.ts'
 import { digestOf } from './secret.ts'
@@ -57,6 +59,9 @@ export function sessionAt({ sessions }: Gate, { host, secure }: Seat, c: Context
   return token === undefined ? undefined : sessions.find(host, digestOf(token))
 }
 
+/** Who is signed in, as the activity log calls him. Pure. */
+export const owner = ({ signIn }: Session): By => ({ kind: 'owner', name: '', id: signIn })
+
 /** Whether a request comes from a page of this very address, as browsers say of every POST; of one at another port, no. */
 export function isFrom({ host, secure }: Seat, c: Context): boolean {
   const url = URL.parse(c.req.header('origin') ?? '')
@@ -68,6 +73,8 @@ export function isFrom({ host, secure }: Seat, c: Context): boolean {
   )
 }
 
+const triedToSignIn = 'tried to sign in'
+
 const show = (page: pages.Page) =>
   new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page, 'html') })
 
@@ -78,6 +85,10 @@ export const signInPage = (): Response => show(pages.signIn(undefined, false))
 export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
   const { sessions } = gate
   const site = new Hono()
+  const note = (c: Context, by: By, what: string, outcome: Partial<Note> = {}) => {
+    const { agent, from: address } = browserOf(c)
+    return gate.box.activity.note({ by, from: { way: 'web', address, agent }, what, ...outcome })
+  }
   const browserOf = (c: Context): Browser => ({ agent: c.req.header('user-agent') ?? '', from: seatNow().client(c) })
 
   // A form of another site's must not sign anybody in or out.
@@ -110,12 +121,19 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
     const field = (name: string) => (typeof form[name] === 'string' ? form[name] : '')
     const browser = browserOf(c)
     const seconds = gate.tries.wait(browser.from)
-    if (seconds > 0) return show(pages.tooMany(seconds))
+    if (seconds > 0) {
+      await note(c, stranger, triedToSignIn, tooOften)
+      return show(pages.tooMany(seconds))
+    }
     const token = await sessions.redeem(host, codeIn(field('code')), browser)
     if (token === undefined) {
       gate.tries.fail(browser.from)
+      await note(c, stranger, triedToSignIn, noSuchLink)
       return show(pages.linkIsOver)
     }
+    const session = sessions.find(host, digestOf(token))
+    // It may have been ended meanwhile.
+    if (session) await note(c, owner(session), 'signed in')
     c.header('Set-Cookie', sessionCookieFor({ token, seconds: sessionSeconds }, secure))
     const aim = aimOf(field('host'), field('to'))
     // A form's answer leads to no other host (Content-Security-Policy): a link on the page does.
@@ -132,7 +150,11 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
   })
 
   site.post('/logout', async (c) => {
-    if (sessionAt(gate, seatNow(), c)) await sessions.endAll()
+    const session = sessionAt(gate, seatNow(), c)
+    if (session) {
+      await sessions.endAll()
+      await note(c, owner(session), 'signed out everywhere')
+    }
     return show(pages.signedOut)
   })
   return site

@@ -9,6 +9,20 @@ export const userId = (name: string): Promise<number | undefined> => idOf('passw
 /** The id of a group that may use a socket; root's where there is no such group. */
 export const groupId = async (name: string): Promise<number> => (await idOf('group', name)) ?? 0
 
+const names = new Map<number, Promise<string>>()
+
+/** What a user of this box is called; empty when there is none of that id. */
+export function userName(uid: number): Promise<string> {
+  const known =
+    names.get(uid) ??
+    run('getent', ['passwd', `${uid}`], { okCodes: [0, 2] }).then(
+      ({ stdout }) => stdout.split(':')[0]!,
+      () => '',
+    )
+  names.set(uid, known)
+  return known
+}
+
 async function idOf(database: 'passwd' | 'group', name: string): Promise<number | undefined> {
   const { code, stdout } = await run('getent', [database, name], { okCodes: [0, 2] })
   return code === 0 ? Number(stdout.split(':')[2]) : undefined

@@ -1,6 +1,8 @@
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { stream } from 'hono/streaming'
+import type { Actor } from '../activity/index.ts'
+import type { Report } from '../box/box.ts'
 import type { Scope } from '../commands/scope.ts'
 import { type App, serveCall } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
@@ -15,11 +17,16 @@ import { terminalRoutes } from './terminals.ts'
 export interface Door {
   /** Whether who comes is on this machine, and file permissions let him in. */
   local: boolean
-  /** What whoever sent this request may do. @throws CroftError `not-allowed` */
-  enter(c: Context): Scope
+  /** Who sent this request, and what he may do. @throws CroftError `not-allowed` */
+  enter(c: Context): Entrant
 }
 
-export type Entered = { Variables: { scope: Scope } }
+export interface Entrant {
+  actor: Actor
+  scope: Scope
+}
+
+export type Entered = { Variables: Entrant }
 
 const largestBody = 1024 * 1024
 
@@ -57,7 +64,9 @@ export function makeHttp(app: App, version: string, door: Door, terminals: Termi
     }
   }
   http.use(async (c, next) => {
-    c.set('scope', door.enter(c))
+    const { actor, scope } = door.enter(c)
+    c.set('actor', actor)
+    c.set('scope', scope)
     await next()
   })
 
@@ -80,24 +89,24 @@ export function makeHttp(app: App, version: string, door: Door, terminals: Termi
   terminalRoutes(http, app, terminals, isStillIn)
   http.post('/api/exec', async (c, next) => {
     // A conversation may be long; its lines are limited instead.
-    if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson'))
-      return execRoute(app, c, c.get('scope'), door.local)
+    if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson')) return execRoute(app, c, door.local)
     return limited(c, next)
   })
-  http.post('/api/exec', (c) => execRoute(app, c, c.get('scope'), door.local))
+  http.post('/api/exec', (c) => execRoute(app, c, door.local))
 
   http.post('/api/commands/:name', limited, async (c) => {
     const body = await readJson(await c.req.text())
     const name = c.req.param('name')
     const { signal } = c.req.raw
-    const scope = c.get('scope')
+    const { scope, actor } = c.var
     if (!(c.req.header('accept') ?? '').includes('application/x-ndjson')) {
-      return c.json((await serveCall(app, name, body, { report: () => {}, signal, scope })) as object)
+      return c.json((await serveCall(app, name, body, { report: () => {}, signal, scope, actor })) as object)
     }
     c.header('Content-Type', 'application/x-ndjson')
     return stream(c, async (out) => {
       const send = (value: object) => out.write(`${JSON.stringify(value)}\n`)
-      await serveCall(app, name, body, { report: (progress) => void send({ progress }), signal, scope }).then(
+      const report: Report = (progress) => void send({ progress })
+      await serveCall(app, name, body, { report, signal, scope, actor }).then(
         (result) => send({ result }),
         (error) => send({ problem: problemOf(error) }),
       )

@@ -25,7 +25,7 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /** Paths of the views, which are all one page: a reload and a link from elsewhere lead to the same. */
-const views = ['/vms', '/vms/*', '/new', '/images', '/settings', '/settings/*']
+const views = ['/vms', '/vms/*', '/new', '/images', '/activity', '/settings', '/settings/*']
 const own = 'no-cache, private'
 
 interface File {

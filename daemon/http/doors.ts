@@ -3,7 +3,7 @@ import { chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { dirname, join } from 'node:path'
 import { type Context, Hono } from 'hono'
-import { everything, type Scope } from '../commands/scope.ts'
+import { everything } from '../commands/scope.ts'
 import type { App } from '../commands/serve.ts'
 import type { Config } from '../config.ts'
 import { CroftError } from '../error.ts'
@@ -14,6 +14,7 @@ import {
   hostOf,
   isFrom,
   makeSite,
+  owner,
   type Seat,
   sessionAt,
   tokenOf,
@@ -21,7 +22,7 @@ import {
 import type { Terminals } from '../guest/terminals.ts'
 import { groupId } from '../host/accounts.ts'
 import { makeWebServer } from '../host/web-server.ts'
-import { makeHttp } from './app.ts'
+import { type Entrant, makeHttp } from './app.ts'
 import { type ConsoleFiles, consoleRoutes } from './console.ts'
 import { problemOf } from './problem.ts'
 
@@ -50,7 +51,7 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   const { app, version, config, gate, terminals } = parts
   const gid = await groupId('croft')
   const token = await readToken(join(config.folder, 'token'), gid)
-  const bySocket = makeWebServer(makeHttp(app, version, { local: true, enter: () => everything }, terminals))
+  const bySocket = makeWebServer(makeHttp(app, version, { local: true, enter: () => onTheBox }, terminals))
   const byTcp = makeWebServer(localSite(parts, token))
   for (const { server } of [bySocket, byTcp]) {
     server.requestTimeout = 0 // a conversation may last for hours
@@ -78,7 +79,7 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   }
 }
 
-function siteWithApi(parts: DoorParts, seat: () => Seat, may: (c: Context) => Scope): Hono {
+function siteWithApi(parts: DoorParts, seat: () => Seat, may: (c: Context) => Entrant): Hono {
   const { app, version, gate, terminals } = parts
   const site = new Hono()
   const api = makeHttp(app, version, { local: false, enter: may }, terminals)
@@ -108,12 +109,12 @@ function localSite(parts: DoorParts, boxToken: string): Hono {
   site.get('/api/certificate', async (c) =>
     (await certificates.allows(c.req.query('domain') ?? '')) ? c.body(null, 200) : c.body(null, 404),
   )
-  const may = (c: Context): Scope => {
+  const may = (c: Context): Entrant => {
     const origin = c.req.header('origin')
     if (origin !== undefined && !hosts.some((each) => origin === `http://${each}`))
       throw new CroftError('not-allowed', 'Pages from elsewhere can not use this.')
     const [scheme, given] = (c.req.header('authorization') ?? '').split(' ')
-    if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return everything
+    if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return byBoxToken
     return enter(gate, seat, c)
   }
   site.route(
@@ -123,12 +124,31 @@ function localSite(parts: DoorParts, boxToken: string): Hono {
   return site
 }
 
+/** Who may use the socket; `exec` knows more of him. */
+const onTheBox: Entrant = {
+  scope: everything,
+  actor: { by: { kind: 'user', name: '', id: null }, from: { way: 'box', address: null, agent: null } },
+}
+
+const byBoxToken: Entrant = {
+  scope: everything,
+  actor: {
+    by: { kind: 'token', name: 'of the box itself', id: null },
+    from: { way: 'api', address: '127.0.0.1', agent: null },
+  },
+}
+
 /** Who comes with a token of ours, or is signed in here and comes from a page of this address. */
-function enter(gate: Gate, seat: Seat, c: Context): Scope {
+function enter(gate: Gate, seat: Seat, c: Context): Entrant {
+  const from = { address: seat.client(c), agent: c.req.header('user-agent') ?? null }
   const token = tokenOf(gate, c.req.header('authorization'))
-  if (token) return { vm: token.vm, commands: token.commands }
+  if (token) {
+    const { id, name, vm, commands } = token
+    return { scope: { vm, commands }, actor: { by: { kind: 'token', name, id }, from: { way: 'api', ...from } } }
+  }
   const ownPage = c.req.header('origin') === undefined ? ['GET', 'HEAD'].includes(c.req.method) : isFrom(seat, c)
-  if (ownPage && sessionAt(gate, seat, c)) return everything
+  const session = ownPage ? sessionAt(gate, seat, c) : undefined
+  if (session) return { scope: everything, actor: { by: owner(session), from: { way: 'console', ...from } } }
   throw new CroftError('not-allowed', 'This needs a token, or somebody who is signed in.', {
     hint: 'Send "Authorization: Bearer …" with a token: croft token new',
   })

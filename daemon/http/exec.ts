@@ -1,9 +1,11 @@
 import type { Context as HonoContext } from 'hono'
 import { stream } from 'hono/streaming'
 import { z } from 'zod'
-import type { Scope } from '../commands/scope.ts'
+import type { By } from '../activity/index.ts'
 import { type App, type Caller, serveLine } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
+import { userName } from '../host/accounts.ts'
+import type { Entered, Entrant } from './app.ts'
 import { splitWords } from './words.ts'
 
 /**
@@ -16,17 +18,17 @@ import { splitWords } from './words.ts'
  * `{file: base64}` or `{error: text}`, `{code: n}`. The daemon sends `{out|err: base64}`, `{progress: …|null}`, asks
  * `{ask: question}`, `{read: path}`, `{run: {program, args}}`, and ends with `{exit: code}`. It asks one thing at a time.
  */
-export async function execRoute(app: App, c: HonoContext, scope: Scope, local: boolean): Promise<Response> {
+export async function execRoute(app: App, c: HonoContext<Entered>, local: boolean): Promise<Response> {
   const type = c.req.header('content-type') ?? 'text/plain'
-  if (type.startsWith('text/plain')) return execText(app, c, scope)
-  if (type.startsWith('application/x-ndjson')) return execConversation(app, c, scope, local)
+  if (type.startsWith('text/plain')) return execText(app, c)
+  if (type.startsWith('application/x-ndjson')) return execConversation(app, c, local)
   throw new CroftError(
     'misuse',
     `A command line comes as text/plain or application/x-ndjson, not as ${type.slice(0, 60)}.`,
   )
 }
 
-async function execText(app: App, c: HonoContext, scope: Scope): Promise<Response> {
+async function execText(app: App, c: HonoContext<Entered>): Promise<Response> {
   const words = splitWords((await c.req.text()).trim())
   if (words[0] === 'croft') words.shift()
   const said: Buffer[] = []
@@ -42,7 +44,8 @@ async function execText(app: App, c: HonoContext, scope: Scope): Promise<Respons
       ),
     signal: c.req.raw.signal,
     root: false,
-    scope,
+    scope: c.get('scope'),
+    actor: c.get('actor'),
   })
   c.header('X-Croft-Exit', String(exit))
   c.header('Content-Type', 'text/plain; charset=utf-8')
@@ -65,7 +68,7 @@ const message = z.union([
 type Message = z.infer<typeof message>
 type Answer = Exclude<Message, { stdin: unknown }>
 
-function execConversation(app: App, c: HonoContext, scope: Scope, local: boolean): Response {
+function execConversation(app: App, c: HonoContext<Entered>, local: boolean): Response {
   const body = c.req.raw.body
   if (!body) throw new CroftError('misuse', 'The conversation has no beginning.')
   c.header('Content-Type', 'application/x-ndjson')
@@ -85,19 +88,24 @@ function execConversation(app: App, c: HonoContext, scope: Scope, local: boolean
     const inbox = new Inbox()
     readInto(lines, inbox).catch(() => inbox.end())
     const { argv, terminal, uid } = parsed.data
-    const exit = await serveLine(app, argv, callerOf(inbox, send, gone.signal, terminal, scope, local && uid === 0))
+    const { scope, actor } = c.var
+    const entrant = local ? { scope, actor: { ...actor, by: await userOf(uid) } } : c.var
+    const exit = await serveLine(app, argv, callerOf(inbox, send, gone.signal, terminal, entrant, local && uid === 0))
     await out.write(`${JSON.stringify({ exit })}\n`)
     inbox.end()
     over.abort()
   })
 }
 
+/** Who is at a command line of this box is what it says itself: who may use the socket is as much as root. */
+const userOf = async (uid: number): Promise<By> => ({ kind: 'user', name: await userName(uid), id: String(uid) })
+
 function callerOf(
   inbox: Inbox,
   send: (value: object) => void,
   signal: AbortSignal,
   terminal: Caller['terminal'] | null,
-  scope: Scope,
+  { scope, actor }: Entrant,
   root: boolean,
 ): Caller {
   const base64 = (chunk: Uint8Array | string) => Buffer.from(chunk).toString('base64')
@@ -112,6 +120,7 @@ function callerOf(
     output: { out: (chunk) => send({ out: base64(chunk) }), err: (chunk) => send({ err: base64(chunk) }) },
     terminal: terminal ?? undefined,
     scope,
+    actor,
     progress: (progress) => send({ progress: progress ?? null }),
     ask: terminal
       ? async (question) => {

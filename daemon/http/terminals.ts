@@ -2,6 +2,7 @@ import { upgradeWebSocket, type WebSocketLike } from '@hono/node-server'
 import type { Context, Hono } from 'hono'
 import type { WSContext } from 'hono/ws'
 import { z } from 'zod'
+import type { Actor } from '../activity/index.ts'
 import { findVm } from '../box/box.ts'
 import { checkScope } from '../commands/scope.ts'
 import type { App } from '../commands/serve.ts'
@@ -55,7 +56,7 @@ export function terminalRoutes(
       check(c, c.req.query('vm') ?? '')
       return next()
     },
-    upgradeWebSocket((c) => {
+    upgradeWebSocket((c: Context<Entered>) => {
       const wanted = query.safeParse(c.req.query())
       let terminal: Terminal | undefined
       let leave = () => {}
@@ -69,7 +70,7 @@ export function terminalRoutes(
           }, lookMs)
           try {
             if (!wanted.success) throw new CroftError('bad-value', 'That is not the size of a terminal.')
-            terminal = await openFor(app, terminals, wanted.data)
+            terminal = await openFor(app, terminals, wanted.data, c.get('actor'))
             if (gone) return
             tell({ id: terminal.id })
             leave = terminal.watch({
@@ -104,9 +105,18 @@ export function terminalRoutes(
   )
 }
 
-async function openFor(app: App, terminals: Terminals, { vm, id, ...at }: z.output<typeof query>): Promise<Terminal> {
+async function openFor(
+  { box }: App,
+  terminals: Terminals,
+  { vm: name, id, ...at }: z.output<typeof query>,
+  actor: Actor,
+): Promise<Terminal> {
   const open = id === undefined ? undefined : terminals.find(id)
-  if (open?.vm !== findVm(app.box.store.state, vm).id) return terminals.start(vm, at)
+  const vm = findVm(box.store.state, name)
+  if (open?.vm !== vm.id) {
+    const note = { ...actor, what: 'opened a terminal', vms: [{ id: vm.id, name: vm.name }] }
+    return box.activity.during(note, terminals.start(name, at))
+  }
   open.resize(at)
   return open
 }

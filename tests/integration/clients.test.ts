@@ -134,7 +134,7 @@ describe('Chromium', () => {
       ['__Host-croft_session', 'croft.box.test'],
       ['__Host-croft_session', 'web.box.test'],
     ])
-    await page.goto(at('croft'))
+    await page.goto(`${at('croft')}settings/sign-ins`)
     await page.click('text=Sign out everywhere')
     expect(await page.textContent('h1')).toBe('Signed out')
     await page.goto(at('web'))

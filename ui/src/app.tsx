@@ -5,6 +5,7 @@ import { openPalette, Palette, paletteIsOpen } from './palette.tsx'
 import { Copy, Dialog, Mark } from './parts.tsx'
 import { route } from './route.ts'
 import { forget, linesOf, pointedAt, question, running } from './run.ts'
+import { ActivityView } from './views/activity.tsx'
 import { BoxView } from './views/box.tsx'
 import { ImagesView } from './views/images.tsx'
 import { NewView } from './views/new.tsx'
@@ -16,6 +17,7 @@ const places = [
   ['', 'Box'],
   ['vms', 'VMs'],
   ['images', 'Images'],
+  ['activity', 'Activity'],
   ['settings', 'Settings'],
 ] as const
 
@@ -24,6 +26,7 @@ function view(): ComponentChildren {
   if (place === '') return <BoxView />
   if (place === 'new') return <NewView />
   if (place === 'images' && !name) return <ImagesView />
+  if (place === 'activity' && !name) return <ActivityView />
   if (place === 'settings') return <SettingsView part={name ?? 'keys'} />
   if (place === 'vms') return name ? <VmView key={name} name={name} tab={tab ?? 'terminal'} /> : <VmsView />
   return (

@@ -15,6 +15,8 @@ export const history = signal<readonly HostUsage[]>([])
 export const trouble = signal<Problem | undefined>(undefined)
 /** Grows with each event, for views that show what `ls` does not tell. */
 export const happened = signal(0)
+/** Grows with each entry of the activity log. */
+export const noted = signal(0)
 
 const everyMs = 2000
 const remembered = 150
@@ -59,6 +61,7 @@ function follow(): void {
   })
   for (const type of ['state', 'vm.new', 'vm.removed', 'vm.changed', 'image.new', 'image.removed', 'image.golden'])
     on(type, () => void refresh())
+  events.addEventListener('activity', () => noted.value++)
   events.onerror = () => {
     void refresh()
     // The browser gives up after an answer that is none (a proxy's, or 403 when the session is over).

@@ -9,12 +9,12 @@ export interface Answer<R> {
   again(): void
 }
 
-/** What a command answers now: asked when the view comes, after each event, and when `again` is called. */
-export function useCommand<R>(name: string, args: Args = {}, everyMs?: number): Answer<R> {
+/** What a command answers now: asked when the view comes, when there are `news`, and when `again` is called. */
+export function useCommand<R>(name: string, args: Args = {}, everyMs?: number, news = happened): Answer<R> {
   const value: Signal<R | undefined> = useSignal(undefined)
   const problem: Signal<Problem | undefined> = useSignal(undefined)
   const count = useSignal(0)
-  const heard = happened.value
+  const heard = news.value
   const asked = JSON.stringify(args)
   useEffect(() => {
     let gone = false

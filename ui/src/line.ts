@@ -1,14 +1,6 @@
 import { signal } from '@preact/signals'
-import { flagOf, quote } from '../../daemon/spelling.ts'
+import { type Spelling, write } from '../../daemon/spelling.ts'
 import type { Args } from './api.ts'
-
-/** How a command is written on a command line, as its part of `/api/openapi.json` says. */
-export interface Spelling {
-  positional: readonly string[]
-  rest: string | undefined
-  /** Arguments whose content comes from a file there. */
-  files: readonly string[]
-}
 
 interface Operation {
   'x-positional': string[]
@@ -41,24 +33,3 @@ export function lineOf(name: string, args: Args): string {
   const spelling = spellings.value?.get(name.replaceAll(' ', '-'))
   return spelling ? write(name, args, spelling) : ''
 }
-
-/** Pure. */
-export function write(name: string, args: Args, { positional, rest, files }: Spelling): string {
-  const given = Object.entries(args).filter(([, value]) => value !== undefined && value !== false && value !== '')
-  const words = positional.flatMap((key) =>
-    files.includes(key) && args[key] ? ['file'] : args[key] === '' ? [''] : listOf(args[key]),
-  )
-  const flags = given
-    .filter(([key]) => !positional.includes(key) && key !== rest)
-    .flatMap(([key, value]) => {
-      const flag = flagOf(key)
-      if (value === true) return [flag]
-      if (files.includes(key)) return [flag, 'file']
-      return listOf(value).flatMap((each) => [flag, each])
-    })
-  const last = rest === undefined ? [] : listOf(args[rest])
-  return ['croft', ...name.split(' '), ...words, ...flags, ...last].map(quote).join(' ')
-}
-
-const listOf = (value: unknown): string[] =>
-  value === undefined || value === '' ? [] : Array.isArray(value) ? value.map(String) : [String(value)]

@@ -5,6 +5,7 @@ import { actionsOf } from '../actions.ts'
 import { freeName, type Vm, vmNamed, vms } from '../box.ts'
 import { Act, Copy, Dialog, Field, Form, State } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
+import { VmActivity } from './activity.tsx'
 import { Checkpoints } from './checkpoints.tsx'
 import { Log } from './log.tsx'
 import { Ports } from './ports.tsx'
@@ -16,6 +17,7 @@ const tabs: Record<string, { title: string; Body(props: { vm: Vm }): ComponentCh
   ports: { title: 'Ports', Body: Ports },
   checkpoints: { title: 'Checkpoints', Body: Checkpoints },
   log: { title: 'Console log', Body: Log },
+  activity: { title: 'Activity', Body: VmActivity },
   settings: { title: 'Settings', Body: VmSettings },
 }
 

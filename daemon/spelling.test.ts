@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { write } from './line.ts'
+import { write } from './spelling.ts'
 
 const plain = { positional: ['vm'], rest: undefined, files: [] }
 

@@ -1,0 +1,111 @@
+import type { Logger } from 'pino'
+import { asCroftError } from '../error.ts'
+import { type Entry, entryOf, type Note } from './entry.ts'
+import { ActivityFile } from './file.ts'
+import { Often } from './often.ts'
+import { isWanted, type Wanted } from './words.ts'
+
+export { type Actor, type By, bounded, croft, type Entry, entrySchema, type From, type Note } from './entry.ts'
+export { type Wanted, whatOf, whenceOf, whoOf } from './words.ts'
+
+export interface Asked extends Wanted {
+  /** Id of an entry: those before it. */
+  before?: number | undefined
+  /** Those that are not older. */
+  since?: Date | undefined
+  limit: number
+  /** Those that may be seen by who asks. */
+  may?: (entry: Entry) => boolean
+}
+
+export interface ActivityParts {
+  log: Pick<Logger, 'warn'>
+  /** Told of each entry when it is written. */
+  heard(entry: Entry): void
+}
+
+/**
+ * Who did what, when, from where, and what came of it. Writing it down never fails what is written about: on a full
+ * disk entries are lost, and the log of the daemon says so.
+ */
+export class Activity {
+  readonly #file: ActivityFile
+  readonly #parts: ActivityParts
+  readonly #often: Often
+  #last: number
+  #failing = false
+
+  private constructor(file: ActivityFile, last: number, parts: ActivityParts) {
+    this.#file = file
+    this.#last = last
+    this.#parts = parts
+    this.#often = new Often((note, count) => void this.#write(note, count))
+  }
+
+  /** @param folder the state folder */
+  static async open(folder: string, parts: ActivityParts): Promise<Activity> {
+    const file = await ActivityFile.open(folder)
+    let last = 0
+    for await (const { id } of file.newestFirst()) {
+      last = id
+      break
+    }
+    return new Activity(file, last, parts)
+  }
+
+  /** Resolves when it is written, or can't be; never rejects. What happens very often is counted, and written now and then. */
+  async note(note: Note): Promise<void> {
+    if (this.#often.takes(note)) await this.#write(note, 1)
+  }
+
+  /** Writes down what came of it when it is over. @throws what the work does */
+  async during<T>(note: Note, work: Promise<T>): Promise<T> {
+    const began = performance.now()
+    try {
+      const result = await work
+      await this.note({ ...note, ms: performance.now() - began })
+      return result
+    } catch (thrown) {
+      const { code, message } = asCroftError(thrown)
+      await this.note({ ...note, ms: performance.now() - began, result: 'failed', code, says: message })
+      throw thrown
+    }
+  }
+
+  async #write(note: Note, count: number): Promise<void> {
+    const entry = entryOf(note, ++this.#last, new Date(), count)
+    try {
+      await this.#file.append(entry)
+      this.#failing = false
+    } catch (err) {
+      if (!this.#failing)
+        this.#parts.log.warn({ err }, 'the activity log can not be written; what happens now is not in it')
+      this.#failing = true
+    }
+    this.#parts.heard(entry)
+  }
+
+  /** @returns the newest of those that are wanted, the oldest of them first; and whether there are older ones */
+  async read({
+    before,
+    since,
+    limit,
+    may = () => true,
+    ...wanted
+  }: Asked): Promise<{ entries: Entry[]; more: boolean }> {
+    const entries: Entry[] = []
+    for await (const entry of this.#file.newestFirst()) {
+      if (before !== undefined && entry.id >= before) continue
+      if (since && entry.at < since.toISOString()) break
+      if (!may(entry) || !isWanted(entry, wanted)) continue
+      if (entries.length === limit) return { entries: entries.reverse(), more: true }
+      entries.push(entry)
+    }
+    return { entries: entries.reverse(), more: false }
+  }
+
+  async close(): Promise<void> {
+    this.#often.close()
+    await this.#file.close()
+  }
+}

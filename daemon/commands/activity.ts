@@ -1,0 +1,77 @@
+import { z } from 'zod'
+import { bounded, entrySchema, whatOf, whenceOf, whoOf } from '../activity/index.ts'
+import { findVm } from '../box/box.ts'
+import { plainLine } from '../guest/text.ts'
+import { ago } from '../units.ts'
+import { durationArg, vmArg } from './args.ts'
+import { command } from './command.ts'
+import { table } from './text.ts'
+
+const activityResult = z.object({
+  /** The oldest first. */
+  entries: z.array(entrySchema),
+  /** Whether there are older ones of what was asked for. */
+  more: z.boolean(),
+})
+export type ActivityResult = z.infer<typeof activityResult>
+
+export const activityCommand = command({
+  name: 'activity',
+  summary: 'Show who did what, when, from where, and what came of it',
+  details:
+    'What changes something, enters a VM or lets somebody in is written down, and what Croft does by itself; what only looks is not. Values of variables, scripts, keys and tokens are never in it. The latest 8 to 16 MB are kept.',
+  examples: [
+    'croft activity',
+    'croft activity web --since 24h',
+    'croft activity --failed',
+    'croft activity --find ada',
+  ],
+  args: z.object({
+    vm: vmArg.optional().describe('Only what was about this VM'),
+    find: z.string().max(200).optional().describe('Only what has all of these words').meta({ placeholder: 'words' }),
+    failed: z.boolean().optional().describe('Only what was refused or failed'),
+    since: durationArg.optional().describe('Not older than 30m, 12h, 7d'),
+    limit: z.int().min(1).max(1000).default(50).describe('How many at most').meta({ placeholder: 'n' }),
+    before: z.int().min(1).optional().describe('Only those before the one of this id').meta({ placeholder: 'id' }),
+  }),
+  positional: ['vm'],
+  result: activityResult,
+  touches: 'reads',
+  async run({ box, scope }, { vm: name, since, ...asked }) {
+    const vm = name === undefined ? (scope.vm ?? undefined) : findVm(box.store.state, name).id
+    return box.activity.read({
+      ...asked,
+      vm,
+      since: since === undefined ? undefined : new Date(Date.now() - since * 1000),
+      may: ({ vms }) => scope.vm === null || vms.every(({ id }) => id === scope.vm),
+    })
+  },
+  print({ entries }, view) {
+    if (entries.length === 0) return 'Nothing of that kind was done yet.\n'
+    return table(
+      entries,
+      [
+        { title: 'WHEN', value: ({ at }) => ago(at, view.now) },
+        { title: 'WHO', value: (entry) => plainLine(whoOf(entry)), dress: () => 'bold' },
+        {
+          title: 'RESULT',
+          value: ({ result, code }) => code ?? result,
+          dress: ({ result }) => (result === 'done' ? 'dim' : 'red'),
+        },
+        { title: 'WHAT', value: (entry) => bounded(withNames(entry), Math.max(24, view.columns - others)) },
+        { title: 'FROM', value: (entry) => whenceOf(entry) },
+      ],
+      view,
+    )
+  },
+  names: ({ entries }) => entries.map(({ id }) => String(id)),
+})
+
+/** About what the columns before it take, in characters: what was done may be long. */
+const others = 46
+
+/** A command line names its VM; what else happens does not. Pure. */
+function withNames(entry: z.output<typeof entrySchema>): string {
+  const names = entry.command === null ? entry.vms.map(({ name }) => name).join(', ') : ''
+  return names ? `${names}: ${whatOf(entry)}` : whatOf(entry)
+}
