@@ -1,3 +1,5 @@
+import type { History, Subject } from '../host/history.ts'
+import type { Range } from '../host/ring.ts'
 import type { Link, Session, Token, Vm, WebSettings } from '../store/index.ts'
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
@@ -18,6 +20,13 @@ export interface VmUsage {
   cpuPercent: number | null
   memoryBytes: number | null
   diskBytes: number | null
+}
+
+/** Percent of the last 10 s in which something waited for a CPU, for memory, or for a disk; nulls where the kernel does not tell. */
+export interface Pressure {
+  cpu: number | null
+  memory: number | null
+  io: number | null
 }
 
 /** One thing that `doctor` looked at. */
@@ -103,6 +112,9 @@ export interface Host {
   usage(): Promise<HostUsage>
   /** What each of these running or stopped VMs takes now. By id. */
   vmUsage(): Promise<Map<string, VmUsage>>
+  pressure(): Promise<Pressure>
+  /** What was measured of the box or of a VM up to now. */
+  history(subject: Subject, range: Range): Promise<History>
   /** Looks who uses the VMs now: `uses` of the box then says so. @throws CroftError `unavailable` without libvirt */
   lookForUse(): Promise<void>
   versions(): Promise<Versions>
