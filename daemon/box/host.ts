@@ -1,6 +1,5 @@
-import type { History, Subject } from '../host/history.ts'
-import type { Range } from '../host/ring.ts'
 import type { Link, Session, Token, Vm, WebSettings } from '../store/index.ts'
+import type { Range } from './ranges.ts'
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
 export interface HostUsage {
@@ -28,6 +27,18 @@ export interface Pressure {
   memory: number | null
   io: number | null
 }
+
+/** What was measured of a subject, in steps of equal length. */
+export interface History {
+  stepSeconds: number
+  /** The beginning of the first step, in seconds since 1970. */
+  from: number
+  /** The mean of each step; null where nothing was measured. */
+  series: Record<string, (number | null)[]>
+}
+
+/** The box itself, or a VM by its id. */
+export type Subject = 'box' | { vm: string }
 
 /** One thing that `doctor` looked at. */
 export interface Check {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Range, ranges } from '../host/ring.ts'
+import { type Range, ranges } from '../box/ranges.ts'
 import { bytes } from '../units.ts'
 import type { View } from './command.ts'
 import { table } from './text.ts'

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type Range, ranges, tiers } from '../box/ranges.ts'
 import { Histories, type VmSample } from './history.ts'
 import { ratesOf } from './record.ts'
-import { type Range, Ring, ranges, tiers } from './ring.ts'
+import { Ring } from './ring.ts'
 
 const log = pino({ level: 'silent' })
 /** A whole hour. */

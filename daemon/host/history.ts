@@ -1,7 +1,9 @@
 import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { type Range, Ring, tiers } from './ring.ts'
+import type { History, Subject } from '../box/host.ts'
+import { type Range, tiers } from '../box/ranges.ts'
+import { Ring } from './ring.ts'
 
 /** Of a VM. Percent of one CPU, bytes, and bytes per second as the guest sees them. */
 export const vmSeries = [
@@ -29,17 +31,6 @@ export const boxSeries = [
 
 export type VmSample = Record<(typeof vmSeries)[number], number | null>
 export type BoxSample = Record<(typeof boxSeries)[number], number | null>
-
-export interface History {
-  stepSeconds: number
-  /** The beginning of the first step, in seconds since 1970. */
-  from: number
-  /** The mean of each step; null where nothing was measured. */
-  series: Record<string, (number | null)[]>
-}
-
-/** The box itself, or a VM by its id. */
-export type Subject = 'box' | { vm: string }
 
 /** Rings of those that were measured this lately are held in memory. */
 const heldMs = 120_000

@@ -1,17 +1,4 @@
-/**
- * What was measured of one subject, in four resolutions of fixed size: each a ring of slots, which hold the mean of the
- * samples that fell into their time, and say themselves which time that is. A slot of a time long past reads as a gap.
- * It is held as the bytes of its file: a header (`croftrng`, version, number of series), then the rings one after another,
- * each slot its beginning in s since 1970 (u32), the samples in it (u32) and their means (f32, NaN for none); little-endian.
- */
-export const tiers = {
-  '1h': { stepSeconds: 10, slots: 360 },
-  '24h': { stepSeconds: 120, slots: 720 },
-  '7d': { stepSeconds: 900, slots: 672 },
-  '30d': { stepSeconds: 3600, slots: 720 },
-} as const
-export type Range = keyof typeof tiers
-export const ranges = Object.keys(tiers) as [Range, ...Range[]]
+import { type Range, tiers } from '../box/ranges.ts'
 
 type Tier = (typeof tiers)[Range] & { at: number }
 
@@ -19,6 +6,12 @@ const magic = Buffer.from('croftrng')
 const version = 1
 const headerBytes = 16
 
+/**
+ * What was measured of one subject, in four resolutions of fixed size: each a ring of slots, which hold the mean of the
+ * samples that fell into their time, and say themselves which time that is. A slot of a time long past reads as a gap.
+ * It is held as the bytes of its file: a header (`croftrng`, version, number of series), then the rings one after another,
+ * each slot its beginning in s since 1970 (u32), the samples in it (u32) and their means (f32, NaN for none); little-endian.
+ */
 export class Ring {
   readonly #series: number
   readonly #slotBytes: number
