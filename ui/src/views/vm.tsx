@@ -5,6 +5,7 @@ import { actionsOf } from '../actions.ts'
 import { freeName, type Vm, vmNamed, vms } from '../box.ts'
 import { Act, Copy, Dialog, Field, State } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
+import { Charts } from './charts.tsx'
 import { Checkpoints } from './checkpoints.tsx'
 import { Log } from './log.tsx'
 import { Ports } from './ports.tsx'
@@ -14,6 +15,7 @@ import { VmSettings } from './vm-settings.tsx'
 const tabs: Record<string, { title: string; Body(props: { vm: Vm }): ComponentChildren }> = {
   terminal: { title: 'Terminal', Body: TerminalTab },
   ports: { title: 'Ports', Body: Ports },
+  charts: { title: 'Charts', Body: Charts },
   checkpoints: { title: 'Checkpoints', Body: Checkpoints },
   log: { title: 'Console log', Body: Log },
   settings: { title: 'Settings', Body: VmSettings },
