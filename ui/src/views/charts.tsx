@@ -12,7 +12,7 @@ import type { ChartProps } from './chart.tsx'
 const spans: Record<Range, string> = { '1h': 'Last hour', '24h': 'Day', '7d': 'Week', '30d': 'Month' }
 
 /** What a VM has used, as charts. */
-export const Charts = ({ vm }: { vm: Vm }) => <Course key={vm.id} of={chartsOfVm} vm={vm.name} />
+export const Charts = ({ vm }: { vm: Vm }) => <Course key={vm.id} of={chartsOfVm} vm={vm.name} since={vm.createdAt} />
 
 /** What the box has. */
 export function Load() {
@@ -24,7 +24,8 @@ export function Load() {
   )
 }
 
-function Course({ of, vm }: { of: readonly Charted[]; vm?: string }) {
+/** @param props.since when the VM was made */
+function Course({ of, vm, since }: { of: readonly Charted[]; vm?: string; since?: string }) {
   const range = useSignal<Range>('1h')
   const View: Signal<ComponentType<ChartProps> | undefined> = useSignal(undefined)
   useEffect(() => {
@@ -57,7 +58,7 @@ function Course({ of, vm }: { of: readonly Charted[]; vm?: string }) {
           const known = of.filter(({ series }) => series.some(({ key }) => isKnown(history, key)))
           if (known.length === 0)
             return (
-              <Empty title={range.value === '30d' ? 'Nothing recorded yet' : 'Nothing recorded yet in this time'}>
+              <Empty title={isNew(history, since) ? 'Nothing recorded yet' : 'Nothing recorded in this time'}>
                 <p>
                   {vm === undefined ? 'The box' : vm} is measured every 10 s{vm !== undefined && ' while it runs'}.
                 </p>
@@ -75,6 +76,10 @@ function Course({ of, vm }: { of: readonly Charted[]; vm?: string }) {
     </>
   )
 }
+
+/** Whether nothing can have been recorded before what is shown. */
+const isNew = ({ from }: HistoryResult, since: string | undefined): boolean =>
+  since === undefined || Date.parse(since) / 1000 >= from
 
 function Figure(props: { of: Charted; history: HistoryResult; View: ComponentType<ChartProps> | undefined }) {
   const { of, history, View } = props
