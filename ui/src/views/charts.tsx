@@ -12,12 +12,21 @@ import type { ChartProps } from './chart.tsx'
 const spans: Record<Range, string> = { '1h': 'Last hour', '24h': 'Day', '7d': 'Week', '30d': 'Month' }
 
 /** What a VM has used, as charts. */
-export const Charts = ({ vm }: { vm: Vm }) => <Course key={vm.id} of={chartsOfVm} vm={vm.name} since={vm.createdAt} />
+export function Charts({ vm }: { vm: Vm }) {
+  return (
+    <section aria-labelledby="used">
+      <h2 id="used" class="hidden">
+        What it has used
+      </h2>
+      <Course key={vm.id} of={chartsOfVm} vm={vm.name} since={vm.createdAt} />
+    </section>
+  )
+}
 
 /** What the box has. */
 export function Load() {
   return (
-    <section class="load" aria-labelledby="load">
+    <section aria-labelledby="load">
       <h2 id="load">Load</h2>
       <Course of={chartsOfBox} />
     </section>
