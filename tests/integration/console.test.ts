@@ -307,7 +307,7 @@ test('what a VM and the box have used is drawn, and said in words', async () => 
     await page.click('label:has-text("Month")')
     await vi.waitFor(async () => expect(await memory()).toMatch(/peak .+B at \w+,? \d+ \w+,? \d\d:00$/), patience)
     await page.emulateMedia({ colorScheme: 'dark' })
-    await page.hover('.chart canvas')
+    await page.hover('.chart')
     await page.emulateMedia({ colorScheme: 'light' })
     expect(await page.locator('.chart').count()).toBe(await page.locator('.chart canvas').count())
   }
