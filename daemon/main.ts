@@ -53,10 +53,13 @@ import { Clients } from './host/clients.ts'
 import { readConnections } from './host/connections.ts'
 import { findQemuUser, makeFiles } from './host/files.ts'
 import { Firewall } from './host/firewall.ts'
+import { Histories } from './host/history.ts'
 import { makeImageFiles } from './host/image-files.ts'
+import { readPressure } from './host/load.ts'
 import { boxSettings } from './host/machine.ts'
 import { Meter } from './host/meter.ts'
 import { makeNetwork } from './host/network.ts'
+import { keepHistories } from './host/record.ts'
 import { run } from './host/run.ts'
 import { makeShapes } from './host/shape.ts'
 import { inspectKey } from './host/ssh-key.ts'
@@ -150,6 +153,8 @@ async function main(log: Logger): Promise<void> {
   ends.defer(firewall.watch(() => restoreFirewall(box, firewall)))
   const meter = new Meter(box, folder)
   ends.defer(() => meter.close())
+  const histories = new Histories(folder, log)
+  ends.defer(keepHistories(box, meter, histories, folder))
   const clients = new Clients([ports.http, ports.https], firewall)
   const gate: Gate = {
     box,
@@ -180,6 +185,8 @@ async function main(log: Logger): Promise<void> {
     }),
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
+    pressure: readPressure,
+    history: (subject, range) => histories.read(subject, range, new Date()),
     lookForUse: () => idle.look(),
     async versions() {
       const found = await libvirt.call.version().catch(() => undefined)

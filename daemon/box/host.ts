@@ -1,4 +1,5 @@
 import type { Link, Session, Token, Vm, WebSettings } from '../store/index.ts'
+import type { Range } from './ranges.ts'
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
 export interface HostUsage {
@@ -19,6 +20,25 @@ export interface VmUsage {
   memoryBytes: number | null
   diskBytes: number | null
 }
+
+/** Percent of the last 10 s in which something waited for a CPU, for memory, or for a disk; nulls where the kernel does not tell. */
+export interface Pressure {
+  cpu: number | null
+  memory: number | null
+  io: number | null
+}
+
+/** What was measured of a subject, in steps of equal length. */
+export interface History {
+  stepSeconds: number
+  /** The beginning of the first step, in seconds since 1970. */
+  from: number
+  /** The mean of each step; null where nothing was measured. */
+  series: Record<string, (number | null)[]>
+}
+
+/** The box itself, or a VM by its id. */
+export type Subject = 'box' | { vm: string }
 
 /** One thing that `doctor` looked at. */
 export interface Check {
@@ -103,6 +123,9 @@ export interface Host {
   usage(): Promise<HostUsage>
   /** What each of these running or stopped VMs takes now. By id. */
   vmUsage(): Promise<Map<string, VmUsage>>
+  pressure(): Promise<Pressure>
+  /** What was measured of the box or of a VM up to now. */
+  history(subject: Subject, range: Range): Promise<History>
   /** Looks who uses the VMs now: `uses` of the box then says so. @throws CroftError `unavailable` without libvirt */
   lookForUse(): Promise<void>
   versions(): Promise<Versions>

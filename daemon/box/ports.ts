@@ -34,6 +34,11 @@ export interface VmStats {
   guestTimeNs: number
   /** What the VM costs the box: resident memory of its process, in bytes. */
   residentBytes: number
+  /** Counted since the start, over all of its network interfaces and disks, as the guest sees them. */
+  receivedBytes: number
+  sentBytes: number
+  diskReadBytes: number
+  diskWrittenBytes: number
 }
 
 /** All calls are safe to repeat: starting what runs, or removing what is gone, is done already. */

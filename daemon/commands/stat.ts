@@ -1,13 +1,17 @@
 import { z } from 'zod'
-import { findVm } from '../box/box.ts'
+import { findVm, stateOf, vmsOf } from '../box/box.ts'
+import type { Subject } from '../box/host.ts'
 import { sleepMinutes, sleepsAt } from '../box/idle.ts'
+import { ranges, tiers } from '../box/ranges.ts'
+import { vmStates } from '../box/state.ts'
 import { ago, bytes, mebibytes, minutes } from '../units.ts'
 import { vmArg } from './args.ts'
-import { command } from './command.ts'
+import { command, type View } from './command.ts'
+import { historyLines, historyResult, rangeArg } from './history-result.ts'
 import { facts, style } from './text.ts'
 import { describeVm, usageResult, vmResult } from './vm-result.ts'
 
-const statResult = vmResult.extend(usageResult.shape).extend({
+const vmStat = vmResult.extend(usageResult.shape).extend({
   /** Since when it is in its state. */
   since: z.string().nullable(),
   /** By what a VM that is awake is used, or was last; and when that was. */
@@ -16,21 +20,51 @@ const statResult = vmResult.extend(usageResult.shape).extend({
   sleepAfter: z.number(),
   /** When that will be if it is left alone. */
   sleepsAt: z.string().nullable(),
+  history: historyResult.optional(),
 })
 
-export type StatResult = z.infer<typeof statResult>
+/** The box's own. Bytes, and percent of all CPUs together. */
+const boxStat = z.object({
+  cpus: z.int(),
+  cpuPercent: z.number(),
+  memoryBytes: z.number(),
+  memoryUsedBytes: z.number(),
+  diskBytes: z.number(),
+  diskFreeBytes: z.number(),
+  diskKeptBytes: z.number(),
+  /** Percent of the last 10 s in which something waited for it; nulls where the kernel does not tell. */
+  pressure: z.object({ cpu: z.number().nullable(), memory: z.number().nullable(), io: z.number().nullable() }),
+  /** How many VMs are in which state. */
+  vms: z.record(z.enum(vmStates), z.int()),
+  history: historyResult.optional(),
+})
+
+export type StatResult = z.infer<typeof vmStat>
+export type BoxStatResult = z.infer<typeof boxStat>
 
 export const statCommand = command({
   name: 'stat',
-  summary: 'Show what a VM uses now, and why it is awake',
-  examples: ['croft stat web'],
-  args: z.object({ vm: vmArg }),
+  summary: 'Show what a VM, or the box, uses now and has used',
+  details: 'Of a VM it says why it is awake, too. With --range: how it went over the last hour, day, week or month.',
+  examples: ['croft stat', 'croft stat web', 'croft stat web --range 24h'],
+  args: z.object({ vm: vmArg.optional(), range: rangeArg }),
   positional: ['vm'],
-  result: statResult,
+  result: z.union([vmStat, boxStat]),
   touches: 'reads',
-  async run({ box, host }, { vm: name }) {
+  async run({ box, host }, { vm: name, range }) {
+    const historyOf = async (subject: Subject) => (range ? { history: await host.history(subject, range) } : {})
+    if (name === undefined) {
+      const [usage, pressure, history] = await Promise.all([host.usage(), host.pressure(), historyOf('box')])
+      const states = vmsOf(box.store.state).map((vm) => stateOf(box, vm))
+      const counts = vmStates.map((state) => [state, states.filter((each) => each === state).length])
+      return { ...usage, pressure, vms: Object.fromEntries(counts), ...history }
+    }
     const vm = findVm(box.store.state, name)
-    const [all] = await Promise.all([host.vmUsage(), host.lookForUse().catch(() => {})])
+    const [all, history] = await Promise.all([
+      host.vmUsage(),
+      historyOf({ vm: vm.id }),
+      host.lookForUse().catch(() => {}),
+    ])
     const usage = all.get(vm.id)
     const described = describeVm(box, vm)
     const use = described.state === 'awake' ? box.uses.of(vm.id) : undefined
@@ -43,27 +77,56 @@ export const statCommand = command({
       use: use ? { ...use, at: use.at.toISOString() } : null,
       sleepAfter: sleepMinutes(box, vm),
       sleepsAt: sleepsAt(box, vm)?.toISOString() ?? null,
+      ...history,
     }
   },
-  print: (vm, view) =>
-    `${style(view, 'bold', vm.name)}   ${vm.state}\n${facts(
-      [
-        ['CPU', vm.cpuPercent === null ? undefined : `${vm.cpuPercent.toFixed(1)} % of one, of ${vm.cpus}`],
-        [
-          'memory',
-          vm.memoryBytes === null ? undefined : `${bytes(vm.memoryBytes)} of ${mebibytes(vm.memoryMiB)} at most`,
-        ],
-        ['disk', vm.diskBytes === null ? undefined : `${bytes(vm.diskBytes)} of its own, of ${vm.diskGiB} GiB at most`],
-        ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
-        ['awake', vm.state === 'awake' ? whyAwake(vm, view.now) : undefined],
-      ],
-      view,
-    )}`,
-  names: (vm) => [vm.name],
+  print(result, view) {
+    const now = 'pressure' in result ? boxLines(result, view) : vmLines(result, view)
+    const { history } = result
+    const range = history && ranges.find((each) => tiers[each].stepSeconds === history.stepSeconds)
+    return range ? `${now}\n${historyLines(history, range, view)}` : now
+  },
+  names: (result) => ('name' in result ? [result.name] : []),
 })
 
+const vmLines = (vm: StatResult, view: View): string =>
+  `${style(view, 'bold', vm.name)}   ${vm.state}\n${facts(
+    [
+      ['CPU', vm.cpuPercent === null ? undefined : `${vm.cpuPercent.toFixed(1)} % of one, of ${vm.cpus}`],
+      [
+        'memory',
+        vm.memoryBytes === null ? undefined : `${bytes(vm.memoryBytes)} of ${mebibytes(vm.memoryMiB)} at most`,
+      ],
+      ['disk', vm.diskBytes === null ? undefined : `${bytes(vm.diskBytes)} of its own, of ${vm.diskGiB} GiB at most`],
+      ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
+      ['awake', vm.state === 'awake' ? whyAwake(vm, view.now) : undefined],
+    ],
+    view,
+  )}`
+
+function boxLines({ pressure: { cpu, memory, io }, vms, ...box }: BoxStatResult, view: View): string {
+  const waits = [
+    ['CPU', cpu],
+    ['memory', memory],
+    ['disk', io],
+  ] as const
+  const told = waits.flatMap(([what, percent]) => (percent === null ? [] : `${what} ${percent.toFixed(1)} %`))
+  const counted = Object.entries(vms).flatMap(([state, count]) => (count > 0 ? `${count} ${state}` : []))
+  const rows = [
+    ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
+    ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`],
+    [
+      'disk',
+      `${bytes(box.diskBytes - box.diskFreeBytes)} of ${bytes(box.diskBytes)}, ${bytes(box.diskFreeBytes)} free`,
+    ],
+    ['waits for', told.join(', ')],
+    ['VMs', counted.join(', ') || 'none'],
+  ] as const
+  return `${style(view, 'bold', 'The box')}\n${facts(rows, view)}`
+}
+
 /** Why a VM is awake, in a few words. Pure. */
-function whyAwake({ use, sleepsAt }: z.output<typeof statResult>, now: Date): string {
+function whyAwake({ use, sleepsAt }: StatResult, now: Date): string {
   if (use?.now) return use.why
   if (!use || sleepsAt === null) return 'it never sleeps by itself'
   const left = Math.max(0, (Date.parse(sleepsAt) - now.getTime()) / 60_000)

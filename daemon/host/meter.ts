@@ -1,23 +1,24 @@
-import { readFile, statfs } from 'node:fs/promises'
+import { statfs } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { type Box, layerOf } from '../box/box.ts'
 import type { HostUsage, VmUsage } from '../box/host.ts'
+import type { VmStats } from '../box/ports.ts'
+import { readCpuTicks, readMemory } from './load.ts'
 
 const freshMs = 1000
 const tickMs = 10_000
 
 interface Sample {
   at: number
-  /** CPU time in ns by domain UUID. */
-  cpu: Map<string, number>
-  resident: Map<string, number>
+  /** By domain UUID. */
+  stats: ReadonlyMap<string, VmStats>
 }
 
 /** Measures the box and its VMs: when asked, and every 10 s while VMs run, so that percentages are recent ones. */
 export class Meter {
   readonly #box: Box
   readonly #folder: string
-  #sample: Sample = { at: 0, cpu: new Map(), resident: new Map() }
+  #sample: Sample = { at: 0, stats: new Map() }
   #percent = new Map<string, number>()
   #sampling: Promise<void> | undefined
   /** Of VMs that do not run, so that their disks do not change. */
@@ -53,10 +54,15 @@ export class Meter {
         if (this.#box.live.get(vm.uuid)?.domain !== 'running')
           return [vm.id, { cpuPercent: null, memoryBytes: null, diskBytes }]
         const cpuPercent = this.#percent.get(vm.uuid) ?? null
-        return [vm.id, { cpuPercent, memoryBytes: this.#sample.resident.get(vm.uuid) ?? null, diskBytes }]
+        return [vm.id, { cpuPercent, memoryBytes: this.#sample.stats.get(vm.uuid)?.residentBytes ?? null, diskBytes }]
       }),
     )
     return new Map(rows)
+  }
+
+  /** What libvirt counted when it was last asked: when `vms` was called, or less than a second before. */
+  get sample(): Sample {
+    return this.#sample
   }
 
   async host(): Promise<HostUsage> {
@@ -84,7 +90,8 @@ export class Meter {
   }
 
   async #refresh(): Promise<void> {
-    if (Date.now() - this.#sample.at < freshMs) return
+    const age = Date.now() - this.#sample.at
+    if (age >= 0 && age < freshMs) return
     this.#sampling ??= this.#take().finally(() => {
       this.#sampling = undefined
     })
@@ -93,13 +100,11 @@ export class Meter {
 
   async #take(): Promise<void> {
     const before = this.#sample
-    const stats = this.#running().length ? await this.#box.hypervisor.stats() : new Map()
-    const now: Sample = { at: Date.now(), cpu: new Map(), resident: new Map() }
+    const stats: Sample['stats'] = this.#running().length ? await this.#box.hypervisor.stats() : new Map()
+    const now: Sample = { at: Date.now(), stats }
     const percent = new Map<string, number>()
-    for (const [uuid, { cpuTimeNs, residentBytes }] of stats) {
-      now.cpu.set(uuid, cpuTimeNs)
-      now.resident.set(uuid, residentBytes)
-      const spent = cpuTimeNs - (before.cpu.get(uuid) ?? cpuTimeNs)
+    for (const [uuid, { cpuTimeNs }] of stats) {
+      const spent = cpuTimeNs - (before.stats.get(uuid)?.cpuTimeNs ?? cpuTimeNs)
       percent.set(uuid, Math.max(0, spent / ((now.at - before.at) * 1e4)))
     }
     this.#sample = now
@@ -130,18 +135,9 @@ export class Meter {
   /** Percent of all CPUs, between the last two times that somebody asked, at least a second apart. */
   async #hostCpu(): Promise<number> {
     if (Date.now() - this.#host.at < freshMs) return this.#host.percent
-    const fields = (await readFile('/proc/stat', 'utf8')).split('\n')[0]!.split(/\s+/).slice(1, 9).map(Number)
-    const all = fields.reduce((sum, field) => sum + field, 0)
-    const busy = all - (fields[3] ?? 0) - (fields[4] ?? 0) // without idle and iowait, proc_stat(5)
+    const { busy, all } = await readCpuTicks()
     const percent = all > this.#host.all ? (100 * (busy - this.#host.busy)) / (all - this.#host.all) : 0
     this.#host = { at: Date.now(), busy, all, percent }
     return percent
   }
-}
-
-/** Bytes, from /proc/meminfo. */
-export async function readMemory(): Promise<{ total: number; available: number }> {
-  const text = await readFile('/proc/meminfo', 'utf8')
-  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) * 1024
-  return { total: field('MemTotal'), available: field('MemAvailable') }
 }

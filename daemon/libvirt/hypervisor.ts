@@ -179,16 +179,23 @@ export function makeHypervisor(
     },
 
     async stats() {
-      const groups = VIR.DOMAIN_STATS_CPU_TOTAL | VIR.DOMAIN_STATS_VCPU | VIR.DOMAIN_STATS_BALLOON
+      const groups =
+        VIR.DOMAIN_STATS_CPU_TOTAL |
+        VIR.DOMAIN_STATS_VCPU |
+        VIR.DOMAIN_STATS_BALLOON |
+        VIR.DOMAIN_STATS_INTERFACE |
+        VIR.DOMAIN_STATS_BLOCK
       const all = await croft(call.domainStatsOfAll(groups, VIR.CONNECT_GET_ALL_DOMAINS_STATS_RUNNING))
       const entries = Object.entries(all).map(([uuid, stats]): [string, VmStats] => [
         uuid,
         {
           cpuTimeNs: Number(stats['cpu.time'] ?? 0),
-          guestTimeNs: Object.entries(stats)
-            .filter(([name]) => /^vcpu\.\d+\.time$/.test(name))
-            .reduce((sum, [, time]) => sum + Number(time), 0),
+          guestTimeNs: sumOf(stats, /^vcpu\.\d+\.time$/),
           residentBytes: Number(stats['balloon.rss'] ?? 0) * 1024,
+          receivedBytes: sumOf(stats, /^net\.\d+\.rx\.bytes$/),
+          sentBytes: sumOf(stats, /^net\.\d+\.tx\.bytes$/),
+          diskReadBytes: sumOf(stats, /^block\.\d+\.rd\.bytes$/),
+          diskWrittenBytes: sumOf(stats, /^block\.\d+\.wr\.bytes$/),
         },
       ])
       return new Map(entries)
@@ -295,3 +302,7 @@ async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T 
 const gone = ['NO_DOMAIN']
 const jobless = ['INVALID_ARG'] // what libvirt says of a disk without a block job
 const already = ['OPERATION_INVALID'] // also: no job is under way
+
+function sumOf(stats: Record<string, unknown>, names: RegExp): number {
+  return Object.entries(stats).reduce((sum, [name, value]) => (names.test(name) ? sum + Number(value) : sum), 0)
+}

@@ -282,12 +282,30 @@ test('everything is found by typing, and done by keyboard alone', async () => {
   await croft.do('wake', 'first')
 })
 
+test('what a VM and the box have used is drawn, and said in words', async () => {
+  const page = await signedIn()
+  const memory = () => page.textContent('.charts figure:has(h3:has-text("Memory")) figcaption')
+  for (const path of ['/', '/vms/first/charts']) {
+    await page.goto(at(path))
+    await page.waitForSelector('.chart canvas')
+    await vi.waitFor(async () => expect(await memory()).toMatch(/^now .+B, mean .+B, peak .+B at \d\d:\d\d$/), patience)
+    await page.click('label:has-text("Month")')
+    await vi.waitFor(async () => expect(await memory()).toMatch(/peak .+B at \w+,? \d+ \w+,? \d\d:00$/), patience)
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await page.hover('.chart')
+    await page.emulateMedia({ colorScheme: 'light' })
+    expect(await page.locator('.chart').count()).toBe(await page.locator('.chart canvas').count())
+  }
+  expect(complaints).toEqual([])
+})
+
 describe('each view', () => {
   const views = [
     '/',
     '/vms',
     '/vms/first',
     '/vms/first/ports',
+    '/vms/first/charts',
     '/vms/first/checkpoints',
     '/vms/first/log',
     '/vms/first/activity',

@@ -37,6 +37,27 @@ test('so does one that is killed', async () => {
   expect(await bootId()).toBe(boot)
 })
 
+test('what it had measured is still there', async () => {
+  const measured = async (args: object) => {
+    const { from, stepSeconds, series } = (await croft.ask('stat', { ...args, range: '1h' })).history
+    const values: (number | null)[] = series.memoryBytes ?? series.memoryUsedBytes
+    return new Map(values.flatMap((value, i) => (value === null ? [] : [[from + i * stepSeconds, value] as const])))
+  }
+  const subjects = [{ vm: 'steady' }, {}]
+  await vi.waitFor(async () => {
+    for (const each of subjects) expect((await measured(each)).size).toBeGreaterThan(1)
+  }, 40_000)
+  const before = await Promise.all(subjects.map(measured))
+  await croft.kill('SIGTERM')
+  await croft.start()
+  for (const [i, each] of subjects.entries()) {
+    const after = await measured(each)
+    const last = Math.max(...before[i]!.keys()) // its step may not have been over
+    for (const [at, value] of before[i]!) if (at < last) expect(after.get(at)).toBe(value)
+    expect(after.has(last)).toBe(true)
+  }
+})
+
 test('libvirtd restarted under the daemon: it says so, reconnects, and the VM runs on', async () => {
   const boot = await bootId()
   using events = await croft.events()

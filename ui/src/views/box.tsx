@@ -5,6 +5,7 @@ import { history, usage, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { CheckList, Empty, Trouble } from '../parts.tsx'
 import { certificatesOf } from '../words.ts'
+import { Load } from './charts.tsx'
 import { Edge, Plot } from './plot.tsx'
 
 export function BoxView() {
@@ -30,6 +31,7 @@ export function BoxView() {
               </p>
             </Empty>
           )}
+          <Load />
         </div>
         <aside aria-label="What is used">
           <Meters box={box} />

@@ -6,6 +6,7 @@ import { freeName, type Vm, vmNamed, vms } from '../box.ts'
 import { Act, Copy, Dialog, Field, Form, State } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 import { VmActivity } from './activity.tsx'
+import { Charts } from './charts.tsx'
 import { Checkpoints } from './checkpoints.tsx'
 import { Log } from './log.tsx'
 import { Ports } from './ports.tsx'
@@ -15,6 +16,7 @@ import { VmSettings } from './vm-settings.tsx'
 const tabs: Record<string, { title: string; Body(props: { vm: Vm }): ComponentChildren }> = {
   terminal: { title: 'Terminal', Body: TerminalTab },
   ports: { title: 'Ports', Body: Ports },
+  charts: { title: 'Charts', Body: Charts },
   checkpoints: { title: 'Checkpoints', Body: Checkpoints },
   log: { title: 'Console log', Body: Log },
   activity: { title: 'Activity', Body: VmActivity },

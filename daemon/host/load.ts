@@ -1,0 +1,28 @@
+import { readFile } from 'node:fs/promises'
+import type { Pressure } from '../box/host.ts'
+
+/** What the CPUs have done since the box came up, in ticks of all of them: proc_stat(5). */
+export async function readCpuTicks(): Promise<{ busy: number; all: number }> {
+  const fields = (await readFile('/proc/stat', 'utf8')).split('\n')[0]!.split(/\s+/).slice(1, 9).map(Number)
+  const all = fields.reduce((sum, field) => sum + field, 0)
+  return { all, busy: all - (fields[3] ?? 0) - (fields[4] ?? 0) } // without idle and iowait
+}
+
+/** Bytes, from /proc/meminfo. */
+export async function readMemory(): Promise<{ total: number; available: number }> {
+  const text = await readFile('/proc/meminfo', 'utf8')
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) * 1024
+  return { total: field('MemTotal'), available: field('MemAvailable') }
+}
+
+/** The kernel's pressure stall information; nulls where it has none, or has it turned off. */
+export async function readPressure(): Promise<Pressure> {
+  const [cpu, memory, io] = await Promise.all(
+    ['cpu', 'memory', 'io'].map(async (name) => {
+      const text = await readFile(`/proc/pressure/${name}`, 'utf8').catch(() => '')
+      const found = /^some avg10=([\d.]+)/m.exec(text)?.[1]
+      return found === undefined ? null : Number(found)
+    }),
+  )
+  return { cpu: cpu ?? null, memory: memory ?? null, io: io ?? null }
+}

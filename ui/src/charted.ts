@@ -1,0 +1,74 @@
+import type { HistoryResult } from '../../daemon/commands/history-result.ts'
+import { bytes } from '../../daemon/units.ts'
+
+/** What one chart shows: one series, or some that share a scale. */
+export interface Charted {
+  title: string
+  series: readonly { key: string; title: string }[]
+  say(value: number): string
+}
+
+export const percent = (value: number): string => `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)} %`
+const perSecond = (value: number): string => `${bytes(value)}/s`
+const one = (title: string, key: string, say: Charted['say']): Charted => ({ title, series: [{ key, title }], say })
+
+export const chartsOfVm: readonly Charted[] = [
+  one('CPU, of one', 'cpuPercent', percent),
+  one('Memory', 'memoryBytes', bytes),
+  {
+    title: 'Network',
+    series: [
+      { key: 'receivedBytesPerSecond', title: 'received' },
+      { key: 'sentBytesPerSecond', title: 'sent' },
+    ],
+    say: perSecond,
+  },
+  {
+    title: 'Disk traffic',
+    series: [
+      { key: 'diskReadBytesPerSecond', title: 'read' },
+      { key: 'diskWrittenBytesPerSecond', title: 'written' },
+    ],
+    say: perSecond,
+  },
+  one('Disk of its own', 'diskBytes', bytes),
+]
+
+export const chartsOfBox: readonly Charted[] = [
+  one('CPU, of all', 'cpuPercent', percent),
+  one('Memory', 'memoryUsedBytes', bytes),
+  one('Disk', 'diskUsedBytes', bytes),
+  {
+    title: 'Time in which something waited',
+    series: [
+      { key: 'cpuPressure', title: 'for a CPU' },
+      { key: 'memoryPressure', title: 'for memory' },
+      { key: 'ioPressure', title: 'for a disk' },
+    ],
+    say: percent,
+  },
+]
+
+/** Whether anything was measured of it. */
+export const isKnown = ({ series }: HistoryResult, key: string): boolean =>
+  series[key]?.some((value) => value !== null) ?? false
+
+/** A moment as precisely as a range of so long steps is read. */
+export function moment(seconds: number, stepSeconds: number): string {
+  const long: Intl.DateTimeFormatOptions = stepSeconds < 900 ? {} : { weekday: 'short', day: 'numeric', month: 'short' }
+  const short = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
+  return new Date(seconds * 1000).toLocaleString('en-GB', { ...long, ...short })
+}
+
+/** A series in words: now, in the mean, and its peak. Pure but for the clock's time zone. */
+export function inWords({ series, from, stepSeconds }: HistoryResult, key: string, say: Charted['say']): string {
+  const values = series[key] ?? []
+  const known = values.filter((value) => value !== null)
+  if (known.length === 0) return 'nothing recorded'
+  const peak = Math.max(...known)
+  // The step that has just begun may have no sample yet, and the first look after a start has no rates.
+  const now = values.slice(-3).findLast((value) => value !== null) ?? null
+  const mean = known.reduce((sum, value) => sum + value, 0) / known.length
+  const when = moment(from + values.indexOf(peak) * stepSeconds, stepSeconds)
+  return `${now === null ? 'not measured now' : `now ${say(now)}`}, mean ${say(mean)}, peak ${say(peak)} at ${when}`
+}
