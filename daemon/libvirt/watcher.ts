@@ -75,7 +75,7 @@ export function startWatcher(
     if (silentSeconds >= MAX_SILENT_SECONDS) {
       down('libvirtd does not answer')
       child.kill('SIGKILL')
-    } else if (rssMiB(child.pid) > recycleRssMiB) {
+    } else if (link.state === 'connected' && rssMiB(child.pid) > recycleRssMiB) {
       void endChild(child)
     }
   }, 1000)
