@@ -44,7 +44,10 @@ const forMany = {
   Delete: 'gone',
 }
 
-/** Height of a row in pixels; only the rows that can be seen are drawn. */
+/**
+ * Height of a row in pixels. Only the rows that can be seen are drawn, and some on both sides: a table is laid out
+ * whole whenever a row changes, so they are changed by so many at once and not at each row that is passed.
+ */
 const rowHeight = 40
 const beyond = 10
 
@@ -215,8 +218,8 @@ function Rows() {
   const goal = useRef<number | undefined>(undefined)
   const look = () => {
     const top = body.current!.getBoundingClientRect().top
-    from.value = Math.max(0, Math.floor(-top / rowHeight) - beyond)
-    count.value = Math.ceil(innerHeight / rowHeight) + 2 * beyond
+    from.value = Math.max(0, (Math.floor(-top / rowHeight / beyond) - 1) * beyond)
+    count.value = Math.ceil(innerHeight / rowHeight) + 3 * beyond
   }
   useEffect(() => {
     look()
@@ -234,6 +237,8 @@ function Rows() {
   const held = body.current?.contains(activeElement) ? (activeElement as HTMLElement) : undefined
   const heldId = held?.closest('tr')?.id
   const heldAt = heldId === undefined ? -1 : all.findIndex((vm) => rowId(vm) === heldId)
+  // Chromium scrolls to what has the keyboard when others are put before it; not when it has it again afterwards.
+  if (heldAt >= 0 && held?.closest('tr')?.ariaRowIndex !== `${heldAt + 2}`) held?.blur()
   useLayoutEffect(() => {
     if (goal.current !== undefined) reach(goal.current)
     else if (held?.isConnected && document.activeElement !== held) held.focus({ preventScroll: true })
