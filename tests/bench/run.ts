@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
+import { consoleFigures } from './console.ts'
 import { copyFigures } from './copies.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
@@ -15,6 +16,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   steps: stepFigures,
   web: webFigures,
   reach: reachFigures,
+  console: consoleFigures,
 }
 /** What is set against what, by the medians of one run. */
 const ratios = [

@@ -47,8 +47,11 @@ export async function thousandFigures(): Promise<Figure[]> {
   return figures
 }
 
-/** More VMs for a daemon that does not run: their records, and files that stand for their disks. */
-export async function fill(croft: Croft, count: number): Promise<void> {
+/**
+ * More VMs for a daemon that does not run: their records, and files that stand for their disks.
+ * @param vary what is different about each
+ */
+export async function fill(croft: Croft, count: number, vary: (i: number) => Partial<Vm> = () => ({})): Promise<void> {
   const state = await croft.state()
   const image = Object.values(state.images)[0]!
   const vms: Vm[] = Object.values(state.vms)
@@ -75,6 +78,7 @@ export async function fill(croft: Croft, count: number): Promise<void> {
       web: { port: null, public: [] },
       phase: 'ready',
       power: 'off',
+      ...vary(i),
     })
     await mkdir(join(croft.folder, 'vms', id), { recursive: true })
     await writeFile(join(croft.folder, disk.file), '')

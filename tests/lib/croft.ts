@@ -338,14 +338,19 @@ async function recipeDigest(): Promise<string> {
 /** Removes what a test may have left, also one that was killed in an earlier run: domains, network, tables. Only ours. */
 export async function clean(): Promise<void> {
   const virsh = (...args: string[]) => program('virsh', ['-q', '-c', 'qemu:///system', ...args])
-  for (const domain of (await virsh('list', '--all', '--name')).stdout
+  // There may be a thousand, so each virsh does many.
+  const many = (lines: readonly string[]) =>
+    program('virsh', ['-q', '-c', 'qemu:///system'], { input: `${lines.join('\n')}\n`, timeoutMs: 200_000 })
+  const domains = (await virsh('list', '--all', '--name')).stdout
     .split('\n')
-    .filter((name) => name.startsWith('croft-vm_'))) {
-    const { stdout: xml } = await virsh('dumpxml', domain)
-    if (!xml.includes(`<source network='${names.name}'`)) continue
-    await virsh('destroy', domain)
-    await virsh('undefine', domain, '--managed-save')
+    .filter((name) => name.startsWith('croft-vm_'))
+  const ours: string[] = []
+  for (let i = 0; i < domains.length; i += 50) {
+    const { stdout } = await many(domains.slice(i, i + 50).map((domain) => `dumpxml ${domain}`))
+    for (const xml of stdout.split('</domain>'))
+      if (xml.includes(`<source network='${names.name}'`)) ours.push(/<name>(croft-vm_[^<]+)<\/name>/.exec(xml)![1]!)
   }
+  if (ours.length > 0) await many(ours.flatMap((domain) => [`destroy ${domain}`, `undefine ${domain} --managed-save`]))
   await virsh('net-destroy', names.name)
   await virsh('net-undefine', names.name)
   // Left by a run that was killed between the two.

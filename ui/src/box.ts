@@ -2,6 +2,7 @@ import { signal } from '@preact/signals'
 import type { HostUsage } from '../../daemon/box/host.ts'
 import type { UsageResult, VmResult } from '../../daemon/commands/vm-result.ts'
 import { call, type Problem } from './api.ts'
+import { kept } from './kept.ts'
 
 /** What the console knows of the box: asked for every two seconds while somebody looks, and told by events at once. */
 export type Vm = VmResult & UsageResult
@@ -33,7 +34,7 @@ export async function refresh(): Promise<void> {
   asking = true
   try {
     const told = await call<{ vms: Vm[]; box: HostUsage }>('ls')
-    vms.value = told.vms
+    vms.value = kept(vms.peek(), told.vms)
     usage.value = told.box
     history.value = [...history.value.slice(1 - remembered), told.box]
     trouble.value = undefined

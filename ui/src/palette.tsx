@@ -19,17 +19,17 @@ addEventListener('keydown', (event) => {
 
 interface Choice {
   words: string
-  hint: string
+  hint(): string
   choose(): void
 }
 
 const mostShown = 12
 
 function choices(): Choice[] {
-  const place = (words: string, path: string): Choice => ({ words, hint: path, choose: () => go(path) })
+  const place = (words: string, path: string): Choice => ({ words, hint: () => path, choose: () => go(path) })
   const act = (words: string, action: Action): Choice => ({
     words,
-    hint: linesOf(action),
+    hint: () => linesOf(action),
     choose: () => void run(action),
   })
   const all = vms.value ?? []
@@ -60,11 +60,15 @@ function fits(typed: string, words: string): boolean {
 export function Palette() {
   const typed = useSignal('')
   const at = useSignal(0)
-  const shown = useComputed(() =>
-    choices()
-      .filter(({ words }) => fits(typed.value, words))
-      .slice(0, mostShown),
-  )
+  const all = useComputed(choices)
+  const shown = useComputed(() => {
+    const found: Choice[] = []
+    for (const choice of all.value) {
+      if (fits(typed.value, choice.words)) found.push(choice)
+      if (found.length === mostShown) break
+    }
+    return found
+  })
   const close = () => {
     paletteIsOpen.value = false
   }
@@ -119,7 +123,7 @@ export function Palette() {
               }}
               onClick={() => choose(choice)}
             >
-              {choice.words} <code>{choice.hint}</code>
+              {choice.words} <code>{choice.hint()}</code>
             </div>
           ))}
         </div>

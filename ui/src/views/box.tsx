@@ -23,7 +23,7 @@ export function BoxView() {
       <div class="box">
         <div>
           <Plot all={all} box={box} />
-          <Edge all={all} />
+          <Edge />
           {all.length === 0 && (
             <Empty title="All of it is free">
               <p>

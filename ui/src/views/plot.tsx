@@ -2,7 +2,7 @@ import { signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type { HostUsage } from '../../../daemon/box/host.ts'
 import { bytes } from '../../../daemon/units.ts'
-import type { Vm } from '../box.ts'
+import { type Vm, vms } from '../box.ts'
 import { State } from '../parts.tsx'
 import { divide, settle } from '../plot.ts'
 import { vmPath } from '../route.ts'
@@ -123,19 +123,28 @@ function inWords({ name, state, memoryBytes, cpuPercent, diskBytes }: Vm): strin
   return `${name}, ${state}: ${bytes(memoryBytes ?? 0)} memory, ${Math.round(cpuPercent ?? 0)} % CPU, ${bytes(diskBytes ?? 0)} disk`
 }
 
+const mostAtEdge = 200
+
 /** VMs that use nothing of the field: a row of markers along its edge. */
-export function Edge({ all }: { all: readonly Vm[] }) {
-  const off = all.filter((vm) => vm.memoryBytes === null || vm.state === 'asleep' || vm.state === 'stopped')
+export function Edge() {
+  const off = (vms.value ?? []).filter(
+    (vm) => vm.memoryBytes === null || vm.state === 'asleep' || vm.state === 'stopped',
+  )
   if (off.length === 0) return null
   return (
     <ul class="edge" aria-label="VMs that use no memory">
-      {off.map((vm) => (
+      {off.slice(0, mostAtEdge).map((vm) => (
         <li key={vm.id}>
           <a href={vmPath(vm.name)} class={vm.state}>
             <State vm={vm} /> {vm.name}
           </a>
         </li>
       ))}
+      {off.length > mostAtEdge && (
+        <li>
+          <a href="/vms">{off.length - mostAtEdge} more</a>
+        </li>
+      )}
     </ul>
   )
 }

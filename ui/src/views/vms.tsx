@@ -1,5 +1,6 @@
-import { signal, useComputed, useSignal } from '@preact/signals'
-import { useEffect, useRef } from 'preact/hooks'
+import { computed, signal, useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { bytes } from '../../../daemon/units.ts'
 import { actionsOf } from '../actions.ts'
 import { type Vm, vms } from '../box.ts'
@@ -10,16 +11,20 @@ type Sort = 'name' | 'state' | 'cpu' | 'memory' | 'disk'
 
 const typed = signal('')
 const wanted = signal('')
-const sort = signal<Sort>('name')
+const sort = signal<{ by: Sort; turned: boolean }>({ by: 'name', turned: false })
 const chosen = signal<ReadonlySet<string>>(new Set())
 
+const { compare } = new Intl.Collator()
+
+/** Words from A to Z, numbers from the greatest down; a second click turns it round. */
 const order: Record<Sort, (a: Vm, b: Vm) => number> = {
-  name: (a, b) => a.name.localeCompare(b.name),
-  state: (a, b) => a.state.localeCompare(b.state) || a.name.localeCompare(b.name),
+  name: (a, b) => compare(a.name, b.name),
+  state: (a, b) => compare(a.state, b.state),
   cpu: (a, b) => (b.cpuPercent ?? -1) - (a.cpuPercent ?? -1),
   memory: (a, b) => (b.memoryBytes ?? -1) - (a.memoryBytes ?? -1),
   disk: (a, b) => (b.diskBytes ?? -1) - (a.diskBytes ?? -1),
 }
+const ascends = ({ by, turned }: { by: Sort; turned: boolean }) => (by === 'name' || by === 'state') !== turned
 
 const columns: readonly [Sort, string][] = [
   ['name', 'Name'],
@@ -39,26 +44,67 @@ const forMany = {
   Delete: 'gone',
 }
 
-/** Height of a row in pixels; only the rows that can be seen are drawn. */
+/**
+ * Height of a row in pixels. Only the rows that can be seen are drawn, and some on both sides: a table is laid out
+ * whole whenever a row changes, so they are changed by so many at once and not at each row that is passed.
+ */
 const rowHeight = 40
 const beyond = 10
 
+const states = computed(() => [...new Set((vms.value ?? []).map((vm) => vm.state))].sort())
+const tags = computed(() => [...new Set((vms.value ?? []).flatMap((vm) => vm.tags))].sort())
+
+/** What is searched of each VM, for as long as it is as it was. */
+const texts = new WeakMap<Vm, string>()
+function textOf(vm: Vm): string {
+  let text = texts.get(vm)
+  if (text === undefined) {
+    const hashed = vm.tags.map((tag) => `#${tag}`).join(' ')
+    text = `${vm.name} ${vm.comment} ${hashed} ${vm.image} ${vm.address}`.toLowerCase()
+    texts.set(vm, text)
+  }
+  return text
+}
+
+const sorted = computed(() => {
+  const { by, turned } = sort.value
+  const way = turned ? -1 : 1
+  return [...(vms.value ?? [])].sort((a, b) => way * order[by](a, b) || compare(a.name, b.name))
+})
+
+/** What the list shows, in its order. */
+const shown = computed(() => {
+  const words = typed.value.toLowerCase().split(/\s+/).filter(Boolean)
+  const want = wanted.value
+  return sorted.value.filter(
+    (vm) =>
+      (!want || vm.state === want || vm.tags.some((tag) => want === `#${tag}`)) &&
+      words.every((word) => textOf(vm).includes(word)),
+  )
+})
+
+/** The VM that was chosen, or not, last: where a range begins. */
+let last: string | undefined
+
+/** @param range with all between it and the last one */
+function choose(id: string, on: boolean, range: boolean): void {
+  const ids = shown.value.map((vm) => vm.id)
+  const [at, from] = [ids.indexOf(id), ids.indexOf(last ?? id)]
+  const next = new Set(chosen.value)
+  const those = range && from >= 0 ? ids.slice(Math.min(at, from), Math.max(at, from) + 1) : [id]
+  for (const each of those) {
+    if (on) next.add(each)
+    else next.delete(each)
+  }
+  chosen.value = next
+  last = id
+}
+
 export function VmsView() {
-  const states = useComputed(() => [...new Set((vms.value ?? []).map((vm) => vm.state))].sort())
-  const tags = useComputed(() => [...new Set((vms.value ?? []).flatMap((vm) => vm.tags))].sort())
-  const shown = useComputed(() => {
-    const words = typed.value.toLowerCase().split(/\s+/).filter(Boolean)
-    return (vms.value ?? [])
-      .filter((vm) => !wanted.value || vm.state === wanted.value || vm.tags.some((tag) => wanted.value === `#${tag}`))
-      .filter((vm) => {
-        const text =
-          `${vm.name} ${vm.comment} ${vm.tags.map((tag) => `#${tag}`).join(' ')} ${vm.image} ${vm.address}`.toLowerCase()
-        return words.every((word) => text.includes(word))
-      })
-      .sort(order[sort.value])
-  })
+  const search = useRef<HTMLInputElement>(null)
   const { value: all } = vms
   if (!all) return <p class="soft">Asking the box…</p>
+  const sought = [typed.value.trim(), wanted.value].filter(Boolean).join(' · ')
   return (
     <>
       <div class="heading">
@@ -77,12 +123,18 @@ export function VmsView() {
         <>
           <div class="filters">
             <input
+              ref={search}
               type="search"
               aria-label="Search by name, tag, comment, image or address"
               placeholder="search"
               value={typed.value}
               onInput={(event) => {
                 typed.value = event.currentTarget.value
+              }}
+              onKeyDown={(event) => {
+                if (event.key !== 'ArrowDown') return
+                event.preventDefault()
+                document.querySelector<HTMLElement>('.vms a.name')?.focus()
               }}
             />
             <select
@@ -105,7 +157,22 @@ export function VmsView() {
             </span>
           </div>
           <Selection all={all} />
-          <Rows shown={shown.value} />
+          {shown.value.length > 0 ? (
+            <Rows />
+          ) : (
+            <Empty title={`Nothing matches ${sought}`}>
+              <button
+                type="button"
+                onClick={() => {
+                  typed.value = ''
+                  wanted.value = ''
+                  search.current?.focus()
+                }}
+              >
+                Show all
+              </button>
+            </Empty>
+          )}
         </>
       )}
     </>
@@ -143,16 +210,18 @@ function Selection({ all }: { all: readonly Vm[] }) {
   )
 }
 
-function Rows({ shown }: { shown: readonly Vm[] }) {
+function Rows() {
   const body = useRef<HTMLTableSectionElement>(null)
   const from = useSignal(0)
   const count = useSignal(40)
+  /** The row to go to as soon as it is drawn. */
+  const goal = useRef<number | undefined>(undefined)
+  const look = () => {
+    const top = body.current!.getBoundingClientRect().top
+    from.value = Math.max(0, (Math.floor(-top / rowHeight / beyond) - 1) * beyond)
+    count.value = Math.ceil(innerHeight / rowHeight) + 3 * beyond
+  }
   useEffect(() => {
-    const look = () => {
-      const top = body.current!.getBoundingClientRect().top
-      from.value = Math.max(0, Math.floor(-top / rowHeight) - beyond)
-      count.value = Math.ceil(innerHeight / rowHeight) + 2 * beyond
-    }
     look()
     addEventListener('scroll', look, { passive: true })
     addEventListener('resize', look)
@@ -161,40 +230,89 @@ function Rows({ shown }: { shown: readonly Vm[] }) {
       removeEventListener('resize', look)
     }
   }, [])
-  const start = Math.min(from.value, Math.max(0, shown.length - count.value))
-  const rows = shown.slice(start, start + count.value)
-  const after = shown.length - start - rows.length
-  const onKeyDown = (event: KeyboardEvent) => {
-    const step = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[event.key]
-    if (!step || (event.target as Element).closest('input,button')) return
-    const links = [...body.current!.querySelectorAll<HTMLAnchorElement>('a.name')]
-    const next = links[links.indexOf(document.activeElement as HTMLAnchorElement) + step]
-    if (!next) return
-    event.preventDefault()
-    next.focus()
-    next.scrollIntoView({ block: 'nearest' })
+
+  const { value: all } = shown
+  // What has the keyboard keeps it: it stays drawn where it cannot be seen, and when its row is put elsewhere.
+  const { activeElement } = document
+  const held = body.current?.contains(activeElement) ? (activeElement as HTMLElement) : undefined
+  const heldId = held?.closest('tr')?.id
+  const heldAt = heldId === undefined ? -1 : all.findIndex((vm) => rowId(vm) === heldId)
+  // Chromium scrolls to what has the keyboard when others are put before it; not when it has it again afterwards.
+  if (heldAt >= 0 && held?.closest('tr')?.ariaRowIndex !== `${heldAt + 2}`) held?.blur()
+  useLayoutEffect(() => {
+    if (goal.current !== undefined) reach(goal.current)
+    else if (held?.isConnected && document.activeElement !== held) held.focus({ preventScroll: true })
+  })
+
+  const start = Math.min(from.value, Math.max(0, all.length - count.value))
+  const end = Math.min(all.length, start + count.value)
+  const drawn = Array.from({ length: end - start }, (_, i) => start + i)
+  if (heldAt >= 0 && heldAt < start) drawn.unshift(heldAt)
+  if (heldAt >= end) drawn.push(heldAt)
+
+  function reach(index: number): void {
+    const link = body.current?.querySelector<HTMLElement>(`tr[aria-rowindex="${index + 2}"] a.name`)
+    goal.current = link ? undefined : index
+    if (link) {
+      link.focus({ preventScroll: true })
+      link.closest('tr')!.scrollIntoView({ block: 'nearest' })
+    } else {
+      scrollTo(0, scrollY + body.current!.getBoundingClientRect().top + index * rowHeight - innerHeight / 2)
+      look()
+    }
   }
+  const onKeyDown = (event: KeyboardEvent) => {
+    const row = (event.target as Element).closest('tr')
+    if (!row || event.ctrlKey || event.altKey || event.metaKey || (event.target as Element).closest('input,button'))
+      return
+    const page = Math.max(1, Math.floor(innerHeight / rowHeight) - 4)
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      j: 1,
+      k: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    }
+    const step = steps[event.key as keyof typeof steps]
+    if (!step) return
+    event.preventDefault()
+    reach(Math.max(0, Math.min(all.length - 1, Number(row.ariaRowIndex) - 2 + step)))
+  }
+  const filled: ComponentChildren[] = []
+  let next = 0
+  let gaps = 0
+  const gap = (until: number) => {
+    if (until > next) filled.push(<tr key={gaps++} style={{ height: `${(until - next) * rowHeight}px` }} />)
+  }
+  for (const at of drawn) {
+    gap(at)
+    filled.push(<Row key={all[at]!.id} vm={all[at]!} at={at + 2} />)
+    next = at + 1
+  }
+  gap(all.length)
   return (
-    <table class="vms" aria-rowcount={shown.length + 1}>
+    <table class="vms" aria-rowcount={all.length + 1}>
       <thead>
-        <tr>
+        <tr aria-rowindex={1}>
           <th scope="col">
-            <span class="hidden">Chosen</span>
+            <ChooseAll />
           </th>
           {columns.map(([key, title]) => (
             <th
               key={key}
               scope="col"
               class={key}
-              aria-sort={
-                sort.value === key ? (key === 'name' || key === 'state' ? 'ascending' : 'descending') : undefined
-              }
+              aria-sort={sort.value.by === key ? (ascends(sort.value) ? 'ascending' : 'descending') : undefined}
             >
               <button
                 type="button"
                 class="quiet"
                 onClick={() => {
-                  sort.value = key
+                  const { by, turned } = sort.value
+                  sort.value = { by: key, turned: by === key && !turned }
                 }}
               >
                 {title}
@@ -207,34 +325,53 @@ function Rows({ shown }: { shown: readonly Vm[] }) {
         </tr>
       </thead>
       <tbody ref={body} onKeyDown={onKeyDown}>
-        {start > 0 && <tr style={{ height: `${start * rowHeight}px` }} />}
-        {rows.map((vm, i) => (
-          <Row key={vm.id} vm={vm} at={start + i + 2} />
-        ))}
-        {after > 0 && <tr style={{ height: `${after * rowHeight}px` }} />}
+        {filled}
       </tbody>
     </table>
   )
 }
 
+function ChooseAll() {
+  const count = shown.value.filter((vm) => chosen.value.has(vm.id)).length
+  const whole = count > 0 && count === shown.value.length
+  return (
+    <label class="choose">
+      <input
+        type="checkbox"
+        aria-label="Choose all that are shown"
+        checked={whole}
+        indeterminate={count > 0 && !whole}
+        onClick={() => {
+          const next = new Set(chosen.value)
+          for (const { id } of shown.value) {
+            if (whole) next.delete(id)
+            else next.add(id)
+          }
+          chosen.value = next
+        }}
+      />
+    </label>
+  )
+}
+
+const rowId = ({ id }: Vm) => `row-${id}`
+
+/** Drawn anew only when its VM is another object, or its place is another: it reads a signal. */
 function Row({ vm, at }: { vm: Vm; at: number }) {
   return (
     <tr
+      id={rowId(vm)}
       aria-rowindex={at}
       onClick={(event) => !(event.target as Element).closest('a,button,input,label') && go(vmPath(vm.name))}
     >
       <td>
-        <label class="choose">
+        {/* A range of rows is not a range of text. */}
+        <label class="choose" onMouseDown={(event) => event.shiftKey && event.preventDefault()}>
           <input
             type="checkbox"
             aria-label={`Choose ${vm.name}`}
             checked={chosen.value.has(vm.id)}
-            onChange={(event) => {
-              const next = new Set(chosen.value)
-              if (event.currentTarget.checked) next.add(vm.id)
-              else next.delete(vm.id)
-              chosen.value = next
-            }}
+            onClick={(event) => choose(vm.id, event.currentTarget.checked, event.shiftKey)}
           />
         </label>
       </td>

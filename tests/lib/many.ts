@@ -1,0 +1,15 @@
+import type { Vm } from '../../daemon/store/index.ts'
+
+const kinds = ['shop', 'mail', 'blog', 'wiki', 'build', 'data', 'proxy', 'queue']
+const owners = ['anna', 'ben', 'cleo', 'dan']
+
+/** Names, tags and comments as many VMs may have them. */
+export function varied(i: number): Pick<Vm, 'name' | 'tags' | 'comment'> {
+  const kind = kinds[i % kinds.length]!
+  const owner = owners[Math.floor(i / 7) % owners.length]!
+  return {
+    name: `${kind}-${String(i).padStart(4, '0')}`,
+    tags: [kind, ...(i % 3 === 0 ? ['live'] : [])],
+    comment: i % 5 === 0 ? '' : `made by ${owner}, number ${i}`,
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * What is told now, made of what was told before as far as that is the same: the same objects, and the same list when
+ * nothing differs. What is drawn of them is then left as it is. Pure.
+ */
+export function kept<T extends { readonly id: string }>(
+  before: readonly T[] | undefined,
+  now: readonly T[],
+): readonly T[] {
+  if (!before) return now
+  const known = new Map(before.map((each) => [each.id, each]))
+  const all = now.map((each) => {
+    const old = known.get(each.id)
+    return old && same(old, each) ? old : each
+  })
+  return all.length === before.length && all.every((each, i) => each === before[i]) ? before : all
+}
+
+/** Whether two values of JSON are the same. */
+function same(a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || !a || !b || Array.isArray(a) !== Array.isArray(b)) return false
+  const keys = Object.keys(a)
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => key in b && same((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
+  )
+}
