@@ -22,8 +22,6 @@ export const whatOf = ({ what, count }: Pick<Entry, 'what' | 'count'>): string =
   count > 1 ? `${what} (${count} times)` : what
 
 export interface Wanted {
-  /** Id of a VM. */
-  vm?: string | undefined
   /** Only what was refused or failed. */
   failed?: boolean | undefined
   /** Words that are all in it. */
@@ -31,9 +29,8 @@ export interface Wanted {
 }
 
 /** Whether an entry is one of those that are wanted. Pure. */
-export function isWanted(entry: Entry, { vm, failed, find = '' }: Wanted): boolean {
+export function isWanted(entry: Entry, { failed, find = '' }: Wanted): boolean {
   if (failed && entry.result === 'done') return false
-  if (vm !== undefined && !entry.vms.some(({ id }) => id === vm)) return false
   const words = find.toLowerCase().split(/\s+/).filter(Boolean)
   if (words.length === 0) return true
   const names = entry.vms.map(({ name }) => name)

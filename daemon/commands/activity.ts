@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bounded, entrySchema, whatOf, whenceOf, whoOf } from '../activity/index.ts'
-import { findVm } from '../box/box.ts'
+import { findVm, vmNamed } from '../box/box.ts'
 import { plainLine } from '../guest/text.ts'
 import { ago } from '../units.ts'
 import { durationArg, vmArg } from './args.ts'
@@ -27,7 +27,7 @@ export const activityCommand = command({
     'croft activity --find ada',
   ],
   args: z.object({
-    vm: vmArg.optional().describe('Only what was about this VM'),
+    vm: vmArg.optional().describe('Only what was about this VM, or one that is gone'),
     find: z.string().max(200).optional().describe('Only what has all of these words').meta({ placeholder: 'words' }),
     failed: z.boolean().optional().describe('Only what was refused or failed'),
     since: durationArg.optional().describe('Not older than 30m, 12h, 7d'),
@@ -38,13 +38,17 @@ export const activityCommand = command({
   result: activityResult,
   touches: 'reads',
   async run({ box, scope }, { vm: name, since, ...asked }) {
-    const vm = name === undefined ? (scope.vm ?? undefined) : findVm(box.store.state, name).id
-    return box.activity.read({
+    const vm = name === undefined ? undefined : (vmNamed(box.store.state, name)?.id ?? name)
+    const found = await box.activity.read({
       ...asked,
-      vm,
       since: since === undefined ? undefined : new Date(Date.now() - since * 1000),
-      may: ({ vms }) => scope.vm === null || vms.every(({ id }) => id === scope.vm),
+      may: ({ vms }) =>
+        (vm === undefined || vms.some((each) => each.id === vm || each.name === vm)) &&
+        (scope.vm === null || (vms.length > 0 && vms.every(({ id }) => id === scope.vm))),
     })
+    // One that is gone is known by the name that it had; of one that never was, that is to be said.
+    if (name !== undefined && found.entries.length === 0) findVm(box.store.state, name)
+    return found
   },
   print({ entries }, view) {
     if (entries.length === 0) return 'Nothing of that kind was done yet.\n'
