@@ -3,9 +3,10 @@ import type { Logger } from 'pino'
 /**
  * Does something now and then every `ms` milliseconds, never twice at once: while it is under way, its next time passes.
  * A failure is logged when it is the first after a time that went well.
+ * @param phase has it be done whenever the clock is a multiple of `ms`, and so much, for what is counted by the clock
  * @returns how to end that
  */
-export function every(ms: number, what: string, log: Logger, work: () => Promise<void>): () => void {
+export function every(ms: number, what: string, log: Logger, work: () => Promise<void>, phase?: number): () => void {
   let under = false
   let failing = false
   const run = async () => {
@@ -21,7 +22,18 @@ export function every(ms: number, what: string, log: Logger, work: () => Promise
       under = false
     }
   }
+  let timer: NodeJS.Timeout
+  const wait = () => {
+    const left = phase === undefined ? ms : ms - ((Date.now() - phase) % ms)
+    timer = setTimeout(
+      () => {
+        wait()
+        void run()
+      },
+      left < ms / 2 ? left + ms : left, // it may come a moment early
+    ).unref()
+  }
   void run()
-  const timer = setInterval(run, ms).unref()
-  return () => clearInterval(timer)
+  wait()
+  return () => clearTimeout(timer)
 }

@@ -35,8 +35,8 @@ test('a step is the mean of its samples, without those that are not known', () =
   const ring = new Ring(2)
   ring.add(start, [null, 1])
   ring.add(start + 3, [4, 2])
-  ring.add(start + 6, [4, 6])
-  expect(ring.read('1h', start + 9).series.map((each) => each.at(-1))).toEqual([4, 3])
+  ring.add(start + 6, [8, 6])
+  expect(ring.read('1h', start + 9).series.map((each) => each.at(-1))).toEqual([6, 3])
 })
 
 test('what was not measured is a gap, and so is what a ring has of its last round', () => {
@@ -57,6 +57,25 @@ test('when the clock goes back, what was measured later is forgotten', () => {
   ring.add(start + 600, [5])
   ring.add(start + 60, [2])
   expect(known(only(ring, '1h', start + 600))).toEqual([1, 2])
+})
+
+test('also when the daemon was restarted in between', () => {
+  const ahead = new Ring(1)
+  ahead.add(start, [1])
+  ahead.add(start + 600, [5])
+  const ring = new Ring(1, ahead.bytes)
+  ring.add(start + 60, [2])
+  expect(known(only(ring, '1h', start + 600))).toEqual([1, 2])
+})
+
+test('a slot with a wrong count of samples is no trouble', () => {
+  const whole = new Ring(1)
+  whole.add(start, [1])
+  const at = whole.bytes.indexOf(Buffer.from(new Uint32Array([start]).buffer))
+  whole.bytes.writeUInt16LE(0xffff, at + 8)
+  const ring = new Ring(1, whole.bytes)
+  ring.add(start + 3, [11])
+  expect(only(ring, '1h', start + 3).at(-1)).toBe(2)
 })
 
 test('rates are between two looks of one run', () => {
@@ -114,7 +133,7 @@ test('another daemon finds what was written, and goes on with it', async () => {
   await second.addVm('a', date(start + 30), sample(4))
   await second.write(date(start + 30), new Set(['a']))
   expect(await cpuOf(new Histories(folder, log), start + 30)).toEqual([1, 2, 4])
-  expect((await stat(ringOf('a'))).size).toBe(16 + 2472 * 36)
+  expect((await stat(ringOf('a'))).size).toBe(16 + 2472 * 46)
 })
 
 test('a file that is broken, cut short or removed is begun anew', async () => {

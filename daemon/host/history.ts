@@ -101,8 +101,11 @@ export class Histories {
   async #load(subject: Subject): Promise<Ring> {
     const file = fileOf(subject)
     const bytes = await readFile(join(this.#folder, file)).catch((err) => {
-      if (err.code !== 'ENOENT') this.#log.warn({ err, file }, 'could not read a history; it begins anew')
-      return undefined
+      if (err.code === 'ENOENT') return undefined
+      // It is tried again at the next sample: what the file has is not to be written over.
+      this.#log.warn({ err, file }, 'could not read a history')
+      this.#held.delete(file)
+      throw err
     })
     return new Ring(seriesOf(subject).length, bytes)
   }

@@ -8,6 +8,8 @@ import type { Meter } from './meter.ts'
 
 const sampleMs = 10_000
 const writeMs = 60_000
+/** In the middle of a slot of the last hour: at its edge two samples might fall into one, and none into the next. */
+const midSlot = sampleMs / 2
 
 /** Measures the box and the VMs that run every 10 s, and has that kept. @returns ends that, after a last write */
 export function keepHistories(box: Box, meter: Meter, histories: Histories, folder: string): () => Promise<void> {
@@ -15,8 +17,8 @@ export function keepHistories(box: Box, meter: Meter, histories: Histories, fold
   const sampleVms = vmSampler(box, meter, histories)
   const sampleBox = boxSampler(histories, folder)
   const ends = [
-    every(sampleMs, 'measure the VMs', box.log, sampleVms),
-    every(sampleMs, 'measure the box', box.log, sampleBox),
+    every(sampleMs, 'measure the VMs', box.log, sampleVms, midSlot),
+    every(sampleMs, 'measure the box', box.log, sampleBox, midSlot),
     every(writeMs, 'write down what was measured', box.log, write),
   ]
   return async () => {
@@ -29,6 +31,7 @@ function vmSampler(box: Box, meter: Meter, histories: Histories): () => Promise<
   let before: { at: number; stats: ReadonlyMap<string, VmStats> } = { at: 0, stats: new Map() }
   return async () => {
     if (box.hypervisor.trouble()) return
+    const at = new Date()
     const [usage, now] = [await meter.vms(), meter.sample]
     if (now.at === before.at) return // libvirt has just gone
     for (const vm of vmsOf(box.store.state)) {
@@ -36,7 +39,7 @@ function vmSampler(box: Box, meter: Meter, histories: Histories): () => Promise<
       if (!stats || box.live.get(vm.uuid)?.domain !== 'running') continue
       const rates = ratesOf(stats, before.stats.get(vm.uuid), (now.at - before.at) / 1000)
       const diskBytes = usage.get(vm.id)?.diskBytes ?? null
-      await histories.addVm(vm.id, new Date(now.at), { ...rates, memoryBytes: stats.residentBytes, diskBytes })
+      await histories.addVm(vm.id, at, { ...rates, memoryBytes: stats.residentBytes, diskBytes })
     }
     before = now
   }

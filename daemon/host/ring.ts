@@ -3,29 +3,30 @@ import { type Range, tiers } from '../box/ranges.ts'
 type Tier = (typeof tiers)[Range] & { at: number }
 
 const magic = Buffer.from('croftrng')
-const version = 1
+const version = 2
 const headerBytes = 16
 
 /**
  * What was measured of one subject, in four resolutions of fixed size: each a ring of slots, which hold the mean of the
  * samples that fell into their time, and say themselves which time that is. A slot of a time long past reads as a gap.
  * It is held as the bytes of its file: a header (`croftrng`, version, number of series), then the rings one after another,
- * each slot its beginning in s since 1970 (u32), the samples in it (u32) and their means (f32, NaN for none); little-endian.
+ * each slot its beginning in s since 1970 (u32), then of each series the mean (f32, NaN for none) and of how many known
+ * samples it is one (u16); little-endian.
  */
 export class Ring {
   readonly #series: number
   readonly #slotBytes: number
   readonly #tiers: Record<Range, Tier>
   readonly bytes: Buffer
-  /** Seconds; of the last sample. */
-  #last = 0
+  /** Seconds; of the last sample. Before the first, the file may have some of a clock that went ahead. */
+  #last = Number.POSITIVE_INFINITY
   /** Parts of the bytes that the file has not, by where they begin; the end of each. */
   #changed = new Map<number, number>()
 
   /** @param file what its file has; when that is no ring of so many series, the ring begins anew */
   constructor(series: number, file?: Buffer) {
     this.#series = series
-    this.#slotBytes = 8 + 4 * series
+    this.#slotBytes = 4 + 6 * series
     let at = headerBytes
     const placed = Object.entries(tiers).map(([range, tier]) => {
       const here = { ...tier, at }
@@ -53,17 +54,8 @@ export class Ring {
     for (const tier of Object.values(this.#tiers)) {
       const begin = seconds - (seconds % tier.stepSeconds)
       const at = this.#slot(tier, begin)
-      const same = this.bytes.readUInt32LE(at) === begin
-      const count = (same ? this.bytes.readUInt32LE(at + 4) : 0) + 1
-      this.bytes.writeUInt32LE(begin, at)
-      this.bytes.writeUInt32LE(count, at + 4)
-      for (let i = 0; i < this.#series; i++) {
-        const place = at + 8 + 4 * i
-        const before = same ? this.bytes.readFloatLE(place) : Number.NaN
-        const value = values[i] ?? Number.NaN
-        const mean = Number.isNaN(before) ? value : Number.isNaN(value) ? before : before + (value - before) / count
-        this.bytes.writeFloatLE(mean, place)
-      }
+      if (this.bytes.readUInt32LE(at) !== begin) this.#empty(at, begin)
+      for (const [i, value] of values.entries()) if (value !== null) this.#mix(at + 4 + 6 * i, value, tier.stepSeconds)
       this.#changed.set(at, at + this.#slotBytes)
     }
   }
@@ -79,7 +71,7 @@ export class Ring {
       return this.bytes.readUInt32LE(at) === begin ? at : undefined
     })
     const value = (at: number | undefined, series: number) => {
-      const value = at === undefined ? Number.NaN : this.bytes.readFloatLE(at + 8 + 4 * series)
+      const value = at === undefined ? Number.NaN : this.bytes.readFloatLE(at + 4 + 6 * series)
       return Number.isFinite(value) ? value : null
     }
     return { from, series: Array.from({ length: this.#series }, (_, i) => slots.map((at) => value(at, i))) }
@@ -100,6 +92,20 @@ export class Ring {
   /** When they could not be written after all. */
   giveBack(changes: readonly [number, number][]): void {
     for (const [from, to] of changes) this.#changed.set(from, Math.max(to, this.#changed.get(from) ?? 0))
+  }
+
+  #empty(at: number, begin: number): void {
+    this.bytes.fill(0, at, at + this.#slotBytes)
+    this.bytes.writeUInt32LE(begin, at)
+    for (let i = 0; i < this.#series; i++) this.bytes.writeFloatLE(Number.NaN, at + 4 + 6 * i)
+  }
+
+  /** Takes a value into the mean at a place. Where the file was garbled, a count may be any: more than one a second is none. */
+  #mix(place: number, value: number, stepSeconds: number): void {
+    const before = this.bytes.readFloatLE(place)
+    const count = Number.isFinite(before) ? Math.min(this.bytes.readUInt16LE(place + 4), stepSeconds - 1) + 1 : 1
+    this.bytes.writeFloatLE(count === 1 ? value : before + (value - before) / count, place)
+    this.bytes.writeUInt16LE(count, place + 4)
   }
 
   #slot(tier: Tier, begin: number): number {

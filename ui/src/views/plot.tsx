@@ -75,7 +75,7 @@ export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
           {parcels.map(({ item, size, left, top, width, height }) => {
             const style = { left: part(left), top: part(top), width: part(width), height: part(height) }
             const across = width * side * room.value.width
-            const small = across < 100 || height * side * room.value.height < 64 ? ' small' : ''
+            const small = across < 64 || height * side * room.value.height < 44 ? ' small' : ''
             if (typeof item === 'string')
               return (
                 <li key={item} class={`parcel nobody${small}`} style={style} title={`${item}: ${say(size)}`}>
