@@ -6,7 +6,7 @@ import { tagArg } from './args.ts'
 import { command } from './command.ts'
 import { maySee } from './scope.ts'
 import { style, table } from './text.ts'
-import { describeVm, sharing, usageResult, vmResult } from './vm-result.ts'
+import { describeVm, hostUsageResult, sharing, usageResult, vmResult } from './vm-result.ts'
 
 export const lsCommand = command({
   name: 'ls',
@@ -22,15 +22,7 @@ export const lsCommand = command({
   }),
   result: z.object({
     vms: z.array(vmResult.extend(usageResult.shape)),
-    box: z.object({
-      cpus: z.int(),
-      cpuPercent: z.number(),
-      memoryBytes: z.number(),
-      memoryUsedBytes: z.number(),
-      diskBytes: z.number(),
-      diskFreeBytes: z.number(),
-      diskKeptBytes: z.number(),
-    }),
+    box: hostUsageResult,
   }),
   touches: 'reads',
   async run({ box, host, scope }, { state, tag }) {

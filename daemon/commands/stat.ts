@@ -9,7 +9,7 @@ import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
 import { historyLines, historyResult, rangeArg } from './history-result.ts'
 import { facts, style } from './text.ts'
-import { describeVm, usageResult, vmResult } from './vm-result.ts'
+import { describeVm, hostUsageResult, usageResult, vmResult } from './vm-result.ts'
 
 const vmStat = vmResult.extend(usageResult.shape).extend({
   /** Since when it is in its state. */
@@ -23,15 +23,7 @@ const vmStat = vmResult.extend(usageResult.shape).extend({
   history: historyResult.optional(),
 })
 
-/** The box's own. Bytes, and percent of all CPUs together. */
-const boxStat = z.object({
-  cpus: z.int(),
-  cpuPercent: z.number(),
-  memoryBytes: z.number(),
-  memoryUsedBytes: z.number(),
-  diskBytes: z.number(),
-  diskFreeBytes: z.number(),
-  diskKeptBytes: z.number(),
+const boxStat = hostUsageResult.extend({
   /** Percent of the last 10 s in which something waited for it; nulls where the kernel does not tell. */
   pressure: z.object({ cpu: z.number().nullable(), memory: z.number().nullable(), io: z.number().nullable() }),
   /** How many VMs are in which state. */

@@ -62,3 +62,15 @@ export const usageResult = z.object({
   diskBytes: z.number().nullable(),
 })
 export type UsageResult = z.infer<typeof usageResult>
+
+/** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
+export const hostUsageResult = z.object({
+  cpus: z.int(),
+  cpuPercent: z.number(),
+  memoryBytes: z.number(),
+  memoryUsedBytes: z.number(),
+  diskBytes: z.number(),
+  diskFreeBytes: z.number(),
+  /** Of images, checkpoints and saved memory. */
+  diskKeptBytes: z.number(),
+})

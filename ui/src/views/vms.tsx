@@ -1,5 +1,4 @@
 import { computed, signal, useSignal } from '@preact/signals'
-import type { ComponentChildren } from 'preact'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { bytes } from '../../../daemon/units.ts'
 import { actionsOf } from '../actions.ts'
@@ -45,8 +44,8 @@ const forMany = {
 }
 
 /**
- * Height of a row in pixels. Only the rows that can be seen are drawn, and some on both sides: a table is laid out
- * whole whenever a row changes, so they are changed by so many at once and not at each row that is passed.
+ * Height of a row in pixels. Only the rows that can be seen are drawn, and some on both sides; they are changed by so
+ * many at once and not at each row that is passed. Each has its place by itself, and none is laid out because of another.
  */
 const rowHeight = 40
 const beyond = 10
@@ -240,7 +239,8 @@ function Rows() {
   // Chromium scrolls to what has the keyboard when others are put before it; not when it has it again afterwards.
   if (heldAt >= 0 && held?.closest('tr')?.ariaRowIndex !== `${heldAt + 2}`) held?.blur()
   useLayoutEffect(() => {
-    if (goal.current !== undefined) reach(goal.current)
+    // The list may have become shorter on the way.
+    if (goal.current !== undefined) reach(Math.min(goal.current, all.length - 1))
     else if (held?.isConnected && document.activeElement !== held) held.focus({ preventScroll: true })
   })
 
@@ -281,18 +281,6 @@ function Rows() {
     event.preventDefault()
     reach(Math.max(0, Math.min(all.length - 1, Number(row.ariaRowIndex) - 2 + step)))
   }
-  const filled: ComponentChildren[] = []
-  let next = 0
-  let gaps = 0
-  const gap = (until: number) => {
-    if (until > next) filled.push(<tr key={gaps++} style={{ height: `${(until - next) * rowHeight}px` }} />)
-  }
-  for (const at of drawn) {
-    gap(at)
-    filled.push(<Row key={all[at]!.id} vm={all[at]!} at={at + 2} />)
-    next = at + 1
-  }
-  gap(all.length)
   return (
     <table class="vms" aria-rowcount={all.length + 1}>
       <thead>
@@ -324,8 +312,10 @@ function Rows() {
           </th>
         </tr>
       </thead>
-      <tbody ref={body} onKeyDown={onKeyDown}>
-        {filled}
+      <tbody ref={body} style={{ height: `${all.length * rowHeight}px` }} onKeyDown={onKeyDown}>
+        {drawn.map((at) => (
+          <Row key={all[at]!.id} vm={all[at]!} at={at} />
+        ))}
       </tbody>
     </table>
   )
@@ -356,12 +346,13 @@ function ChooseAll() {
 
 const rowId = ({ id }: Vm) => `row-${id}`
 
-/** Drawn anew only when its VM is another object, or its place is another: it reads a signal. */
+/** Drawn anew only when its VM is another object, or its place is another: it reads a signal. @param props.at its place, from 0 */
 function Row({ vm, at }: { vm: Vm; at: number }) {
   return (
     <tr
       id={rowId(vm)}
-      aria-rowindex={at}
+      aria-rowindex={at + 2}
+      style={{ top: `${at * rowHeight}px` }}
       onClick={(event) => !(event.target as Element).closest('a,button,input,label') && go(vmPath(vm.name))}
     >
       <td>
