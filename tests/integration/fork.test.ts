@@ -198,7 +198,7 @@ while True:
   })
 })
 
-const many = deep ? 20 : 3
+const many = deep ? 20 : 2
 
 describe('copies of a running VM', () => {
   afterAll(removeOthers)
