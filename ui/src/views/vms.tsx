@@ -44,8 +44,8 @@ const forMany = {
 }
 
 /**
- * Height of a row in pixels. Only the rows that can be seen are drawn, and some on both sides; they are changed by so
- * many at once and not at each row that is passed. Each has its place by itself, and none is laid out because of another.
+ * Height of a row in pixels. Only the rows that can be seen are drawn, and some on both sides. Each has its place by itself,
+ * so that none is laid out because another comes.
  */
 const rowHeight = 40
 const beyond = 10
@@ -217,8 +217,8 @@ function Rows() {
   const goal = useRef<number | undefined>(undefined)
   const look = () => {
     const top = body.current!.getBoundingClientRect().top
-    from.value = Math.max(0, (Math.floor(-top / rowHeight / beyond) - 1) * beyond)
-    count.value = Math.ceil(innerHeight / rowHeight) + 3 * beyond
+    from.value = Math.max(0, Math.floor(-top / rowHeight) - beyond)
+    count.value = Math.ceil(innerHeight / rowHeight) + 2 * beyond
   }
   useEffect(() => {
     look()
