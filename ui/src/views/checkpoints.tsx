@@ -67,6 +67,9 @@ export function Checkpoints({ vm }: { vm: Vm }) {
           </li>
         ))}
       </ol>
+      {checkpoints.length > 0 && (
+        <p class="soft">Going back takes a checkpoint of what is there now first, so that it can be undone too.</p>
+      )}
       <Take vm={vm} again={again} />
       <Clock vm={vm} schedule={schedule} again={again} />
     </>
