@@ -299,6 +299,17 @@ test('what a VM and the box have used is drawn, and said in words', async () => 
   expect(complaints).toEqual([])
 })
 
+/** What axe has to say against a page as it is, in short. */
+async function objections(page: Page): Promise<string[]> {
+  await page.evaluate(await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'))
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> }
+    }
+    return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+  })
+}
+
 describe('each view', () => {
   const views = [
     '/',
@@ -324,35 +335,35 @@ describe('each view', () => {
   /** Where pictures of all views lie after a run. */
   const pictures = join(import.meta.dirname, '../.cache/console')
 
-  test.each(['light', 'dark'] as const)(
-    'has nothing that axe objects to, and fits each screen, in the %s',
-    async (colorScheme) => {
-      const page = await signedIn({ colorScheme, reducedMotion: 'reduce' })
-      const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-      for (const path of views) {
-        await page.goto(at(path))
-        await page.waitForSelector('h1')
-        await page.waitForSelector('text=Asking', { state: 'detached' })
-        await page.evaluate(axe)
-        const found = await page.evaluate(async () => {
-          const { axe } = globalThis as unknown as {
-            axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> }
-          }
-          return (await axe.run()).violations.map(
-            ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`,
-          )
-        })
-        expect([path, found]).toEqual([path, []])
-        for (const width of [1600, 1024, 390]) {
-          await page.setViewportSize({ width, height: 900 })
-          const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
-          expect([path, width, over]).toEqual([path, width, 0])
-          const name = path.slice(1).replaceAll('/', '-') || 'box'
-          await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) })
-        }
+  test.each(['light', 'dark'] as const)('pleases axe and fits each screen, in the %s', async (colorScheme) => {
+    const page = await signedIn({ colorScheme, reducedMotion: 'reduce' })
+    for (const path of views) {
+      await page.goto(at(path))
+      await page.waitForSelector('h1')
+      await page.waitForSelector('text=Asking', { state: 'detached' })
+      expect([path, await objections(page)]).toEqual([path, []])
+      for (const width of [1600, 1024, 390]) {
+        await page.setViewportSize({ width, height: 900 })
+        const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+        expect([path, width, over]).toEqual([path, width, 0])
+        const name = path.slice(1).replaceAll('/', '-') || 'box'
+        await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) })
       }
-    },
-  )
+    }
+    await page.goto(at('/vms/first/settings'))
+    await page.waitForSelector('h1')
+    await openPalette(page)
+    await page.keyboard.type('fir')
+    expect(['palette', await objections(page)]).toEqual(['palette', []])
+    await page.keyboard.press('Escape')
+    for (const opens of ['Copy…', 'Delete']) {
+      await page.click(`.heading >> text=${opens}`)
+      await page.waitForSelector('dialog[open]')
+      expect([opens, await objections(page)]).toEqual([opens, []])
+      await page.keyboard.press('Escape')
+      await page.waitForSelector('dialog', { state: 'detached' })
+    }
+  })
 
   test('comes in little, under strict rules, and says what it is', async () => {
     const page = await signedIn()
