@@ -39,18 +39,18 @@ test('what was written is read again, the oldest first, also after a restart', a
 
 test('a line that was cut off, or is none of ours, is passed over', async () => {
   const path = join(folder, 'activity.jsonl')
-  const file = await ActivityFile.open(folder)
+  const file = new ActivityFile(folder)
   await file.append(entryOf(note('one'), 1, new Date()))
   await file.close()
   await appendFile(path, `not JSON\n{"id":7}\n${'x'.repeat(300_000)}\n{"id":2,"what":"cut of`)
-  const again = await ActivityFile.open(folder)
+  const again = new ActivityFile(folder)
   await again.append(entryOf(note('three'), 3, new Date()))
   expect(await all(again)).toEqual(['three', 'one'])
   await again.close()
 })
 
 test('two files are all that there is, however much happens', async () => {
-  const file = await ActivityFile.open(folder, 10_000)
+  const file = new ActivityFile(folder, 10_000)
   for (let i = 0; i < 200; i++) await file.append(entryOf(note(`thing ${i}`), i, new Date()))
   const found = await all(file)
   expect(found[0]).toBe('thing 199')

@@ -19,14 +19,14 @@ async function ids(file: ActivityFile): Promise<number[]> {
 }
 
 test('only its owner can read it', async () => {
-  const file = await ActivityFile.open(folder)
+  const file = new ActivityFile(folder)
   await file.append(entry(1))
   expect((await stat(join(folder, 'activity.jsonl'))).mode & 0o777).toBe(0o600)
   await file.close()
 })
 
 test('it goes on when somebody has taken the file away', async () => {
-  const file = await ActivityFile.open(folder, 2_000)
+  const file = new ActivityFile(folder, 2_000)
   for (let i = 1; i <= 3; i++) await file.append(entry(i))
   await rename(join(folder, 'activity.jsonl'), join(folder, 'elsewhere'))
   for (let i = 4; i <= 20; i++) await file.append(entry(i))
@@ -37,7 +37,7 @@ test('it goes on when somebody has taken the file away', async () => {
 test('it goes on when a file could not be made for a while, from the beginning and when one is put aside', async () => {
   const path = join(folder, 'activity.jsonl')
   await mkdir(path)
-  const file = await ActivityFile.open(folder, 2_000)
+  const file = new ActivityFile(folder, 2_000)
   await expect(file.append(entry(1))).rejects.toThrow('EISDIR')
   await rm(path, { recursive: true })
   for (let i = 2; i <= 4; i++) await file.append(entry(i))

@@ -23,15 +23,11 @@ export class ActivityFile {
   /** What is done with the files is done one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  private constructor(folder: string, most: number) {
+  /** Makes nothing yet: the daemon starts on a full disk as well. @param folder the state folder */
+  constructor(folder: string, most = longest) {
     this.#path = join(folder, 'activity.jsonl')
     this.#oldPath = join(folder, 'activity.old.jsonl')
     this.#longest = most
-  }
-
-  /** Makes nothing yet: the daemon starts on a full disk as well. */
-  static async open(folder: string, most = longest): Promise<ActivityFile> {
-    return new ActivityFile(folder, most)
   }
 
   /** @throws what the file system does; the next one is tried anew */

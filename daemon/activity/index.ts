@@ -44,7 +44,7 @@ export class Activity {
 
   /** @param folder the state folder */
   static async open(folder: string, parts: ActivityParts): Promise<Activity> {
-    const file = await ActivityFile.open(folder)
+    const file = new ActivityFile(folder)
     let last = 0
     for await (const { id } of file.newestFirst()) {
       last = id

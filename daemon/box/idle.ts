@@ -111,9 +111,9 @@ async function putIdleToSleep(box: Box, id: string): Promise<void> {
     // It is tried again after as long as it takes to be idle.
     box.uses.note(id, 'it could not be put to sleep')
     box.log.error({ vm: id, err }, 'could not be put to sleep')
-    const message = `${vm.name} was idle and could not be put to sleep: ${asCroftError(err).message}`
-    box.events.publish({ type: 'box.warning', vm: id, name: vm.name, message })
     const { code, message: says } = asCroftError(err)
+    const message = `${vm.name} was idle and could not be put to sleep: ${says}`
+    box.events.publish({ type: 'box.warning', vm: id, name: vm.name, message })
     await box.activity.note(ownDeed(vm, 'put it to sleep, idle', { result: 'failed', code, says }))
   }
 }

@@ -18,6 +18,9 @@ export interface Entering {
   drop(): void
 }
 
+/** Of what is not written down at all. */
+const nothing: Entering = { now: async () => {}, drop() {} }
+
 /**
  * Does what a command is for, and writes it down: who, with which command line, and what came of it.
  * @param given its arguments as they came; contents of files may be among them
@@ -29,11 +32,12 @@ export async function noted<R>(
   given: Readonly<Record<string, unknown>>,
   work: (entering: Entering) => Promise<R>,
 ): Promise<R> {
+  if (!isNoted(command)) return work(nothing)
   const began = performance.now()
   const { state } = box.store
   const known = parameters(command)
   const before = vmsIn(state, known, given)
-  let open = isNoted(command)
+  let open = true
   const end = async (outcome: Pick<Note, 'result' | 'code' | 'says' | 'vms'>) => {
     if (!open) return
     open = false

@@ -84,51 +84,31 @@ export function Copy({ text, what }: { text: string; what: string }) {
   )
 }
 
-/** A field of one line, with what it is called. */
-export function Field(props: { id: string; label: string; of: Signal<string>; placeholder?: string; mono?: boolean }) {
-  const { id, label, of, placeholder, mono } = props
-  return (
-    <>
-      <label for={id}>{label}</label>
-      <input
-        id={id}
-        class={mono ? 'mono' : undefined}
-        placeholder={placeholder}
-        autocomplete="off"
-        spellcheck={false}
-        value={of.value}
-        onInput={(event) => {
-          of.value = event.currentTarget.value
-        }}
-      />
-    </>
-  )
-}
-
-/** A field of several lines. */
-export function TextField(props: {
+/** A field for text, with what it is called. @param props.rows of one that has several lines, which is mono */
+export function Field(props: {
   id: string
   label: string
   of: Signal<string>
-  rows: number
   placeholder?: string
+  mono?: boolean
+  rows?: number
 }) {
-  const { id, label, of, rows, placeholder } = props
+  const { id, label, of, placeholder, mono, rows } = props
+  const field = {
+    id,
+    class: mono || rows ? 'mono' : undefined,
+    placeholder,
+    autocomplete: 'off',
+    spellcheck: false,
+    value: of.value,
+    onInput: (event: { currentTarget: { value: string } }) => {
+      of.value = event.currentTarget.value
+    },
+  }
   return (
     <>
       <label for={id}>{label}</label>
-      <textarea
-        id={id}
-        class="mono"
-        rows={rows}
-        placeholder={placeholder}
-        autocomplete="off"
-        spellcheck={false}
-        value={of.value}
-        onInput={(event) => {
-          of.value = event.currentTarget.value
-        }}
-      />
+      {rows ? <textarea rows={rows} {...field} /> : <input {...field} />}
     </>
   )
 }

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import type { KeyResult } from '../../../../daemon/commands/key-ls.ts'
 import { ago } from '../../../../daemon/units.ts'
 import { useCommand } from '../../command.ts'
-import { Act, Empty, Field, Form, Loaded, Table, TextField } from '../../parts.tsx'
+import { Act, Empty, Field, Form, Loaded, Table } from '../../parts.tsx'
 
 export function Keys() {
   const answer = useCommand<{ keys: KeyResult[] }>('key ls')
@@ -45,7 +45,7 @@ export function Keys() {
           )}
           <h2>Let a key in</h2>
           <Form kind="form">
-            <TextField
+            <Field
               id="key"
               label="Public key, as in ~/.ssh/id_ed25519.pub"
               of={key}
