@@ -452,9 +452,11 @@ describe('by HTTP/2, which is handed on as HTTP/1.1, a request with', () => {
     const status = await http2.ask(authority, fields, body)
     const arrived = await seenSince()
     const itself = arrived.map(({ target, port, body }) => [target, port, body])
-    // One that is refused for its body or its length may be on its way by then: itself, with nothing of its body.
-    if (status === 200) expect(itself).toEqual([['/outer', 9000, body]])
-    else expect([[], [['/outer', 9000, '']]]).toContainEqual(itself)
+    const bare = [['/outer', 9000, '']]
+    // One whose body or length is wrong may be on its way by the time that this is seen, or answered already: itself,
+    // with nothing of its body.
+    if (status === 200) expect([bare, [['/outer', 9000, body]]]).toContainEqual(itself)
+    else expect([[], bare]).toContainEqual(itself)
     const said = arrived.flatMap(({ headers }) => headers.map(([name]) => name.toLowerCase()))
     for (const name of ['x-croft-user', 'upgrade', 'connection']) expect(said).not.toContain(name)
   })
