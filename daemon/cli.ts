@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import http from 'node:http'
 import { createInterface } from 'node:readline'
+import { Conversation, Refused } from './cli/conversation.ts'
 import { ProgressLine } from './cli/progress-line.ts'
 
 /**
@@ -13,54 +13,26 @@ const socketPath = process.env.CROFT_SOCKET ?? '/run/croft/croft.sock'
 const argv = process.argv.slice(2)
 const notReady = 5
 
-type Message =
-  | { out: string }
-  | { err: string }
-  | { progress: { subject: string; step: string; fraction: number } | null }
-  | { ask: string }
-  | { read: string }
-  | { run: { program: string; args: string[] } }
-  | { exit: number }
-
 const progress = new ProgressLine(process.stderr)
-const request = http.request({
-  socketPath,
-  path: '/api/exec',
-  method: 'POST',
-  headers: { 'content-type': 'application/x-ndjson' },
-})
-let exitCode = 1
-let answered = false
-let finished = false
-
-request.on('error', (error: NodeJS.ErrnoException) => {
-  progress.clear()
-  if (!answered) void failToReach(error)
-  else if (!finished) end()
-})
-request.on('response', (response) => {
-  answered = true
-  if (response.statusCode !== 200) {
-    process.stderr.write(`croftd refuses: ${response.statusMessage} (${response.statusCode})\n`)
-    process.exit(exitCode)
-  }
-  const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })
-  let handling: Promise<void> = Promise.resolve()
-  lines.on('line', (line) => {
-    handling = handling.then(() => handle(JSON.parse(line) as Message))
-  })
-  lines.on('error', () => {}) // the daemon ended in the middle
-  response.once('close', () => {
-    void handling.then(() => {
-      if (!finished) end()
-    })
-  })
-})
-
 const terminal = process.stdout.isTTY
   ? { columns: Math.max(20, process.stdout.columns ?? 80), color: !process.env.NO_COLOR && process.env.TERM !== 'dumb' }
   : null
-send({ argv, terminal, uid: process.getuid?.() ?? -1 })
+const conversation = new Conversation(
+  { socketPath, argv, terminal, uid: process.getuid?.() ?? -1 },
+  {
+    write: (to, bytes) => new Promise((resolve) => process[`std${to}`].write(bytes, () => resolve())),
+    progress: (now) => (now ? progress.show(now) : progress.clear()),
+    ask,
+    read,
+    run: ({ program, args }) => runHere(program, args),
+  },
+)
+conversation.exit.then(end, (error: NodeJS.ErrnoException) => {
+  progress.clear()
+  if (!(error instanceof Refused)) return failToReach(error)
+  process.stderr.write(`${error.message}\n`)
+  process.exit(1)
+})
 // Only these read standard input; taking it in for others would swallow what belongs to the shell's next command.
 if (argv[0] === 'exec' && !process.stdin.isTTY) passStdin()
 
@@ -71,38 +43,11 @@ process.on('SIGINT', () => {
 })
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 
-function send(value: object): boolean {
-  return request.write(`${JSON.stringify(value)}\n`)
-}
-
-async function handle(message: Message): Promise<void> {
-  if ('progress' in message) {
-    if (message.progress) progress.show(message.progress)
-    else progress.clear()
-    return
-  }
+function end(exit: number | undefined): void {
   progress.clear()
-  if ('out' in message) await write(process.stdout, message.out)
-  else if ('err' in message) await write(process.stderr, message.err)
-  else if ('ask' in message) send({ answer: await ask(message.ask) })
-  else if ('read' in message) send(await readForDaemon(message.read))
-  else if ('run' in message) send({ code: await runHere(message.run.program, message.run.args) })
-  else if ('exit' in message) {
-    exitCode = message.exit
-    finished = true
-    end()
-  }
-}
-
-function end(): void {
-  if (!finished) process.stderr.write('croftd ended before it answered. journalctl -u croft says why.\n')
-  process.exitCode = finished ? exitCode : notReady
-  request.destroy()
+  if (exit === undefined) process.stderr.write('croftd ended before it answered. journalctl -u croft says why.\n')
+  process.exitCode = exit ?? notReady
   process.stdin.destroy()
-}
-
-function write(stream: NodeJS.WriteStream, base64: string): Promise<void> {
-  return new Promise((resolve) => stream.write(Buffer.from(base64, 'base64'), () => resolve()))
 }
 
 async function ask(question: string): Promise<boolean> {
@@ -115,15 +60,15 @@ async function ask(question: string): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim())
 }
 
-async function readForDaemon(path: string): Promise<object> {
+async function read(path: string): Promise<Buffer> {
   try {
-    if (path !== '-') return { file: (await readFile(path)).toString('base64') }
+    if (path !== '-') return await readFile(path)
     const chunks: Buffer[] = []
     for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
-    return { file: Buffer.concat(chunks).toString('base64') }
+    return Buffer.concat(chunks)
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message
-    return { error: `${path} can't be read: ${why}.` }
+    throw new Error(`${path} can't be read: ${why}.`)
   }
 }
 
@@ -140,13 +85,12 @@ function runHere(program: string, args: readonly string[]): Promise<number> {
 
 function passStdin(): void {
   const input = process.stdin
-  input.on('data', (chunk) => {
-    if (send({ stdin: (chunk as Buffer).toString('base64') })) return
+  input.on('data', (chunk: Buffer) => {
     input.pause()
-    request.once('drain', () => input.resume())
+    void conversation.stdin(chunk).then(() => input.resume())
   })
-  input.on('end', () => send({ stdin: null }))
-  input.on('error', () => send({ stdin: null }))
+  input.on('end', () => void conversation.stdin(null))
+  input.on('error', () => void conversation.stdin(null))
 }
 
 const howToStart = (): string =>

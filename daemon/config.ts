@@ -29,6 +29,21 @@ const configSchema = z.strictObject({
       }),
     ])
     .prefault({}),
+  /** SSH for the lobby and the VMs, by the gateway (gateway.ts); false: there is none. */
+  ssh: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        port: z.int().min(1).max(65535).default(2222),
+        /** Where it listens; `::` is every address of the box. */
+        address: z.string().default('::'),
+        /** The unix socket at which the gateway asks the daemon. */
+        socket: z.string().startsWith('/').max(100).default('/run/croft/ssh.sock'),
+        /** The user, and the group of the same name, that the gateway runs as. */
+        user: z.string().default('croft-ssh'),
+      }),
+    ])
+    .prefault({}),
   network: z
     .strictObject({
       name: z
@@ -65,6 +80,7 @@ const configSchema = z.strictObject({
 
 export type Config = z.infer<typeof configSchema>
 export type WebConfig = Exclude<Config['web'], false>
+export type SshConfig = Exclude<Config['ssh'], false>
 
 /**
  * Reads the configuration; a file that isn't there is an empty one.

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
@@ -24,7 +24,7 @@ import { type CaddyConfig, caddyConfig, startConfig } from './caddy/config.ts'
 import { CaddyKeeper } from './caddy/configure.ts'
 import { caddyVersion, isOlder } from './caddy/version.ts'
 import { commands } from './commands/index.ts'
-import { type Config, readConfig, type WebConfig } from './config.ts'
+import { type Config, readConfig, type SshConfig, type WebConfig } from './config.ts'
 import { asCroftError, errorCodes } from './error.ts'
 import {
   addressOf,
@@ -45,7 +45,7 @@ import {
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { Terminals } from './guest/terminals.ts'
-import { groupId } from './host/accounts.ts'
+import { groupId, userId } from './host/accounts.ts'
 import { endCaddy } from './host/caddy-process.ts'
 import { checkWeb } from './host/check-web.ts'
 import { checkBox } from './host/checks.ts'
@@ -69,6 +69,7 @@ import { readConsole } from './http/console.ts'
 import { openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
 import { openLibvirt } from './libvirt/index.ts'
+import { gatewayKeys } from './ssh/paths.ts'
 import { openStore, type Store, type WebSettings } from './store/index.ts'
 import { version } from './version.ts'
 
@@ -109,7 +110,8 @@ async function main(log: Logger): Promise<void> {
   const ports = config.web || { http: 80, https: 443 }
   const front = () => frontOf(store.state.web, ports)
   const firewall = new Firewall({ ...network, subnet: settings.subnet, quic: config.web ? ports.https : 0 })
-  const daemonKey = await makeDaemonKey(daemonKeyPath(folder))
+  const daemonKey = await makeKey(daemonKeyPath(folder), 'croft')
+  const gatewayKey = config.ssh && (await makeGatewayKeys(folder, config.ssh))
   const events = new EventLog(randomBytes(4).toString('hex'))
   const activity = await Activity.open(folder, {
     log,
@@ -125,6 +127,7 @@ async function main(log: Logger): Promise<void> {
     imageFiles: makeImageFiles(folder, values.recipes, qemu),
     guests: makeGuests(folder, settings.subnet, hypervisor.agent, async () => [
       daemonKey,
+      ...(gatewayKey ? [gatewayKey] : []),
       ...Object.values(store.state.keys).map((key) => `${key.publicKey} ${key.name}`),
     ]),
     inspectKey,
@@ -316,13 +319,25 @@ function restoreFirewall(box: Box, firewall: Firewall): void {
     .catch((err) => box.log.error({ err }, 'could not restore the firewall'))
 }
 
-/** The key that opens every VM for the daemon; its public line. */
-async function makeDaemonKey(path: string): Promise<string> {
+/** A key of Croft's own, made once. @returns its public line */
+async function makeKey(path: string, comment: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   if (!(await stat(`${path}.pub`).catch(() => undefined))) {
-    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'croft', '-f', path])
+    await rm(path, { force: true }) // cut off between its files
+    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', path])
   }
   return (await readFile(`${path}.pub`, 'utf8')).trim()
+}
+
+/** The gateway's host key, and the one that opens every VM for it. @returns the public line of the latter */
+async function makeGatewayKeys(folder: string, { user }: SshConfig): Promise<string> {
+  const paths = gatewayKeys(folder)
+  await makeKey(paths.host, 'croft-ssh')
+  const line = await makeKey(paths.own, 'croft-ssh')
+  const [uid, gid] = [(await userId(user)) ?? 0, await groupId(user)]
+  const mine = dirname(paths.own)
+  for (const each of [mine, ...(await readdir(mine)).map((name) => join(mine, name))]) await chown(each, uid, gid)
+  return line
 }
 
 const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })

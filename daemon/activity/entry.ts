@@ -3,19 +3,19 @@ import { z } from 'zod'
 /** Somebody who does something. What he calls himself is data, whatever it is. */
 const bySchema = z.object({
   /**
-   * The `owner`, by a browser that is signed in; a `token`'s holder; a `user` of the box, who is what his command line says he
+   * The `owner`, by a browser that is signed in; the holder of a `token` or an SSH `key`; a `user` of the box, who is what his command line says he
    * is; a `guest`, by a share link; `croft` itself; a `stranger`, who has shown nothing.
    */
-  kind: z.enum(['owner', 'token', 'user', 'guest', 'croft', 'stranger']),
+  kind: z.enum(['owner', 'token', 'key', 'user', 'guest', 'croft', 'stranger']),
   /** What he or his token is called; empty when that is not known. */
   name: z.string(),
-  /** Of the session, the token, the link, or the user of the box. */
+  /** Of the session, the token, the link, or the user of the box; a key's fingerprint. */
   id: z.string().nullable(),
 })
 
 const fromSchema = z.object({
-  /** By a command line on the `box`, the `console`, the `api` with a token, or the `web` address of Croft or a VM. */
-  way: z.enum(['box', 'console', 'api', 'web']),
+  /** By a command line on the `box`, the `console`, the `api` with a token, the `web` address of Croft or a VM, or `ssh`. */
+  way: z.enum(['box', 'console', 'api', 'web', 'ssh']),
   /** Of the client; null on the box itself. */
   address: z.string().nullable(),
   /** What the browser calls itself. */

@@ -6,12 +6,13 @@ import type { Entry } from './entry.ts'
 export function whoOf({ by: { kind, name, id } }: Pick<Entry, 'by'>): string {
   if (kind === 'owner') return 'the owner'
   if (kind === 'token') return `token ${name || id || ''}`.trim()
+  if (kind === 'key') return `key ${name || id || ''}`.trim()
   if (kind === 'guest') return name ? `guest ${name}` : 'a guest'
   if (kind === 'user') return name || 'somebody'
   return kind === 'croft' ? 'croft' : 'a stranger'
 }
 
-const ways = { box: 'on the box', console: 'console', api: 'API', web: 'web' } as const
+const ways = { box: 'on the box', console: 'console', api: 'API', web: 'web', ssh: 'SSH' } as const
 
 /** From where. Pure. */
 export const whenceOf = ({ from }: Pick<Entry, 'from'>): string =>

@@ -16,6 +16,8 @@ export class Uses {
   readonly #last = new Map<string, Omit<Use, 'now'>>()
   /** What this daemon does in a VM now, by the VM's id. */
   readonly #inside = new Map<string, string[]>()
+  /** How many sessions the gateway has in each, by the VM's id. */
+  #sessions: ReadonlyMap<string, number> = new Map()
   /** What the latest look saw. */
   #seen: ReadonlyMap<string, string> = new Map()
   readonly #clock: () => Date
@@ -48,9 +50,20 @@ export class Uses {
     for (const [id, why] of seen) this.note(id, why)
   }
 
+  /** What the gateway says: how many SSH sessions there are in which VM, by its id. */
+  attend(sessions: ReadonlyMap<string, number>): void {
+    for (const id of this.#sessions.keys()) if (!sessions.has(id)) this.note(id, 'an SSH session')
+    this.#sessions = sessions
+  }
+
+  /** SSH sessions by the gateway that a VM has now. */
+  sessions = (id: string): number => this.#sessions.get(id) ?? 0
+
   /** Undefined when nothing is known of its use since the daemon started. */
   of(id: string): Use | undefined {
-    const why = this.#inside.get(id)?.[0] ?? this.#seen.get(id)
+    const sessions = this.sessions(id)
+    const entered = sessions > 0 ? (sessions === 1 ? 'an SSH session' : `${sessions} SSH sessions`) : undefined
+    const why = entered ?? this.#inside.get(id)?.[0] ?? this.#seen.get(id)
     if (why !== undefined) return { why, at: this.#clock(), now: true }
     const last = this.#last.get(id)
     return last && { ...last, now: false }

@@ -1,18 +1,17 @@
-interface Progress {
-  subject: string
-  step: string
-  fraction: number
-}
+import type { Progress } from './conversation.ts'
+
+/** A stream that may be a terminal. */
+type Line = { isTTY?: boolean; columns?: number; write(text: string): unknown }
 
 const cells = 8
 
 /** One line on a terminal that shows how far a long command is; on anything else, nothing. */
 export class ProgressLine {
-  readonly #stream: NodeJS.WriteStream
+  readonly #stream: Line
   #shown = false
   subject = ''
 
-  constructor(stream: NodeJS.WriteStream) {
+  constructor(stream: Line) {
     this.#stream = stream
   }
 

@@ -17,6 +17,17 @@ export interface Output {
   err(chunk: Uint8Array | string): void
 }
 
+/**
+ * Has the caller run a program that enters a VM.
+ * @param enters the VM's name, and the words of the caller's own among the arguments: for who has another way there
+ * @returns its exit code
+ */
+export type HandOff = (
+  program: string,
+  args: readonly string[],
+  enters: { vm: string; words: readonly string[] },
+) => Promise<number>
+
 export interface Context {
   /** All commands, this one among them. */
   commands: readonly Command[]
@@ -29,8 +40,8 @@ export interface Context {
   stdin?: AsyncIterable<Uint8Array> | undefined
   /** Absent when the caller wants one answer at the end. */
   output?: Output | undefined
-  /** Has the caller's own machine run a program on its terminal; its exit code. Absent where there is no such machine. */
-  handOff?: ((program: string, args: readonly string[]) => Promise<number>) | undefined
+  /** Has the caller run a program on his terminal; its exit code. Absent where there is no terminal. */
+  handOff?: HandOff | undefined
   /** Whether the caller may read what only root may. */
   root: boolean
   /** What the caller may do: a command that shows many VMs shows those that `maySee` says. */

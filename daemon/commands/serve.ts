@@ -3,7 +3,7 @@ import type { Box } from '../box/box.ts'
 import type { Host } from '../box/host.ts'
 import type { Progress } from '../box/progress.ts'
 import { asCroftError, CroftError, errorCodes } from '../error.ts'
-import type { Command, Context, Output, View } from './command.ts'
+import type { Command, Context, HandOff, Output, View } from './command.ts'
 import { describeCommand, printCommand } from './help.ts'
 import { checkArgs, type ParsedLine, parseLine } from './line.ts'
 import { type Entering, noted } from './noted.ts'
@@ -26,7 +26,7 @@ export interface Caller {
   ask?: ((question: string) => Promise<boolean>) | undefined
   /** The content of a file of the caller's; "-" is standard input. @throws CroftError */
   readFile(path: string): Promise<string>
-  handOff?: ((program: string, args: readonly string[]) => Promise<number>) | undefined
+  handOff?: HandOff | undefined
   signal: AbortSignal
   root: boolean
   scope: Scope
@@ -91,7 +91,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
         scope: caller.scope,
         stdin: caller.stdin,
         output: line.json ? undefined : caller.output,
-        handOff: handOff && ((program, words) => entering.now().then(() => handOff(program, words))),
+        handOff: handOff && ((...what) => entering.now().then(() => handOff(...what))),
       },
       args,
     )

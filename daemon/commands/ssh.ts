@@ -31,7 +31,7 @@ export const sshCommand = command({
           hint: `Run a command instead: croft exec ${vm.name} …`,
         })
       }
-      return { exitCode: await handOff('ssh', command), command: ['ssh', ...command] }
+      return { exitCode: await handOff('ssh', command, { vm: vm.name, words: args }), command: ['ssh', ...command] }
     })
   },
   print: () => '',

@@ -25,6 +25,7 @@ import { makeWebServer } from '../host/web-server.ts'
 import { type Entrant, makeHttp } from './app.ts'
 import { type ConsoleFiles, consoleRoutes } from './console.ts'
 import { problemOf } from './problem.ts'
+import { gatewaySite } from './ssh.ts'
 
 export interface DoorParts {
   app: App
@@ -53,15 +54,14 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   const token = await readToken(join(config.folder, 'token'), gid)
   const bySocket = makeWebServer(makeHttp(app, version, { local: true, enter: () => onTheBox }, terminals))
   const byTcp = makeWebServer(localSite(parts, token))
-  for (const { server } of [bySocket, byTcp]) {
+  const byGateway = makeWebServer(gatewaySite(app, version, terminals))
+  const all = [bySocket, byTcp, byGateway]
+  for (const { server } of all) {
     server.requestTimeout = 0 // a conversation may last for hours
     server.headersTimeout = 10_000
   }
-  await mkdir(dirname(config.socket), { recursive: true, mode: 0o755 })
-  await rm(config.socket, { force: true }) // the store's lock says that no other daemon uses it
-  await listen(bySocket.server, { path: config.socket }, config.socket)
-  await chmod(config.socket, 0o660)
-  await chown(config.socket, 0, gid)
+  await listenFor(bySocket.server, config.socket, gid)
+  if (config.ssh) await listenFor(byGateway.server, config.ssh.socket, await groupId(config.ssh.user))
   await listen(byTcp.server, { host: '127.0.0.1', port: config.port }, `127.0.0.1:${config.port}`)
   const seat = (): Seat => {
     const front = gate.front()
@@ -74,7 +74,7 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   return {
     site: siteWithApi(parts, seat, (c) => enter(gate, seat(), c)),
     async close() {
-      await Promise.all([bySocket, byTcp].map((each) => each.close()))
+      await Promise.all(all.map((each) => each.close()))
     },
   }
 }
@@ -152,6 +152,15 @@ function enter(gate: Gate, seat: Seat, c: Context): Entrant {
   throw new CroftError('not-allowed', 'This needs a token, or somebody who is signed in.', {
     hint: 'Send "Authorization: Bearer …" with a token: croft token new',
   })
+}
+
+/** Listens at a unix socket for root and one group. */
+async function listenFor(server: Server, path: string, gid: number): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 })
+  await rm(path, { force: true }) // the store's lock says that no other daemon uses it
+  await listen(server, { path }, path)
+  await chmod(path, 0o660)
+  await chown(path, 0, gid)
 }
 
 function listen(server: Server, where: { path: string } | { host: string; port: number }, name: string): Promise<void> {

@@ -6,6 +6,7 @@ import { type App, type Caller, serveLine } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
 import { userName } from '../host/accounts.ts'
 import type { Entered, Entrant } from './app.ts'
+import { readLines } from './lines.ts'
 import { splitWords } from './words.ts'
 
 /**
@@ -16,7 +17,8 @@ import { splitWords } from './words.ts'
  * `application/x-ndjson`: a conversation, one JSON value per line in both directions at once. The caller begins with
  * `{argv, terminal, uid}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
  * `{file: base64}` or `{error: text}`, `{code: n}`. The daemon sends `{out|err: base64}`, `{progress: …|null}`, asks
- * `{ask: question}`, `{read: path}`, `{run: {program, args}}`, and ends with `{exit: code}`. It asks one thing at a time.
+ * `{ask: question}`, `{read: path}`, `{run: {program, args, vm, words}}`, and ends with `{exit: code}`. It asks one thing at
+ * a time. What is to be run enters a VM, with words of the caller's own; one that has another way there takes that.
  */
 export async function execRoute(app: App, c: HonoContext<Entered>, local: boolean): Promise<Response> {
   const type = c.req.header('content-type') ?? 'text/plain'
@@ -132,8 +134,8 @@ function callerOf(
       const answer = await request({ read: path })
       return 'file' in answer ? Buffer.from(answer.file, 'base64').toString('utf8') : ''
     },
-    async handOff(program, args) {
-      const answer = await request({ run: { program, args } })
+    async handOff(program, args, enters) {
+      const answer = await request({ run: { program, args, vm: enters.vm, words: enters.words } })
       return 'code' in answer ? answer.code : 1
     },
     signal,
@@ -207,28 +209,4 @@ async function readInto(lines: AsyncGenerator<unknown>, inbox: Inbox): Promise<v
     await inbox.room()
   }
   inbox.end()
-}
-
-const longestLine = 8 * 1024 * 1024
-
-async function* readLines(body: ReadableStream<Uint8Array>, over: AbortSignal): AsyncGenerator<unknown> {
-  let rest = ''
-  const decoder = new TextDecoder()
-  const reader = body.getReader()
-  over.addEventListener('abort', () => void reader.cancel().catch(() => {}), { once: true })
-  for (;;) {
-    const { done, value: chunk } = await reader.read()
-    if (done) return
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
-    rest = lines.pop() ?? ''
-    if (rest.length > longestLine) return
-    for (const line of lines) {
-      if (!line) continue
-      try {
-        yield JSON.parse(line)
-      } catch {
-        return
-      }
-    }
-  }
 }

@@ -76,6 +76,8 @@ export class Croft implements AsyncDisposable {
       spares: 0,
       // With a Caddy, where a test is about that.
       web: false,
+      // With a gateway, where a test is about that.
+      ssh: false,
       ...this.#options.config,
     }
     await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))

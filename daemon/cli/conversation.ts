@@ -1,0 +1,125 @@
+import http from 'node:http'
+import { createInterface } from 'node:readline'
+
+export interface Progress {
+  subject: string
+  step: string
+  fraction: number
+}
+
+/** What the daemon says in a conversation; see http/exec.ts. */
+type Message =
+  | { out: string }
+  | { err: string }
+  | { progress: Progress | null }
+  | { ask: string }
+  | { read: string }
+  | { run: { program: string; args: string[]; vm: string; words: string[] } }
+  | { exit: number }
+
+/** The caller's end of it: what the daemon asks of whoever typed the command line. */
+export interface CallerEnd {
+  write(to: 'out' | 'err', bytes: Buffer): Promise<void>
+  /** Undefined: there is nothing to show any more. */
+  progress(progress: Progress | undefined): void
+  ask(question: string): Promise<boolean>
+  /** The content of a file; "-" is standard input. @throws Error whose message says why there is none, as a sentence */
+  read(path: string): Promise<Buffer>
+  /** Runs `program`, which enters the VM `vm`, with `words` as the caller's own. @returns its exit code */
+  run(run: { program: string; args: readonly string[]; vm: string; words: readonly string[] }): Promise<number>
+}
+
+export interface Opening {
+  /** The daemon's socket. */
+  socketPath: string
+  headers?: Record<string, string>
+  argv: readonly string[]
+  terminal: { columns: number; color: boolean } | null
+  /** Who types, on the box itself; -1 elsewhere. */
+  uid: number
+}
+
+/** croftd refused the whole conversation. */
+export class Refused extends Error {}
+
+/** A command line given to croftd, and what comes of it. The command line program and the lobby both hold it. */
+export class Conversation {
+  /** The exit code; undefined when croftd ended before it answered. Rejects when it can't be reached, and with `Refused`. */
+  readonly exit: Promise<number | undefined>
+  readonly #request: http.ClientRequest
+  readonly #end: CallerEnd
+
+  constructor({ socketPath, headers, argv, terminal, uid }: Opening, end: CallerEnd) {
+    this.#end = end
+    this.#request = http.request({
+      socketPath,
+      path: '/api/exec',
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/x-ndjson' },
+    })
+    this.exit = this.#answer()
+    this.#send({ argv, terminal, uid })
+  }
+
+  /** Hands over some of standard input, or, by null, its end. Resolves when there is room for more. */
+  async stdin(chunk: Buffer | null): Promise<void> {
+    if (this.#send({ stdin: chunk?.toString('base64') ?? null })) return
+    await new Promise<void>((resolve) => this.#request.once('drain', resolve).once('close', resolve))
+  }
+
+  /** Waits no longer. What was begun goes on. */
+  leave(): void {
+    this.#request.destroy()
+  }
+
+  #send(value: object): boolean {
+    return this.#request.destroyed || this.#request.write(`${JSON.stringify(value)}\n`)
+  }
+
+  #answer(): Promise<number | undefined> {
+    return new Promise((resolve, reject) => {
+      let answered = false
+      this.#request.on('error', (error) => (answered ? resolve(undefined) : reject(error)))
+      this.#request.once('close', () => !answered && resolve(undefined))
+      this.#request.on('response', (response) => {
+        answered = true
+        if (response.statusCode !== 200) {
+          reject(new Refused(`croftd refuses: ${response.statusMessage} (${response.statusCode})`))
+          this.#request.destroy()
+          return
+        }
+        let exit: number | undefined
+        let handling: Promise<void> = Promise.resolve()
+        const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })
+        lines.on('error', () => {}) // the daemon ended in the middle
+        lines.on('line', (line) => {
+          handling = handling.then(async () => {
+            const message = JSON.parse(line) as Message
+            if ('exit' in message) {
+              exit = message.exit
+              resolve(exit)
+              this.#request.destroy()
+            } else await this.#handle(message)
+          }, reject)
+        })
+        response.once('close', () => void handling.then(() => resolve(exit), reject))
+      })
+    })
+  }
+
+  async #handle(message: Exclude<Message, { exit: number }>): Promise<void> {
+    const end = this.#end
+    if ('progress' in message) return end.progress(message.progress ?? undefined)
+    end.progress(undefined)
+    if ('out' in message) await end.write('out', Buffer.from(message.out, 'base64'))
+    else if ('err' in message) await end.write('err', Buffer.from(message.err, 'base64'))
+    else if ('ask' in message) this.#send({ answer: await end.ask(message.ask) })
+    else if ('read' in message) {
+      const answer = await end.read(message.read).then(
+        (content) => ({ file: content.toString('base64') }),
+        (error: Error) => ({ error: error.message }),
+      )
+      this.#send(answer)
+    } else this.#send({ code: await end.run(message.run) })
+  }
+}

@@ -1,0 +1,52 @@
+import { readFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { pino } from 'pino'
+import { readConfig } from './config.ts'
+import { asCroftError, CroftError } from './error.ts'
+import { notifyReady } from './host/systemd.ts'
+import { Croftd } from './ssh/croftd.ts'
+import { gatewayKeys } from './ssh/paths.ts'
+import { Gateway } from './ssh/server.ts'
+
+/**
+ * croft-ssh: the SSH gateway, a process and a user of its own, so that the daemon can be started anew under open sessions.
+ * Of the box it has two keys of its own, the daemon's socket for SSH, and the network to the VMs.
+ */
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { config: { type: 'string', default: '/etc/croft/config.json' } } })
+  const { ssh, folder } = await readConfig(values.config)
+  if (!ssh) throw new CroftError('conflict', 'SSH is turned off in the configuration.')
+  const paths = gatewayKeys(folder)
+  const [hostKey, key] = await Promise.all([readFile(paths.host), readFile(paths.own)]).catch((cause) => {
+    throw new CroftError('unavailable', `The gateway has no keys: ${cause.message}.`, {
+      hint: 'The daemon makes them when it starts: systemctl start croft',
+      cause,
+    })
+  })
+  const gateway = new Gateway(new Croftd(ssh.socket), hostKey, key, log)
+  await gateway.listen(ssh.port, ssh.address).catch((cause) => {
+    throw new CroftError('unavailable', `Port ${ssh.port} can't be listened on: ${cause.message}.`, {
+      hint: 'Something else uses it; "ssh": {"port": …} in the configuration chooses another.',
+      cause,
+    })
+  })
+  await notifyReady()
+  log.info({ port: ssh.port, address: ssh.address }, 'ready')
+  const signal = await new Promise((resolve) => {
+    for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, () => resolve(each))
+  })
+  log.info({ signal }, 'ending')
+  gateway.close()
+  await new Promise((resolve) => setTimeout(resolve, 200)) // clients are told
+}
+
+const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
+main().then(
+  () => process.exit(0),
+  (thrown) => {
+    const error = asCroftError(thrown)
+    log.fatal({ err: thrown }, 'could not go on')
+    process.stderr.write(`croft-ssh: ${error.message}\n${error.hint ? `${error.hint}\n` : ''}`)
+    process.exit(1)
+  },
+)

@@ -1,0 +1,126 @@
+import { readFile } from 'node:fs/promises'
+import { type Context, Hono } from 'hono'
+import { stream } from 'hono/streaming'
+import type { z } from 'zod'
+import { imageOf, stateOf } from '../box/box.ts'
+import type { NumberedEvent } from '../box/events.ts'
+import { ensureAwake } from '../box/sleep.ts'
+import { noted } from '../commands/noted.ts'
+import { checkScope, everything } from '../commands/scope.ts'
+import type { App } from '../commands/serve.ts'
+import { CroftError } from '../error.ts'
+import { hostKeyPath } from '../guest/index.ts'
+import type { Terminals } from '../guest/terminals.ts'
+import { vmOfHost } from '../ssh/login.ts'
+import { type Entry, enterQuestion, type FromDaemon, fromGateway, keyQuestion, visitor } from '../ssh/messages.ts'
+import type { Key, State } from '../store/index.ts'
+import { type Entrant, makeHttp } from './app.ts'
+import { readLines } from './lines.ts'
+import { problemOf } from './problem.ts'
+
+/**
+ * The API as the gateway has it: what whoever is at the gateway may do, as he says by which key that is, and what the
+ * gateway itself has to know (ssh/messages.ts).
+ */
+export function gatewaySite(app: App, version: string, terminals: Terminals): Hono {
+  const { box, host } = app
+  const site = new Hono()
+  site.onError((error, c) => {
+    const problem = problemOf(error)
+    return c.json(problem, problem.status as 500, { 'Content-Type': 'application/problem+json' })
+  })
+  const enter = (c: Context): Entrant => entrantOf(box.store.state, c)
+
+  site.post('/api/ssh/key', async (c) => {
+    const { fingerprint, authority } = await bodyOf(c, keyQuestion)
+    return mayCome(box.store.state, fingerprint, authority) ? c.body(null, 204) : c.body(null, 404)
+  })
+
+  site.post('/api/ssh/enter', async (c) => {
+    const { scope, actor } = enter(c)
+    const wanted = await bodyOf(c, enterQuestion)
+    const { state } = box.store
+    const name = vmOfHost(wanted.vm, state.web.domain)
+    const ssh = app.commands.find((each) => each.name === 'ssh')!
+    const open = async (): Promise<Entry> => {
+      checkScope(scope, ssh, { vm: name }, state)
+      const vm = await ensureAwake(box, name)
+      const [type, blob] = (await readFile(`${hostKeyPath(host.folder, vm)}.pub`, 'utf8')).split(' ')
+      const user = wanted.user ?? imageOf(box.store.state, vm).user
+      return { id: vm.id, name: vm.name, address: vm.ip, user, hostKey: `${type} ${blob}`.trim() }
+    }
+    return c.json(await (wanted.noted ? open() : noted(box, actor, ssh, { vm: name }, open)))
+  })
+
+  site.post('/api/ssh/link', (c) => {
+    const body = c.req.raw.body
+    if (!body) throw new CroftError('misuse', 'The link has no beginning.')
+    return stream(c, async (out) => {
+      const over = new AbortController()
+      const send = (message: FromDaemon) => void out.write(`${JSON.stringify(message)}\n`).catch(() => over.abort())
+      let sessions: ReadonlyMap<string, number> = new Map()
+      let keys: readonly string[] = []
+      const look = () => {
+        const { state } = box.store
+        for (const id of sessions.keys()) {
+          const vm = state.vms[id]
+          if (!vm || ['stopped', 'crashed', 'leaving'].includes(stateOf(box, vm))) send({ ended: id })
+        }
+        for (const key of keys) if (!mayCome(state, key)) send({ out: key })
+      }
+      const unwatch = box.live.watch(look)
+      const unfollow = box.events.listen(({ type }: NumberedEvent) => {
+        if (type === 'key.removed' || type === 'vm.removed') look()
+      })
+      out.onAbort(() => over.abort())
+      try {
+        for await (const value of readLines(body, over.signal)) {
+          const said = fromGateway.safeParse(value)
+          if (!said.success) continue
+          sessions = new Map(Object.entries(said.data.sessions))
+          keys = said.data.keys
+          box.uses.attend(sessions)
+          look()
+        }
+      } finally {
+        unwatch()
+        unfollow()
+        box.uses.attend(new Map())
+      }
+    })
+  })
+
+  const api = makeHttp(app, version, { local: false, enter }, terminals)
+  site.all('/api/*', (c) => api.fetch(c.req.raw, c.env))
+  return site
+}
+
+/** Whether a key is one that may enter; one of a CA, as a CA's. Either, where that is not said. */
+function mayCome(state: State, fingerprint: string, authority?: boolean): Key | undefined {
+  const key = state.keys[fingerprint]
+  return key && authority !== true ? key : undefined
+}
+
+function entrantOf(state: State, c: Context): Entrant {
+  const said = visitor.safeParse({
+    fingerprint: c.req.header('x-croft-key'),
+    as: decodeURIComponent(c.req.header('x-croft-as') ?? ''),
+    address: c.req.header('x-croft-from'),
+  })
+  const key = said.success ? mayCome(state, said.data.fingerprint) : undefined
+  if (!said.success || !key) throw new CroftError('not-allowed', 'This key may not enter, or not any more.')
+  const { as, address } = said.data
+  return {
+    scope: everything,
+    actor: {
+      by: { kind: 'key', name: as ? `${key.name}, as ${as}` : key.name, id: key.fingerprint },
+      from: { way: 'ssh', address, agent: null },
+    },
+  }
+}
+
+async function bodyOf<T extends z.ZodType>(c: Context, schema: T): Promise<z.output<T>> {
+  const body = schema.safeParse(await c.req.json().catch(() => undefined))
+  if (!body.success) throw new CroftError('misuse', 'That is not what the gateway says.')
+  return body.data
+}

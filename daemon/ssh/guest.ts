@@ -1,0 +1,156 @@
+import { connect, type Socket } from 'node:net'
+import { Client, type ClientChannel, type Connection, type PseudoTtyOptions, type ServerChannel } from 'ssh2'
+import { openAgent, sayEnd } from './mend.ts'
+import type { Entry } from './messages.ts'
+
+/** How long a VM's sshd may take, in ms: the first connection after a boot starts it. */
+const readyMs = 60_000
+
+/** What is current, of what sshd in a VM and ssh2 both have, the quickest first. */
+const algorithms = {
+  kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org'],
+  serverHostKey: ['ssh-ed25519'],
+  cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com'],
+  hmac: ['hmac-sha2-256-etm@openssh.com'],
+} as const
+
+/**
+ * Enters a VM: an SSH connection to it as one of its users, by the gateway's key, to the one host key that Croft made for it.
+ * @param client whose agent may be asked for, by who enters
+ */
+export function enterVm(entry: Entry, key: Buffer, client: Connection): Promise<Client> {
+  const expected = Buffer.from(entry.hostKey.split(' ')[1]!, 'base64')
+  const guest = new Client()
+  return new Promise((resolve, reject) => {
+    guest.once('ready', () => resolve(guest))
+    guest.on('error', (error) =>
+      reject(new Error(error.level === 'client-authentication' ? `there is no user ${entry.user}` : error.message)),
+    )
+    guest.once('close', () => reject(new Error('it closed the connection')))
+    guest.connect({
+      host: entry.address,
+      port: 22,
+      username: entry.user,
+      readyTimeout: readyMs,
+      keepaliveInterval: 0, // one that sleeps goes on later; of one that ends the daemon tells
+      hostVerifier: (found: Buffer) => found.equals(expected),
+      authHandler: [{ type: 'publickey', username: entry.user, key }] as never,
+      // Never asked for a key of its own: it is there for who asks for it inside the VM.
+      agent: agentOf(client) as never,
+      algorithms: algorithms as never,
+    })
+  })
+}
+
+/** The client's agent as ssh2's client has one. */
+function agentOf(client: Connection) {
+  return {
+    getIdentities: (done: (error: Error) => void) => done(new Error('none of its keys are for the gateway')),
+    sign: () => {
+      throw new Error('none of its keys are for the gateway')
+    },
+    getStream: (done: (error?: Error, stream?: ServerChannel) => void) =>
+      void openAgent(client).then((stream) => done(undefined, stream), done),
+  }
+}
+
+/** What a session in a VM is to be, as the client asked for it. */
+export interface Wanted {
+  what: { shell: true } | { exec: string } | { subsystem: string }
+  pty: PseudoTtyOptions | undefined
+  env: Record<string, string>
+  agent: boolean
+}
+
+/** Opens a session's channel in a VM. */
+export function openSession(guest: Client, { what, pty, env, agent }: Wanted): Promise<ClientChannel> {
+  return new Promise((resolve, reject) => {
+    const opened = (error: Error | undefined, channel: ClientChannel) => (error ? reject(error) : resolve(channel))
+    const options = { env, agentForward: agent, ...(pty && { pty }) }
+    if ('exec' in what) guest.exec(what.exec, options, opened)
+    else if ('shell' in what) guest.shell(pty ?? false, options, opened)
+    else guest.subsys(what.subsystem, opened)
+  })
+}
+
+/**
+ * Joins a client's session to one in a VM, until either ends: bytes both ways, standard error, and how it ended.
+ * @param after what to do with the client's channel in place of closing it, given the exit code
+ */
+export function joinSession(client: ServerChannel, guest: ClientChannel, after?: (exit: number) => void): void {
+  let ending: { code: number } | { signal: string; dump: boolean; text: string } | undefined
+  const take = (chunk: Buffer) => void (guest.write(chunk) || pauseFor(client, guest))
+  const takeEnd = () => guest.end()
+  client.on('data', take).once('end', takeEnd)
+  guest.on('data', (chunk: Buffer) => void (client.write(chunk) || pauseFor(guest, client)))
+  guest.stderr.on('data', (chunk: Buffer) => void (client.stderr.write(chunk) || pauseFor(guest.stderr, client.stderr)))
+  guest.once('exit', (code: number | null, signal?: string, dump?: boolean, text?: string) => {
+    ending =
+      code === null
+        ? { signal: (signal ?? 'TERM').replace(/^SIG/, ''), dump: dump === true, text: text ?? '' }
+        : { code }
+  })
+  const gone = () => guest.close()
+  client.once('close', gone)
+  guest.once('close', () => {
+    client.off('data', take).off('end', takeEnd).off('close', gone)
+    if (after) return after(ending && 'code' in ending ? ending.code : 255)
+    client.stderr.end(() => {
+      if (!ending) client.exit(255)
+      else if ('code' in ending) client.exit(ending.code)
+      else client.exit(ending.signal, ending.dump, ending.text)
+      client.end()
+    })
+  })
+}
+
+type Flow = { pause(): unknown; resume(): unknown }
+type Sink = { once(event: 'drain' | 'close', then: () => void): unknown }
+
+/** A source waits until there is room where it goes. */
+function pauseFor(source: Flow, sink: Sink): void {
+  source.pause()
+  const go = () => void source.resume()
+  sink.once('drain', go)
+  sink.once('close', go)
+}
+
+/** Joins two channels, or a channel and a connection, each of whose ends goes on for itself until both have come. */
+export function join(client: ServerChannel, other: ClientChannel | Socket): void {
+  other.on('data', (chunk: Buffer) => void (client.write(chunk) || pauseFor(other, client)))
+  client.on('data', (chunk: Buffer) => void (other.write(chunk) || pauseFor(client, other)))
+  let ends = 0
+  const both = () => {
+    ends += 1
+    if (ends === 2) client.close()
+  }
+  client.once('end', () => {
+    other.end()
+    both()
+  })
+  other.once('end', () => {
+    // What was written may wait for the client's window still.
+    client.write(Buffer.alloc(0), () => {
+      sayEnd(client)
+      both()
+    })
+  })
+  client.once('close', () => other.destroy())
+  other.once('close', () => client.close())
+  other.on('error', () => client.close())
+  client.on('error', () => other.destroy())
+}
+
+/** A connection to a port of a VM's. */
+export function connectTo(address: string, port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: address, port, noDelay: true, timeout: 20_000, allowHalfOpen: true })
+    socket.once('timeout', () => socket.destroy(new Error('it does not answer')))
+    socket.once('error', reject)
+    socket.once('connect', () => {
+      socket.setTimeout(0)
+      socket.off('error', reject)
+      resolve(socket)
+    })
+  })
+}

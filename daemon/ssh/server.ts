@@ -1,0 +1,149 @@
+import type { Logger } from 'pino'
+import ssh2 from 'ssh2'
+import { Tries } from '../gate/tries.ts'
+import type { Croftd } from './croftd.ts'
+import { plainAddress } from './login.ts'
+import { mendChannels, setBanner } from './mend.ts'
+import type { FromDaemon, FromGateway, Visitor } from './messages.ts'
+import { Visit } from './visit.ts'
+
+/** Only what is current, of what ssh2 has; the quickest first. */
+const algorithms = {
+  kex: [
+    'curve25519-sha256',
+    'curve25519-sha256@libssh.org',
+    'ecdh-sha2-nistp256',
+    'ecdh-sha2-nistp384',
+    'ecdh-sha2-nistp521',
+  ],
+  serverHostKey: ['ssh-ed25519'],
+  cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes256-ctr'],
+  hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
+  compress: ['none'],
+} as const
+
+/** Connections at once; those of who has not said who he is, among them. */
+const mostConnections = 1000
+const mostStrangers = 100
+/** How often a client that says nothing is asked whether it is there, in ms, and how often in vain. */
+const keepAliveMs = 60_000
+const keepAliveTimes = 3
+
+/** The SSH server: takes connections, and knows who is in where. */
+export class Gateway {
+  readonly croftd: Croftd
+  /** The private key that VMs let in. */
+  readonly key: Buffer
+  readonly log: Logger
+  readonly tries = new Tries()
+  readonly #server: ssh2.Server
+  readonly #strangers = new Set<Visit>()
+  readonly #visits = new Set<Visit>()
+  readonly #histories = new Map<string, string[]>()
+  /** What somebody in the lobby has open in VMs, and how to end it. */
+  readonly #fromLobby = new Map<Visit, Map<() => void, string>>()
+  readonly #tell: () => void
+
+  constructor(croftd: Croftd, hostKey: Buffer, key: Buffer, log: Logger) {
+    mendChannels()
+    this.croftd = croftd
+    this.key = key
+    this.log = log
+    this.#server = new ssh2.Server(
+      {
+        hostKeys: [hostKey],
+        ident: 'Croft',
+        algorithms: algorithms as never,
+        keepaliveInterval: keepAliveMs,
+        keepaliveCountMax: keepAliveTimes,
+      },
+      (client, { ip }) => this.#take(client, plainAddress(ip)),
+    )
+    this.#server.maxConnections = mostConnections
+    this.#tell = croftd.link(
+      () => this.#state(),
+      (message) => this.#heard(message),
+      log,
+    )
+  }
+
+  listen(port: number, address: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(port, address, () => {
+        this.#server.on('error', (err: Error) => this.log.error({ err }, 'the server failed'))
+        resolve()
+      })
+    })
+  }
+
+  close(): void {
+    this.#server.close()
+    for (const visit of [...this.#visits, ...this.#strangers]) visit.end()
+  }
+
+  #take(client: ssh2.Connection, address: string): void {
+    const wait = this.tries.wait(address)
+    if (wait > 0)
+      setBanner(
+        client,
+        `Too many log-ins from ${address} have failed. For ${wait} s more, a first key that may not enter ends the connection.\nA key that may enter does.`,
+      )
+    this.#strangers.add(new Visit(this, client, address))
+    // The one that has been here longest without a word makes room.
+    const [oldest] = this.#strangers
+    if (this.#strangers.size > mostStrangers) oldest!.end()
+  }
+
+  arrived(visit: Visit): void {
+    this.#strangers.delete(visit)
+    this.#visits.add(visit)
+    this.changed()
+  }
+
+  left(visit: Visit): void {
+    this.#strangers.delete(visit)
+    this.#fromLobby.delete(visit)
+    if (this.#visits.delete(visit)) this.changed()
+  }
+
+  /** Who is in, or where, has changed. */
+  changed(): void {
+    this.#tell()
+  }
+
+  enteredFromLobby(visit: Visit, vm: string, end: () => void): void {
+    const mine = this.#fromLobby.get(visit) ?? new Map<() => void, string>()
+    this.#fromLobby.set(visit, mine.set(end, vm))
+  }
+
+  leave(visit: Visit, vm: string): void {
+    const mine = this.#fromLobby.get(visit)
+    for (const [end, id] of mine ?? []) {
+      if (id !== vm) continue
+      mine!.delete(end)
+      end()
+    }
+  }
+
+  /** Lines that were typed in the lobby by whoever has this key; forgotten when the gateway ends. */
+  historyOf({ fingerprint, as }: Visitor): string[] {
+    const of = `${fingerprint} ${as}`
+    const known = this.#histories.get(of) ?? []
+    this.#histories.set(of, known)
+    return known
+  }
+
+  #state(): FromGateway {
+    const sessions: Record<string, number> = {}
+    for (const id of [...this.#visits].flatMap((visit) => visit.within)) sessions[id] = (sessions[id] ?? 0) + 1
+    return { sessions, keys: [...new Set([...this.#visits].flatMap(({ who }) => who?.fingerprint ?? []))] }
+  }
+
+  #heard(message: FromDaemon): void {
+    for (const visit of [...this.#visits]) {
+      if ('ended' in message) visit.ended(message.ended)
+      else if (visit.who?.fingerprint === message.out) visit.end()
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import { createInterface, type Interface } from 'node:readline'
+import { PassThrough, Writable } from 'node:stream'
+import type { ServerChannel } from 'ssh2'
+
+export interface Size {
+  columns: number
+  rows: number
+}
+
+/** What is written to a client's terminal: no terminal driver stands between, so that each line's end is made here. */
+export class Screen extends Writable {
+  readonly isTTY = true
+  columns: number
+  rows: number
+  readonly #channel: ServerChannel
+  #last = 0
+
+  constructor(channel: ServerChannel, { columns, rows }: Size) {
+    super({ decodeStrings: true })
+    this.#channel = channel
+    this.columns = columns
+    this.rows = rows
+  }
+
+  override _write(chunk: Buffer, _: unknown, done: () => void): void {
+    const text = (this.#last === 13 ? '\r' : '') + chunk.toString('latin1')
+    const lines = text.replace(/\r?\n/g, '\r\n').slice(this.#last === 13 ? 1 : 0)
+    this.#last = chunk.at(-1) ?? this.#last
+    if (this.#channel.write(Buffer.from(lines, 'latin1'))) done()
+    else this.#channel.once('drain', done)
+  }
+
+  resize({ columns, rows }: Size): void {
+    this.columns = columns
+    this.rows = rows
+    this.emit('resize')
+  }
+}
+
+export type Complete = (line: string) => Promise<{ hits: string[]; begun: string }>
+
+const interrupt = 3
+
+/** A client's terminal: lines typed at a prompt, with history and completion, or what is typed for something that runs. */
+export class Tty {
+  readonly screen: Screen
+  readonly #channel: ServerChannel
+  readonly #typed = new PassThrough()
+  readonly #lines: Interface
+  /** Takes what is typed while no line is asked for. */
+  #busy: ((chunk: Buffer) => void) | undefined
+  #over = false
+
+  /** @param history lines typed before, the latest first; those that are typed are put into it */
+  constructor(channel: ServerChannel, size: Size, history: string[], complete: Complete) {
+    this.#channel = channel
+    this.screen = new Screen(channel, size)
+    this.#lines = createInterface({
+      input: this.#typed,
+      output: this.screen,
+      terminal: true,
+      history,
+      historySize: 500,
+      removeHistoryDuplicates: true,
+      escapeCodeTimeout: 100,
+      completer: (line: string, done: (error: null, result: [string[], string]) => void) =>
+        void complete(line).then(
+          ({ hits, begun }) => done(null, [hits, begun]),
+          () => done(null, [[], line]),
+        ),
+    })
+    // Without a listener it would stop this very process.
+    this.#lines.on('SIGTSTP', () => {})
+    this.#lines.once('close', () => {
+      this.#over = true
+    })
+    this.#lines.pause()
+    channel.on('data', (chunk: Buffer) => (this.#busy ? this.#busy(chunk) : this.#typed.write(chunk)))
+    channel.once('end', () => this.#typed.end())
+    channel.once('close', () => this.close())
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  /** What was typed; undefined when there is no more of it. @param kept whether it is one for the history */
+  line(prompt: string, kept: boolean): Promise<string | undefined> {
+    const lines = this.#lines as Interface & { history: string[] }
+    return new Promise((resolve) => {
+      if (this.#over) return resolve(undefined)
+      const end = (line: string | undefined) => {
+        lines.off('line', end).off('SIGINT', again).off('close', gone)
+        if (!kept && line) lines.history.shift()
+        lines.pause()
+        resolve(line)
+      }
+      const gone = () => end(undefined)
+      const again = () => {
+        this.screen.write('^C\n')
+        if (!kept) return end('')
+        lines.write(null, { ctrl: true, name: 'e' })
+        lines.write(null, { ctrl: true, name: 'u' })
+        lines.prompt()
+      }
+      lines.on('line', end).on('SIGINT', again).on('close', gone)
+      lines.setPrompt(prompt)
+      lines.resume()
+      lines.prompt()
+    })
+  }
+
+  /** Does something while no line is asked for. What is typed meanwhile is for the next line; Ctrl-C is not. */
+  async whileBusy<T>(interrupted: () => void, work: () => Promise<T>): Promise<T> {
+    const early: Buffer[] = []
+    let size = 0
+    const before = this.#busy
+    this.#busy = (chunk) => {
+      const at = chunk.lastIndexOf(interrupt)
+      if (at >= 0) {
+        early.length = 0
+        interrupted()
+      }
+      const rest = chunk.subarray(at + 1)
+      size += rest.length
+      if (size < 64 * 1024) early.push(rest)
+    }
+    try {
+      return await work()
+    } finally {
+      this.#busy = before
+      for (const chunk of early) this.#typed.write(chunk)
+    }
+  }
+
+  /** A line asked for by something that runs. */
+  async ask(question: string): Promise<string> {
+    const busy = this.#busy
+    this.#busy = undefined
+    try {
+      return (await this.line(question, false)) ?? ''
+    } finally {
+      this.#busy = busy
+    }
+  }
+
+  /** Leaves the channel to somebody else for a while. */
+  async lend<T>(work: (channel: ServerChannel) => Promise<T>): Promise<T> {
+    const busy = this.#busy
+    this.#busy = () => {}
+    try {
+      return await work(this.#channel)
+    } finally {
+      this.#busy = busy
+    }
+  }
+
+  close(): void {
+    this.#over = true
+    this.#lines.close()
+    this.#typed.destroy()
+  }
+}

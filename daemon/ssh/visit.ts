@@ -1,0 +1,392 @@
+import type { Logger } from 'pino'
+import type { AuthContext, Client, ClientChannel, Connection, PseudoTtyOptions, ServerChannel, Session } from 'ssh2'
+import { Refusal } from './croftd.ts'
+import { connectTo, enterVm, join, joinSession, openSession, type Wanted } from './guest.ts'
+import { BadKey, certificateFault, readSshKey, type SshKey, verifyWire } from './key.ts'
+import { type LobbyParts, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty, type Terminal } from './lobby.ts'
+import { isWithin, type Login, parseLogin } from './login.ts'
+import { wireSignature } from './mend.ts'
+import type { Entry, Visitor } from './messages.ts'
+import { tried } from './refused.ts'
+import type { Gateway } from './server.ts'
+
+/** How long somebody may take to say who he is, in ms. */
+const graceMs = 60_000
+const mostKeys = 20
+const methods = ['publickey', 'keyboard-interactive'] as const
+
+/** What a client may do besides running something, as its certificate says; all of it, without one. */
+interface Permits {
+  pty: boolean
+  forwarding: boolean
+  agent: boolean
+}
+const everything: Permits = { pty: true, forwarding: true, agent: true }
+
+/** One client's connection, from the first packet to the last. */
+export class Visit {
+  readonly #client: Connection
+  readonly #gateway: Gateway
+  readonly #address: string
+  readonly #refused: SshKey[] = []
+  readonly #faults: string[] = []
+  #keysTried = 0
+  #login: Login | undefined
+  #permits = everything
+  #guest: Promise<{ entry: Entry; guest: Client }> | undefined
+  /** VMs that it is in, by id, as often as it is. */
+  readonly within: string[] = []
+  who: Visitor | undefined
+
+  constructor(gateway: Gateway, client: Connection, address: string) {
+    this.#gateway = gateway
+    this.#client = client
+    this.#address = address
+    const late = setTimeout(() => client.end(), graceMs)
+    client.on('error', (err: Error) => this.#log.debug({ address, err: err.message }, 'a connection failed'))
+    client.on('authentication', (asked) => {
+      this.#authenticate(asked).catch((err) => {
+        this.#log.error({ err }, 'could not tell who it is')
+        asked.reject([])
+      })
+    })
+    client.once('ready', () => {
+      clearTimeout(late)
+      gateway.arrived(this)
+      if (this.#login?.to === 'vm') this.#enter().catch(() => {}) // whoever needs it says why not
+    })
+    client.once('close', () => {
+      clearTimeout(late)
+      gateway.left(this)
+      this.#guest?.then(({ guest }) => guest.end()).catch(() => {})
+    })
+    client.on('session', (accept) => this.#session(accept()))
+    client.on('tcpip', (accept, reject, { destIP, destPort }) => this.#direct(accept, reject, { destIP, destPort }))
+    client.on('openssh.streamlocal', (accept, reject, { socketPath }) => this.#direct(accept, reject, { socketPath }))
+    client.on('request', (accept, reject, name, info) => this.#request(name, info as never, accept, reject))
+  }
+
+  get #log(): Logger {
+    return this.#gateway.log
+  }
+
+  end(): void {
+    this.#client.end()
+  }
+
+  // Who it is.
+
+  async #authenticate(asked: AuthContext): Promise<void> {
+    const { tries } = this.#gateway
+    if (asked.method === 'publickey') {
+      this.#keysTried += 1
+      if (this.#keysTried > mostKeys) return asked.reject([])
+      const found = await this.#known(asked.key.data, asked.username)
+      if (!found) {
+        if (tries.wait(this.#address) === 0) return asked.reject([...methods])
+        asked.reject([])
+        return this.end()
+      }
+      if (!asked.signature) return asked.accept()
+      if (!asked.blob || !verifyWire(found.key, asked.blob, wireSignature(asked))) {
+        tries.fail(this.#address)
+        return asked.reject([...methods])
+      }
+      this.who = found.who
+      this.#permits = found.permits
+      this.#login = parseLogin(asked.username)
+      return asked.accept()
+    }
+    if (asked.method !== 'keyboard-interactive') return asked.reject([...methods])
+    // Who comes to this has no other key: a place for words, of which the method has no better.
+    tries.fail(this.#address)
+    asked.prompt([], '', tried(this.#refused, this.#faults), () => asked.reject([]))
+  }
+
+  /** The key, if it may come in at all, and what it may do then. */
+  async #known(blob: Buffer, name: string): Promise<{ key: SshKey; who: Visitor; permits: Permits } | undefined> {
+    let key: SshKey
+    try {
+      key = readSshKey(blob)
+    } catch (error) {
+      if (!(error instanceof BadKey)) throw error
+      this.#faults.push(error.message)
+      return undefined
+    }
+    const { croftd } = this.#gateway
+    const { certificate } = key
+    const address = this.#address
+    if (!certificate) {
+      const who = { fingerprint: key.fingerprint, as: '', address }
+      if (await croftd.knows(key.fingerprint, false)) return { key, who, permits: everything }
+      this.#refused.push(key)
+      return undefined
+    }
+    const { authority, id, permits } = certificate
+    if (!(await croftd.knows(authority.fingerprint, true))) {
+      this.#faults.push(`its certificate is from a CA that Croft does not trust (${authority.fingerprint})`)
+      return undefined
+    }
+    const fault = certificateFault(certificate, [name, 'croft'], address, new Date(), isWithin)
+    if (fault !== undefined) {
+      this.#faults.push(`of its certificate: ${fault}`)
+      return undefined
+    }
+    return {
+      key,
+      who: { fingerprint: authority.fingerprint, as: id.slice(0, 256), address },
+      permits: {
+        pty: permits.has('permit-pty'),
+        forwarding: permits.has('permit-port-forwarding'),
+        agent: permits.has('permit-agent-forwarding'),
+      },
+    }
+  }
+
+  // Where it goes.
+
+  /** The VM whose name it came with, awake and entered. @throws Refusal */
+  #enter(): Promise<{ entry: Entry; guest: Client }> {
+    this.#guest ??= this.#enterVm()
+    return this.#guest
+  }
+
+  async #enterVm(): Promise<{ entry: Entry; guest: Client }> {
+    const login = this.#login
+    if (login?.to !== 'vm') throw new Refusal('There is no VM by that name.', 'ssh croft@… ls shows them all.', 3)
+    const entered = await this.#into(login.vm, login.user, false)
+    entered.guest.once('close', () => setTimeout(() => this.end(), 500).unref())
+    return entered
+  }
+
+  /** @throws Refusal */
+  async #into(vm: string, user: string | undefined, noted: boolean): Promise<{ entry: Entry; guest: Client }> {
+    const { croftd, key } = this.#gateway
+    const entry = await croftd.enter(this.who!, { vm, user: user ?? null, through: false, noted })
+    const guest = await enterVm(entry, key, this.#client).catch((error: Error) => {
+      throw new Refusal(`${entry.name} can't be entered: ${error.message}.`, `croft logs ${entry.name}`, 255)
+    })
+    this.#count(entry.id, guest)
+    return { entry, guest }
+  }
+
+  /** It is in a VM until something closes. */
+  #count(id: string, until: { once(event: 'close', then: () => void): unknown }): void {
+    this.within.push(id)
+    this.#gateway.changed()
+    until.once('close', () => {
+      this.within.splice(this.within.indexOf(id), 1)
+      this.#gateway.changed()
+    })
+  }
+
+  /** What it has in a VM is over, for the VM has ended. */
+  ended(id: string): void {
+    if (!this.within.includes(id)) return
+    if (this.#login?.to === 'lobby') this.#gateway.leave(this, id)
+    else this.#guest?.then(({ guest }) => guest.destroy()).catch(() => {})
+  }
+
+  // What it asks for.
+
+  #session(session: Session): void {
+    let pty: PseudoTtyOptions | undefined
+    let agent = false
+    const env: Record<string, string> = {}
+    const onResize = new Set<(size: PseudoTtyOptions) => void>()
+    const onSignal = new Set<(name: string) => void>()
+    const begin = (accept: () => ServerChannel, what: Wanted['what']) => {
+      const channel = accept()
+      channel.on('error', () => {})
+      const wanted: Wanted = { what, pty, env, agent }
+      this.#serve(channel, wanted, onResize, onSignal).catch((error) => this.#refuse(channel, error))
+    }
+    session.on('pty', (accept, reject, { cols, rows, width, height, ...more }) => {
+      if (!this.#permits.pty) return reject?.()
+      // `term` comes too, which ssh2's types don't know.
+      pty = { ...more, cols: cols || 80, rows: rows || 24, width, height } as PseudoTtyOptions
+      accept?.()
+    })
+    session.on('window-change', (accept, _, { cols, rows, width, height }) => {
+      const size = { cols, rows, width, height }
+      if (pty) Object.assign(pty, size)
+      for (const each of onResize) each(size)
+      accept?.()
+    })
+    session.on('env', (accept, reject, { key, val }) => {
+      if (Object.keys(env).length >= 100) return reject?.()
+      env[key] = val
+      accept?.()
+    })
+    session.on('signal', (accept, _, { name }) => {
+      for (const each of onSignal) each(name)
+      accept?.()
+    })
+    session.on('auth-agent', (accept, reject) => {
+      if (!this.#permits.agent) return reject?.()
+      agent = true
+      accept?.()
+    })
+    session.on('shell', (accept) => begin(accept, { shell: true }))
+    session.on('exec', (accept, _, { command }) => begin(accept, { exec: command }))
+    session.on('subsystem', (accept, _, { name }) => begin(accept, { subsystem: name }))
+  }
+
+  async #serve(
+    channel: ServerChannel,
+    wanted: Wanted,
+    onResize: Set<(size: PseudoTtyOptions) => void>,
+    onSignal: Set<(name: string) => void>,
+  ): Promise<void> {
+    const { what, pty } = wanted
+    if (this.#login?.to !== 'lobby') {
+      const { guest } = await this.#enter()
+      const inside = await openSession(guest, wanted)
+      onResize.add(({ rows, cols, height, width }) => inside.setWindow(rows!, cols!, height!, width!))
+      onSignal.add((name) => inside.signal(name))
+      return joinSession(channel, inside)
+    }
+    if ('subsystem' in what) throw new Refusal('The lobby takes no files.', 'Name a VM: scp -P 2222 file web@box:', 1)
+    const parts: LobbyParts = {
+      croftd: this.#gateway.croftd,
+      who: this.who!,
+      history: this.#gateway.historyOf(this.who!),
+      enter: (on, vm, words) => this.#enterFromLobby(on, vm, words, wanted, onResize),
+    }
+    const finish = (code: number) => {
+      channel.stderr.end(() => {
+        channel.exit(code)
+        channel.end()
+      })
+    }
+    if (!pty && 'exec' in what) return finish(await lobbyLine(parts, channel, what.exec))
+    if (!pty) throw new Refusal('The lobby’s prompt needs a terminal.', 'Give it a command: ssh … ls', 2)
+    const terminal: Terminal = {
+      size: { columns: pty.cols!, rows: pty.rows! },
+      color: !('NO_COLOR' in wanted.env) && String(pty.term) !== 'dumb',
+    }
+    const tty = lobbyTty(parts, channel, terminal)
+    onResize.add(({ cols, rows }) => tty.screen.resize({ columns: cols!, rows: rows! }))
+    const code =
+      'exec' in what ? await lobbyLineOnTty(parts, tty, terminal, what.exec) : await lobbyPrompt(parts, tty, terminal)
+    tty.close()
+    finish(code)
+  }
+
+  /** `ssh web` typed in the lobby. */
+  async #enterFromLobby(
+    channel: ServerChannel,
+    vm: string,
+    words: readonly string[],
+    { pty, env, agent }: Wanted,
+    onResize: Set<(size: PseudoTtyOptions) => void>,
+  ): Promise<number> {
+    const [first] = words
+    if (first?.startsWith('-')) {
+      channel.write(`Flags are for an ssh of your own:  ssh ${vm}@…\r\n`)
+      return 2
+    }
+    const { entry, guest } = await this.#into(vm, undefined, true)
+    this.#gateway.enteredFromLobby(this, entry.id, () => guest.destroy())
+    try {
+      const what = first === undefined ? { shell: true as const } : { exec: words.join(' ') }
+      const inside = await openSession(guest, { what, pty, env, agent })
+      const resize = ({ rows, cols, height, width }: PseudoTtyOptions) =>
+        inside.setWindow(rows!, cols!, height!, width!)
+      onResize.add(resize)
+      const code = await new Promise<number>((resolve) => joinSession(channel, inside, resolve))
+      onResize.delete(resize)
+      return code
+    } finally {
+      guest.end()
+    }
+  }
+
+  /** Says on a session's standard error why there is none. */
+  #refuse(channel: ServerChannel, thrown: unknown): void {
+    const known = thrown instanceof Refusal
+    if (!known) this.#log.error({ err: thrown }, 'a session failed in an unexpected way')
+    const lines = known ? [thrown.message, thrown.hint] : ['Croft failed in a way it did not expect.']
+    channel.stderr.write(`${lines.filter(Boolean).join('\r\n')}\r\n`, () => {
+      channel.exit(known ? thrown.exit : 1)
+      channel.end()
+    })
+  }
+
+  /** A connection that is to be forwarded: from within the VM, or, in the lobby, to a VM. */
+  #direct(
+    accept: () => ServerChannel,
+    reject: () => void,
+    to: { destIP: string; destPort: number } | { socketPath: string },
+  ): void {
+    this.#directTo(accept, to).catch((error: Error) => {
+      this.#log.debug({ err: error.message }, 'a connection could not be forwarded')
+      reject()
+    })
+  }
+
+  async #directTo(
+    accept: () => ServerChannel,
+    to: { destIP: string; destPort: number } | { socketPath: string },
+  ): Promise<void> {
+    if (!this.#permits.forwarding) throw new Error('its certificate does not permit it')
+    if (this.#login?.to !== 'lobby') {
+      const { guest } = await this.#enter()
+      const inside = await new Promise<ClientChannel>((resolve, reject) => {
+        const opened = (error: Error | undefined, channel: ClientChannel) => (error ? reject(error) : resolve(channel))
+        if ('socketPath' in to) guest.openssh_forwardOutStreamLocal(to.socketPath, opened)
+        else guest.forwardOut('127.0.0.1', 0, to.destIP, to.destPort, opened)
+      })
+      return join(accept(), inside)
+    }
+    if ('socketPath' in to) throw new Error('the lobby has no sockets')
+    const { croftd } = this.#gateway
+    const entry = await croftd.enter(this.who!, { vm: to.destIP, user: null, through: true, noted: false })
+    const socket = await connectTo(entry.address, to.destPort)
+    this.#count(entry.id, socket)
+    this.#gateway.enteredFromLobby(this, entry.id, () => socket.destroy())
+    join(accept(), socket)
+  }
+
+  /** What a client asks of the connection as a whole: to be connected to from within the VM. */
+  #request(
+    name: string,
+    info: { bindAddr: string; bindPort: number; socketPath: string },
+    accept: ((port?: number) => void) | undefined,
+    reject: (() => void) | undefined,
+  ): void {
+    const refuse = (error: Error) => {
+      this.#log.debug({ err: error.message, name }, 'a request was refused')
+      reject?.()
+    }
+    if (this.#login?.to === 'lobby' || !this.#permits.forwarding) {
+      refuse(new Error('nothing is forwarded from there'))
+      return
+    }
+    const done = (error?: Error | null, port?: number) => (error ? refuse(error) : accept?.(port))
+    this.#enter().then(({ guest }) => {
+      this.#forwardBack(guest)
+      if (name === 'tcpip-forward') guest.forwardIn(info.bindAddr, info.bindPort, done)
+      else if (name === 'cancel-tcpip-forward') guest.unforwardIn(info.bindAddr, info.bindPort, done)
+      else if (name === 'streamlocal-forward@openssh.com') guest.openssh_forwardInStreamLocal(info.socketPath, done)
+      else if (name === 'cancel-streamlocal-forward@openssh.com')
+        guest.openssh_unforwardInStreamLocal(info.socketPath, done)
+      else refuse(new Error('it is not known'))
+    }, refuse)
+  }
+
+  /** Connections that come from within the VM go to the client. */
+  #forwardBack(guest: Client): void {
+    if (guest.listenerCount('tcp connection') > 0) return
+    guest.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {
+      this.#client.forwardOut(destIP, destPort, srcIP, srcPort, (error, channel) =>
+        error ? reject?.() : join(channel, accept() as ClientChannel),
+      )
+    })
+    guest.on('unix connection', ({ socketPath }, accept, reject) => {
+      this.#client.openssh_forwardOutStreamLocal(socketPath, (error, channel) =>
+        error ? reject?.() : join(channel as ServerChannel, accept() as ClientChannel),
+      )
+    })
+  }
+}
