@@ -58,6 +58,9 @@ async function readKey(box: Box, line: string, name: string | undefined): Promis
     fingerprint: key.fingerprint,
     name: name ?? (fromComment || key.fingerprint.slice(7, 15)),
     publicKey: `${type} ${blob}`,
+    vm: null,
+    tag: null,
+    authority: false,
     createdAt: new Date().toISOString(),
   }
 }
