@@ -3,6 +3,7 @@ import type { Limits, Vm } from '../store/index.ts'
 import { type Box, findVm, stateOf, withVm } from './box.ts'
 import { checkLimits, checkNewName } from './create.ts'
 import { makeId } from './identity.ts'
+import { keysOf, tellGuests } from './keys.ts'
 import { carryOut } from './operations.ts'
 import { checkAllowed } from './state.ts'
 
@@ -62,9 +63,12 @@ export async function describeVm(
   name: string,
   change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'schedule' | 'web'>>,
 ): Promise<Vm> {
-  const { id } = findVm(box.store.state, name)
+  const before = findVm(box.store.state, name)
+  const { id } = before
   await box.store.update((state) => withVm(id, change(findVm(state, id)))(state))
   const vm = findVm(box.store.state, id)
+  const keysNow = (of: Vm) => keysOf(box.store.state, of).map(({ fingerprint }) => fingerprint)
+  if (String(keysNow(before)) !== String(keysNow(vm))) tellGuests(box, (each) => each.id === id)
   box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
   return vm
 }

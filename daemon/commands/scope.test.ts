@@ -75,7 +75,7 @@ describe('who is limited', () => {
       for (const name of ['ls', 'share ls', 'activity', 'complete']) expect(outcome(scope, name)).toBe('fine')
       for (const name of ['new', 'stat', 'key ls', 'token ls', 'session ls', 'image ls', 'doctor', 'domain ls'])
         expect([name, outcome(scope, name)]).not.toEqual([name, 'fine'])
-      expect(outcome(scope, 'key rm', { key: 'laptop' })).not.toBe('fine')
+      for (const name of ['key rm', 'key rename']) expect(outcome(scope, name, { key: 'laptop' })).not.toBe('fine')
     }
   })
 
@@ -85,7 +85,7 @@ describe('who is limited', () => {
       expect(outcome(scope, 'key add', { key: 'x' })).not.toBe('fine')
     }
     for (const scope of [web, ci]) {
-      expect(outcome(scope, 'token new', { vm: 'web' })).not.toBe('fine')
+      for (const name of ['token new', 'key add']) expect(outcome(scope, name, { vm: 'web' })).not.toBe('fine')
       expect(outcome(scope, 'tag', { vm: 'web', tags: ['prod'] })).toContain('You may not run tag')
       expect(outcome(scope, 'tag', { vm: 'web', remove: ['ci'] })).toContain('You may not run tag')
       expect(outcome(scope, 'rename', { vm: 'web', to: 'shop' })).toBe('fine')
