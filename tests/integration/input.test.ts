@@ -1,8 +1,7 @@
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { slug } from '../../daemon/commands/command.ts'
@@ -10,6 +9,7 @@ import { commands } from '../../daemon/commands/index.ts'
 import { errorCodes } from '../../daemon/error.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
+import { KeyMaker } from '../lib/ssh-keys.ts'
 
 /** What comes in from outside: wrong, hostile, too much, or all at once. */
 let croft: Croft
@@ -27,8 +27,13 @@ beforeAll(async () => {
 }, 600_000)
 afterAll(async () => {
   github.close()
+  await keys[Symbol.asyncDispose]()
   await croft?.[Symbol.asyncDispose]()
 })
+
+const keys = new KeyMaker()
+/** The public half of a new key. */
+const newKey = async (comment: string) => (await keys.make(comment)).publicKey
 
 /** What stands in for GitHub: what it answers, and what it was asked for. */
 let published = ''
@@ -37,15 +42,6 @@ const github = createServer((request, response) => {
   asked.push(request.url!)
   response.end(published)
 })
-
-/** The public half of a new key. */
-async function newKey(comment: string): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'croft-key-'))
-  await must('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', join(folder, 'key')])
-  const key = await readFile(join(folder, 'key.pub'), 'utf8')
-  await rm(folder, { recursive: true })
-  return key
-}
 
 const make = (args: object) => croft.call('new', { image: 'tiny', stopped: true, ...args })
 
