@@ -3,7 +3,8 @@ import type { Limits, Vm } from '../store/index.ts'
 import { type Box, findVm, stateOf, withVm } from './box.ts'
 import { checkLimits, checkNewName } from './create.ts'
 import { makeId } from './identity.ts'
-import { keysOf, tellGuests } from './keys.ts'
+import { tellGuests } from './keys.ts'
+import { keysDiffer } from './limit.ts'
 import { carryOut } from './operations.ts'
 import { checkAllowed } from './state.ts'
 
@@ -63,12 +64,11 @@ export async function describeVm(
   name: string,
   change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'schedule' | 'web'>>,
 ): Promise<Vm> {
-  const before = findVm(box.store.state, name)
-  const { id } = before
+  const before = box.store.state
+  const { id } = findVm(before, name)
   await box.store.update((state) => withVm(id, change(findVm(state, id)))(state))
   const vm = findVm(box.store.state, id)
-  const keysNow = (of: Vm) => keysOf(box.store.state, of).map(({ fingerprint }) => fingerprint)
-  if (String(keysNow(before)) !== String(keysNow(vm))) tellGuests(box, (each) => each.id === id)
+  if (keysDiffer(before, box.store.state, id)) tellGuests(box, (each) => each.id === id)
   box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
   return vm
 }

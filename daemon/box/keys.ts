@@ -5,17 +5,11 @@ import { type Box, findVm, stateOf, without } from './box.ts'
 import { covers, type Limit } from './limit.ts'
 import { closest } from './name.ts'
 
+export { authorizedLine, keysOf } from './limit.ts'
+
 /** Key types that may enter: what OpenSSH makes today, with security keys; RSA from 2048 bits. */
 const types =
   /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com)$/
-
-/** The keys that may enter a VM. Pure. */
-export const keysOf = (state: State, vm: Pick<Vm, 'id' | 'tags'>): Key[] =>
-  Object.values(state.keys).filter((key) => covers(key, vm))
-
-/** A key as a line of authorized_keys. Pure. */
-export const authorizedLine = ({ publicKey, name, authority }: Key): string =>
-  `${authority ? 'cert-authority ' : ''}${publicKey} ${name}`
 
 /** What is said of keys that are added. */
 export interface Addition {
