@@ -10,6 +10,7 @@ import { every } from './box/every.ts'
 import { ensureGolden } from './box/golden.ts'
 import type { Host } from './box/host.ts'
 import { watchIdle } from './box/idle.ts'
+import { authorizedLine, keysOf } from './box/keys.ts'
 import { Live } from './box/live.ts'
 import { keepMerged } from './box/merges.ts'
 import { stopAll } from './box/power.ts'
@@ -59,6 +60,7 @@ import { readPressure } from './host/load.ts'
 import { boxSettings } from './host/machine.ts'
 import { Meter } from './host/meter.ts'
 import { makeNetwork } from './host/network.ts'
+import { publishedKeys } from './host/published-keys.ts'
 import { keepHistories } from './host/record.ts'
 import { run } from './host/run.ts'
 import { makeShapes } from './host/shape.ts'
@@ -125,12 +127,13 @@ async function main(log: Logger): Promise<void> {
     network: makeNetwork(libvirt, firewall, { ...network, subnet: settings.subnet }),
     files: makeFiles(folder, qemu),
     imageFiles: makeImageFiles(folder, values.recipes, qemu),
-    guests: makeGuests(folder, settings.subnet, hypervisor.agent, async () => [
+    guests: makeGuests(folder, settings.subnet, hypervisor.agent, (vm) => [
       daemonKey,
       ...(gatewayKey ? [gatewayKey] : []),
-      ...Object.values(store.state.keys).map((key) => `${key.publicKey} ${key.name}`),
+      ...keysOf(store.state, vm).map(authorizedLine),
     ]),
     inspectKey,
+    publishedKeys: (user) => publishedKeys(process.env.CROFT_KEYS_FROM ?? 'https://github.com', user),
     live: new Live(),
     uses: new Uses(),
     events,

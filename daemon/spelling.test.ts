@@ -17,14 +17,20 @@ test.each([
   [
     'new',
     { setupScript: 'echo hello' },
-    { ...plain, positional: ['name'], files: ['setupScript'] },
+    { ...plain, positional: ['name'], files: [{ key: 'setupScript' }] },
     'croft new --setup-script file',
   ],
   [
     'key add',
     { key: 'ssh-ed25519 AAAA me', name: 'laptop' },
-    { positional: ['key'], rest: undefined, files: ['key'] },
+    { positional: ['key'], rest: undefined, files: [{ key: 'key', literal: 'gh:' }] },
     'croft key add file --name laptop',
+  ],
+  [
+    'key add',
+    { key: 'gh:ada' },
+    { positional: ['key'], rest: undefined, files: [{ key: 'key', literal: 'gh:' }] },
+    'croft key add gh:ada',
   ],
   ['comment', { vm: 'web', text: '' }, { ...plain, positional: ['vm', 'text'] }, "croft comment web ''"],
   ['exec', { vm: 'web', command: ['ls', '-l'] }, { ...plain, rest: 'command' }, 'croft exec web ls -l'],

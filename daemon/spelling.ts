@@ -12,8 +12,18 @@ export interface Spelling {
   positional: readonly string[]
   rest: string | undefined
   /** Arguments whose content comes from a file there. */
-  files: readonly string[]
+  files: readonly FileArgument[]
 }
+
+export interface FileArgument {
+  key: string
+  /** How values begin that are no file's, and meant as they are. */
+  literal?: string | undefined
+}
+
+/** Whether what is given for it is, or comes from, a file. Pure. */
+export const isOfFile = ({ literal }: FileArgument, value: string): boolean =>
+  literal === undefined || !value.startsWith(literal)
 
 /** The command line that runs a command with these arguments; the content of files is not in it. Pure. */
 export function write(
@@ -22,7 +32,10 @@ export function write(
   { positional, rest, files }: Spelling,
 ): string {
   const given = Object.entries(args).filter(([, value]) => value !== undefined && value !== false && value !== '')
-  const wordsOf = (key: string) => listOf(args[key]).map((each) => (files.includes(key) ? 'file' : each))
+  const wordsOf = (key: string) => {
+    const file = files.find((each) => each.key === key)
+    return listOf(args[key]).map((each) => (file && isOfFile(file, each) ? 'file' : each))
+  }
   const flags = given
     .filter(([key]) => !positional.includes(key) && key !== rest)
     .flatMap(([key, value]) => (value === true ? [flagOf(key)] : wordsOf(key).flatMap((each) => [flagOf(key), each])))

@@ -1,6 +1,7 @@
 import { CroftError } from '../error.ts'
-import type { Vm } from '../store/index.ts'
+import type { State, Vm } from '../store/index.ts'
 import { type Box, type Report, specOf } from './box.ts'
+import { keysDiffer } from './limit.ts'
 
 /**
  * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
@@ -54,12 +55,17 @@ export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number): Promise<v
 }
 
 /**
- * Tells a running guest who it is, and marks it usable. Safe to repeat. @throws CroftError `guest-failed`
+ * Tells a running guest who it is, and marks it usable. Safe to repeat. Of keys that change meanwhile it is told too: a
+ * guest that is not marked usable yet is not told by whoever changes them. @throws CroftError `guest-failed`
  * @param booted it has just booted
  */
 export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void> {
   await box.locks.run(`ready ${vm.id}`, async () => {
-    await box.guests.personalize(box.store.state.vms[vm.id] ?? vm, booted)
+    let told: State
+    do {
+      told = box.store.state
+      await box.guests.personalize(told.vms[vm.id] ?? vm, booted)
+    } while (keysDiffer(told, box.store.state, vm.id))
     box.live.mark(vm.uuid, { ready: true })
   })
 }

@@ -49,6 +49,8 @@ export interface Box {
   readonly guests: Guests
   /** Length and fingerprint of a public key; undefined when it is none. */
   inspectKey(publicKey: string): Promise<{ bits: number; fingerprint: string } | undefined>
+  /** The public keys that a user of GitHub shows to everybody. @throws CroftError `not-found`, `unavailable` */
+  publishedKeys(user: string): Promise<string>
   readonly live: Live
   readonly uses: Uses
   readonly events: EventLog

@@ -3,6 +3,8 @@ import type { Limits, Vm } from '../store/index.ts'
 import { type Box, findVm, stateOf, withVm } from './box.ts'
 import { checkLimits, checkNewName } from './create.ts'
 import { makeId } from './identity.ts'
+import { tellGuests } from './keys.ts'
+import { keysDiffer } from './limit.ts'
 import { carryOut } from './operations.ts'
 import { checkAllowed } from './state.ts'
 
@@ -62,9 +64,11 @@ export async function describeVm(
   name: string,
   change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'schedule' | 'web'>>,
 ): Promise<Vm> {
-  const { id } = findVm(box.store.state, name)
+  const before = box.store.state
+  const { id } = findVm(before, name)
   await box.store.update((state) => withVm(id, change(findVm(state, id)))(state))
   const vm = findVm(box.store.state, id)
+  if (keysDiffer(before, box.store.state, id)) tellGuests(box, (each) => each.id === id)
   box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
   return vm
 }

@@ -4,7 +4,7 @@ export type BoxEvent = { vm?: string; name?: string } & (
   | { type: 'image.new' | 'image.removed' | 'image.golden'; image: string }
   /** Something new is in the activity log; of no VM, as nothing has happened to it by that. */
   | { type: 'activity' }
-  | { type: 'key.new' | 'key.removed'; key: string }
+  | { type: 'key.new' | 'key.changed' | 'key.removed'; key: string }
   | { type: 'box.libvirt'; connected: boolean; reason?: string }
   | { type: 'box.warning'; message: string }
 )

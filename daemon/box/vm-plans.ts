@@ -118,6 +118,7 @@ export const removeVm: Plan<OperationOf<'rm'>> = {
     vms: without(state.vms, vm),
     links: notOf(vm, state.links),
     tokens: notOf(vm, state.tokens),
+    keys: notOf(vm, state.keys),
     hosts: notOf(vm, state.hosts),
   }),
 }

@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { bounded, entrySchema, whatOf, whenceOf, whoOf } from '../activity/index.ts'
-import { findVm, vmNamed } from '../box/box.ts'
+import { findVm, vmNamed, vmsOf } from '../box/box.ts'
 import { plainLine } from '../guest/text.ts'
 import { ago } from '../units.ts'
 import { durationArg, vmArg } from './args.ts'
 import { command } from './command.ts'
+import { maySee, seesSome } from './scope.ts'
 import { table } from './text.ts'
 
 const activityResult = z.object({
@@ -39,12 +40,14 @@ export const activityCommand = command({
   touches: 'reads',
   async run({ box, scope }, { vm: name, since, ...asked }) {
     const vm = name === undefined ? undefined : (vmNamed(box.store.state, name)?.id ?? name)
+    const seen =
+      seesSome(scope) && new Set(vmsOf(box.store.state).flatMap((each) => (maySee(scope, each) ? each.id : [])))
     const found = await box.activity.read({
       ...asked,
       since: since === undefined ? undefined : new Date(Date.now() - since * 1000),
       may: ({ vms }) =>
         (vm === undefined || vms.some((each) => each.id === vm || each.name === vm)) &&
-        (scope.vm === null || (vms.length > 0 && vms.every(({ id }) => id === scope.vm))),
+        (!seen || (vms.length > 0 && vms.every(({ id }) => seen.has(id)))),
     })
     // One that is gone is known by the name that it had; of one that never was, that is to be said.
     if (name !== undefined && found.entries.length === 0) findVm(box.store.state, name)

@@ -51,9 +51,10 @@ export interface Context {
 /**
  * A command, declared once and served everywhere: command line, lobby, HTTP, OpenAPI, completion, help.
  * Its arguments' schema is the one source of names, types and descriptions. In it, `meta` may have
- * `file: true` (on a command line the value is the path of a file whose content is meant), `placeholder`
- * (how the value is called in help), `complete` (what the value names: 'vm', 'image', …) and `secret: true` (it may have
- * what only its reader should know: the activity log has no more of it than what it is called).
+ * `file: true` (on a command line the value is the path of a file whose content is meant), `literal` (how values begin
+ * that are meant as they are all the same), `placeholder` (how the value is called in help), `complete` (what the value
+ * names: 'vm', 'image', …) and `secret: true` (it may have what only its reader should know: the activity log has no
+ * more of it than what it is called).
  */
 export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   name: string

@@ -21,6 +21,7 @@ import { imageLsCommand } from './image-ls.ts'
 import { imageRmCommand } from './image-rm.ts'
 import { keyAddCommand } from './key-add.ts'
 import { keyLsCommand } from './key-ls.ts'
+import { keyRenameCommand } from './key-rename.ts'
 import { keyRmCommand } from './key-rm.ts'
 import { loginCommand } from './login.ts'
 import { logsCommand } from './logs.ts'
@@ -101,6 +102,7 @@ export const commands: readonly Command[] = [
   imageRmCommand,
   keyAddCommand,
   keyLsCommand,
+  keyRenameCommand,
   keyRmCommand,
   activityCommand,
   doctorCommand,

@@ -1,30 +1,47 @@
 import { z } from 'zod'
 import { addKey } from '../box/keys.ts'
+import { tagArg, vmArg } from './args.ts'
 import { command } from './command.ts'
-import { keyResult } from './key-ls.ts'
+import { describeKey, type KeyResult, keyNameArg, keyResult } from './key.ts'
 
 export const keyAddCommand = command({
   name: 'key add',
   summary: 'Let an SSH key into the VMs',
-  examples: ['croft key add ~/.ssh/id_ed25519.pub', 'croft key add - --name laptop < key.pub'],
+  details:
+    'A key may enter all VMs, one of them, or those with a tag as they have it at the time. What it is limited to stays: to change that, remove it and add it again.',
+  examples: [
+    'croft key add ~/.ssh/id_ed25519.pub',
+    'croft key add - --name laptop < key.pub',
+    'croft key add gh:octocat --vm web',
+    'croft key add deploy.pub --tag shop',
+    'croft key add ca.pub --authority',
+  ],
   args: z.object({
     key: z
       .string()
       .min(1)
       .max(64 * 1024)
-      .describe('File with the public key, "-" for standard input')
-      .meta({ file: true, placeholder: 'file' }),
-    name: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9@._-]{0,63}$/, 'a name takes letters, digits, "@", ".", "_" and "-"')
-      .optional()
-      .describe('What to call it; by default the comment in the key')
-      .meta({ placeholder: 'name' }),
+      .describe(
+        'File with the public key, "-" for standard input, or gh: and a user of GitHub for the keys shown there',
+      )
+      .meta({ file: true, literal: 'gh:', placeholder: 'file' }),
+    name: keyNameArg.optional().describe('What to call it; by default the comment in the key'),
+    vm: vmArg.optional().describe('Let it into that VM alone'),
+    tag: tagArg.optional().describe('Let it into VMs with that tag alone'),
+    authority: z.boolean().optional().describe('It is the key of a CA: let certificates in that are signed with it'),
   }),
   positional: ['key'],
   result: z.object({ keys: z.array(keyResult) }),
   touches: 'changes',
-  run: async ({ box }, { key, name }) => ({ keys: await addKey(box, key, name) }),
-  print: ({ keys }) => keys.map((key) => `${key.name} may enter now (${key.fingerprint}).\n`).join(''),
+  async run({ box }, { key, ...addition }) {
+    const keys = await addKey(box, key, addition)
+    return { keys: keys.map((each) => describeKey(box.store.state, each)) }
+  },
+  print: ({ keys }) => keys.map((key) => `${inWords(key)} (${key.fingerprint}).\n`).join(''),
   names: ({ keys }) => keys.map((key) => key.name),
 })
+
+function inWords({ name, vm, tag, authority }: KeyResult): string {
+  const who = authority ? `Who has a certificate by ${name}` : name
+  return `${who} may enter ${vm !== null ? `${vm} ` : tag !== null ? `VMs with the tag ${tag} ` : ''}now`
+}

@@ -1,16 +1,8 @@
 import { z } from 'zod'
 import { ago } from '../units.ts'
 import { command } from './command.ts'
+import { describeKey, keyResult } from './key.ts'
 import { table } from './text.ts'
-
-export const keyResult = z.object({
-  name: z.string(),
-  fingerprint: z.string(),
-  publicKey: z.string(),
-  createdAt: z.string(),
-})
-
-export type KeyResult = z.infer<typeof keyResult>
 
 export const keyLsCommand = command({
   name: 'key ls',
@@ -19,7 +11,9 @@ export const keyLsCommand = command({
   args: z.object({}),
   result: z.object({ keys: z.array(keyResult) }),
   touches: 'reads',
-  run: async ({ box }) => ({ keys: Object.values(box.store.state.keys) }),
+  run: async ({ box }) => ({
+    keys: Object.values(box.store.state.keys).map((key) => describeKey(box.store.state, key)),
+  }),
   print: ({ keys }, view) =>
     keys.length === 0
       ? 'No keys. Add yours: croft key add ~/.ssh/id_ed25519.pub\n'
@@ -27,7 +21,11 @@ export const keyLsCommand = command({
           keys,
           [
             { title: 'NAME', value: (key) => key.name, dress: () => 'bold' },
-            { title: 'TYPE', value: (key) => key.publicKey.split(' ')[0]! },
+            { title: 'VM', value: ({ vm, tag }) => vm ?? (tag === null ? 'all' : `tag ${tag}`) },
+            {
+              title: 'TYPE',
+              value: ({ publicKey, authority }) => `${publicKey.split(' ')[0]}${authority ? ' authority' : ''}`,
+            },
             { title: 'ADDED', value: (key) => ago(key.createdAt, view.now) },
             { title: 'FINGERPRINT', value: (key) => key.fingerprint },
           ],

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { closest } from '../box/name.ts'
 import { CroftError } from '../error.ts'
-import { flagOf } from '../spelling.ts'
+import { flagOf, isOfFile } from '../spelling.ts'
 import { type Command, slug } from './command.ts'
 
 /** A flag or positional argument as JSON Schema describes it. */
@@ -14,6 +14,7 @@ export interface Parameter {
   description: string
   placeholder: string
   file: boolean
+  literal: string | undefined
   secret: boolean
   complete: string | undefined
   default: unknown
@@ -46,6 +47,7 @@ export function parameters(command: Command): Parameter[] {
       description: String(of('description') ?? ''),
       placeholder: String(of('placeholder') ?? key),
       file: of('file') === true,
+      literal: of('literal') as string | undefined,
       secret: of('secret') === true,
       complete: of('complete') as string | undefined,
       default: outer.default,
@@ -56,7 +58,7 @@ export function parameters(command: Command): Parameter[] {
 /** A command line understood: which command, what was given to it, and the flags that every command has. */
 export interface ParsedLine {
   command: Command
-  /** As the command's schema takes it, not checked yet; files are still paths. */
+  /** As the command's schema takes it, not checked yet; `files` are still paths. */
   args: Record<string, unknown>
   files: string[]
   json: boolean
@@ -185,7 +187,7 @@ function put(line: ParsedLine, parameter: Parameter, text: string): void {
   if (parameter.many) line.args[key] = [...((line.args[key] as unknown[] | undefined) ?? []), value]
   else if (key in line.args) throw new CroftError('misuse', `${parameter.flag} was given twice.`)
   else line.args[key] = value
-  if (parameter.file) line.files.push(key)
+  if (parameter.file && isOfFile(parameter, text)) line.files.push(key)
 }
 
 /** `croft new [name] [--image image] …`, in one line. */

@@ -94,7 +94,7 @@ function lineOf(command: Command, known: readonly Parameter[], given: Readonly<R
     if (value === undefined) return []
     return [[key, !secret ? value : key === command.rest ? programIn(value) : [value].flat().map(nameIn)]]
   })
-  const files = known.filter(({ file }) => file).map(({ key }) => key)
+  const files = known.filter(({ file }) => file)
   const { name, positional = [], rest } = command
   // What is left out is to be seen as that: no quotes around it.
   return write(name, Object.fromEntries(shown), { positional, rest, files }).replace(/'([\w./=-]*…)'/g, '$1')

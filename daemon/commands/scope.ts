@@ -1,51 +1,63 @@
 import { findVm } from '../box/box.ts'
+import { covers, type Limit } from '../box/limit.ts'
 import { CroftError } from '../error.ts'
 import type { State, Vm } from '../store/index.ts'
 import type { Command } from './command.ts'
 import { parameters } from './line.ts'
 
 /** What somebody may do: nulls for everything. */
-export interface Scope {
-  /** Id of the one VM that it is limited to. */
-  vm: string | null
+export interface Scope extends Limit {
   /** Names of the commands that may be run. */
   commands: readonly string[] | null
 }
 
-export const everything: Scope = { vm: null, commands: null }
+export const everything: Scope = { vm: null, tag: null, commands: null }
 
-/** Commands that show many VMs, and to who is limited to one, that one. */
-const lists = new Set(['ls', 'share ls', 'activity'])
+/** Commands that show many VMs, and to who is limited to some, those. */
+const lists = new Set(['ls', 'share ls', 'activity', 'complete'])
 
 /** Commands that let somebody in: who is limited could rid himself of his limits by them. */
-const givers = new Set(['login', 'token new'])
+const givers = new Set(['login', 'token new', 'key add'])
 
-export const maySee = ({ vm }: Scope, { id }: Vm): boolean => vm === null || vm === id
+/** Commands that change who may enter a VM: not for who is limited to some of them. */
+const movers = new Set(['tag'])
+
+/** Whether somebody may see only some of the VMs. */
+export const seesSome = ({ vm, tag }: Scope): boolean => vm !== null || tag !== null
+
+/** Whether there is anything that somebody may not do. */
+export const isLimited = (scope: Scope): boolean => seesSome(scope) || scope.commands !== null
+
+export const maySee = (scope: Scope, vm: Pick<Vm, 'id' | 'tags'>): boolean => covers(scope, vm)
 
 /** @param args as they were checked @throws CroftError `not-allowed` unless the scope covers the command with these arguments */
 export function checkScope(scope: Scope, command: Command, args: Record<string, unknown>, state: State): void {
-  if (command.touches === 'nothing') return
-  if (scope.commands !== null && !scope.commands.includes(command.name)) {
-    throw new CroftError('not-allowed', `This token may not run ${command.name}.`, {
-      hint: scope.commands.length ? `It may run: ${scope.commands.join(', ')}` : 'It may run no command.',
+  const { name, touches } = command
+  if (touches === 'nothing') return
+  if (scope.commands !== null && !scope.commands.includes(name)) {
+    throw new CroftError('not-allowed', `You may not run ${name}.`, {
+      hint: scope.commands.length ? `You may run: ${scope.commands.join(', ')}` : 'You may run no command.',
     })
   }
-  if (givers.has(command.name) && (scope.vm !== null || scope.commands !== null))
-    throw new CroftError('not-allowed', `A token with limits may not run ${command.name}.`)
-  if (scope.vm === null) return
+  if ((givers.has(name) && isLimited(scope)) || (movers.has(name) && seesSome(scope)))
+    throw new CroftError('not-allowed', `You may not run ${name}: it could let somebody in where you may not.`)
+  if (!seesSome(scope)) return
   const named = parameters(command).flatMap(({ complete, key }) =>
     complete === 'vm' && args[key] !== undefined ? [args[key]].flat().map(String) : [],
   )
-  if (named.length === 0 ? lists.has(command.name) : named.every((name) => isThe(scope.vm!, name, state))) return
-  throw new CroftError('not-allowed', `This token is for ${state.vms[scope.vm]?.name ?? 'another VM'} alone.`, {
-    hint: 'croft token new makes one for others.',
+  if (named.length === 0 ? lists.has(name) : named.every((each) => maySeeNamed(scope, each, state))) return
+  throw new CroftError('not-allowed', `You are let in for ${inWords(scope, state)} alone.`, {
+    hint: 'The owner of the box can give you a key or a token for more.',
   })
 }
 
+const inWords = ({ vm, tag }: Scope, state: State): string =>
+  vm === null ? `VMs with the tag ${tag}` : (state.vms[vm]?.name ?? 'a VM that is gone')
+
 /** Whether there is another VM by that name is not said. */
-function isThe(id: string, name: string, state: State): boolean {
+function maySeeNamed(scope: Scope, name: string, state: State): boolean {
   try {
-    return findVm(state, name).id === id
+    return maySee(scope, findVm(state, name))
   } catch {
     return false
   }

@@ -22,27 +22,23 @@ const bootingMs = 180_000
 /**
  * What Croft says to its guests.
  * @param folder the state folder @param subnet of the VMs' network
- * @param authorizedKeys the public keys that may enter every VM, as of now
+ * @param authorizedKeys lines of authorized_keys: the public keys that may enter a VM, as of now
  */
 export function makeGuests(
   folder: string,
   subnet: Subnet,
   agent: AgentCall,
-  authorizedKeys: () => Promise<string[]>,
+  authorizedKeys: (vm: Vm) => string[],
 ): Guests {
   return {
     async personalize(vm, booted) {
       const path = hostKeyPath(folder, vm)
-      const [privateKey, publicKey, keys] = await Promise.all([
-        readFile(path, 'utf8'),
-        readFile(`${path}.pub`, 'utf8'),
-        authorizedKeys(),
-      ])
+      const [privateKey, publicKey] = await Promise.all([readFile(path, 'utf8'), readFile(`${path}.pub`, 'utf8')])
       const script = personalizeScript({
         name: vm.name,
         machineId: vm.machineId,
         hostKey: { private: privateKey, public: publicKey },
-        authorizedKeys: keys,
+        authorizedKeys: authorizedKeys(vm),
         env: vm.env,
         network: { mac: vm.mac, address: `${vm.ip}/${subnet.prefix}`, gateway: boxAddress(subnet) },
         booted,

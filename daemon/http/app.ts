@@ -3,7 +3,7 @@ import { bodyLimit } from 'hono/body-limit'
 import { stream } from 'hono/streaming'
 import type { Actor } from '../activity/index.ts'
 import type { Report } from '../box/box.ts'
-import type { Scope } from '../commands/scope.ts'
+import { isLimited, type Scope } from '../commands/scope.ts'
 import { type App, serveCall } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
 import type { Terminals } from '../guest/terminals.ts'
@@ -82,8 +82,7 @@ export function makeHttp(app: App, version: string, door: Door, terminals: Termi
   http.get('/api/health', (c) => c.json({ ok: true, libvirt: app.box.hypervisor.trouble() ?? 'fine' }))
   http.get('/api/openapi.json', (c) => c.json(openApi(app.commands, version)))
   http.get('/api/events', (c) => {
-    const { vm, commands } = c.get('scope')
-    if (vm !== null || commands !== null) throw new CroftError('not-allowed', 'This token may not follow all events.')
+    if (isLimited(c.get('scope'))) throw new CroftError('not-allowed', 'You may not follow all events.')
     return eventsRoute(app, c, () => isStillIn(c))
   })
   terminalRoutes(http, app, terminals, isStillIn)

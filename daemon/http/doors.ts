@@ -144,7 +144,10 @@ function enter(gate: Gate, seat: Seat, c: Context): Entrant {
   const token = tokenOf(gate, c.req.header('authorization'))
   if (token) {
     const { id, name, vm, commands } = token
-    return { scope: { vm, commands }, actor: { by: { kind: 'token', name, id }, from: { way: 'api', ...from } } }
+    return {
+      scope: { vm, tag: null, commands },
+      actor: { by: { kind: 'token', name, id }, from: { way: 'api', ...from } },
+    }
   }
   const ownPage = c.req.header('origin') === undefined ? ['GET', 'HEAD'].includes(c.req.method) : isFrom(seat, c)
   const session = ownPage ? sessionAt(gate, seat, c) : undefined

@@ -6,7 +6,7 @@ import { imageOf, stateOf } from '../box/box.ts'
 import type { NumberedEvent } from '../box/events.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { noted } from '../commands/noted.ts'
-import { checkScope, everything } from '../commands/scope.ts'
+import { checkScope } from '../commands/scope.ts'
 import type { App } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
 import { hostKeyPath } from '../guest/index.ts'
@@ -33,7 +33,7 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
 
   site.post('/api/ssh/key', async (c) => {
     const { fingerprint, authority } = await bodyOf(c, keyQuestion)
-    return mayCome(box.store.state, fingerprint, authority) ? c.body(null, 204) : c.body(null, 404)
+    return c.body(null, mayCome(box.store.state, fingerprint)?.authority === authority ? 204 : 404)
   })
 
   site.post('/api/ssh/enter', async (c) => {
@@ -70,7 +70,7 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
       }
       const unwatch = box.live.watch(look)
       const unfollow = box.events.listen(({ type }: NumberedEvent) => {
-        if (type === 'key.removed' || type === 'vm.removed') look()
+        if (type === 'key.removed' || type === 'key.changed' || type === 'vm.removed') look()
       })
       out.onAbort(() => over.abort())
       try {
@@ -95,10 +95,10 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
   return site
 }
 
-/** Whether a key is one that may enter; one of a CA, as a CA's. Either, where that is not said. */
-function mayCome(state: State, fingerprint: string, authority?: boolean): Key | undefined {
+/** The key, if it may enter: itself, or, when it is a CA's, whoever has a certificate of its. */
+function mayCome(state: State, fingerprint: string): Key | undefined {
   const key = state.keys[fingerprint]
-  return key && authority !== true ? key : undefined
+  return key && (key.vm === null || key.vm in state.vms) ? key : undefined
 }
 
 function entrantOf(state: State, c: Context): Entrant {
@@ -111,7 +111,7 @@ function entrantOf(state: State, c: Context): Entrant {
   if (!said.success || !key) throw new CroftError('not-allowed', 'This key may not enter, or not any more.')
   const { as, address } = said.data
   return {
-    scope: everything,
+    scope: { vm: key.vm, tag: key.tag, commands: null },
     actor: {
       by: { kind: 'key', name: as ? `${key.name}, as ${as}` : key.name, id: key.fingerprint },
       from: { way: 'ssh', address, agent: null },

@@ -18,6 +18,15 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
     web: { domain: 'localhost', tls: { mode: 'off' } },
     hosts: {},
   }),
+  3: ({ keys, ...state }) => ({
+    ...state,
+    keys: Object.fromEntries(
+      Object.entries(keys as Record<string, object>).map(([fingerprint, key]) => [
+        fingerprint,
+        { ...key, vm: null, tag: null, authority: false },
+      ]),
+    ),
+  }),
 }
 
 /**

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 /** What the store keeps: what the user wants and what Croft owns. What runs is libvirt's to say, never the store's. */
-export const stateVersion = 3
+export const stateVersion = 4
 
 export const limitsSchema = z.object({
   /** Number of virtual CPUs. */
@@ -126,6 +126,11 @@ export const keySchema = z.object({
   name: z.string(),
   /** Type and base64 of the key, as in an authorized_keys line, without options or comment. */
   publicKey: z.string(),
+  /** Id of the one VM that it may enter, or the tag of those that it may; nulls for all, and one of them always is. */
+  vm: z.string().nullable(),
+  tag: z.string().nullable(),
+  /** Whether it is that of a CA: who has a certificate signed with it may enter. */
+  authority: z.boolean(),
   createdAt: z.iso.datetime(),
 })
 

@@ -1,20 +1,47 @@
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { slug } from '../../daemon/commands/command.ts'
 import { commands } from '../../daemon/commands/index.ts'
 import { errorCodes } from '../../daemon/error.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
+import { must } from '../lib/program.ts'
+import { KeyMaker } from '../lib/ssh-keys.ts'
 
 /** What comes in from outside: wrong, hostile, too much, or all at once. */
 let croft: Croft
 let token: string
 beforeAll(async () => {
-  croft = await startCroft({ recipes: join(import.meta.dirname, 'fixtures/recipes'), image: false })
+  await once(github.listen(0, '127.0.0.1'), 'listening')
+  const { port } = github.address() as AddressInfo
+  croft = await startCroft({
+    recipes: join(import.meta.dirname, 'fixtures/recipes'),
+    image: false,
+    env: { CROFT_KEYS_FROM: `http://127.0.0.1:${port}` },
+  })
   await croft.do('image', 'build', 'tiny')
   token = (await readFile(join(croft.folder, 'token'), 'utf8')).trim()
 }, 600_000)
-afterAll(() => croft?.[Symbol.asyncDispose]())
+afterAll(async () => {
+  github.close()
+  await keys[Symbol.asyncDispose]()
+  await croft?.[Symbol.asyncDispose]()
+})
+
+const keys = new KeyMaker()
+/** The public half of a new key. */
+const newKey = async (comment: string) => (await keys.make(comment)).publicKey
+
+/** What stands in for GitHub: what it answers, and what it was asked for. */
+let published = ''
+const asked: string[] = []
+const github = createServer((request, response) => {
+  asked.push(request.url!)
+  response.end(published)
+})
 
 const make = (args: object) => croft.call('new', { image: 'tiny', stopped: true, ...args })
 
@@ -189,13 +216,26 @@ describe('the door on loopback', () => {
     expect(JSON.parse(answer.text).code).toBe('not-allowed')
   })
   test('is closed to the network', async () => {
-    const { must } = await import('../lib/program.ts')
     const listening = await must('ss', ['-ltnH', `sport = :${croft.port}`])
     expect(listening.trim().split(/\s+/)[3]).toBe(`127.0.0.1:${croft.port}`)
   })
 })
 
 describe('the API', () => {
+  test('completes for who is limited what he may see, and nothing else', async () => {
+    for (const name of ['mine', 'other']) await make({ name })
+    const { secret } = await croft.ask('token-new', { vm: 'mine' })
+    const headers = { host: `localhost:${croft.port}`, authorization: `Bearer ${secret}` }
+    const words = async (...begun: string[]) => {
+      const body = JSON.stringify({ words: begun })
+      const answer = await croft.request({ tcp: true, method: 'POST', path: '/api/commands/complete', headers, body })
+      return JSON.parse(answer.text).candidates.filter((word: string) => !word.startsWith('-'))
+    }
+    expect(await words('start', '')).toEqual(['mine'])
+    expect(await words('new', '--image', '')).toEqual([])
+    for (const name of ['mine', 'other']) await croft.do('rm', name, '-y')
+  })
+
   test('runs a line of text', async () => {
     const answer = await croft.request({
       method: 'POST',
@@ -270,6 +310,7 @@ describe('the API', () => {
 
 describe('keys', () => {
   const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUQ7BEOE2yGKPZ2DtR0YFzFmMDcY9bUvKXPVDGHiVpX ann@laptop'
+  const add = (input: string, ...flags: string[]) => croft.run(['key', 'add', '-', ...flags], { input })
   test('are added from standard input, listed and shut out', async () => {
     const added = await croft.run(['key', 'add', '-'], { input: `# mine\n${key}\n` })
     expect(added).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ann@laptop may enter now \(SHA256:/) })
@@ -281,6 +322,78 @@ describe('keys', () => {
     await croft.do('key', 'rm', 'ann@laptop', '--yes')
     expect(await croft.do('key', 'ls')).toContain('No keys')
   })
+
+  test('may enter one VM or those with a tag, and are not there twice', async () => {
+    await make({ name: 'shop' })
+    const [ada, runner, ca] = await Promise.all(['ada@laptop', 'runner', 'ca'].map(newKey))
+    expect(await add(ada!, '--vm', 'shop')).toMatchObject({
+      stdout: expect.stringMatching(/^ada@laptop may enter shop now \(SHA256:/),
+    })
+    expect(await add(runner!, '--tag', 'ci')).toMatchObject({
+      stdout: expect.stringMatching(/^runner may enter VMs with the tag ci now \(/),
+    })
+    expect(await add(ca!, '--name', 'company', '--authority')).toMatchObject({
+      stdout: expect.stringMatching(/^Who has a certificate by company may enter now \(/),
+    })
+    const listed = (await croft.do('key', 'ls')).split('\n').map((line) => line.split(/ {2,}/).slice(0, 3))
+    expect(listed).toEqual([
+      ['NAME', 'VM', 'TYPE'],
+      ['ada@laptop', 'shop', 'ssh-ed25519'],
+      ['runner', 'tag ci', 'ssh-ed25519'],
+      ['company', 'all', 'ssh-ed25519 authority'],
+      [''],
+    ])
+    expect((await croft.ask('key-ls')).keys).toMatchObject([
+      { name: 'ada@laptop', vm: 'shop', tag: null, authority: false },
+      { name: 'runner', vm: null, tag: 'ci', authority: false },
+      { name: 'company', vm: null, tag: null, authority: true },
+    ])
+    expect((await add(ada!, '--vm', 'shop')).code).toBe(0)
+    expect(await add(ada!)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/as a key for shop alone\.\n.*croft key rm ada@laptop/),
+    })
+    expect(await add(ada!, '--vm', 'shop', '--tag', 'ci')).toMatchObject({ code: 2 })
+    expect(await add(await newKey('x'), '--vm', 'shpo')).toMatchObject({ code: 3 })
+
+    await croft.do('rename', 'shop', 'store')
+    expect((await croft.ask('key-ls')).keys[0]).toMatchObject({ vm: 'store' })
+    await croft.do('rm', 'store', '--yes')
+    expect(await croft.do('key', 'ls', '-q')).toBe('runner\ncompany\n')
+    for (const name of ['runner', 'company']) await croft.do('key', 'rm', name, '--yes')
+  })
+
+  test('have a name each, that can be changed', async () => {
+    await add(await newKey('me@laptop'))
+    expect(await add(await newKey('me@laptop'))).toMatchObject({ stdout: expect.stringMatching(/^me@laptop-2 may/) })
+    const taken = { code: 1, stderr: expect.stringContaining('There is a key called "me@laptop" already.') }
+    expect(await add(await newKey('other'), '--name', 'me@laptop')).toMatchObject(taken)
+    expect(await croft.run(['key', 'rename', 'me@laptop-2', 'me@laptop'])).toMatchObject(taken)
+    expect(await croft.do('key', 'rename', 'me@laptop-2', 'phone')).toMatch(/^It is called phone now/)
+    expect((await croft.run(['key', 'rename', 'nobody', 'x'])).code).toBe(3)
+    expect(await croft.do('key', 'ls', '-q')).toBe('me@laptop\nphone\n')
+    for (const name of ['me@laptop', 'phone']) await croft.do('key', 'rm', name, '--yes')
+  })
+
+  test('come from a user of GitHub, by name', async () => {
+    published = `${await newKey('')}${await newKey('')}`
+    expect(await croft.do('key', 'add', 'gh:ada', '--tag', 'ci', '-q')).toBe('ada\nada-2\n')
+    expect(asked.at(-1)).toBe('/ada.keys')
+    expect((await croft.ask('key-add', { key: 'gh:ada', tag: 'ci' })).keys).toHaveLength(2)
+    expect((await croft.ask('activity')).entries.at(-1)).toMatchObject({ what: 'croft key add gh:ada --tag ci' })
+    for (const name of ['ada', 'ada-2']) await croft.do('key', 'rm', name, '--yes')
+    published = ''
+    expect(await croft.run(['key', 'add', 'gh:ada'])).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/ada has no keys at 127/),
+    })
+    expect(await croft.run(['key', 'add', 'gh:a/../b'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/GitHub has no users called/),
+    })
+    expect(asked).toHaveLength(3)
+  })
+
   test.each([
     ['a private key', '-----BEGIN OPENSSH PRIVATE KEY-----\n', 'stays with you'],
     ['nothing', '\n', 'no key'],

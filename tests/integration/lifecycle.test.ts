@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
+import { KeyMaker, type KeyPair } from '../lib/ssh-keys.ts'
 
 /** The life of one VM, told from its making to its end, through the real command line. */
 let croft: Croft
@@ -101,6 +102,60 @@ describe('a VM', () => {
     expect(box.memoryBytes).toBeGreaterThan(vms[0].memoryBytes)
     expect(await croft.do('ls', '-q')).toBe('web\n')
     expect(await croft.do('ls', '--tag', 'other', '-q')).toBe('')
+  })
+
+  test('lets in the keys that may enter it, and learns of it when they are others', async () => {
+    await using keys = new KeyMaker()
+    const { ip } = Object.values((await croft.state()).vms)[0]!
+    const enters = async ({ path }: KeyPair) => {
+      const options = [
+        '-F',
+        'none',
+        '-o',
+        'BatchMode=yes',
+        '-o',
+        'IdentitiesOnly=yes',
+        '-o',
+        'StrictHostKeyChecking=no',
+      ]
+      const { code } = await program('ssh', [
+        ...options,
+        '-o',
+        'UserKnownHostsFile=/dev/null',
+        '-i',
+        path,
+        `dev@${ip}`,
+        'true',
+      ])
+      return code === 0
+    }
+    const become = (key: KeyPair, may: boolean) =>
+      vi.waitFor(async () => expect(await enters(key)).toBe(may), { timeout: 60_000, interval: 500 })
+    const [all, own, runner, ca, signed, other] = await Promise.all(
+      ['all', 'own', 'runner', 'ca', 'signed', 'other'].map((name) => keys.make(name)),
+    )
+    await croft.do('new', 'next', '--stopped')
+    await croft.do('key', 'add', other!.publicPath, '--vm', 'next')
+    await croft.do('key', 'add', runner!.publicPath, '--tag', 'ci')
+    await croft.do('key', 'add', ca!.publicPath, '--authority')
+    await croft.do('key', 'add', own!.publicPath, '--vm', 'web')
+    await croft.do('key', 'add', all!.publicPath)
+    for (const key of [all!, own!]) await become(key, true)
+    for (const key of [runner!, other!, ca!, signed!]) expect(await enters(key)).toBe(false)
+
+    await keys.sign(ca!, signed!, 'dev')
+    expect(await enters(signed!)).toBe(true)
+    await keys.sign(ca!, signed!, 'somebody')
+    expect(await enters(signed!)).toBe(false)
+
+    await croft.do('tag', 'web', 'ci')
+    await become(runner!, true)
+    await croft.do('tag', 'web', '--remove', 'ci')
+    await become(runner!, false)
+    expect(await enters(own!)).toBe(true)
+    await croft.do('rm', 'next', '--yes')
+    for (const key of ['runner', 'ca', 'own', 'all']) await croft.do('key', 'rm', key, '--yes')
+    await become(own!, false)
   })
 
   test('takes another name, inside too, and only one that is free', async () => {

@@ -5,7 +5,9 @@ import type { Args } from './api.ts'
 interface Operation {
   'x-positional': string[]
   'x-rest'?: string
-  requestBody: { content: { 'application/json': { schema: { properties?: Record<string, { file?: boolean }> } } } }
+  requestBody: {
+    content: { 'application/json': { schema: { properties?: Record<string, { file?: boolean; literal?: string }> } } }
+  }
 }
 
 const spellings = signal<ReadonlyMap<string, Spelling> | undefined>(undefined)
@@ -22,7 +24,7 @@ export async function learnSpellings(): Promise<void> {
     known.set(path.slice('/api/commands/'.length), {
       positional: post['x-positional'],
       rest: post['x-rest'],
-      files: Object.keys(properties).filter((key) => properties[key]!.file),
+      files: Object.entries(properties).flatMap(([key, { file, literal }]) => (file ? { key, literal } : [])),
     })
   }
   spellings.value = known

@@ -1,18 +1,16 @@
 import { useSignal } from '@preact/signals'
-import type { KeyResult } from '../../../../daemon/commands/key-ls.ts'
+import type { KeyResult } from '../../../../daemon/commands/key.ts'
 import { ago } from '../../../../daemon/units.ts'
 import { useCommand } from '../../command.ts'
-import { Act, Empty, Field, Form, Loaded, Table } from '../../parts.tsx'
+import { Act, Choose, ChooseVm, Empty, Field, Form, Loaded, Table } from '../../parts.tsx'
 
 export function Keys() {
   const answer = useCommand<{ keys: KeyResult[] }>('key ls')
-  const key = useSignal('')
-  const name = useSignal('')
   return (
     <Loaded of={answer}>
       {({ keys }) => (
         <>
-          <p class="soft">Whoever has one of them enters every VM by SSH.</p>
+          <p class="soft">Whoever has one of them enters by SSH, all VMs or those that it is limited to.</p>
           {keys.length === 0 ? (
             <Empty title="No keys yet">
               <p>
@@ -20,13 +18,16 @@ export function Keys() {
               </p>
             </Empty>
           ) : (
-            <Table head={['Name', 'Type', 'Fingerprint', 'Added', '']}>
+            <Table head={['Name', 'VM', 'Type', 'Fingerprint', 'Added', '']}>
               {keys.map((each) => (
                 <tr key={each.fingerprint}>
                   <td>
                     <b>{each.name}</b>
                   </td>
-                  <td class="mono">{each.publicKey.split(' ')[0]}</td>
+                  <td>{each.vm ?? (each.tag === null ? 'all' : `tag ${each.tag}`)}</td>
+                  <td class="mono">
+                    {each.publicKey.split(' ')[0]} {each.authority && <span class="soft">authority</span>}
+                  </td>
                   <td class="mono">{each.fingerprint}</td>
                   <td>{ago(each.createdAt, new Date())}</td>
                   <td class="does">
@@ -43,37 +44,82 @@ export function Keys() {
               ))}
             </Table>
           )}
-          <h2>Let a key in</h2>
-          <Form kind="form">
-            <Field
-              id="key"
-              label="Public key, as in ~/.ssh/id_ed25519.pub"
-              of={key}
-              rows={3}
-              placeholder="ssh-ed25519 AAAA…"
-            />
-            <Field id="key-name" label="Name, if not the one in the key" of={name} placeholder="laptop" mono />
-            <p class="buttons">
-              <Act
-                kind="main"
-                disabled={!key.value.trim()}
-                action={{
-                  command: 'key add',
-                  args: { key: key.value.trim(), ...(name.value.trim() && { name: name.value.trim() }) },
-                  done: 'it may enter now',
-                }}
-                after={() => {
-                  key.value = ''
-                  name.value = ''
-                  answer.again()
-                }}
-              >
-                Let it in
-              </Act>
-            </p>
-          </Form>
+          <NewKey onAdded={answer.again} />
+          {keys.length > 0 && <Rename keys={keys} onDone={answer.again} />}
         </>
       )}
     </Loaded>
+  )
+}
+
+function NewKey({ onAdded }: { onAdded(): void }) {
+  const [key, name, vm, tag] = [useSignal(''), useSignal(''), useSignal(''), useSignal('')]
+  const args = {
+    key: key.value.trim(),
+    ...(name.value.trim() && { name: name.value.trim() }),
+    ...(vm.value && { vm: vm.value }),
+    ...(tag.value.trim() && { tag: tag.value.trim() }),
+  }
+  return (
+    <>
+      <h2>Let a key in</h2>
+      <Form kind="form">
+        <Field
+          id="key"
+          label="Public key, as in ~/.ssh/id_ed25519.pub; or gh: and a user of GitHub"
+          of={key}
+          rows={3}
+          placeholder="ssh-ed25519 AAAA…"
+        />
+        <Field id="key-name" label="Name, if not the one in the key" of={name} placeholder="laptop" mono />
+        <ChooseVm id="key-vm" label="Into which VM" of={vm} none="all of them" />
+        <Field id="key-tag" label="Or only into those with a tag" of={tag} placeholder="shop" mono />
+        <p class="buttons">
+          <Act
+            kind="main"
+            disabled={!args.key}
+            action={{ command: 'key add', args, done: 'it may enter now' }}
+            after={() => {
+              for (const each of [key, name, vm, tag]) each.value = ''
+              onAdded()
+            }}
+          >
+            Let it in
+          </Act>
+        </p>
+      </Form>
+    </>
+  )
+}
+
+function Rename({ keys, onDone }: { keys: readonly KeyResult[]; onDone(): void }) {
+  const [key, to] = [useSignal(''), useSignal('')]
+  const name = to.value.trim()
+  return (
+    <>
+      <h2>Call a key something else</h2>
+      <Form kind="form">
+        <Choose
+          id="key-old"
+          label="Key"
+          of={key}
+          options={[['', 'choose'], ...keys.map((each) => [each.fingerprint, each.name] as const)]}
+        />
+        <Field id="key-new" label="Its new name" of={to} placeholder="laptop" mono />
+        <p class="buttons">
+          <Act
+            disabled={!key.value || !name}
+            action={{ command: 'key rename', args: { key: key.value, name }, done: `it is called ${name}` }}
+            after={() => {
+              key.value = ''
+              to.value = ''
+              onDone()
+            }}
+          >
+            Rename
+          </Act>
+        </p>
+      </Form>
+    </>
   )
 }
