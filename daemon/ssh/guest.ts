@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
-import { Client, type ClientChannel, type Connection, type PseudoTtyOptions, type ServerChannel } from 'ssh2'
+import ssh2, { type Client, type ClientChannel, type Connection, type PseudoTtyOptions, type ServerChannel } from 'ssh2'
+import { Semaphore } from '../box/sync.ts'
 import { openAgent, sayEnd } from './mend.ts'
 import type { Entry } from './messages.ts'
 
@@ -14,18 +15,50 @@ const algorithms = {
   hmac: ['hmac-sha2-256-etm@openssh.com'],
 } as const
 
+/** How many may be on their way into one VM: its sshd turns some away from 10 on (`MaxStartups`). */
+const mostOpening = 4
+/** How often it is tried when sshd turns it away all the same. */
+const attempts = 3
+
 /**
- * Enters a VM: an SSH connection to it as one of its users, by the gateway's key, to the one host key that Croft made for it.
- * @param client whose agent may be asked for, by who enters
+ * The ways into VMs. Each client has an SSH connection of its own there: one that was used before would have its user's
+ * groups as they were then.
  */
-export function enterVm(entry: Entry, key: Buffer, client: Connection): Promise<Client> {
+export class Guests {
+  readonly #key: Buffer
+  readonly #openings = new Map<string, Semaphore>()
+
+  /** @param key the private key that VMs let in */
+  constructor(key: Buffer) {
+    this.#key = key
+  }
+
+  /** Enters a VM for a client, whose agent may be asked for from there. @throws Error whose message is a sentence's end */
+  open(entry: Entry, client: Connection): Promise<Client> {
+    const opening = this.#openings.get(entry.id) ?? new Semaphore(mostOpening)
+    this.#openings.set(entry.id, opening)
+    return opening.run(async () => {
+      for (let left = attempts - 1; ; left--) {
+        try {
+          return await openGuest(entry, this.#key, client)
+        } catch (error) {
+          if (left === 0 || (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
+        }
+      }
+    })
+  }
+}
+
+/** Enters a VM as one of its users, by the gateway's key; the one host key that Croft made for it must be its. */
+function openGuest(entry: Entry, key: Buffer, client: Connection): Promise<Client> {
   const expected = Buffer.from(entry.hostKey.split(' ')[1]!, 'base64')
-  const guest = new Client()
+  const guest = new ssh2.Client()
   return new Promise((resolve, reject) => {
     guest.once('ready', () => resolve(guest))
-    guest.on('error', (error) =>
-      reject(new Error(error.level === 'client-authentication' ? `there is no user ${entry.user}` : error.message)),
-    )
+    guest.on('error', (error) => {
+      if (error.level === 'client-authentication') error.message = `there is no user ${entry.user}`
+      reject(error)
+    })
     guest.once('close', () => reject(new Error('it closed the connection')))
     guest.connect({
       host: entry.address,
@@ -36,21 +69,31 @@ export function enterVm(entry: Entry, key: Buffer, client: Connection): Promise<
       hostVerifier: (found: Buffer) => found.equals(expected),
       authHandler: [{ type: 'publickey', username: entry.user, key }] as never,
       // Never asked for a key of its own: it is there for who asks for it inside the VM.
-      agent: agentOf(client) as never,
+      agent: new ClientAgent(client),
       algorithms: algorithms as never,
     })
   })
 }
 
-/** The client's agent as ssh2's client has one. */
-function agentOf(client: Connection) {
-  return {
-    getIdentities: (done: (error: Error) => void) => done(new Error('none of its keys are for the gateway')),
-    sign: () => {
-      throw new Error('none of its keys are for the gateway')
-    },
-    getStream: (done: (error?: Error, stream?: ServerChannel) => void) =>
-      void openAgent(client).then((stream) => done(undefined, stream), done),
+/** The client's agent, as ssh2's client has one. None of its keys are for the gateway. */
+class ClientAgent extends ssh2.BaseAgent {
+  readonly #client: Connection
+
+  constructor(client: Connection) {
+    super()
+    this.#client = client
+  }
+
+  override getIdentities(done: (error: Error) => void): void {
+    done(new Error('none of its keys are for the gateway'))
+  }
+
+  override sign(...args: unknown[]): void {
+    ;(args.at(-1) as (error: Error) => void)(new Error('none of its keys are for the gateway'))
+  }
+
+  override getStream(done: (error?: Error, stream?: ServerChannel) => void): void {
+    openAgent(this.#client).then((stream) => done(undefined, stream), done)
   }
 }
 

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import ssh2 from 'ssh2'
 import { Tries } from '../gate/tries.ts'
 import type { Croftd } from './croftd.ts'
+import { Guests } from './guest.ts'
 import { plainAddress } from './login.ts'
 import { mendChannels, setBanner } from './mend.ts'
 import type { FromDaemon, FromGateway, Visitor } from './messages.ts'
@@ -32,8 +33,7 @@ const keepAliveTimes = 3
 /** The SSH server: takes connections, and knows who is in where. */
 export class Gateway {
   readonly croftd: Croftd
-  /** The private key that VMs let in. */
-  readonly key: Buffer
+  readonly guests: Guests
   readonly log: Logger
   readonly tries = new Tries()
   readonly #server: ssh2.Server
@@ -44,10 +44,11 @@ export class Gateway {
   readonly #fromLobby = new Map<Visit, Map<() => void, string>>()
   readonly #tell: () => void
 
+  /** @param key the private key that VMs let in */
   constructor(croftd: Croftd, hostKey: Buffer, key: Buffer, log: Logger) {
     mendChannels()
     this.croftd = croftd
-    this.key = key
+    this.guests = new Guests(key)
     this.log = log
     this.#server = new ssh2.Server(
       {
@@ -112,9 +113,11 @@ export class Gateway {
     this.#tell()
   }
 
-  enteredFromLobby(visit: Visit, vm: string, end: () => void): void {
+  /** @param end ends what somebody in the lobby has open in a VM @returns it is over by itself */
+  enteredFromLobby(visit: Visit, vm: string, end: () => void): () => void {
     const mine = this.#fromLobby.get(visit) ?? new Map<() => void, string>()
     this.#fromLobby.set(visit, mine.set(end, vm))
+    return () => void mine.delete(end)
   }
 
   leave(visit: Visit, vm: string): void {

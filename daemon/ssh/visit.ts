@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { AuthContext, Client, ClientChannel, Connection, PseudoTtyOptions, ServerChannel, Session } from 'ssh2'
 import { Refusal } from './croftd.ts'
-import { connectTo, enterVm, join, joinSession, openSession, type Wanted } from './guest.ts'
+import { connectTo, join, joinSession, openSession, type Wanted } from './guest.ts'
 import { BadKey, certificateFault, readSshKey, type SshKey, verifyWire } from './key.ts'
 import { type LobbyParts, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty, type Terminal } from './lobby.ts'
 import { isWithin, type Login, parseLogin } from './login.ts'
@@ -23,6 +23,12 @@ interface Permits {
 }
 const everything: Permits = { pty: true, forwarding: true, agent: true }
 
+/** A VM that somebody is in. */
+interface Entered {
+  entry: Entry
+  guest: Client
+}
+
 /** One client's connection, from the first packet to the last. */
 export class Visit {
   readonly #client: Connection
@@ -33,7 +39,7 @@ export class Visit {
   #keysTried = 0
   #login: Login | undefined
   #permits = everything
-  #guest: Promise<{ entry: Entry; guest: Client }> | undefined
+  #guest: Promise<Entered> | undefined
   /** VMs that it is in, by id, as often as it is. */
   readonly within: string[] = []
   who: Visitor | undefined
@@ -146,12 +152,12 @@ export class Visit {
   // Where it goes.
 
   /** The VM whose name it came with, awake and entered. @throws Refusal */
-  #enter(): Promise<{ entry: Entry; guest: Client }> {
+  #enter(): Promise<Entered> {
     this.#guest ??= this.#enterVm()
     return this.#guest
   }
 
-  async #enterVm(): Promise<{ entry: Entry; guest: Client }> {
+  async #enterVm(): Promise<Entered> {
     const login = this.#login
     if (login?.to !== 'vm') throw new Refusal('There is no VM by that name.', 'ssh croft@… ls shows them all.', 3)
     const entered = await this.#into(login.vm, login.user, false)
@@ -160,24 +166,24 @@ export class Visit {
   }
 
   /** @throws Refusal */
-  async #into(vm: string, user: string | undefined, noted: boolean): Promise<{ entry: Entry; guest: Client }> {
-    const { croftd, key } = this.#gateway
+  async #into(vm: string, user: string | undefined, noted: boolean): Promise<Entered> {
+    const { croftd, guests } = this.#gateway
     const entry = await croftd.enter(this.who!, { vm, user: user ?? null, through: false, noted })
-    const guest = await enterVm(entry, key, this.#client).catch((error: Error) => {
+    const guest = await guests.open(entry, this.#client).catch((error: Error) => {
       throw new Refusal(`${entry.name} can't be entered: ${error.message}.`, `croft logs ${entry.name}`, 255)
     })
-    this.#count(entry.id, guest)
+    guest.once('close', this.#count(entry.id))
     return { entry, guest }
   }
 
-  /** It is in a VM until something closes. */
-  #count(id: string, until: { once(event: 'close', then: () => void): unknown }): void {
+  /** It is in a VM. @returns it is not any more */
+  #count(id: string): () => void {
     this.within.push(id)
     this.#gateway.changed()
-    until.once('close', () => {
+    return () => {
       this.within.splice(this.within.indexOf(id), 1)
       this.#gateway.changed()
-    })
+    }
   }
 
   /** What it has in a VM is over, for the VM has ended. */
@@ -287,7 +293,7 @@ export class Visit {
       return 2
     }
     const { entry, guest } = await this.#into(vm, undefined, true)
-    this.#gateway.enteredFromLobby(this, entry.id, () => guest.destroy())
+    const forget = this.#gateway.enteredFromLobby(this, entry.id, () => guest.destroy())
     try {
       const what = first === undefined ? { shell: true as const } : { exec: words.join(' ') }
       const inside = await openSession(guest, { what, pty, env, agent })
@@ -298,6 +304,7 @@ export class Visit {
       onResize.delete(resize)
       return code
     } finally {
+      forget()
       guest.end()
     }
   }
@@ -343,8 +350,12 @@ export class Visit {
     const { croftd } = this.#gateway
     const entry = await croftd.enter(this.who!, { vm: to.destIP, user: null, through: true, noted: false })
     const socket = await connectTo(entry.address, to.destPort)
-    this.#count(entry.id, socket)
-    this.#gateway.enteredFromLobby(this, entry.id, () => socket.destroy())
+    const uncount = this.#count(entry.id)
+    const forget = this.#gateway.enteredFromLobby(this, entry.id, () => socket.destroy())
+    socket.once('close', () => {
+      uncount()
+      forget()
+    })
     join(accept(), socket)
   }
 

@@ -1,12 +1,20 @@
-import { createHash } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Croft } from '../lib/croft.ts'
-import { type Laptop, type Reached, startReached } from '../lib/gateway.ts'
+import { type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
+import { must, program } from '../lib/program.ts'
 
-/** The SSH gateway, with OpenSSH's own client: the lobby, and the way into a VM. */
+/** The SSH gateway, with OpenSSH's own client and what is built upon it: the lobby, and the way into a VM. */
 let reached: Reached
 let croft: Croft
 let laptop: Laptop
+const wait = { timeout: 60_000, interval: 100 }
 
 beforeAll(async () => {
   reached = await startReached()
@@ -17,29 +25,329 @@ beforeAll(async () => {
 
 afterAll(() => reached?.[Symbol.asyncDispose]())
 
+const running = new Set<ChildProcess>()
+afterAll(() => {
+  for (const child of running) child.kill()
+})
+
+/** A program of OpenSSH's that goes on beside the test. */
+function start(...args: string[]): ChildProcess {
+  const child = spawn('ssh', [...laptop.settings, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
+  running.add(child)
+  child.once('close', () => running.delete(child))
+  return child
+}
+
+const withoutWarning = (stderr: string) => stderr.replace(/^Warning: Permanently added.*\r?\n/, '')
+
 describe('the lobby', () => {
   test('runs a command as the command line does: output, errors and exit codes', async () => {
-    for (const line of [
+    const lines = [
       ['ls', '-q'],
       ['show', 'web', '--json'],
       ['show', 'wbe'],
       ['nonsense'],
       ['rm', 'web'],
-      ['help'],
-    ]) {
+      ['help', 'ls'],
+    ]
+    for (const line of lines) {
       const [here, there] = await Promise.all([croft.run(line), laptop.ssh(['croft@box', ...line])])
-      expect(there.stdout).toBe(here.stdout)
-      expect(there.code).toBe(here.code)
-      expect(there.stderr.replace(/^Warning: Permanently added.*\r?\n/, '')).toBe(here.stderr)
+      expect({ ...there, stderr: withoutWarning(there.stderr) }).toEqual(here)
     }
+  })
+
+  test('takes standard input where there is use for it', async () => {
+    const echoed = await laptop.ssh(['croft@box', 'exec', 'web', 'cat'], { input: 'hello' })
+    expect(echoed).toMatchObject({ code: 0, stdout: 'hello' })
+    const other = await laptop.key('other')
+    const added = await laptop.ssh(['croft@box', 'key', 'add', '-', '--name', 'other', '--vm', 'web'], { input: other })
+    expect(added).toMatchObject({ code: 0 })
+    const file = await laptop.ssh(['croft@box', 'key', 'add', '/etc/passwd'])
+    expect(file).toMatchObject({ code: 2, stderr: expect.stringContaining('standard input') })
+  })
+
+  test('writes down by which key, and from where', async () => {
+    await laptop.ssh(['croft@box', 'comment', 'web', 'afar'])
+    const { entries } = await croft.ask('activity')
+    expect(entries.find((entry: any) => entry.command === 'comment')).toMatchObject({
+      by: { kind: 'key', name: 'laptop' },
+      from: { way: 'ssh', address: '127.0.0.1' },
+    })
+  })
+
+  test('to a key that is limited to a VM shows that alone, by whatever way', async () => {
+    await croft.do('new', 'shop', '--image', 'debian')
+    const as = ['-i', laptop.path('other')]
+    const only = (args: string[]) =>
+      program('ssh', [...laptop.settings.with(1, laptop.path('config-other')), ...args], { timeoutMs: 60_000 })
+    await writeFile(
+      laptop.path('config-other'),
+      (await readFile(laptop.path('config'), 'utf8')).replace(/IdentityFile .*/, `IdentityFile ${as[1]}`),
+    )
+    expect(await only(['croft@box', 'ls', '-q'])).toMatchObject({ code: 0, stdout: 'web\n' })
+    expect(await only(['croft@box', 'complete', '--', 'show', ''])).toMatchObject({
+      stdout: expect.not.stringContaining('shop'),
+    })
+    expect(await only(['croft@box', 'show', 'shop'])).toMatchObject({ code: 4 })
+    expect(await only(['shop@box', 'true'])).toMatchObject({ code: 4 })
+    expect((await only(['-W', 'shop:22', 'croft@box'])).code).not.toBe(0)
+    expect(await only(['web@box', 'echo in'])).toMatchObject({ code: 0, stdout: 'in\n' })
+    // Whoever is in by a key is out when it is.
+    const open = spawn('ssh', [
+      ...laptop.settings.with(1, laptop.path('config-other')),
+      'web@box',
+      'echo in; sleep 100',
+    ])
+    await once(open.stdout, 'data')
+    await croft.do('key', 'rm', 'other', '--yes')
+    await once(open, 'close')
+    expect((await only(['croft@box', 'ls'])).code).toBe(255)
+    await croft.do('rm', 'shop', '--yes')
   })
 })
 
 describe('a VM', () => {
   test('runs a command with its input, both outputs and its exit code', async () => {
-    const input = Buffer.from(Array.from({ length: 300_000 }, (_, i) => i % 251))
+    const input = randomBytes(3_000_000)
     const ended = await laptop.ssh(['web@box', 'sha256sum; echo complaint >&2; exit 7'], { input })
     const digest = createHash('sha256').update(input).digest('hex')
     expect(ended).toEqual({ code: 7, stdout: `${digest}  -\n`, stderr: 'complaint\n' })
   })
+
+  test('hands over much on both outputs at once, each byte of it once, to a client that reads slowly', async () => {
+    const half = 3_000_000
+    const child = start(
+      'web@box',
+      `(head -c ${half} /dev/zero | tr '\\0' o) & (head -c ${half} /dev/zero | tr '\\0' e >&2) & wait`,
+    )
+    const sizes = { o: 0, e: 0 }
+    for (const [stream, kind] of [
+      [child.stdout!, 'o'],
+      [child.stderr!, 'e'],
+    ] as const)
+      stream.on('data', (chunk: Buffer) => {
+        sizes[kind] += chunk.length
+        if (!chunk.every((byte) => byte === kind.charCodeAt(0))) sizes[kind] = Number.NaN
+        stream.pause()
+        setTimeout(() => stream.resume(), 1)
+      })
+    expect(await once(child, 'close')).toEqual([0, null])
+    expect(sizes).toEqual({ o: half, e: half })
+  })
+
+  test('tells by which signal a command ended, and takes signals', async () => {
+    expect((await laptop.ssh(['web@box', 'kill -TERM $$'])).code).toBe(255)
+    const seen = await laptop.ssh(['-v', 'web@box', 'kill -TERM $$'])
+    expect(seen.stderr).toMatch(/exit-signal/)
+  })
+
+  test('is entered as another of its users', async () => {
+    expect(await laptop.ssh(['root+web@box', 'id -un'])).toMatchObject({ code: 0, stdout: 'root\n' })
+    const none = await laptop.ssh(['nobody1+web@box', 'true'])
+    expect(none).toMatchObject({ code: 255, stderr: expect.stringContaining('there is no user nobody1') })
+  })
+
+  test('has a terminal of the client’s size, and its environment', async () => {
+    const { stdout } = await laptop.ssh(
+      ['-tt', '-o', 'SetEnv=LC_CROFT=there', 'web@box', 'echo $TERM $LC_CROFT; stty size'],
+      {
+        env: { ...process.env, TERM: 'xterm-256color' },
+      },
+    )
+    expect(stdout).toMatch(/^xterm-256color there\r\n\d+ \d+\r\n/)
+  })
+
+  test('that sleeps is woken, and one that is stopped is not started', async () => {
+    await croft.do('sleep', 'web')
+    expect(await laptop.ssh(['web@box', 'echo awake'])).toMatchObject({ code: 0, stdout: 'awake\n' })
+    await croft.do('new', 'off')
+    await croft.do('stop', 'off')
+    expect(await laptop.ssh(['off@box', 'true'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('croft start off'),
+    })
+    await croft.do('rm', 'off', '--yes')
+    expect(await laptop.ssh(['nothing@box', 'true'])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('No VM called'),
+    })
+  })
+
+  test('forwards ports of its own to the client, and the client’s to itself', async () => {
+    const server = createServer((_, response) => response.end('from the laptop')).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const local = sshPort + 300
+    const child = start(
+      ...['-N', '-L', `${local}:127.0.0.1:22`, '-R', `9555:127.0.0.1:${port}`, '-D', `${local + 1}`, 'web@box'],
+      ...['-o', 'ExitOnForwardFailure=yes'],
+    )
+    try {
+      const keys = () => must('ssh-keyscan', ['-t', 'ed25519', '-p', String(local), '127.0.0.1'])
+      await vi.waitFor(async () => expect(await keys()).toContain('ssh-ed25519'), wait)
+      const asked = await laptop.ssh([
+        'web@box',
+        "exec 3<>/dev/tcp/127.0.0.1/9555; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3",
+      ])
+      expect(asked.stdout).toContain('from the laptop')
+      const socks = `socks5h://127.0.0.1:${local + 1}`
+      const banner = await program('curl', ['-s', '--http0.9', '-m', '20', '-x', socks, 'telnet://127.0.0.1:22'], {
+        input: '',
+      })
+      expect(banner.stdout).toContain('SSH-2.0-OpenSSH')
+    } finally {
+      child.kill()
+      server.close()
+    }
+  })
+
+  test('asks the client’s own agent', async () => {
+    const socket = laptop.path('agent')
+    const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' })
+    try {
+      await vi.waitFor(
+        () => must('ssh-add', ['-q', laptop.path('id_ed25519')], { env: { ...process.env, SSH_AUTH_SOCK: socket } }),
+        wait,
+      )
+      const env = { ...process.env, SSH_AUTH_SOCK: socket }
+      const listed = await laptop.ssh(['-A', 'web@box', 'ssh-add -L'], { env })
+      expect(listed.stdout.split(' ')[1]).toBe((await readFile(laptop.path('id_ed25519.pub'), 'utf8')).split(' ')[1])
+    } finally {
+      agent.kill()
+    }
+  })
+
+  test('is behind the lobby for an ssh of one’s own, from end to end', async () => {
+    const ended = await laptop.ssh(['-J', 'croft@box', '-p', '22', '-o', 'HostName=web', 'dev@web', 'hostname'])
+    expect(ended).toMatchObject({ stdout: 'web\n' })
+  })
+
+  test('refuses X11, and the client says so', async () => {
+    const ended = await laptop.ssh(['-v', '-X', 'web@box', 'true'], { env: { ...process.env, DISPLAY: ':9' } })
+    expect(ended.code).toBe(0)
+    expect(ended.stderr).toMatch(/X11 forwarding request failed|No xauth/)
+  })
+
+  test('takes files by scp, sftp, rsync and git, many sessions by one connection', async () => {
+    const tree = laptop.path('tree')
+    await mkdir(`${tree}/deep`, { recursive: true })
+    await writeFile(`${tree}/one`, randomBytes(100_000))
+    await writeFile(`${tree}/deep/two words`, 'two')
+    const ssh = `ssh -F ${laptop.path('config')}`
+    await must('scp', [...laptop.settings, '-r', tree, 'web@box:by-scp'])
+    await must('scp', [...laptop.settings, '-O', `${tree}/one`, 'web@box:by-old-scp'])
+    await must('sftp', [...laptop.settings, '-b', '-', 'web@box'], {
+      input: `put ${tree}/one by-sftp\nget by-sftp ${laptop.path('back')}\n`,
+    })
+    expect(await readFile(laptop.path('back'))).toEqual(await readFile(`${tree}/one`))
+    await must('rsync', ['-a', '-e', ssh, `${tree}/`, 'web@box:by-rsync'])
+    const sums = await laptop.ssh([
+      'web@box',
+      'sha256sum by-scp/one by-old-scp by-sftp by-rsync/one | cut -c1-64 | uniq; cat "by-rsync/deep/two words"',
+    ])
+    const digest = createHash('sha256')
+      .update(await readFile(`${tree}/one`))
+      .digest('hex')
+    expect(sums.stdout).toBe(`${digest}\ntwo`)
+
+    const env = { ...process.env, GIT_SSH_COMMAND: ssh, HOME: laptop.folder }
+    const git = (...args: string[]) =>
+      must('git', ['-C', tree, '-c', 'user.name=a', '-c', 'user.email=a@b', ...args], { env })
+    const inVm = await laptop.ssh(['web@box', 'command -v git'])
+    await git('init', '-q', '-b', 'main')
+    await git('add', '.')
+    await git('commit', '-q', '-m', 'first')
+    if (inVm.code === 0) {
+      await laptop.ssh(['web@box', 'git init -q --bare repo.git'])
+      await git('push', '-q', 'web@box:repo.git', 'main')
+      expect((await laptop.ssh(['web@box', 'git -C repo.git log --format=%s main'])).stdout).toBe('first\n')
+    }
+
+    const control = ['-o', `ControlPath=${laptop.path('control')}`]
+    const master = start(...control, '-M', '-N', 'web@box')
+    await vi.waitFor(() => must('ssh', [...laptop.settings, ...control, '-O', 'check', 'web@box']), wait)
+    const all = await Promise.all(Array.from({ length: 8 }, (_, i) => laptop.ssh([...control, 'web@box', `echo ${i}`])))
+    expect(all.map(({ stdout }) => stdout)).toEqual(Array.from({ length: 8 }, (_, i) => `${i}\n`))
+    master.kill()
+    await once(master, 'exit')
+  })
+})
+
+describe('whoever may not enter', () => {
+  test('is told which key he came with, and the command that lets it in, which does', async () => {
+    const line = await laptop.key('stranger')
+    const config = laptop.path('config-stranger')
+    await writeFile(
+      config,
+      (await readFile(laptop.path('config'), 'utf8')).replace(
+        /IdentityFile .*/,
+        `IdentityFile ${laptop.path('stranger')}`,
+      ),
+    )
+    const refused = await program('ssh', ['-F', config, 'croft@box', 'ls'], { timeoutMs: 60_000 })
+    expect(refused.code).toBe(255)
+    const [, shown] = /croft key add - <<< '([^']+)'/.exec(refused.stderr) ?? []
+    expect(shown).toBe(line.split(' ').slice(0, 2).join(' '))
+    const print = (await must('ssh-keygen', ['-lf', laptop.path('stranger.pub')])).split(' ')[1]
+    expect(refused.stderr).toContain(print)
+    const added = await croft.run(['key', 'add', '-', '--name', 'stranger'], { input: shown! })
+    expect(added.code).toBe(0)
+    expect(await program('ssh', ['-F', config, 'croft@box', 'ls', '-q'], { timeoutMs: 60_000 })).toMatchObject({
+      code: 0,
+    })
+  })
+
+  test('has no password to try, and none but current algorithms', async () => {
+    const seen = await laptop.ssh(['-vv', '-o', 'PreferredAuthentications=none', 'croft@box'])
+    expect(seen.stderr).toContain('Authentications that can continue: publickey,keyboard-interactive')
+    const [, offer = ''] = seen.stderr.split('peer server KEXINIT proposal')
+    const offered = [
+      ...offer.matchAll(
+        /^debug2: (?:KEX algorithms|host key algorithms|ciphers ctos|MACs ctos|compression ctos): (.*)\r?$/gm,
+      ),
+    ]
+    const algorithms = offered.flatMap(([, list]) => list!.split(',')).sort()
+    expect(algorithms).toEqual(
+      [
+        ...['aes128-gcm@openssh.com', 'aes256-ctr', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com'],
+        ...['curve25519-sha256', 'curve25519-sha256@libssh.org'],
+        ...['ecdh-sha2-nistp256', 'ecdh-sha2-nistp384', 'ecdh-sha2-nistp521', 'kex-strict-s-v00@openssh.com'],
+        ...['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'none', 'ssh-ed25519'],
+      ].sort(),
+    )
+  })
+})
+
+test('the daemon is started again under 20 sessions that send much, and all go on', async () => {
+  const size = 1_000_000
+  const input = randomBytes(size)
+  const digest = createHash('sha256').update(input).digest('hex')
+  // Sessions are what is meant; connections to an emulated VM take seconds each.
+  const controls = Array.from({ length: 4 }, (_, i) => ['-o', `ControlPath=${laptop.path(`master-${i}`)}`])
+  const masters = controls.map((control) => start(...control, '-M', '-N', 'web@box'))
+  await vi.waitFor(
+    () =>
+      Promise.all(controls.map((control) => must('ssh', [...laptop.settings, ...control, '-O', 'check', 'web@box']))),
+    wait,
+  )
+  const children = Array.from({ length: 20 }, (_, i) => start(...controls[i % 4]!, 'web@box', 'sha256sum'))
+  const answers = children.map((child) => text(child.stdout!))
+  for (const child of children) child.stdin!.write(input.subarray(0, size / 2))
+  await vi.waitFor(async () => expect((await croft.ask('stat', { vm: 'web' })).use.why).toBe('4 SSH sessions'), wait)
+  await croft.kill('SIGKILL')
+  for (const child of children) child.stdin!.end(input.subarray(size / 2))
+  await croft.start()
+  expect(await Promise.all(answers)).toEqual(Array(20).fill(`${digest}  -\n`))
+  for (const master of masters) master.kill()
+  await vi.waitFor(async () => expect((await croft.ask('stat', { vm: 'web' })).use.now).toBe(false), wait)
+})
+
+test('a gateway that is killed ends its sessions and no more, and works again', async () => {
+  const child = start('web@box', 'echo in; sleep 1000')
+  await once(child.stdout!, 'data')
+  await reached.gateway.kill('SIGTERM')
+  const [code] = await once(child, 'exit')
+  expect(code).toBe(255)
+  await reached.gateway.start()
+  expect(await laptop.ssh(['web@box', 'echo back'])).toMatchObject({ code: 0, stdout: 'back\n' })
 })
