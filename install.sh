@@ -680,7 +680,7 @@ step_keys() {
   local home taken said
   if ((${#key_files[@]})); then
     take_keys "${key_files[@]}"
-    said="$keys_taken of ${key_files[*]} may enter"
+    said="$keys_taken new from ${key_files[*]}"
   fi
   if [[ -e $record/keys ]]; then
     done_with "${said:-as they are}"
