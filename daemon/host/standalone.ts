@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, chown, mkdir, rm } from 'node:fs/promises'
-import { createConnection } from 'node:net'
+import { createConnection, type NetConnectOpts } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import type { SshConfig } from '../config.ts'
 import { CroftError } from '../error.ts'
 import { caddyUser, groupId, userId } from './accounts.ts'
 import { run } from './run.ts'
@@ -14,7 +15,7 @@ interface Service {
   /** Program and arguments. */
   command: readonly [string, ...string[]]
   /** Answers here when it is up. */
-  socket: string
+  at: NetConnectOpts
   /** Outlives the daemon. */
   stays?: boolean
   env?: NodeJS.ProcessEnv
@@ -26,8 +27,8 @@ interface Service {
 
 const services: readonly Service[] = [
   // It writes the consoles of running VMs; without it they would be mute until their next start.
-  { name: 'virtlogd', command: ['virtlogd'], socket: '/run/libvirt/virtlogd-sock', stays: true },
-  { name: 'libvirtd', command: ['libvirtd'], socket: '/run/libvirt/libvirt-sock' },
+  { name: 'virtlogd', command: ['virtlogd'], at: { path: '/run/libvirt/virtlogd-sock' }, stays: true },
+  { name: 'libvirtd', command: ['libvirtd'], at: { path: '/run/libvirt/libvirt-sock' } },
 ]
 
 /** What of Caddy differs between boxes. */
@@ -52,7 +53,7 @@ function caddyService({ admin, group, folder, start }: CaddyPlace): Service {
   return {
     name: 'caddy',
     command: ['setpriv', ...asUser, ...rights, 'caddy', 'run', '--config', '-'],
-    socket: admin,
+    at: { path: admin },
     env: { PATH: process.env.PATH, HOME: data, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: join(data, 'config') },
     input: JSON.stringify(start),
     async prepare() {
@@ -66,13 +67,52 @@ function caddyService({ admin, group, folder, start }: CaddyPlace): Service {
   }
 }
 
+/** What of the SSH gateway differs between boxes. */
+export interface GatewayPlace extends SshConfig {
+  /** Its program, and the file that has the configuration. */
+  program: string
+  config: string
+  /** What it reads at its start, made by the daemon. */
+  keys: readonly string[]
+}
+
+/** The gateway as packaging/croft-ssh.service has it: a user of its own, with no right of root's, who stays when the daemon ends. */
+function gatewayService({ port, address, user, program, config, keys }: GatewayPlace): Service {
+  const asUser = [
+    '--reuid',
+    user,
+    '--regid',
+    user,
+    '--init-groups',
+    '--no-new-privs',
+    '--inh-caps=-all',
+    '--bounding-set=-all',
+  ]
+  return {
+    name: 'croft-ssh',
+    command: ['setpriv', ...asUser, process.execPath, program, '--config', config],
+    at: { port, host: ['::', '0.0.0.0'].includes(address) ? '127.0.0.1' : address },
+    stays: true,
+    env: { PATH: process.env.PATH, HOME: '/nonexistent' },
+    input: '',
+    async prepare() {
+      if ((await userId(user)) === undefined) throw new Error(`there is no user ${user}: install.sh makes it`)
+      for (const key of keys) if (!existsSync(key)) throw new Error(`${key} is not made yet`)
+    },
+  }
+}
+
 /**
  * Without systemd, croftd itself starts what it drives and starts it again when it ends. A service that runs already
- * is used as it is, and taken over when it ends. VMs outlive all of them. Caddy is not waited for: VMs do without it.
- * @param caddy where it is, if there is to be one
- * @returns a function that ends the services that were started here, but for virtlogd
+ * is used as it is, and taken over when it ends. VMs outlive all of them. Caddy and the SSH gateway are not waited for: VMs do without.
+ * @param caddy where it is, if there is to be one; the same for `gateway`
+ * @returns a function that ends the services that were started here, but for virtlogd and the gateway
  */
-export async function superviseServices(log: Logger, caddy: CaddyPlace | undefined): Promise<() => Promise<void>> {
+export async function superviseServices(
+  log: Logger,
+  caddy: CaddyPlace | undefined,
+  gateway: GatewayPlace | undefined,
+): Promise<() => Promise<void>> {
   await openKvm(log)
   const stop = new AbortController()
   const children = new Map<string, ChildProcess>()
@@ -81,12 +121,13 @@ export async function superviseServices(log: Logger, caddy: CaddyPlace | undefin
     await answering(service, stop.signal)
   }
   if (caddy) keepRunning(caddyService(caddy))
+  if (gateway) keepRunning(gatewayService(gateway))
 
   function keepRunning(service: Service): void {
     const { name } = service
     const watch = async () => {
       for (let pause = 200; !stop.signal.aborted; pause = Math.min(pause * 2, 10_000)) {
-        if (!(await answers(service.socket))) {
+        if (!(await answers(service.at))) {
           log.info({ service: name }, 'starting a service')
           const began = Date.now()
           const how = await start(service).catch((error: Error) => error.message)
@@ -146,9 +187,9 @@ async function openKvm(log: Logger): Promise<void> {
   }
 }
 
-async function answering({ name, socket }: Service, signal: AbortSignal): Promise<void> {
+async function answering({ name, at }: Service, signal: AbortSignal): Promise<void> {
   for (let waited = 0; waited < 20_000 && !signal.aborted; waited += 50) {
-    if (await answers(socket)) return
+    if (await answers(at)) return
     await delay(50)
   }
   throw new CroftError('unavailable', `${name} does not come up.`, {
@@ -156,9 +197,9 @@ async function answering({ name, socket }: Service, signal: AbortSignal): Promis
   })
 }
 
-function answers(socket: string): Promise<boolean> {
+function answers(at: NetConnectOpts): Promise<boolean> {
   return new Promise((resolve) => {
-    const connection = createConnection(socket)
+    const connection = createConnection(at)
     connection.once('connect', () => {
       connection.destroy()
       resolve(true)

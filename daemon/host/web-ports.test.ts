@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { choosePorts, described, holdersOf, type Listener, parseListeners } from './web-ports.ts'
+import { choosePort, choosePorts, described, holdersOf, type Listener, parseListeners } from './web-ports.ts'
 
 const said = `LISTEN 0      511          0.0.0.0:80        0.0.0.0:*    users:(("nginx",pid=12,fd=6),("nginx",pid=11,fd=6))
 LISTEN 0      4096       127.0.0.53%lo:53        0.0.0.0:*    users:(("systemd-resolve",pid=300,fd=14))
@@ -36,4 +36,9 @@ test('ports that nobody holds are kept, others are chosen for the rest', () => {
 test('the two are never the same', () => {
   expect(choosePorts({ http: 80, https: 8080 }, on(80))).toEqual({ http: 8081, https: 8080 })
   expect(choosePorts({ http: 8443, https: 443 }, on(443))).toEqual({ http: 8443, https: 8444 })
+})
+
+test('SSH has the wanted port, else the next that is free', () => {
+  expect(choosePort(2222, [])).toBe(2222)
+  expect(choosePort(2222, on(2222, 2223), [2224])).toBe(2225)
 })

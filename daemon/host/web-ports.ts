@@ -1,6 +1,6 @@
 import { readlink, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { caddyUser, userId } from './accounts.ts'
+import { caddyUser, gatewayUser, userId } from './accounts.ts'
 import { run } from './run.ts'
 
 /** A program that listens on a TCP port of this box. */
@@ -21,9 +21,9 @@ export function parseListeners(text: string): Listener[] {
   })
 }
 
-/** Who listens on this box, but for Croft's own Caddy. */
+/** Who listens on this box, but for Croft's own Caddy and its SSH gateway. */
 export async function otherListeners(): Promise<Listener[]> {
-  const [{ stdout }, ownUser] = await Promise.all([run('ss', ['-ltnpH']), userId(caddyUser)])
+  const [{ stdout }, ...own] = await Promise.all([run('ss', ['-ltnpH']), userId(caddyUser), userId(gatewayUser)])
   const found = await Promise.all(
     parseListeners(stdout).map(async (listener) => {
       if (listener.pid === undefined) return listener
@@ -33,7 +33,7 @@ export async function otherListeners(): Promise<Listener[]> {
         ({ uid }) => uid,
         () => undefined,
       )
-      if (user === undefined || user === ownUser) return undefined
+      if (user === undefined || own.includes(user)) return undefined
       // What the kernel calls a process may be the name of one of its threads.
       const program = await readlink(`${process}/exe`).then(basename, () => listener.program)
       return { ...listener, program }
@@ -72,4 +72,12 @@ export function choosePorts(wanted: WebPorts, others: readonly Listener[], taken
   }
   const http = choose(wanted.http, 8080, wanted.https)
   return { http, https: choose(wanted.https, 8443, http) }
+}
+
+/** The wanted port where nobody else holds it, else the next that is free. Pure. */
+export function choosePort(wanted: number, others: readonly Listener[], taken: readonly number[] = []): number {
+  const held = new Set([...others.map(({ port }) => port), ...taken])
+  let port = wanted
+  while (held.has(port)) port++
+  return port
 }
