@@ -6,7 +6,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import type { Croft } from '../lib/croft.ts'
+import { type Croft, slot } from '../lib/croft.ts'
 import { type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
 import { must, program } from '../lib/program.ts'
 
@@ -98,12 +98,52 @@ describe('the lobby', () => {
       'web@box',
       'echo in; sleep 100',
     ])
+    const ended = once(open, 'exit')
     await once(open.stdout, 'data')
     await croft.do('key', 'rm', 'other', '--yes')
-    await once(open, 'close')
+    await ended
     expect((await only(['croft@box', 'ls'])).code).toBe(255)
     await croft.do('rm', 'shop', '--yes')
   })
+})
+
+test('the lobby’s prompt has completion and history, waits for VMs, asks, and enters one', async () => {
+  const tmux = (...args: string[]) => must('tmux', ['-L', `croft-${slot}`, '-f', '/dev/null', ...args])
+  const screen = async () => (await tmux('capture-pane', '-p', '-t', 'lobby')).trimEnd()
+  const type = (...keys: string[]) => tmux('send-keys', '-t', 'lobby', ...keys)
+  const shows = (what: string | RegExp) => vi.waitFor(async () => expect(await screen()).toMatch(what), wait)
+  await tmux('new-session', '-d', '-s', 'lobby', '-x', '100', '-y', '30', 'ssh', ...laptop.settings, 'croft@box')
+  try {
+    await shows(/1 VM: 1 awake[\s\S]*croft> $/)
+    await type('sho', 'Tab', 'w', 'Tab', 'Enter')
+    await shows(/croft> show web +\nweb {3}awake/)
+    await type('C-l', 'new tmp', 'Enter')
+    await shows(/tmp is ready[\s\S]*croft> $/)
+    await type('rm tmp', 'Enter')
+    await shows(/Delete tmp\? \[y\/N\] $/)
+    await type('n', 'Enter')
+    await shows(/Nothing was done\.\ncroft> $/)
+    await type('Up', 'Enter')
+    await shows(/Nothing was done[\s\S]*Delete tmp\? \[y\/N\] $/)
+    await type('y', 'Enter')
+    await shows(/tmp[^\n]*gone[\s\S]*croft> $/)
+    await type('C-l', 'logs -f web', 'Enter')
+    await shows(/logs -f web\n[\s\S]*\S/)
+    await type('C-c')
+    await shows(/\^C\ncroft> $/)
+    await type('C-l', 'ssh web', 'Enter')
+    await shows(/dev@web:~\$ $/)
+    await type('stty size', 'Enter')
+    await shows(/30 100/)
+    await type('exit', 'Enter')
+    await shows(/logout\n[\s\S]*croft> $/)
+    await type('half a line', 'C-c')
+    await shows(/half a line\^C\ncroft> $/)
+    await type('C-z', 'C-d')
+    await vi.waitFor(async () => expect(await tmux('list-sessions').catch(() => 'none')).toBe('none'), wait)
+  } finally {
+    await tmux('kill-server').catch(() => {})
+  }
 })
 
 describe('a VM', () => {
