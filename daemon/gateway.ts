@@ -8,6 +8,8 @@ import { Croftd } from './ssh/croftd.ts'
 import { gatewayKeys } from './ssh/paths.ts'
 import { Gateway } from './ssh/server.ts'
 
+let ready = false
+
 /**
  * croft-ssh: the SSH gateway, a process and a user of its own, so that the daemon can be started anew under open sessions.
  * Of the box it has two keys of its own, the daemon's socket for SSH, and the network to the VMs.
@@ -30,6 +32,7 @@ async function main(): Promise<void> {
       cause,
     })
   })
+  ready = true
   await notifyReady()
   log.info({ port: ssh.port, address: ssh.address }, 'ready')
   const signal = await new Promise((resolve) => {
@@ -39,6 +42,12 @@ async function main(): Promise<void> {
   gateway.close()
   await new Promise((resolve) => setTimeout(resolve, 200)) // clients are told
 }
+
+/** What goes wrong for one client must not end the sessions of all others. */
+process.on('uncaughtException', (err) => {
+  if (ready) log.error({ err }, 'something failed in an unexpected way; the others go on')
+  else throw err
+})
 
 const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
 main().then(

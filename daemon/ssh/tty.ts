@@ -92,7 +92,7 @@ export class Tty {
       const end = (line: string | undefined) => {
         lines.off('line', end).off('SIGINT', again).off('close', gone)
         if (!kept && line) lines.history.shift()
-        lines.pause()
+        if (!this.#over) lines.pause()
         resolve(line)
       }
       const gone = () => end(undefined)

@@ -23,7 +23,11 @@ beforeAll(async () => {
   await croft.do('new', 'web')
 })
 
-afterAll(() => reached?.[Symbol.asyncDispose]())
+afterAll(async () => {
+  const unexpected = reached?.gateway.log.filter((line) => line.includes('unexpected'))
+  await reached?.[Symbol.asyncDispose]()
+  expect(unexpected).toEqual([])
+})
 
 const running = new Set<ChildProcess>()
 afterAll(() => {
@@ -123,7 +127,7 @@ test('the lobby’s prompt has completion and history, waits for VMs, asks, and 
     await type('Tab')
     await shows(/croft> show web$/)
     await type('Enter')
-    await shows(/croft> show web +\nweb {3}awake/)
+    await shows(/croft> show web\nweb {3}awake/)
     await type('C-l', 'new tmp', 'Enter')
     await shows(/tmp is ready[\s\S]*croft>$/)
     await type('rm tmp', 'Enter')
@@ -153,6 +157,18 @@ test('the lobby’s prompt has completion and history, waits for VMs, asks, and 
   } finally {
     await tmux('kill-server').catch(() => {})
   }
+})
+
+test('a client that goes away at the prompt takes nobody with it', async () => {
+  const { pid } = reached.gateway
+  const child = start('-tt', 'croft@box')
+  await once(child.stdout!, 'data')
+  const ended = once(child, 'exit')
+  child.kill('SIGKILL')
+  await ended
+  expect(await laptop.ssh(['croft@box', 'ls', '-q'])).toMatchObject({ code: 0, stdout: 'web\n' })
+  expect(reached.gateway.log.filter((line) => line.includes('unexpected'))).toEqual([])
+  expect(reached.gateway.pid).toBe(pid)
 })
 
 describe('a VM', () => {
