@@ -410,9 +410,9 @@ test('the daemon is started again under 20 sessions that send much, and all go o
 test('a gateway that is killed ends its sessions and no more, and works again', async () => {
   const child = start('web@box', 'echo in; sleep 1000')
   await once(child.stdout!, 'data')
+  const ended = once(child, 'exit')
   await reached.gateway.kill('SIGTERM')
-  const [code] = await once(child, 'exit')
-  expect(code).toBe(255)
+  expect((await ended)[0]).toBe(255)
   await reached.gateway.start()
   expect(await laptop.ssh(['web@box', 'echo back'])).toMatchObject({ code: 0, stdout: 'back\n' })
 })
