@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type BrowserContext, chromium } from 'playwright-core'
+import { type BrowserContext, chromium, type Page } from 'playwright-core'
 
 /** Debian's Chromium, as often as a test wants one with nothing in it: `await using browsers = new Browsers()`. */
 export class Browsers implements AsyncDisposable {
@@ -26,6 +26,8 @@ export class Browsers implements AsyncDisposable {
         ...args,
       ],
     })
+    for (const page of context.pages()) goAgain(page)
+    context.on('page', goAgain)
     this.#open.push({ context, folder })
     return context
   }
@@ -34,6 +36,20 @@ export class Browsers implements AsyncDisposable {
     for (const { context, folder } of this.#open.splice(0)) {
       await context.close()
       await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+/** Chromium gives up what it loads when another test makes a bridge: what has begun so is begun again. */
+function goAgain(page: Page): void {
+  const goto = page.goto.bind(page)
+  page.goto = async (...where) => {
+    for (let left = 4; ; left--) {
+      try {
+        return await goto(...where)
+      } catch (error) {
+        if (left === 0 || !String(error).includes('ERR_NETWORK_CHANGED')) throw error
+      }
     }
   }
 }
