@@ -315,6 +315,15 @@ describe('a VM', () => {
     await croft.do('rm', 'other', '--yes')
   })
 
+  test('can’t write to the terminal of who reads its console', async () => {
+    await laptop.ssh(['root+web@box', "printf '\\033]0;evil\\007 said by the guest\\n' > /dev/console"])
+    await vi.waitFor(async () => {
+      const { stdout } = await laptop.ssh(['-tt', 'croft@box', 'logs', 'web'])
+      expect(stdout).toContain('said by the guest')
+      expect(stdout).not.toMatch(/\u001b\]0|\u0007/)
+    }, wait)
+  })
+
   test('refuses X11, and the client says so', async () => {
     const ended = await laptop.ssh(['-v', '-X', 'web@box', 'true'], { env: { ...process.env, DISPLAY: ':9' } })
     expect(ended.code).toBe(0)
