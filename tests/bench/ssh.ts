@@ -18,8 +18,8 @@ export async function sshFigures(): Promise<Figure[]> {
     direct: sshArgs(croft.folder, vm, 'dev'),
     'through the gateway': [...laptop.settings, 'web@box'],
   }
-  const first: Record<string, number[]> = {}
-  const rate: Record<string, number[]> = {}
+  const first: Record<string, number[]> = { direct: [], 'through the gateway': [] }
+  const rate: Record<string, number[]> = { direct: [], 'through the gateway': [] }
   const run = async (args: string[], command: string): Promise<number> => {
     const began = performance.now()
     const child = spawn('ssh', [...args, command], { stdio: ['ignore', 'pipe', 'ignore'] })
@@ -34,12 +34,12 @@ export async function sshFigures(): Promise<Figure[]> {
   for (let round = 0; round <= rounds; round++)
     for (const [way, args] of Object.entries(ways)) {
       const ms = await run(args, 'echo there')
-      if (round > 0) (first[way] ??= []).push(ms)
+      if (round > 0) first[way]!.push(ms)
     }
   for (let round = 0; round < 3; round++)
     for (const [way, args] of Object.entries(ways)) {
       const ms = (await run(args, `head -c ${bytes} /dev/zero`)) - median(first[way]!)
-      ;(rate[way] ??= []).push(bytes / 10 ** 6 / (ms / 1000))
+      rate[way]!.push(bytes / 10 ** 6 / (ms / 1000))
     }
   return [
     ...Object.entries(first).map(
