@@ -27,7 +27,7 @@ afterAll(async () => {
 })
 
 async function dial(): Promise<Socket> {
-  const socket = connect(sshPort, '127.0.0.1')
+  const socket = connect(sshPort, '127.0.0.1').resume()
   open.add(socket)
   socket.on('error', () => {})
   socket.once('close', () => open.delete(socket))
@@ -68,7 +68,6 @@ test('what is not SSH, or is damaged, ends its own connection and nothing else',
   ]
   for (const bytes of sent) {
     const socket = await dial()
-    socket.resume()
     socket.end(bytes)
     await new Promise((resolve) => socket.once('close', resolve))
   }
