@@ -180,6 +180,7 @@ async function main(log: Logger): Promise<void> {
   const caddy = config.web ? keepCaddy(config.web, config, store, log) : undefined
   const host: Host = {
     folder,
+    sshPort: config.ssh ? config.ssh.port : null,
     web: makeWeb({
       gate,
       port: config.port,

@@ -44,6 +44,7 @@ import { shareRevokeCommand } from './share-revoke.ts'
 import { showCommand } from './show.ts'
 import { sleepCommand } from './sleep.ts'
 import { sshCommand } from './ssh.ts'
+import { sshConfigCommand } from './ssh-config.ts'
 import { startCommand } from './start.ts'
 import { statCommand } from './stat.ts'
 import { stopCommand } from './stop.ts'
@@ -97,6 +98,7 @@ export const commands: readonly Command[] = [
   tokenNewCommand,
   tokenLsCommand,
   tokenRevokeCommand,
+  sshConfigCommand,
   imageBuildCommand,
   imageLsCommand,
   imageRmCommand,

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import type { Socket } from 'node:net'
 import type { Connection, PublicKeyAuthContext, ServerChannel } from 'ssh2'
 
 /**
@@ -41,6 +42,7 @@ export function mendChannels(): void {
 }
 
 interface Inside {
+  _sock: Socket
   _chanMgr: { add(opened: Opened): number }
   _protocol: {
     _banner?: string
@@ -63,6 +65,9 @@ export function openAgent(client: Connection): Promise<ServerChannel> {
     else _protocol.openssh_authAgent(id, window, packet)
   })
 }
+
+/** The connection that a client came by. */
+export const socketOf = (client: Connection): Socket => (client as unknown as Inside)._sock
 
 /** Has a client shown a text before it says who it is. Only before that. */
 export function setBanner(client: Connection, text: string): void {

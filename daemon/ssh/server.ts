@@ -1,3 +1,4 @@
+import { createServer, type Server, type Socket } from 'node:net'
 import type { Logger } from 'pino'
 import ssh2 from 'ssh2'
 import { Tries } from '../gate/tries.ts'
@@ -26,6 +27,8 @@ const algorithms = {
 /** Connections at once; those of who has not said who he is, among them. */
 const mostConnections = 1000
 const mostStrangers = 100
+/** How long somebody may take to say who he is, in ms. */
+const graceMs = 60_000
 /** How often a client that says nothing is asked whether it is there, in ms, and how often in vain. */
 const keepAliveMs = 60_000
 const keepAliveTimes = 3
@@ -37,7 +40,9 @@ export class Gateway {
   readonly log: Logger
   readonly tries = new Tries()
   readonly #server: ssh2.Server
-  readonly #strangers = new Set<Visit>()
+  readonly #listener: Server
+  /** Connections of who has not said who he is, the one that has been here longest first. */
+  readonly #strangers = new Set<Socket>()
   readonly #visits = new Set<Visit>()
   readonly #histories = new Map<string, string[]>()
   /** What somebody in the lobby has open in VMs, and how to end it. */
@@ -60,7 +65,8 @@ export class Gateway {
       },
       (client, { ip }) => this.#take(client, plainAddress(ip)),
     )
-    this.#server.maxConnections = mostConnections
+    this.#listener = createServer({ noDelay: true }, (socket) => this.#meet(socket))
+    this.#listener.maxConnections = mostConnections
     this.#tell = croftd.link(
       () => this.#state(),
       (message) => this.#heard(message),
@@ -70,17 +76,32 @@ export class Gateway {
 
   listen(port: number, address: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(port, address, () => {
-        this.#server.on('error', (err: Error) => this.log.error({ err }, 'the server failed'))
+      this.#listener.once('error', reject)
+      this.#listener.listen(port, address, () => {
+        this.#listener.on('error', (err: Error) => this.log.error({ err }, 'the server failed'))
         resolve()
       })
     })
   }
 
   close(): void {
-    this.#server.close()
-    for (const visit of [...this.#visits, ...this.#strangers]) visit.end()
+    this.#listener.close()
+    for (const visit of this.#visits) visit.end()
+    for (const socket of this.#strangers) socket.destroy()
+  }
+
+  /** A connection is a stranger's until somebody has come in by it; strangers have little time, and the oldest makes room. */
+  #meet(socket: Socket): void {
+    this.#strangers.add(socket)
+    const late = setTimeout(() => this.#strangers.has(socket) && socket.destroy(), graceMs)
+    socket.once('close', () => {
+      clearTimeout(late)
+      this.#strangers.delete(socket)
+    })
+    socket.on('error', () => {})
+    const [oldest] = this.#strangers
+    if (this.#strangers.size > mostStrangers) oldest!.destroy()
+    this.#server.injectSocket(socket)
   }
 
   #take(client: ssh2.Connection, address: string): void {
@@ -90,20 +111,16 @@ export class Gateway {
         client,
         `Too many log-ins from ${address} have failed. For ${wait} s more, a first key that may not enter ends the connection.\nA key that may enter does.`,
       )
-    this.#strangers.add(new Visit(this, client, address))
-    // The one that has been here longest without a word makes room.
-    const [oldest] = this.#strangers
-    if (this.#strangers.size > mostStrangers) oldest!.end()
+    new Visit(this, client, address)
   }
 
   arrived(visit: Visit): void {
-    this.#strangers.delete(visit)
+    this.#strangers.delete(visit.socket)
     this.#visits.add(visit)
     this.changed()
   }
 
   left(visit: Visit): void {
-    this.#strangers.delete(visit)
     this.#fromLobby.delete(visit)
     if (this.#visits.delete(visit)) this.changed()
   }

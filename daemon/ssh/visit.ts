@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Logger } from 'pino'
 import type { AuthContext, Client, ClientChannel, Connection, PseudoTtyOptions, ServerChannel, Session } from 'ssh2'
 import { Refusal } from './croftd.ts'
@@ -5,13 +6,11 @@ import { connectTo, join, joinSession, openSession, type Wanted } from './guest.
 import { BadKey, certificateFault, readSshKey, type SshKey, verifyWire } from './key.ts'
 import { type LobbyParts, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty, type Terminal } from './lobby.ts'
 import { isWithin, type Login, parseLogin } from './login.ts'
-import { wireSignature } from './mend.ts'
+import { socketOf, wireSignature } from './mend.ts'
 import type { Entry, Visitor } from './messages.ts'
 import { tried } from './refused.ts'
 import type { Gateway } from './server.ts'
 
-/** How long somebody may take to say who he is, in ms. */
-const graceMs = 60_000
 const mostKeys = 20
 const methods = ['publickey', 'keyboard-interactive'] as const
 
@@ -48,7 +47,6 @@ export class Visit {
     this.#gateway = gateway
     this.#client = client
     this.#address = address
-    const late = setTimeout(() => client.end(), graceMs)
     client.on('error', (err: Error) => this.#log.debug({ address, err: err.message }, 'a connection failed'))
     client.on('authentication', (asked) => {
       this.#authenticate(asked).catch((err) => {
@@ -57,12 +55,10 @@ export class Visit {
       })
     })
     client.once('ready', () => {
-      clearTimeout(late)
       gateway.arrived(this)
       if (this.#login?.to === 'vm') this.#enter().catch(() => {}) // whoever needs it says why not
     })
     client.once('close', () => {
-      clearTimeout(late)
       gateway.left(this)
       this.#guest?.then(({ guest }) => guest.end()).catch(() => {})
     })
@@ -70,6 +66,10 @@ export class Visit {
     client.on('tcpip', (accept, reject, { destIP, destPort }) => this.#direct(accept, reject, { destIP, destPort }))
     client.on('openssh.streamlocal', (accept, reject, { socketPath }) => this.#direct(accept, reject, { socketPath }))
     client.on('request', (accept, reject, name, info) => this.#request(name, info as never, accept, reject))
+  }
+
+  get socket(): Socket {
+    return socketOf(this.#client)
   }
 
   get #log(): Logger {

@@ -4,6 +4,7 @@ import { consoleFigures } from './console.ts'
 import { copyFigures } from './copies.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
+import { sshFigures } from './ssh.ts'
 import { stepFigures } from './steps.ts'
 import { thousandFigures } from './thousand.ts'
 import { reachFigures, webFigures } from './web.ts'
@@ -17,9 +18,12 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   web: webFigures,
   reach: reachFigures,
   console: consoleFigures,
+  ssh: sshFigures,
 }
 /** What is set against what, by the medians of one run. */
 const ratios = [
+  ['SSH through the gateway → first output', 'SSH direct → first output'],
+  ['MB from the VM by SSH through the gateway', 'MB from the VM by SSH direct'],
   ['`croft new` → usable', 'floor → usable'],
   ['`croft new` with a spare → usable', 'floor → usable'],
   ['`croft new --cold` → first SSH command', '`croft new` → first SSH command'],

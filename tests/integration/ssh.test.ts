@@ -287,6 +287,43 @@ describe('a VM', () => {
     expect(ended).toMatchObject({ stdout: 'web\n' })
   })
 
+  test('is a host like any other to who has what ssh-config prints, and its host key is known', async () => {
+    const { stdout } = await laptop.ssh(['croft@box', 'ssh-config', '--host', '127.0.0.1'])
+    const config = laptop.path('config-own')
+    // What is ~/.ssh/config elsewhere has to be named here.
+    const own = stdout.replaceAll(/\bssh -p/g, `ssh -F ${laptop.path('config')} -p`)
+    await writeFile(config, `${own}  UserKnownHostsFile /dev/null\n  IdentityFile ${laptop.path('id_ed25519')}\n`)
+    const ssh = (...args: string[]) => program('ssh', ['-F', config, ...args], { timeoutMs: 60_000 })
+    expect(await ssh('web.localhost', 'hostname; id -un')).toMatchObject({ code: 0, stdout: 'web\ndev\n' })
+    await must('rsync', ['-e', `ssh -F ${config}`, laptop.path('config'), 'web.localhost:config'])
+    // Another VM's key is not taken for its.
+    await croft.do('new', 'other')
+    await writeFile(
+      laptop.path('config-wrong'),
+      (await readFile(config, 'utf8')).replace('--known-host %H', '--known-host other.localhost'),
+    )
+    const wrong = await program('ssh', [
+      '-F',
+      laptop.path('config-wrong'),
+      '-o',
+      'HostKeyAlias=other.localhost',
+      'web.localhost',
+      'true',
+    ])
+    expect(wrong.code).toBe(255)
+    expect(wrong.stderr).toContain('HOST IDENTIFICATION HAS CHANGED')
+    await croft.do('rm', 'other', '--yes')
+  })
+
+  test('can’t write to the terminal of who reads its console', async () => {
+    await laptop.ssh(['root+web@box', "printf '\\033]0;evil\\007 said by the guest\\n' > /dev/console"])
+    await vi.waitFor(async () => {
+      const { stdout } = await laptop.ssh(['-tt', 'croft@box', 'logs', 'web'])
+      expect(stdout).toContain('said by the guest')
+      expect(stdout).not.toMatch(/\u001b\]0|\u0007/)
+    }, wait)
+  })
+
   test('refuses X11, and the client says so', async () => {
     const ended = await laptop.ssh(['-v', '-X', 'web@box', 'true'], { env: { ...process.env, DISPLAY: ':9' } })
     expect(ended.code).toBe(0)

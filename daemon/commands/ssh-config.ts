@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { z } from 'zod'
+import { CroftError } from '../error.ts'
+import { hostKeyPath } from '../guest/index.ts'
+import { vmOfHost } from '../ssh/login.ts'
+import { command } from './command.ts'
+import { maySee } from './scope.ts'
+
+export const sshConfigCommand = command({
+  name: 'ssh-config',
+  summary: 'Print settings for your own SSH, by which VMs are hosts like any other',
+  details:
+    'Put it into ~/.ssh/config on your laptop. Then ssh, scp, rsync and editors reach each VM by its name beneath the domain: through the lobby, encrypted from end to end, with the host key that Croft made, so that nobody has to trust one.',
+  examples: ['croft ssh-config', 'ssh -p 2222 croft@box.example.com ssh-config >> ~/.ssh/config'],
+  args: z.object({
+    host: z
+      .string()
+      .regex(/^[A-Za-z0-9:.][A-Za-z0-9.:-]{0,252}$/, 'that is not the name or address of a host')
+      .optional()
+      .describe('How the box is reached; by default its domain, or its own name')
+      .meta({ placeholder: 'host' }),
+    knownHost: z
+      .string()
+      .max(300)
+      .optional()
+      .describe('Print the known_hosts line of this one host instead; SSH itself asks so')
+      .meta({ placeholder: 'name' }),
+  }),
+  result: z.object({ text: z.string() }),
+  touches: 'reads',
+  async run({ box, host, scope }, { host: given, knownHost }) {
+    const { state } = box.store
+    const { domain } = state.web
+    if (knownHost !== undefined) {
+      const name = vmOfHost(knownHost, domain)
+      const vm = Object.values(state.vms).find((each) => each.name === name && maySee(scope, each))
+      if (!vm) return { text: '' }
+      const [type, blob] = (await readFile(`${hostKeyPath(host.folder, vm)}.pub`, 'utf8')).split(' ')
+      return { text: `${knownHost} ${type} ${blob!.trim()}\n` }
+    }
+    if (host.sshPort === null)
+      throw new CroftError('conflict', 'This box has no SSH gateway.', {
+        hint: 'The configuration turns it off: "ssh"',
+      })
+    const reached = given ?? (domain === 'localhost' ? hostname() : domain)
+    const through = `ssh -p ${host.sshPort}`
+    const image = Object.values(state.images).find((each) => each.current && each.name === box.settings.defaults.image)
+    const user = image?.user ?? 'dev'
+    return {
+      text: [
+        '# Croft: the lobby is "ssh croft", a VM is its name beneath the domain.',
+        'Host croft',
+        `  HostName ${reached}`,
+        `  Port ${host.sshPort}`,
+        '  User croft',
+        '',
+        `Host *.${domain}`,
+        `  User ${user}`,
+        `  ProxyCommand ${through} -W %h:22 croft@${reached}`,
+        `  KnownHostsCommand /usr/bin/${through} croft@${reached} ssh-config --known-host %H`,
+        '  StrictHostKeyChecking yes',
+        '',
+      ].join('\n'),
+    }
+  },
+  print: ({ text }) => text,
+})

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import ssh2 from 'ssh2'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { deep } from '../lib/deep.ts'
+import { type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
+import { residentMb } from '../lib/process.ts'
+
+/** What strangers can do to the SSH gateway, which is nothing. No VM is needed for that. */
+let reached: Reached
+let laptop: Laptop
+const wait = { timeout: 60_000, interval: 100 }
+
+beforeAll(async () => {
+  reached = await startReached({ image: false })
+  laptop = reached.laptop
+})
+
+const open = new Set<Socket>()
+afterAll(async () => {
+  for (const socket of open) socket.destroy()
+  const unexpected = reached?.gateway.log.filter((line) => line.includes('unexpected'))
+  await reached?.[Symbol.asyncDispose]()
+  expect(unexpected).toEqual([])
+})
+
+async function dial(): Promise<Socket> {
+  const socket = connect(sshPort, '127.0.0.1').resume()
+  open.add(socket)
+  socket.on('error', () => {})
+  socket.once('close', () => open.delete(socket))
+  await once(socket, 'connect')
+  return socket
+}
+
+const enters = async () => expect(await laptop.ssh(['croft@box', 'version'])).toMatchObject({ code: 0 })
+
+/** SSH's binary packet (RFC 4253, section 6), before there are keys. */
+function packet(payload: Buffer): Buffer {
+  const padding = 8 - ((payload.length + 5) % 8) + 8
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(payload.length + padding + 1)
+  head[4] = padding
+  return Buffer.concat([head, payload, Buffer.alloc(padding)])
+}
+
+test('what is not SSH, or is damaged, ends its own connection and nothing else', async () => {
+  const { pid } = reached.gateway
+  const ident = Buffer.from('SSH-2.0-x\r\n')
+  const length = Buffer.alloc(4, 0xff)
+  const kexInit = (names: Buffer) => packet(Buffer.concat([Buffer.of(20), randomBytes(16), names]))
+  const sent = [
+    Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+    Buffer.from('SSH-1.5-old\r\n'),
+    Buffer.from('x'.repeat(100_000)),
+    randomBytes(100_000),
+    Buffer.concat([ident, length, randomBytes(64)]),
+    Buffer.concat([ident, Buffer.alloc(64)]),
+    Buffer.concat([ident, kexInit(Buffer.alloc(0))]),
+    Buffer.concat([ident, kexInit(Buffer.alloc(64, 0xff))]),
+    Buffer.concat([
+      ident,
+      ...Array.from({ length: 256 }, (_, type) => packet(Buffer.concat([Buffer.of(type), randomBytes(40)]))),
+    ]),
+    ...Array.from({ length: 100 }, (_, i) => Buffer.concat([ident, packet(randomBytes(1 + i * 7))])),
+  ]
+  for (const bytes of sent) {
+    const socket = await dial()
+    socket.end(bytes)
+    await new Promise((resolve) => socket.once('close', resolve))
+  }
+  expect(reached.gateway.pid).toBe(pid)
+  await enters()
+})
+
+test('who opens connections and says nothing keeps nobody out', async () => {
+  const silent = await Promise.all(Array.from({ length: 300 }, dial))
+  // The oldest have made room.
+  await vi.waitFor(() => expect(silent.filter((socket) => !socket.destroyed).length).toBeLessThanOrEqual(100), wait)
+  await enters()
+  for (const socket of silent) socket.destroy()
+})
+
+test('200 connections at once are all served, with little memory each', async () => {
+  const key = await readFile(laptop.path('id_ed25519'))
+  const before = await residentMb(reached.gateway.pid)
+  const clients: ssh2.Client[] = []
+  for (let i = 0; i < 200; i++) {
+    const client = new ssh2.Client()
+    client.on('error', () => {})
+    client.connect({ host: '127.0.0.1', port: sshPort, username: 'croft', privateKey: key })
+    await once(client, 'ready')
+    clients.push(client)
+  }
+  const each = ((await residentMb(reached.gateway.pid)) - before) * 1024
+  console.info(`an idle connection to the gateway takes ${(each / 200).toFixed(0)} kB`)
+  expect(each / 200).toBeLessThan(500)
+  await enters()
+  for (const client of clients) client.end()
+})
+
+test('failed log-ins have a limit that says what it does, and never shuts out a key that may enter', async () => {
+  const tries = deep ? 10_000 : 300
+  const { private: strange } = ssh2.utils.generateKeyPairSync('ed25519')
+  const attempt = (): Promise<string> =>
+    new Promise((resolve) => {
+      const client = new ssh2.Client()
+      let banner = ''
+      client.on('banner', (text) => {
+        banner = text
+      })
+      client.on('error', () => {}).once('close', () => resolve(banner))
+      client.connect({ host: '127.0.0.1', port: sshPort, username: 'croft', privateKey: strange, tryKeyboard: true })
+    })
+  await Promise.all(Array.from({ length: 20 }, attempt))
+  const before = await residentMb(reached.gateway.pid)
+  let told = ''
+  for (let done = 20; done < tries; done += 20) {
+    const all = await Promise.all(Array.from({ length: 20 }, attempt))
+    told = all.find(Boolean) ?? told
+  }
+  expect(told).toMatch(/Too many log-ins from 127\.0\.0\.1 have failed\. For \d+ s more/)
+  const ended = await laptop.ssh(['croft@box', 'version'])
+  expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('A key that may enter does.') })
+  expect((await residentMb(reached.gateway.pid)) - before).toBeLessThan(40)
+})
