@@ -7,11 +7,11 @@ import type { Entry } from './messages.ts'
 /** How long a VM's sshd may take, in ms: the first connection after a boot starts it. */
 const readyMs = 60_000
 
-/** What is current, of what sshd in a VM and ssh2 both have, the quickest first. */
+/** What is current, of what sshd in a VM and ssh2 both have. ChaCha20 first: an emulated guest does it two and a half times as quickly as AES. */
 const algorithms = {
   kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org'],
   serverHostKey: ['ssh-ed25519'],
-  cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com'],
+  cipher: ['chacha20-poly1305@openssh.com', 'aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'],
   hmac: ['hmac-sha2-256-etm@openssh.com'],
 } as const
 
