@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
-import { Conversation, Refused } from './cli/conversation.ts'
+import { Conversation, goesOn, isYes, Refused } from './cli/conversation.ts'
 import { ProgressLine } from './cli/progress-line.ts'
 
 /**
@@ -38,7 +38,7 @@ if (argv[0] === 'exec' && !process.stdin.isTTY) passStdin()
 
 process.on('SIGINT', () => {
   progress.clear()
-  if (progress.subject) process.stderr.write(`croft waits no longer. What was begun goes on: croft ls shows it.\n`)
+  if (progress.subject) process.stderr.write(goesOn)
   process.exit(130)
 })
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
@@ -57,7 +57,7 @@ async function ask(question: string): Promise<boolean> {
     lines.once('close', () => resolve(''))
   })
   lines.close()
-  return /^y(es)?$/i.test(answer.trim())
+  return isYes(answer)
 }
 
 async function read(path: string): Promise<Buffer> {

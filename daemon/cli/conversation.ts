@@ -39,6 +39,11 @@ export interface Opening {
   uid: number
 }
 
+/** What somebody is told who waits no longer for what he has begun. */
+export const goesOn = 'croft waits no longer. What was begun goes on: croft ls shows it.\n'
+
+export const isYes = (answer: string): boolean => /^y(es)?$/i.test(answer.trim())
+
 /** croftd refused the whole conversation. */
 export class Refused extends Error {}
 

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { CroftError } from '../error.ts'
-import { hostKeyPath } from '../guest/index.ts'
+import { hostKeyOf } from '../guest/index.ts'
 import { vmOfHost } from '../ssh/login.ts'
 import { command } from './command.ts'
 import { maySee } from './scope.ts'
@@ -35,9 +34,7 @@ export const sshConfigCommand = command({
     if (knownHost !== undefined) {
       const name = vmOfHost(knownHost, domain)
       const vm = Object.values(state.vms).find((each) => each.name === name && maySee(scope, each))
-      if (!vm) return { text: '' }
-      const [type, blob] = (await readFile(`${hostKeyPath(host.folder, vm)}.pub`, 'utf8')).split(' ')
-      return { text: `${knownHost} ${type} ${blob!.trim()}\n` }
+      return { text: vm ? `${knownHost} ${await hostKeyOf(host.folder, vm)}\n` : '' }
     }
     if (host.sshPort === null)
       throw new CroftError('conflict', 'This box has no SSH gateway.', {

@@ -16,6 +16,12 @@ export { plainText } from './text.ts'
 
 export const hostKeyPath = (folder: string, vm: Vm): string => join(vmFolder(folder, vm), 'host_ed25519')
 
+/** The one host key that a VM has, as a known_hosts line has it: type and base64. @param folder the state folder */
+export async function hostKeyOf(folder: string, vm: Vm): Promise<string> {
+  const [type, blob] = (await readFile(`${hostKeyPath(folder, vm)}.pub`, 'utf8')).trim().split(' ')
+  return `${type} ${blob}`
+}
+
 /** The agent of a guest that boots answers early; its network, which is waited for, may come up much later on a slow box. */
 const bootingMs = 180_000
 

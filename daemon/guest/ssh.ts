@@ -85,12 +85,17 @@ export async function runInVm(
   return { code, stdout: out.text(), stderr: err.text(), tail }
 }
 
+/** Whether nothing that was open in a VM goes on: it is off, or gone. One that sleeps has not ended. */
+export function hasEnded(box: Box, id: string): boolean {
+  const vm = box.store.state.vms[id]
+  return !vm || ['stopped', 'crashed', 'leaving'].includes(stateOf(box, vm))
+}
+
 /** A VM that is turned off or crashes says nothing to the other end of its connections. One that sleeps goes on later. */
 export function endOf(box: Box, { id, uuid }: Vm): { signal: AbortSignal; unwatch(): void } {
   const ended = new AbortController()
   const unwatch = box.live.watch((changed) => {
-    const vm = box.store.state.vms[id]
-    if (changed === uuid && (!vm || ['stopped', 'crashed', 'leaving'].includes(stateOf(box, vm)))) ended.abort()
+    if (changed === uuid && hasEnded(box, id)) ended.abort()
   })
   return { signal: ended.signal, unwatch }
 }

@@ -1,15 +1,15 @@
-import { readFile } from 'node:fs/promises'
 import { type Context, Hono } from 'hono'
 import { stream } from 'hono/streaming'
 import type { z } from 'zod'
-import { imageOf, stateOf } from '../box/box.ts'
+import { imageOf } from '../box/box.ts'
 import type { NumberedEvent } from '../box/events.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { noted } from '../commands/noted.ts'
 import { checkScope } from '../commands/scope.ts'
 import type { App } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
-import { hostKeyPath } from '../guest/index.ts'
+import { hostKeyOf } from '../guest/index.ts'
+import { hasEnded } from '../guest/ssh.ts'
 import type { Terminals } from '../guest/terminals.ts'
 import { vmOfHost } from '../ssh/login.ts'
 import { type Entry, enterQuestion, type FromDaemon, fromGateway, keyQuestion, visitor } from '../ssh/messages.ts'
@@ -45,9 +45,8 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
     const open = async (): Promise<Entry> => {
       checkScope(scope, ssh, { vm: name }, state)
       const vm = await ensureAwake(box, name)
-      const [type, blob] = (await readFile(`${hostKeyPath(host.folder, vm)}.pub`, 'utf8')).split(' ')
       const user = wanted.user ?? imageOf(box.store.state, vm).user
-      return { id: vm.id, name: vm.name, address: vm.ip, user, hostKey: `${type} ${blob}`.trim() }
+      return { id: vm.id, name: vm.name, address: vm.ip, user, hostKey: await hostKeyOf(host.folder, vm) }
     }
     return c.json(await (wanted.noted ? open() : noted(box, actor, ssh, { vm: name }, open)))
   })
@@ -62,10 +61,7 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
       let keys: readonly string[] = []
       const look = () => {
         const { state } = box.store
-        for (const id of sessions.keys()) {
-          const vm = state.vms[id]
-          if (!vm || ['stopped', 'crashed', 'leaving'].includes(stateOf(box, vm))) send({ ended: id })
-        }
+        for (const id of sessions.keys()) if (hasEnded(box, id)) send({ ended: id })
         for (const key of keys) if (!mayCome(state, key)) send({ out: key })
       }
       const unwatch = box.live.watch(look)

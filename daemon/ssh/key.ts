@@ -169,7 +169,8 @@ function made(jwk: Record<string, string>): KeyObject {
 }
 
 const unsigned = (bytes: Buffer): Buffer => bytes.subarray(bytes.findIndex((byte) => byte !== 0))
-const sshString = (bytes: Buffer): Buffer => {
+/** Bytes with their length before them: `string` of RFC 4251, section 5. */
+export const sshString = (bytes: Buffer): Buffer => {
   const length = Buffer.alloc(4)
   length.writeUInt32BE(bytes.length)
   return Buffer.concat([length, bytes])

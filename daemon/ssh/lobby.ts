@@ -1,5 +1,5 @@
 import type { ServerChannel } from 'ssh2'
-import { type CallerEnd, Refused } from '../cli/conversation.ts'
+import { type CallerEnd, goesOn, isYes, Refused } from '../cli/conversation.ts'
 import { ProgressLine } from '../cli/progress-line.ts'
 import { asCroftError } from '../error.ts'
 import { splitWords } from '../http/words.ts'
@@ -110,7 +110,7 @@ export async function lobbyLineOnTty(parts: LobbyParts, tty: Tty, { color }: Ter
   const end: CallerEnd = {
     write: (_, bytes) => written(screen, bytes),
     progress: (now) => (now ? progress.show(now) : progress.clear()),
-    ask: async (question) => /^y(es)?$/i.test((await tty.ask(`${question} [y/N] `)).trim()),
+    ask: async (question) => isYes(await tty.ask(`${question} [y/N] `)),
     read: async (path) => {
       if (path !== '-') throw new Error(noFiles)
       return Buffer.from(await pasted(tty))
@@ -124,7 +124,7 @@ export async function lobbyLineOnTty(parts: LobbyParts, tty: Tty, { color }: Ter
     left = true
     progress.clear()
     screen.write('^C\n')
-    if (progress.subject) screen.write('croft waits no longer. What was begun goes on: croft ls shows it.\n')
+    if (progress.subject) screen.write(goesOn)
     conversation.leave()
   }
   const code = await tty.whileBusy(leave, () =>

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 import type { Connection, PublicKeyAuthContext, ServerChannel } from 'ssh2'
+import { sshString } from './key.ts'
 
 /**
  * What ssh2 1.17.0 lacks or does wrong, in one place. All of it is of its inside, which is why package.json names one version.
@@ -73,12 +74,6 @@ export const socketOf = (client: Connection): Socket => (client as unknown as In
 export function setBanner(client: Connection, text: string): void {
   const { _protocol } = client as unknown as Inside
   _protocol._banner = `${text.replaceAll('\n', '\r\n')}\r\n`
-}
-
-const sshString = (bytes: Buffer): Buffer => {
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
 }
 
 /**

@@ -17,8 +17,6 @@ export const keyQuestion = z.object({ fingerprint: z.string(), authority: z.bool
 export const enterQuestion = z.object({
   vm: z.string().max(64),
   user: z.string().max(32).nullable(),
-  /** Through the lobby with an SSH of his own: as whom is between him and the VM. */
-  through: z.boolean(),
   /** A command of his has been written down for it already. */
   noted: z.boolean(),
 })

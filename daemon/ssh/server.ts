@@ -45,8 +45,6 @@ export class Gateway {
   readonly #strangers = new Set<Socket>()
   readonly #visits = new Set<Visit>()
   readonly #histories = new Map<string, string[]>()
-  /** What somebody in the lobby has open in VMs, and how to end it. */
-  readonly #fromLobby = new Map<Visit, Map<() => void, string>>()
   readonly #tell: () => void
 
   /** @param key the private key that VMs let in */
@@ -121,29 +119,12 @@ export class Gateway {
   }
 
   left(visit: Visit): void {
-    this.#fromLobby.delete(visit)
     if (this.#visits.delete(visit)) this.changed()
   }
 
   /** Who is in, or where, has changed. */
   changed(): void {
     this.#tell()
-  }
-
-  /** @param end ends what somebody in the lobby has open in a VM @returns it is over by itself */
-  enteredFromLobby(visit: Visit, vm: string, end: () => void): () => void {
-    const mine = this.#fromLobby.get(visit) ?? new Map<() => void, string>()
-    this.#fromLobby.set(visit, mine.set(end, vm))
-    return () => void mine.delete(end)
-  }
-
-  leave(visit: Visit, vm: string): void {
-    const mine = this.#fromLobby.get(visit)
-    for (const [end, id] of mine ?? []) {
-      if (id !== vm) continue
-      mine!.delete(end)
-      end()
-    }
   }
 
   /** Lines that were typed in the lobby by whoever has this key; forgotten when the gateway ends. */

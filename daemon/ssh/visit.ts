@@ -7,7 +7,7 @@ import { BadKey, certificateFault, readSshKey, type SshKey, verifyWire } from '.
 import { type LobbyParts, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty, type Terminal } from './lobby.ts'
 import { isWithin, type Login, parseLogin } from './login.ts'
 import { socketOf, wireSignature } from './mend.ts'
-import type { Entry, Visitor } from './messages.ts'
+import type { Visitor } from './messages.ts'
 import { tried } from './refused.ts'
 import type { Gateway } from './server.ts'
 
@@ -22,10 +22,10 @@ interface Permits {
 }
 const everything: Permits = { pty: true, forwarding: true, agent: true }
 
-/** A VM that somebody is in. */
-interface Entered {
-  entry: Entry
-  guest: Client
+/** A connection to a VM, or a port of it. */
+interface Open {
+  once(event: 'close', then: () => void): unknown
+  destroy(): unknown
 }
 
 /** One client's connection, from the first packet to the last. */
@@ -38,9 +38,9 @@ export class Visit {
   #keysTried = 0
   #login: Login | undefined
   #permits = everything
-  #guest: Promise<Entered> | undefined
-  /** VMs that it is in, by id, as often as it is. */
-  readonly within: string[] = []
+  #guest: Promise<Client> | undefined
+  /** What it has open in VMs, with the VM's id. */
+  readonly #open = new Map<Open, string>()
   who: Visitor | undefined
 
   constructor(gateway: Gateway, client: Connection, address: string) {
@@ -60,7 +60,7 @@ export class Visit {
     })
     client.once('close', () => {
       gateway.left(this)
-      this.#guest?.then(({ guest }) => guest.end()).catch(() => {})
+      this.#guest?.then((guest) => guest.end()).catch(() => {})
     })
     client.on('session', (accept) => this.#session(accept()))
     client.on('tcpip', (accept, reject, { destIP, destPort }) => this.#direct(accept, reject, { destIP, destPort }))
@@ -152,45 +152,48 @@ export class Visit {
   // Where it goes.
 
   /** The VM whose name it came with, awake and entered. @throws Refusal */
-  #enter(): Promise<Entered> {
+  #enter(): Promise<Client> {
     this.#guest ??= this.#enterVm()
     return this.#guest
   }
 
-  async #enterVm(): Promise<Entered> {
+  async #enterVm(): Promise<Client> {
     const login = this.#login
     if (login?.to !== 'vm') throw new Refusal('There is no VM by that name.', 'ssh croft@… ls shows them all.', 3)
-    const entered = await this.#into(login.vm, login.user, false)
-    entered.guest.once('close', () => setTimeout(() => this.end(), 500).unref())
-    return entered
+    const guest = await this.#into(login.vm, login.user, false)
+    guest.once('close', () => setTimeout(() => this.end(), 500).unref())
+    return guest
   }
 
   /** @throws Refusal */
-  async #into(vm: string, user: string | undefined, noted: boolean): Promise<Entered> {
+  async #into(vm: string, user: string | undefined, noted: boolean): Promise<Client> {
     const { croftd, guests } = this.#gateway
-    const entry = await croftd.enter(this.who!, { vm, user: user ?? null, through: false, noted })
+    const entry = await croftd.enter(this.who!, { vm, user: user ?? null, noted })
     const guest = await guests.open(entry, this.#client).catch((error: Error) => {
       throw new Refusal(`${entry.name} can't be entered: ${error.message}.`, `croft logs ${entry.name}`, 255)
     })
-    guest.once('close', this.#count(entry.id))
-    return { entry, guest }
+    this.#keep(entry.id, guest)
+    return guest
   }
 
-  /** It is in a VM. @returns it is not any more */
-  #count(id: string): () => void {
-    this.within.push(id)
+  /** It has something open in a VM, until that closes. */
+  #keep(vm: string, open: Open): void {
+    this.#open.set(open, vm)
     this.#gateway.changed()
-    return () => {
-      this.within.splice(this.within.indexOf(id), 1)
+    open.once('close', () => {
+      this.#open.delete(open)
       this.#gateway.changed()
-    }
+    })
+  }
+
+  /** VMs that it is in, by id, as often as it is. */
+  get within(): string[] {
+    return [...this.#open.values()]
   }
 
   /** What it has in a VM is over, for the VM has ended. */
-  ended(id: string): void {
-    if (!this.within.includes(id)) return
-    if (this.#login?.to === 'lobby') this.#gateway.leave(this, id)
-    else this.#guest?.then(({ guest }) => guest.destroy()).catch(() => {})
+  ended(vm: string): void {
+    for (const [open, id] of this.#open) if (id === vm) open.destroy()
   }
 
   // What it asks for.
@@ -246,9 +249,9 @@ export class Visit {
   ): Promise<void> {
     const { what, pty } = wanted
     if (this.#login?.to !== 'lobby') {
-      const { guest } = await this.#enter()
+      const guest = await this.#enter()
       const inside = await openSession(guest, wanted)
-      onResize.add(({ rows, cols, height, width }) => inside.setWindow(rows!, cols!, height!, width!))
+      onResize.add(resizing(inside))
       onSignal.add((name) => inside.signal(name))
       return joinSession(channel, inside)
     }
@@ -292,19 +295,16 @@ export class Visit {
       channel.write(`Flags are for an ssh of your own:  ssh ${vm}@…\r\n`)
       return 2
     }
-    const { entry, guest } = await this.#into(vm, undefined, true)
-    const forget = this.#gateway.enteredFromLobby(this, entry.id, () => guest.destroy())
+    const guest = await this.#into(vm, undefined, true)
     try {
       const what = first === undefined ? { shell: true as const } : { exec: words.join(' ') }
       const inside = await openSession(guest, { what, pty, env, agent })
-      const resize = ({ rows, cols, height, width }: PseudoTtyOptions) =>
-        inside.setWindow(rows!, cols!, height!, width!)
+      const resize = resizing(inside)
       onResize.add(resize)
       const code = await new Promise<number>((resolve) => joinSession(channel, inside, resolve))
       onResize.delete(resize)
       return code
     } finally {
-      forget()
       guest.end()
     }
   }
@@ -338,7 +338,7 @@ export class Visit {
   ): Promise<void> {
     if (!this.#permits.forwarding) throw new Error('its certificate does not permit it')
     if (this.#login?.to !== 'lobby') {
-      const { guest } = await this.#enter()
+      const guest = await this.#enter()
       const inside = await new Promise<ClientChannel>((resolve, reject) => {
         const opened = (error: Error | undefined, channel: ClientChannel) => (error ? reject(error) : resolve(channel))
         if ('socketPath' in to) guest.openssh_forwardOutStreamLocal(to.socketPath, opened)
@@ -348,14 +348,9 @@ export class Visit {
     }
     if ('socketPath' in to) throw new Error('the lobby has no sockets')
     const { croftd } = this.#gateway
-    const entry = await croftd.enter(this.who!, { vm: to.destIP, user: null, through: true, noted: false })
+    const entry = await croftd.enter(this.who!, { vm: to.destIP, user: null, noted: false })
     const socket = await connectTo(entry.address, to.destPort)
-    const uncount = this.#count(entry.id)
-    const forget = this.#gateway.enteredFromLobby(this, entry.id, () => socket.destroy())
-    socket.once('close', () => {
-      uncount()
-      forget()
-    })
+    this.#keep(entry.id, socket)
     join(accept(), socket)
   }
 
@@ -375,7 +370,7 @@ export class Visit {
       return
     }
     const done = (error?: Error | null, port?: number) => (error ? refuse(error) : accept?.(port))
-    this.#enter().then(({ guest }) => {
+    this.#enter().then((guest) => {
       this.#forwardBack(guest)
       if (name === 'tcpip-forward') guest.forwardIn(info.bindAddr, info.bindPort, done)
       else if (name === 'cancel-tcpip-forward') guest.unforwardIn(info.bindAddr, info.bindPort, done)
@@ -401,3 +396,9 @@ export class Visit {
     })
   }
 }
+
+/** Gives a terminal in a VM the size of the client's. */
+const resizing =
+  (inside: ClientChannel) =>
+  ({ rows, cols, height, width }: PseudoTtyOptions): void =>
+    inside.setWindow(rows!, cols!, height!, width!)
