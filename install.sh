@@ -536,7 +536,12 @@ remove_user() {
   if getent group "$1" >/dev/null; then quietly groupdel "$1"; fi
 }
 
-# What a daemon that was killed, or has ended, has left running.
+# stop_service UNIT USER: it, and what a daemon that was killed, or has ended, has left running.
+stop_service() {
+  if has_systemd && [[ -e $1 ]]; then quietly systemctl stop "$(basename "$1")"; fi
+  end_processes_of "$2"
+}
+
 end_processes_of() {
   local pid
   if ! getent passwd "$1" >/dev/null; then return; fi
@@ -591,10 +596,7 @@ web_answers() {
 
 why_web() { fail_by_log croft-caddy 'the web addresses do not come up.' "Or go without: \"web\": false in $config"; }
 
-stop_caddy() {
-  if has_systemd && [[ -e $caddy_unit ]]; then quietly systemctl stop croft-caddy.service; fi
-  end_processes_of "$caddy_user"
-}
+stop_caddy() { stop_service "$caddy_unit" "$caddy_user"; }
 
 remove_caddy() {
   stop_caddy
@@ -639,10 +641,7 @@ ssh_answers() {
 
 why_ssh() { fail_by_log croft-ssh 'the SSH gateway does not come up.' "Or go without: \"ssh\": false in $config"; }
 
-stop_ssh() {
-  if has_systemd && [[ -e $ssh_unit ]]; then quietly systemctl stop croft-ssh.service; fi
-  end_processes_of "$ssh_user"
-}
+stop_ssh() { stop_service "$ssh_unit" "$ssh_user"; }
 
 remove_ssh() {
   stop_ssh

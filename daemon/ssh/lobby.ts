@@ -3,7 +3,7 @@ import { type CallerEnd, goesOn, isYes, Refused } from '../cli/conversation.ts'
 import { ProgressLine } from '../cli/progress-line.ts'
 import { asCroftError } from '../error.ts'
 import { splitWords } from '../http/words.ts'
-import type { Croftd } from './croftd.ts'
+import { type Croftd, Refusal } from './croftd.ts'
 import type { Visitor } from './messages.ts'
 import { type Size, Tty } from './tty.ts'
 
@@ -160,8 +160,9 @@ async function ended(exit: Promise<number | undefined>, say: (text: string) => P
       await say('croftd ended before it answered. What was begun is finished or undone: croft ls\n')
     return code ?? notReady
   } catch (error) {
-    await say(error instanceof Refused ? `${error.message}\n` : 'croftd does not answer.\n')
-    return notReady
+    const known = error instanceof Refused || error instanceof Refusal
+    await say(known ? `${error.message}\n` : 'croftd does not answer.\n')
+    return error instanceof Refusal ? error.exit : notReady
   }
 }
 
