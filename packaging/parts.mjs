@@ -9,7 +9,9 @@ const [program, ...files] = process.argv.slice(2)
 const parts = new Set([program, ...files])
 for (const part of parts) {
   if (!part.endsWith('.ts')) continue
-  for (const [, from] of (await readFile(part, 'utf8')).matchAll(/^(?:(?:import|export) .* from|\} from|import) '([^'\n]+)'$/gm)) {
+  for (const [, from] of (await readFile(part, 'utf8')).matchAll(
+    /^(?:(?:import|export) .* from|\} from|import) '([^'\n]+)'$/gm,
+  )) {
     if (from.startsWith('.')) parts.add(resolve(dirname(part), from))
     else if (!from.startsWith('node:')) parts.add(resolve(import.meta.dirname, '../node_modules', from, 'package.json'))
   }
