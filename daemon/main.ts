@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
@@ -10,7 +11,7 @@ import { every } from './box/every.ts'
 import { ensureGolden } from './box/golden.ts'
 import type { Host } from './box/host.ts'
 import { watchIdle } from './box/idle.ts'
-import { authorizedLine, keysOf } from './box/keys.ts'
+import { authorizedLine, keysOf, tellGuests } from './box/keys.ts'
 import { Live } from './box/live.ts'
 import { keepMerged } from './box/merges.ts'
 import { stopAll } from './box/power.ts'
@@ -116,7 +117,7 @@ async function main(log: Logger): Promise<void> {
   const front = () => frontOf(store.state.web, ports)
   const firewall = new Firewall({ ...network, subnet: settings.subnet, quic: config.web ? ports.https : 0 })
   const daemonKey = await makeKey(daemonKeyPath(folder), 'croft')
-  const gatewayKey = config.ssh && (await makeGatewayKeys(folder, config.ssh))
+  const gatewayKey = config.ssh ? await makeGatewayKeys(folder, config.ssh) : undefined
   const events = new EventLog(randomBytes(4).toString('hex'))
   const activity = await Activity.open(folder, {
     log,
@@ -132,7 +133,7 @@ async function main(log: Logger): Promise<void> {
     imageFiles: makeImageFiles(folder, values.recipes, qemu),
     guests: makeGuests(folder, settings.subnet, hypervisor.agent, (vm) => [
       daemonKey,
-      ...(gatewayKey ? [gatewayKey] : []),
+      ...(gatewayKey ? [gatewayKey.line] : []),
       ...keysOf(store.state, vm).map(authorizedLine),
     ]),
     inspectKey,
@@ -151,6 +152,15 @@ async function main(log: Logger): Promise<void> {
     spares: keepSpares(() => box),
     merging: new Map(),
     webAddress: (vm) => (config.web ? addressOf({ box, front }, vm) : null),
+    ssh: config.ssh
+      ? {
+          port: config.ssh.port,
+          host() {
+            const { domain } = store.state.web
+            return domain === 'localhost' ? hostname() : domain
+          },
+        }
+      : null,
     log,
   }
 
@@ -180,7 +190,6 @@ async function main(log: Logger): Promise<void> {
   const caddy = config.web ? keepCaddy(config.web, config, store, log) : undefined
   const host: Host = {
     folder,
-    sshPort: config.ssh ? config.ssh.port : null,
     web: makeWeb({
       gate,
       port: config.port,
@@ -214,6 +223,7 @@ async function main(log: Logger): Promise<void> {
         firewall,
         usage: () => meter.host(),
         probe: shapes.probe,
+        ssh: config.ssh,
         web: caddy && {
           keep: caddy.keep,
           ports: front().secure ? [ports.http, ports.https] : [ports.http],
@@ -243,6 +253,7 @@ async function main(log: Logger): Promise<void> {
     ends.defer(keepOut(gate, clients, log))
   }
   await notifyReady()
+  if (gatewayKey?.made) void reconciler.first.then(() => tellGuests(box, () => true))
   keepGolden(box)
   box.spares.refresh()
   ends.defer(() => box.spares.stop())
@@ -336,15 +347,16 @@ async function makeKey(path: string, comment: string): Promise<string> {
   return (await readFile(`${path}.pub`, 'utf8')).trim()
 }
 
-/** The gateway's host key, and the one that opens every VM for it. @returns the public line of the latter */
-async function makeGatewayKeys(folder: string, { user }: SshConfig): Promise<string> {
+/** The gateway's host key, and the one that opens every VM for it: its public line, and whether it is a new one. */
+async function makeGatewayKeys(folder: string, { user }: SshConfig): Promise<{ line: string; made: boolean }> {
   const paths = gatewayKeys(folder)
+  const made = !(await stat(`${paths.own}.pub`).catch(() => undefined))
   await makeKey(paths.host, 'croft-ssh')
   const line = await makeKey(paths.own, 'croft-ssh')
   const [uid, gid] = [(await userId(user)) ?? 0, await groupId(user)]
   const mine = dirname(paths.own)
   for (const each of [mine, ...(await readdir(mine)).map((name) => join(mine, name))]) await chown(each, uid, gid)
-  return line
+  return { line, made }
 }
 
 const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })

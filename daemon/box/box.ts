@@ -76,6 +76,8 @@ export interface Box {
   readonly merging: Map<string, AbortSignal>
   /** Where a VM is opened by the web; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null
+  /** How the box is reached by SSH; null when it has no gateway. */
+  readonly ssh: { port: number; host(): string } | null
   readonly log: Logger
 }
 

@@ -120,8 +120,6 @@ export interface Web {
 export interface Host {
   /** The state folder. */
   folder: string
-  /** Where the SSH gateway listens; null: there is none. */
-  sshPort: number | null
   usage(): Promise<HostUsage>
   /** What each of these running or stopped VMs takes now. By id. */
   vmUsage(): Promise<Map<string, VmUsage>>

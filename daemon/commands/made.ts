@@ -27,7 +27,7 @@ export function printMade(vm: MadeResult, view: View): string {
   const booted = vm.cold === null ? '' : `It had to boot: ${vm.cold}.\n`
   return (
     `${name} is ready, in ${seconds(vm.tookMs)}.\n${booted}` +
-    `  ${style(view, 'dim', 'shell')}   croft ssh ${vm.name}\n` +
+    `  ${style(view, 'dim', 'shell')}   croft ssh ${vm.name}${vm.ssh ? `   or   ${vm.ssh}` : ''}\n` +
     `  ${style(view, 'dim', 'run')}     croft exec ${vm.name} uname -a\n` +
     (vm.web ? `  ${style(view, 'dim', 'web')}     ${vm.web}   ${sharing(vm)}\n` : '')
   )

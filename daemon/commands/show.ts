@@ -4,7 +4,7 @@ import { ago, mebibytes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
 import { facts, style } from './text.ts'
-import { describeVm, sharing, type VmResult, vmResult } from './vm-result.ts'
+import { describeVm, sessions, sharing, type VmResult, vmResult } from './vm-result.ts'
 
 export const showCommand = command({
   name: 'show',
@@ -26,6 +26,7 @@ export function showVm(vm: VmResult, view: View): string {
       ['tags', vm.tags.join(', ')],
       ['image', vm.image],
       ['web', vm.web ? `${vm.web}   ${sharing(vm)}` : ''],
+      ['ssh', vm.ssh ? `${vm.ssh}${sessions(vm)}` : ''],
       ['address', vm.address],
       ['limits', `${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk`],
       [

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os'
 import { z } from 'zod'
 import { CroftError } from '../error.ts'
 import { hostKeyOf } from '../guest/index.ts'
@@ -28,20 +27,21 @@ export const sshConfigCommand = command({
   }),
   result: z.object({ text: z.string() }),
   touches: 'reads',
-  async run({ box, host, scope }, { host: given, knownHost }) {
+  async run({ box, host: { folder }, scope }, { host, knownHost }) {
     const { state } = box.store
     const { domain } = state.web
     if (knownHost !== undefined) {
       const name = vmOfHost(knownHost, domain)
       const vm = Object.values(state.vms).find((each) => each.name === name && maySee(scope, each))
-      return { text: vm ? `${knownHost} ${await hostKeyOf(host.folder, vm)}\n` : '' }
+      return { text: vm ? `${knownHost} ${await hostKeyOf(folder, vm)}\n` : '' }
     }
-    if (host.sshPort === null)
+    if (!box.ssh)
       throw new CroftError('conflict', 'This box has no SSH gateway.', {
         hint: 'The configuration turns it off: "ssh"',
       })
-    const reached = given ?? (domain === 'localhost' ? hostname() : domain)
-    const through = `ssh -p ${host.sshPort}`
+    const { port } = box.ssh
+    const reached = host ?? box.ssh.host()
+    const through = `ssh -p ${port}`
     const image = Object.values(state.images).find((each) => each.current && each.name === box.settings.defaults.image)
     const user = image?.user ?? 'dev'
     return {
@@ -49,7 +49,7 @@ export const sshConfigCommand = command({
         '# Croft: the lobby is "ssh croft", a VM is its name beneath the domain.',
         'Host croft',
         `  HostName ${reached}`,
-        `  Port ${host.sshPort}`,
+        `  Port ${port}`,
         '  User croft',
         '',
         `Host *.${domain}`,

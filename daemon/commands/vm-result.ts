@@ -15,7 +15,11 @@ export const vmResult = z.object({
   address: z.string(),
   /** Where it is opened by the web; null when this box has no web addresses. */
   web: z.string().nullable(),
-  /** Ports that anybody may open there. */
+  /** The command that enters it from elsewhere; null when this box has no SSH gateway. */
+  ssh: z.string().nullable(),
+  /** SSH sessions that it has now by the gateway. */
+  sshSessions: z.int(),
+  /** Ports that anybody may open at its web address. */
   public: z.array(z.int()),
   mac: z.string(),
   cpus: z.int(),
@@ -37,6 +41,8 @@ export function describeVm(box: Box, vm: Vm): VmResult {
     image: box.store.state.images[vm.image]?.name ?? vm.image,
     address: vm.ip,
     web: box.webAddress(vm),
+    ssh: box.ssh && `ssh -p ${box.ssh.port} ${vm.name}@${box.ssh.host()}`,
+    sshSessions: box.uses.sessions(vm.id),
     public: vm.web.public,
     mac: vm.mac,
     cpus: vm.limits.cpus,
@@ -53,6 +59,10 @@ export function describeVm(box: Box, vm: Vm): VmResult {
 export function sharing({ public: open }: Pick<VmResult, 'public'>): string {
   return open.length === 0 ? 'private' : open.length === 1 ? 'public' : `public: ${open.join(', ')}`
 }
+
+/** How many SSH sessions it has, behind what they came by; nothing when there are none. */
+export const sessions = ({ sshSessions: count }: Pick<VmResult, 'sshSessions'>): string =>
+  count === 0 ? '' : `   ${count === 1 ? '1 session' : `${count} sessions`}`
 
 /** What a VM takes of the box now; nulls while it takes nothing. */
 export const usageResult = z.object({

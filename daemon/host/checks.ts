@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import type { Box } from '../box/box.ts'
 import type { Check, HostUsage } from '../box/host.ts'
 import type { Accelerator } from '../store/index.ts'
@@ -12,6 +14,8 @@ export interface CheckParts {
   /** Tries again what this box can do. */
   probe(): Promise<Accelerator | undefined>
   usage(): Promise<HostUsage>
+  /** Where the SSH gateway listens; false when there is none. */
+  ssh: { port: number; address: string } | false
   /** Undefined when the box has no web addresses. */
   web:
     | {
@@ -27,7 +31,7 @@ export interface CheckParts {
 
 /** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
 export async function checkBox(parts: CheckParts): Promise<Check[]> {
-  const checks = [libvirt, accelerator, image, firewall, forwarding, web, disk, memory, cgroups, operations]
+  const checks = [libvirt, accelerator, image, firewall, forwarding, web, ssh, disk, memory, cgroups, operations]
   const found = await Promise.all(
     checks.map((check) =>
       check(parts).catch(
@@ -112,6 +116,42 @@ async function web({ web }: CheckParts): Promise<Check | undefined> {
     }
     const advice = 'systemctl status croft-caddy; journalctl -u croft-caddy'
     return { what, state: 'wrong', says: error instanceof Error ? error.message : String(error), advice }
+  }
+}
+
+async function ssh({ ssh }: CheckParts): Promise<Check | undefined> {
+  if (!ssh) return undefined
+  const what = 'ssh'
+  const { port, address } = ssh
+  const answer = await bannerOf(port, address.replace(/^(::|0\.0\.0\.0)$/, '127.0.0.1')).catch((error: Error) => error)
+  if (answer instanceof Error)
+    return {
+      what,
+      state: 'wrong',
+      says: `nothing answers at port ${port}: ${answer.message}`,
+      advice: 'systemctl status croft-ssh; journalctl -u croft-ssh',
+    }
+  if (/^SSH-2\.0-Croft\b/.test(answer)) return { what, state: 'fine', says: `the gateway answers at port ${port}` }
+  return {
+    what,
+    state: 'wrong',
+    says: `something else answers at port ${port}`,
+    advice: 'Free it, or run install.sh again: it chooses another.',
+  }
+}
+
+/** The first line that an SSH server says, or whatever else says something within 5 s. */
+async function bannerOf(port: number, address: string): Promise<string> {
+  const socket = connect({ port, host: address, timeout: 5_000 })
+  socket.once('timeout', () => socket.destroy(new Error('it says nothing')))
+  try {
+    const [first] = (await Promise.race([
+      once(socket, 'data'),
+      once(socket, 'end').then(() => Promise.reject(new Error('it closed the connection'))),
+    ])) as [Buffer]
+    return first.toString('latin1')
+  } finally {
+    socket.destroy()
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono'
 import { stream } from 'hono/streaming'
 import type { z } from 'zod'
-import { imageOf } from '../box/box.ts'
+import { imageOf, stateOf } from '../box/box.ts'
 import type { NumberedEvent } from '../box/events.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { noted } from '../commands/noted.ts'
@@ -59,14 +59,21 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
       const send = (message: FromDaemon) => void out.write(`${JSON.stringify(message)}\n`).catch(() => over.abort())
       let sessions: ReadonlyMap<string, number> = new Map()
       let keys: readonly string[] = []
+      let asleep: ReadonlySet<string> = new Set()
       const look = () => {
         const { state } = box.store
-        for (const id of sessions.keys()) if (hasEnded(box, id)) send({ ended: id })
+        const sleeping = new Set<string>()
+        for (const id of sessions.keys()) {
+          if (hasEnded(box, id)) send({ ended: id })
+          else if (stateOf(box, state.vms[id]!) === 'asleep') sleeping.add(id)
+        }
+        for (const id of sleeping) if (!asleep.has(id)) send({ asleep: id })
+        asleep = sleeping
         for (const key of keys) if (!mayCome(state, key)) send({ out: key })
       }
       const unwatch = box.live.watch(look)
       const unfollow = box.events.listen(({ type }: NumberedEvent) => {
-        if (type === 'key.removed' || type === 'key.changed' || type === 'vm.removed') look()
+        if (['key.removed', 'key.changed', 'vm.removed', 'vm.changed'].includes(type)) look()
       })
       out.onAbort(() => over.abort())
       try {

@@ -26,7 +26,8 @@ const attempts = 3
  */
 export class Guests {
   readonly #key: Buffer
-  readonly #openings = new Map<string, Semaphore>()
+  /** Those on their way in, by the VM's id. */
+  readonly #openings = new Map<string, { turns: Semaphore; count: number }>()
 
   /** @param key the private key that VMs let in */
   constructor(key: Buffer) {
@@ -34,18 +35,24 @@ export class Guests {
   }
 
   /** Enters a VM for a client, whose agent may be asked for from there. @throws Error whose message is a sentence's end */
-  open(entry: Entry, client: Connection): Promise<Client> {
-    const opening = this.#openings.get(entry.id) ?? new Semaphore(mostOpening)
+  async open(entry: Entry, client: Connection): Promise<Client> {
+    const opening = this.#openings.get(entry.id) ?? { turns: new Semaphore(mostOpening), count: 0 }
     this.#openings.set(entry.id, opening)
-    return opening.run(async () => {
-      for (let left = attempts - 1; ; left--) {
-        try {
-          return await openGuest(entry, this.#key, client)
-        } catch (error) {
-          if (left === 0 || (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
+    opening.count += 1
+    try {
+      return await opening.turns.run(async () => {
+        for (let left = attempts - 1; ; left--) {
+          try {
+            return await openGuest(entry, this.#key, client)
+          } catch (error) {
+            if (left === 0 || (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
+          }
         }
-      }
-    })
+      })
+    } finally {
+      opening.count -= 1
+      if (opening.count === 0) this.#openings.delete(entry.id)
+    }
   }
 }
 

@@ -39,5 +39,5 @@ export const fromGateway = z.object({
 })
 export type FromGateway = z.infer<typeof fromGateway>
 
-/** What the daemon says: a VM has ended; this key may not enter any more. */
-export type FromDaemon = { ended: string } | { out: string }
+/** What the daemon says: a VM has ended; it has been put to sleep; this key may not enter any more. */
+export type FromDaemon = { ended: string } | { asleep: string } | { out: string }

@@ -75,7 +75,8 @@ export class Gateway {
   listen(port: number, address: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#listener.once('error', reject)
-      this.#listener.listen(port, address, () => {
+      // Without an address: of every one that the box has, where `::` wants IPv6.
+      this.#listener.listen(port, address === '::' ? undefined : address, () => {
         this.#listener.on('error', (err: Error) => this.log.error({ err }, 'the server failed'))
         resolve()
       })
@@ -144,6 +145,7 @@ export class Gateway {
   #heard(message: FromDaemon): void {
     for (const visit of [...this.#visits]) {
       if ('ended' in message) visit.ended(message.ended)
+      else if ('asleep' in message) visit.asleep(message.asleep)
       else if (visit.who?.fingerprint === message.out) visit.end()
     }
   }

@@ -41,6 +41,8 @@ export class Visit {
   #guest: Promise<Client> | undefined
   /** What it has open in VMs, with the VM's id. */
   readonly #open = new Map<Open, string>()
+  /** VMs that sleep under what it has open in them. */
+  readonly #asleep = new Set<string>()
   who: Visitor | undefined
 
   constructor(gateway: Gateway, client: Connection, address: string) {
@@ -196,6 +198,33 @@ export class Visit {
     for (const [open, id] of this.#open) if (id === vm) open.destroy()
   }
 
+  /** A VM in which it has something open has been put to sleep: it goes on when something is sent there. */
+  asleep(vm: string): void {
+    if (this.within.includes(vm)) this.#asleep.add(vm)
+  }
+
+  #join(channel: ServerChannel, other: ClientChannel | Socket): void {
+    this.#wakeFor(channel)
+    join(channel, other)
+  }
+
+  /** What comes by a client's channel is for the VM: if that sleeps, it is to wake. */
+  #wakeFor(channel: ServerChannel): void {
+    channel.on('data', () => {
+      if (this.#asleep.size > 0) this.#wake()
+    })
+  }
+
+  #wake(): void {
+    const { croftd } = this.#gateway
+    for (const vm of this.#asleep)
+      croftd.enter(this.who!, { vm, user: null, noted: true }).catch((thrown) => {
+        this.#log.warn({ vm, err: thrown }, 'could not wake it')
+        this.#asleep.add(vm)
+      })
+    this.#asleep.clear()
+  }
+
   // What it asks for.
 
   #session(session: Session): void {
@@ -253,6 +282,7 @@ export class Visit {
       const inside = await openSession(guest, wanted)
       onResize.add(resizing(inside))
       onSignal.add((name) => inside.signal(name))
+      this.#wakeFor(channel)
       return joinSession(channel, inside)
     }
     if ('subsystem' in what) throw new Refusal('The lobby takes no files.', 'Name a VM: scp -P 2222 file web@box:', 1)
@@ -301,6 +331,7 @@ export class Visit {
       const inside = await openSession(guest, { what, pty, env, agent })
       const resize = resizing(inside)
       onResize.add(resize)
+      this.#wakeFor(channel)
       const code = await new Promise<number>((resolve) => joinSession(channel, inside, resolve))
       onResize.delete(resize)
       return code
@@ -344,14 +375,14 @@ export class Visit {
         if ('socketPath' in to) guest.openssh_forwardOutStreamLocal(to.socketPath, opened)
         else guest.forwardOut('127.0.0.1', 0, to.destIP, to.destPort, opened)
       })
-      return join(accept(), inside)
+      return this.#join(accept(), inside)
     }
     if ('socketPath' in to) throw new Error('the lobby has no sockets')
     const { croftd } = this.#gateway
     const entry = await croftd.enter(this.who!, { vm: to.destIP, user: null, noted: false })
     const socket = await connectTo(entry.address, to.destPort)
     this.#keep(entry.id, socket)
-    join(accept(), socket)
+    this.#join(accept(), socket)
   }
 
   /** What a client asks of the connection as a whole: to be connected to from within the VM. */
@@ -386,12 +417,12 @@ export class Visit {
     if (guest.listenerCount('tcp connection') > 0) return
     guest.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {
       this.#client.forwardOut(destIP, destPort, srcIP, srcPort, (error, channel) =>
-        error ? reject?.() : join(channel, accept() as ClientChannel),
+        error ? reject?.() : this.#join(channel, accept() as ClientChannel),
       )
     })
     guest.on('unix connection', ({ socketPath }, accept, reject) => {
       this.#client.openssh_forwardOutStreamLocal(socketPath, (error, channel) =>
-        error ? reject?.() : join(channel as ServerChannel, accept() as ClientChannel),
+        error ? reject?.() : this.#join(channel as ServerChannel, accept() as ClientChannel),
       )
     })
   }

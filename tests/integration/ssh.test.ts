@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, slot } from '../lib/croft.ts'
 import { type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
 import { must, program } from '../lib/program.ts'
+import { SecurityKeyAgent, securityKeyTypes } from '../lib/security-key.ts'
 
 /** The SSH gateway, with OpenSSH's own client and what is built upon it: the lobby, and the way into a VM. */
 let reached: Reached
@@ -81,13 +82,8 @@ describe('the lobby', () => {
 
   test('to a key that is limited to a VM shows that alone, by whatever way', async () => {
     await croft.do('new', 'shop', '--image', 'debian')
-    const as = ['-i', laptop.path('other')]
-    const only = (args: string[]) =>
-      program('ssh', [...laptop.settings.with(1, laptop.path('config-other')), ...args], { timeoutMs: 60_000 })
-    await writeFile(
-      laptop.path('config-other'),
-      (await readFile(laptop.path('config'), 'utf8')).replace(/IdentityFile .*/, `IdentityFile ${as[1]}`),
-    )
+    const asOther = await laptop.as('other')
+    const only = (args: string[]) => program('ssh', [...asOther, ...args], { timeoutMs: 60_000 })
     expect(await only(['croft@box', 'ls', '-q'])).toMatchObject({ code: 0, stdout: 'web\n' })
     expect(await only(['croft@box', 'complete', '--', 'show', ''])).toMatchObject({
       stdout: expect.not.stringContaining('shop'),
@@ -97,11 +93,7 @@ describe('the lobby', () => {
     expect((await only(['-W', 'shop:22', 'croft@box'])).code).not.toBe(0)
     expect(await only(['web@box', 'echo in'])).toMatchObject({ code: 0, stdout: 'in\n' })
     // Whoever is in by a key is out when it is.
-    const open = spawn('ssh', [
-      ...laptop.settings.with(1, laptop.path('config-other')),
-      'web@box',
-      'echo in; sleep 100',
-    ])
+    const open = spawn('ssh', [...asOther, 'web@box', 'echo in; sleep 100'])
     const ended = once(open, 'exit')
     await once(open.stdout, 'data')
     await croft.do('key', 'rm', 'other', '--yes')
@@ -242,6 +234,16 @@ describe('a VM', () => {
     })
   })
 
+  test('that is put to sleep under a session keeps it, and wakes when something is typed', async () => {
+    const child = start('web@box', 'echo in; read line; echo "got $line"')
+    const said = text(child.stdout!)
+    await vi.waitFor(async () => expect(await croft.ask('show', { vm: 'web' })).toMatchObject({ sshSessions: 1 }), wait)
+    await croft.do('sleep', 'web')
+    child.stdin!.end('hello\n')
+    expect(await said).toBe('in\ngot hello\n')
+    await vi.waitFor(async () => expect(await croft.ask('show', { vm: 'web' })).toMatchObject({ state: 'awake' }), wait)
+  })
+
   test('forwards ports of its own to the client, and the client’s to itself', async () => {
     const server = createServer((_, response) => response.end('from the laptop')).listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -379,18 +381,47 @@ describe('a VM', () => {
   })
 })
 
+test('Ansible reaches three VMs by their names, and sets them up', async () => {
+  const names = ['web', 'ans-one', 'ans-two']
+  await Promise.all(names.slice(1).map((name) => croft.do('new', name)))
+  const inventory = names.map(
+    (name) => `${name} ansible_user=${name} ansible_ssh_common_args='-F ${laptop.path('config')}'`,
+  )
+  await writeFile(laptop.path('hosts'), `${inventory.join('\n')}\n`)
+  await writeFile(
+    laptop.path('play.yml'),
+    JSON.stringify([
+      {
+        hosts: 'all',
+        gather_facts: false,
+        tasks: [
+          { copy: { dest: '/etc/motd', content: 'this is {{ inventory_hostname }}\n' }, become: true },
+          { command: { cmd: 'hostname' }, register: 'said', changed_when: false },
+          { assert: { that: 'said.stdout == inventory_hostname' } },
+        ],
+      },
+    ]),
+  )
+  const env = {
+    ...process.env,
+    HOME: laptop.folder,
+    ANSIBLE_PIPELINING: 'true',
+    ANSIBLE_PYTHON_INTERPRETER: '/usr/bin/python3',
+  }
+  const inventoryOf = ['-i', laptop.path('hosts')]
+  const pinged = await must('ansible', [...inventoryOf, 'all', '-m', 'ping'], { env })
+  expect(pinged.match(/pong/g)).toHaveLength(3)
+  const played = await must('ansible-playbook', [...inventoryOf, laptop.path('play.yml')], { env })
+  expect(played.match(/ok=3 +changed=1 +unreachable=0 +failed=0/g)).toHaveLength(3)
+  expect((await laptop.ssh(['ans-two@box', 'cat /etc/motd'])).stdout).toBe('this is ans-two\n')
+  for (const name of names.slice(1)) await croft.do('rm', name, '--yes')
+})
+
 describe('whoever may not enter', () => {
   test('is told which key he came with, and the command that lets it in, which does', async () => {
     const line = await laptop.key('stranger')
-    const config = laptop.path('config-stranger')
-    await writeFile(
-      config,
-      (await readFile(laptop.path('config'), 'utf8')).replace(
-        /IdentityFile .*/,
-        `IdentityFile ${laptop.path('stranger')}`,
-      ),
-    )
-    const refused = await program('ssh', ['-F', config, 'croft@box', 'ls'], { timeoutMs: 60_000 })
+    const asStranger = await laptop.as('stranger')
+    const refused = await program('ssh', [...asStranger, 'croft@box', 'ls'], { timeoutMs: 60_000 })
     expect(refused.code).toBe(255)
     const [, shown] = /croft key add - <<< '([^']+)'/.exec(refused.stderr) ?? []
     expect(shown).toBe(line.split(' ').slice(0, 2).join(' '))
@@ -398,9 +429,42 @@ describe('whoever may not enter', () => {
     expect(refused.stderr).toContain(print)
     const added = await croft.run(['key', 'add', '-', '--name', 'stranger'], { input: shown! })
     expect(added.code).toBe(0)
-    expect(await program('ssh', ['-F', config, 'croft@box', 'ls', '-q'], { timeoutMs: 60_000 })).toMatchObject({
+    expect(await program('ssh', [...asStranger, 'croft@box', 'ls', '-q'], { timeoutMs: 60_000 })).toMatchObject({
       code: 0,
     })
+  })
+
+  test('is let in by a certificate of a CA that the owner trusts, for as long and as much as it says', async () => {
+    await Promise.all([laptop.key('ca'), laptop.key('ann')])
+    const asAnn = await laptop.as('ann')
+    const sign = (...more: string[]) =>
+      must('ssh-keygen', ['-q', '-s', laptop.path('ca'), '-I', 'Ann', '-n', 'croft', ...more, laptop.path('ann.pub')])
+    const ssh = (...args: string[]) => program('ssh', [...asAnn, ...args], { timeoutMs: 60_000 })
+    await sign('-V', '+1h')
+    expect(await ssh('croft@box', 'ls')).toMatchObject({ code: 255, stderr: expect.stringContaining('does not trust') })
+    await croft.do('key', 'add', laptop.path('ca.pub'), '--name', 'ca', '--authority')
+    expect(await ssh('croft@box', 'comment', 'web', 'by-Ann')).toMatchObject({ code: 0 })
+    const { entries } = await croft.ask('activity')
+    expect(entries.find((entry: any) => entry.command === 'comment').by).toMatchObject({ name: 'ca, as Ann' })
+    await sign('-V', '+1h', '-O', 'no-pty', '-O', 'no-port-forwarding')
+    expect(await ssh('-tt', 'web@box', 'tty')).toMatchObject({ stderr: expect.stringContaining('PTY allocation') })
+    expect((await ssh('-W', '127.0.0.1:22', 'web@box')).code).not.toBe(0)
+    await sign('-V', '-2h:-1h')
+    expect(await ssh('croft@box', 'ls')).toMatchObject({ code: 255, stderr: expect.stringContaining('certificate') })
+    await croft.do('key', 'rm', 'ca', '--yes')
+  })
+
+  test('is let in by a security key', async () => {
+    for (const type of securityKeyTypes) {
+      await using agent = await SecurityKeyAgent.start(laptop.path(`${type}.sock`), type)
+      await writeFile(laptop.path(type), `${agent.publicKey}\n`)
+      await croft.do('key', 'add', laptop.path(type), '--name', type)
+      const as = [...(await laptop.as(type)), '-o', `IdentityAgent=${agent.path}`]
+      expect(await program('ssh', [...as, 'croft@box', 'ls', '-q'])).toMatchObject({ code: 0 })
+      agent.touched = false
+      expect((await program('ssh', [...as, 'croft@box', 'ls', '-q'])).code).toBe(255)
+      await croft.do('key', 'rm', type, '--yes')
+    }
   })
 
   test('has no password to try, and none but current algorithms', async () => {

@@ -106,21 +106,31 @@ export class Laptop implements AsyncDisposable {
   static async make(): Promise<Laptop> {
     const laptop = new Laptop(await mkdtemp(join(cache, 'laptop-')))
     await laptop.key('id_ed25519')
+    await laptop.#configure('config', 'id_ed25519')
+    return laptop
+  }
+
+  /** The arguments that make a program of OpenSSH's use this laptop's settings, but another key of its. */
+  async as(key: string): Promise<string[]> {
+    await this.#configure(`config-${key}`, key)
+    return ['-F', this.path(`config-${key}`)]
+  }
+
+  async #configure(name: string, key: string): Promise<void> {
     await writeFile(
-      join(laptop.folder, 'config'),
+      this.path(name),
       [
         'Host *',
         `  Port ${sshPort}`,
         '  HostName 127.0.0.1',
-        `  UserKnownHostsFile ${laptop.folder}/known_hosts`,
+        `  UserKnownHostsFile ${this.folder}/known_hosts`,
         '  StrictHostKeyChecking accept-new',
         '  IdentitiesOnly yes',
-        `  IdentityFile ${laptop.folder}/id_ed25519`,
+        `  IdentityFile ${this.path(key)}`,
         '  ConnectTimeout 30',
         '',
       ].join('\n'),
     )
-    return laptop
   }
 
   private constructor(folder: string) {

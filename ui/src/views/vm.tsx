@@ -36,6 +36,7 @@ export function VmView({ name, tab }: { name: string; tab: string }) {
       </section>
     )
   const { title, Body } = tabs[tab] ?? tabs.terminal!
+  const enter = vm.ssh ?? `croft ssh ${vm.name}`
   return (
     <>
       <div class="heading">
@@ -65,7 +66,7 @@ export function VmView({ name, tab }: { name: string; tab: string }) {
             <Copy text={vm.web} what="its address" />
           </>
         )}{' '}
-        <code>croft ssh {vm.name}</code> <Copy text={`croft ssh ${vm.name}`} what="the command to enter it" />
+        <code>{enter}</code> <Copy text={enter} what="the command to enter it" />
       </p>
       <nav class="tabs" aria-label={`What there is of ${vm.name}`}>
         {Object.entries(tabs).map(([key, { title: each }]) => (

@@ -54,11 +54,13 @@ export function Keys() {
 
 function NewKey({ onAdded }: { onAdded(): void }) {
   const [key, name, vm, tag] = [useSignal(''), useSignal(''), useSignal(''), useSignal('')]
+  const kind = useSignal('')
   const args = {
     key: key.value.trim(),
     ...(name.value.trim() && { name: name.value.trim() }),
     ...(vm.value && { vm: vm.value }),
     ...(tag.value.trim() && { tag: tag.value.trim() }),
+    ...(kind.value && { authority: true }),
   }
   return (
     <>
@@ -74,13 +76,22 @@ function NewKey({ onAdded }: { onAdded(): void }) {
         <Field id="key-name" label="Name, if not the one in the key" of={name} placeholder="laptop" mono />
         <ChooseVm id="key-vm" label="Into which VM" of={vm} none="all of them" />
         <Field id="key-tag" label="Or only into those with a tag" of={tag} placeholder="shop" mono />
+        <Choose
+          id="key-kind"
+          label="Whom it lets in"
+          of={kind}
+          options={[
+            ['', 'whoever has it'],
+            ['authority', 'whoever has a certificate that it signed: it is a CA’s'],
+          ]}
+        />
         <p class="buttons">
           <Act
             kind="main"
             disabled={!args.key}
             action={{ command: 'key add', args, done: 'it may enter now' }}
             after={() => {
-              for (const each of [key, name, vm, tag]) each.value = ''
+              for (const each of [key, name, vm, tag, kind]) each.value = ''
               onAdded()
             }}
           >
