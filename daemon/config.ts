@@ -67,6 +67,8 @@ const configSchema = z.strictObject({
         .default('croft'),
     })
     .prefault({}),
+  /** What VMs leave of the box for the box itself. */
+  reserve: z.strictObject({ memoryMiB: z.int().min(0).optional() }).prefault({}),
   defaults: z
     .strictObject({
       image: z.string().default('debian'),

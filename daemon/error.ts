@@ -11,6 +11,7 @@ export const errorCodes = {
   'needs-confirmation': { status: 409, exit: 1 },
   'memory-unusable': { status: 409, exit: 1 },
   'disk-full': { status: 507, exit: 1 },
+  'no-room': { status: 503, exit: 1 },
   'guest-failed': { status: 502, exit: 1 },
   'program-failed': { status: 500, exit: 1 },
   'timed-out': { status: 504, exit: 1 },

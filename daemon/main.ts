@@ -44,6 +44,7 @@ import {
   Tokens,
   Tries,
 } from './gate/index.ts'
+import { Governor } from './governor/index.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { Terminals } from './guest/terminals.ts'
@@ -57,10 +58,11 @@ import { findQemuUser, makeFiles } from './host/files.ts'
 import { Firewall } from './host/firewall.ts'
 import { Histories } from './host/history.ts'
 import { makeImageFiles } from './host/image-files.ts'
-import { readPressure } from './host/load.ts'
-import { boxSettings } from './host/machine.ts'
+import { readMemory, readMemoryPressure, readPressure } from './host/load.ts'
+import { boxSettings, reserveBytes } from './host/machine.ts'
 import { Meter } from './host/meter.ts'
 import { makeNetwork } from './host/network.ts'
+import { guardFromOom } from './host/oom.ts'
 import { publishedKeys } from './host/published-keys.ts'
 import { keepHistories } from './host/record.ts'
 import { run } from './host/run.ts'
@@ -124,6 +126,10 @@ async function main(log: Logger): Promise<void> {
     heard: () => events.publish({ type: 'activity' }),
   })
   ends.defer(() => activity.close())
+  const governor = new Governor(async () => {
+    const [memory, pressure] = await Promise.all([readMemory(), readMemoryPressure()])
+    return { ...memory, ...pressure, reserve: reserveBytes(config, memory.total) }
+  })
   const box: Box = {
     settings,
     store,
@@ -152,6 +158,7 @@ async function main(log: Logger): Promise<void> {
     spares: keepSpares(() => box),
     merging: new Map(),
     webAddress: (vm) => (config.web ? addressOf({ box, front }, vm) : null),
+    governor,
     ssh: config.ssh
       ? {
           port: config.ssh.port,
@@ -164,6 +171,7 @@ async function main(log: Logger): Promise<void> {
     log,
   }
 
+  ends.defer(guardFromOom(box))
   const idle = watchIdle(box, readConnections)
   ends.defer(() => idle.stop())
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
@@ -172,6 +180,7 @@ async function main(log: Logger): Promise<void> {
   ends.defer(firewall.watch(() => restoreFirewall(box, firewall)))
   const meter = new Meter(box, folder)
   ends.defer(() => meter.close())
+  ends.defer(governor.start(box, () => meter.stats()))
   const histories = new Histories(folder, log)
   ends.defer(keepHistories(box, meter, histories, folder))
   const clients = new Clients([ports.http, ports.https], firewall)

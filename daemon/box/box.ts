@@ -12,6 +12,7 @@ import {
   type Vm,
 } from '../store/index.ts'
 import type { EventLog } from './events.ts'
+import type { Governing } from './governing.ts'
 import type { Subnet } from './identity.ts'
 import type { Live } from './live.ts'
 import { closest } from './name.ts'
@@ -76,6 +77,7 @@ export interface Box {
   readonly merging: Map<string, AbortSignal>
   /** Where a VM is opened by the web; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null
+  readonly governor: Governing
   /** How the box is reached by SSH; null when it has no gateway. */
   readonly ssh: { port: number; host(): string } | null
   readonly log: Logger

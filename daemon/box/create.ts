@@ -94,7 +94,8 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report): Pr
     report(progress)
   }
   const begin = (state: State) => withNewVm(box, state, id, options, now)
-  await box.locks.run(id, () => onLayer(box, options.layer, () => carryOut(box, operation, begin, noting)))
+  const make = () => box.locks.run(id, () => onLayer(box, options.layer, () => carryOut(box, operation, begin, noting)))
+  await (asleep || options.power === 'off' ? make() : box.governor.admit(options.name ?? 'another VM', make))
   const vm = box.store.state.vms[id]!
   box.events.publish({ type: 'vm.new', vm: id, name: vm.name })
   return { vm, cold }

@@ -1,3 +1,5 @@
+import type { Level } from './governing.ts'
+
 export type BoxEvent = { vm?: string; name?: string } & (
   | { type: 'vm.new' | 'vm.removed' | 'vm.changed' }
   | { type: 'vm.state'; state: string; reason?: string; console?: string }
@@ -7,6 +9,9 @@ export type BoxEvent = { vm?: string; name?: string } & (
   | { type: 'key.new' | 'key.changed' | 'key.removed'; key: string }
   | { type: 'box.libvirt'; connected: boolean; reason?: string }
   | { type: 'box.warning'; message: string }
+  /** How the box's memory stands has changed; what was done to a VM's for that. */
+  | { type: 'box.memory'; level: Level; message: string }
+  | { type: 'vm.memory'; message: string }
 )
 
 export type NumberedEvent = BoxEvent & { id: string; time: string }

@@ -39,6 +39,20 @@ export interface VmStats {
   sentBytes: number
   diskReadBytes: number
   diskWrittenBytes: number
+  /** Of its balloon, in bytes; undefined when it has none. */
+  balloon:
+    | {
+        /** What the guest has of its memory now, and at most. */
+        bytes: number
+        maximumBytes: number
+        /** What the guest could use without a swap, as it said last; undefined when it has never said anything. */
+        usableBytes: number | undefined
+        /** Pages that it had to read from disk since it started. */
+        majorFaults: number
+        /** When it said that, in seconds since 1970. */
+        saidAt: number
+      }
+    | undefined
 }
 
 /** All calls are safe to repeat: starting what runs, or removing what is gone, is done already. */
@@ -93,6 +107,11 @@ export interface Hypervisor {
    * @param wanted ends it at once
    */
   pulse(uuid: string, leftMiB: number, fullMiB: number, squeezeMs: number, wanted: AbortSignal): Promise<void>
+  /**
+   * Has a running guest do with so many bytes of its memory, from now on; it takes its time for that.
+   * @param statsS how often it is to say what it uses
+   */
+  setBalloon(uuid: string, bytes: number, statsS: number): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>
   /** One guest agent command; its `return` value. @throws CroftError `guest-failed` */

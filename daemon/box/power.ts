@@ -11,11 +11,15 @@ export function startVm(box: Box, name: string, report: Report): Promise<Vm> {
   return locked(box, name, async (vm) => {
     checkAllowed('start', vm.name, stateOf(box, vm))
     if (stateOf(box, vm) === 'asleep') {
-      await wakeUp(box, vm, report)
+      await box.governor.admit(vm.name, () => wakeUp(box, vm, report))
       return
     }
-    await box.store.update(withVm(vm.id, { power: 'on' }))
-    await bringUp(box, vm, report)
+    const bring = async () => {
+      await box.store.update(withVm(vm.id, { power: 'on' }))
+      await bringUp(box, vm, report)
+    }
+    const runs = ['awake', 'starting', 'paused'].includes(stateOf(box, vm))
+    await (runs ? bring() : box.governor.admit(vm.name, bring))
   })
 }
 

@@ -88,7 +88,7 @@ async function wake(box: Box, id: string, report: Report): Promise<void> {
   const vm = findVm(box.store.state, id)
   const state = stateOf(box, vm)
   checkAllowed('enter', vm.name, state)
-  if (state === 'asleep') await wakeUp(box, vm, report)
+  if (state === 'asleep') await box.governor.admit(vm.name, () => wakeUp(box, vm, report))
   if (state === 'paused') await box.hypervisor.resume(vm.uuid)
   if (state === 'starting') {
     await awaitAgent(box, vm, box.settings.bootTimeoutMs)

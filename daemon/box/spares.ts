@@ -52,8 +52,12 @@ async function provide(box: Box): Promise<void> {
   await box.locks.run('spares', async () => {
     if (box.hypervisor.trouble()) return
     const golden = await defaultGolden(box)
-    for (const spare of sparesOf(box.store.state)) if (!fits(box, spare, golden)) await drop(box, spare)
-    while (golden && sparesOf(box.store.state).length < box.settings.spares) await make(box, golden)
+    const { level } = box.governor.now()
+    for (const spare of sparesOf(box.store.state))
+      if (level !== 'plenty' || !fits(box, spare, golden)) await drop(box, spare)
+    // Asked again before each: it takes memory.
+    const wanted = () => box.governor.now().level === 'plenty' && sparesOf(box.store.state).length < box.settings.spares
+    while (golden && wanted()) await make(box, golden)
   })
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { findVm, stateOf, vmsOf } from '../box/box.ts'
+import { levels } from '../box/governing.ts'
 import type { Subject } from '../box/host.ts'
 import { sleepMinutes, sleepsAt } from '../box/idle.ts'
 import { ranges, tiers } from '../box/ranges.ts'
@@ -20,12 +21,16 @@ const vmStat = vmResult.extend(usageResult.shape).extend({
   sleepAfter: z.number(),
   /** When that will be if it is left alone. */
   sleepsAt: z.string().nullable(),
+  /** What Croft does to its memory now, so that there is enough for all, and why. */
+  governor: z.string().nullable(),
   history: historyResult.optional(),
 })
 
 const boxStat = hostUsageResult.extend({
   /** Percent of the last 10 s in which something waited for it; nulls where the kernel does not tell. */
   pressure: z.object({ cpu: z.number().nullable(), memory: z.number().nullable(), io: z.number().nullable() }),
+  /** How the memory stands, and why. */
+  memory: z.object({ level: z.enum(levels), says: z.string() }),
   /** How many VMs are in which state. */
   vms: z.record(z.enum(vmStates), z.int()),
   history: historyResult.optional(),
@@ -49,7 +54,7 @@ export const statCommand = command({
       const [usage, pressure, history] = await Promise.all([host.usage(), host.pressure(), historyOf('box')])
       const states = vmsOf(box.store.state).map((vm) => stateOf(box, vm))
       const counts = vmStates.map((state) => [state, states.filter((each) => each === state).length])
-      return { ...usage, pressure, vms: Object.fromEntries(counts), ...history }
+      return { ...usage, pressure, memory: box.governor.now(), vms: Object.fromEntries(counts), ...history }
     }
     const vm = findVm(box.store.state, name)
     const [all, history] = await Promise.all([
@@ -69,6 +74,7 @@ export const statCommand = command({
       use: use ? { ...use, at: use.at.toISOString() } : null,
       sleepAfter: sleepMinutes(box, vm),
       sleepsAt: sleepsAt(box, vm)?.toISOString() ?? null,
+      governor: box.governor.of(vm.id) ?? null,
       ...history,
     }
   },
@@ -90,13 +96,24 @@ const vmLines = (vm: StatResult, view: View): string =>
         vm.memoryBytes === null ? undefined : `${bytes(vm.memoryBytes)} of ${mebibytes(vm.memoryMiB)} at most`,
       ],
       ['disk', vm.diskBytes === null ? undefined : `${bytes(vm.diskBytes)} of its own, of ${vm.diskGiB} GiB at most`],
+      ['', vm.governor ?? undefined],
       ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
       ['awake', vm.state === 'awake' ? whyAwake(vm, view.now) : undefined],
     ],
     view,
   )}`
 
-function boxLines({ pressure: { cpu, memory, io }, vms, ...box }: BoxStatResult, view: View): string {
+const levelWords = {
+  plenty: undefined,
+  tight: 'tight: VMs give back what they don’t use',
+  short: 'short: VMs that nobody uses are put to sleep',
+  none: 'full: no more VMs are let in',
+} as const
+
+function boxLines(
+  { pressure: { cpu, memory, io }, memory: { level, says }, vms, ...box }: BoxStatResult,
+  view: View,
+): string {
   const waits = [
     ['CPU', cpu],
     ['memory', memory],
@@ -107,6 +124,7 @@ function boxLines({ pressure: { cpu, memory, io }, vms, ...box }: BoxStatResult,
   const rows = [
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`],
+    ['', levelWords[level] && `${levelWords[level]} (${says})`],
     [
       'disk',
       `${bytes(box.diskBytes - box.diskFreeBytes)} of ${bytes(box.diskBytes)}, ${bytes(box.diskFreeBytes)} free`,

@@ -87,6 +87,7 @@ test('rates are between two looks of one run', () => {
     sentBytes: n * 200,
     diskReadBytes: n * 300,
     diskWrittenBytes: 0,
+    balloon: undefined,
   })
   const rates = {
     cpuPercent: 50,

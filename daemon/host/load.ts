@@ -15,6 +15,16 @@ export async function readMemory(): Promise<{ total: number; available: number }
   return { total: field('MemTotal'), available: field('MemAvailable') }
 }
 
+/** Percent of the last 10 s in which something, and in which everything, waited for memory; nulls where the kernel does not tell. */
+export async function readMemoryPressure(): Promise<{ some: number | null; full: number | null }> {
+  const text = await readFile('/proc/pressure/memory', 'utf8').catch(() => '')
+  const of = (kind: string) => {
+    const found = new RegExp(`^${kind} avg10=([\\d.]+)`, 'm').exec(text)?.[1]
+    return found === undefined ? null : Number(found)
+  }
+  return { some: of('some'), full: of('full') }
+}
+
 /** The kernel's pressure stall information; nulls where it has none, or has it turned off. */
 export async function readPressure(): Promise<Pressure> {
   const [cpu, memory, io] = await Promise.all(

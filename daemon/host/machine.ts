@@ -30,6 +30,10 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
   }
 }
 
+/** Memory that no VM is let in or kept awake for: what the box itself needs to be reached and steered. Bytes. @param total all of it */
+export const reserveBytes = ({ reserve: { memoryMiB } }: Pick<Config, 'reserve'>, total: number): number =>
+  memoryMiB === undefined ? Math.min(2 ** 31, Math.max(2 ** 28, total / 20)) : memoryMiB * 2 ** 20
+
 export interface Machine {
   /** Path of QEMU. */
   emulator: string

@@ -60,6 +60,12 @@ export class Meter {
     return new Map(rows)
   }
 
+  /** What libvirt counts now, or counted less than a second before. By UUID. @throws CroftError */
+  async stats(): Promise<ReadonlyMap<string, VmStats>> {
+    await this.#refresh()
+    return this.#sample.stats
+  }
+
   /** What libvirt counted when it was last asked: when `vms` was called, or less than a second before. */
   get sample(): Sample {
     return this.#sample

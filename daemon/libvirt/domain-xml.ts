@@ -111,7 +111,7 @@ export function domainXml(
     </channel>
     <controller type="usb" model="none"/>
     <input type="mouse" bus="ps2"/>
-    <memballoon model="virtio" freePageReporting="on">
+    <memballoon model="virtio" autodeflate="on" freePageReporting="on">
       <stats period="10"/>
       ${onBus(4)}
     </memballoon>

@@ -164,6 +164,12 @@ export function makeHypervisor(
 
     pulse: (...how) => croft(pulse(libvirt, ...how)),
 
+    async setBalloon(uuid, bytes, statsS) {
+      const live = VIR.DOMAIN_AFFECT_LIVE
+      await croft(call.domainSetMemory(uuid, Math.ceil(bytes / 1024), live))
+      await croft(call.domainSetMemoryStatsPeriod(uuid, statsS, live))
+    },
+
     async growDisk(uuid, bytes) {
       await croft(call.domainBlockResize(uuid, 'vda', bytes))
     },
@@ -196,6 +202,7 @@ export function makeHypervisor(
           sentBytes: sumOf(stats, /^net\.\d+\.tx\.bytes$/),
           diskReadBytes: sumOf(stats, /^block\.\d+\.rd\.bytes$/),
           diskWrittenBytes: sumOf(stats, /^block\.\d+\.wr\.bytes$/),
+          balloon: balloonOf(stats),
         },
       ])
       return new Map(entries)
@@ -302,6 +309,19 @@ async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T 
 const gone = ['NO_DOMAIN']
 const jobless = ['INVALID_ARG'] // what libvirt says of a disk without a block job
 const already = ['OPERATION_INVALID'] // also: no job is under way
+
+/** libvirt has these in KiB: virConnectGetAllDomainStats, `balloon.…`. */
+function balloonOf(stats: Record<string, unknown>): VmStats['balloon'] {
+  const KiB = (name: string) => Number(stats[`balloon.${name}`] ?? 0) * 1024
+  if (!('balloon.current' in stats)) return undefined
+  return {
+    bytes: KiB('current'),
+    maximumBytes: KiB('maximum'),
+    usableBytes: 'balloon.usable' in stats ? KiB('usable') : undefined,
+    majorFaults: Number(stats['balloon.major_fault'] ?? 0),
+    saidAt: Number(stats['balloon.last-update'] ?? 0),
+  }
+}
 
 function sumOf(stats: Record<string, unknown>, names: RegExp): number {
   return Object.entries(stats).reduce((sum, [name, value]) => (names.test(name) ? sum + Number(value) : sum), 0)

@@ -1,0 +1,16 @@
+/** How the box's memory stands: there is room; VMs give back what they don't use; idle ones are put to sleep; none is let in. */
+export const levels = ['plenty', 'tight', 'short', 'none'] as const
+export type Level = (typeof levels)[number]
+
+/** What shares the box among its VMs; see governor/. */
+export interface Governing {
+  /**
+   * Does what has one more VM run, once there is memory for it; waits for that a moment.
+   * @throws CroftError `no-room`; nothing has then been done
+   */
+  admit<T>(name: string, work: () => Promise<T>): Promise<T>
+  /** What is done to a VM now, and why, in a few words; undefined: nothing. */
+  of(id: string): string | undefined
+  /** How the box stands, and in a few words why. */
+  now(): { level: Level; says: string }
+}

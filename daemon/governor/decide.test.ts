@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'vitest'
+import { type BoxMemory, decide, floorBytes, levelOf, type VmMemory } from './decide.ts'
+
+const MiB = 2 ** 20
+const box = (roomMiB: number, more: Partial<BoxMemory> = {}): BoxMemory => ({
+  total: 10_000 * MiB,
+  available: (500 + roomMiB) * MiB,
+  reserve: 500 * MiB,
+  some: 0,
+  full: 0,
+  ...more,
+})
+/** A VM of 4,000 MiB that uses 300 of it and costs 900. */
+const vm = (name: string, more: Partial<VmMemory> = {}): VmMemory => ({
+  id: name,
+  name,
+  maximum: 4000 * MiB,
+  balloon: 4000 * MiB,
+  resident: 900 * MiB,
+  guest: { usable: 3700 * MiB, majorFaultsPerS: 0 },
+  idleMs: undefined,
+  pinned: false,
+  busy: false,
+  past: {},
+  ...more,
+})
+const squeezed = (name: string, usableMiB: number, more: Partial<VmMemory> = {}) =>
+  vm(name, {
+    balloon: 500 * MiB,
+    resident: 500 * MiB,
+    guest: { usable: usableMiB * MiB, majorFaultsPerS: 0 },
+    past: { squeezedMs: 5000 },
+    ...more,
+  })
+
+describe('how the box stands', () => {
+  test('goes by the room beyond its reserve', () => {
+    expect([2000, 900, 300, 50, -100].map((room) => levelOf(box(room), 'plenty'))).toEqual([
+      'plenty',
+      'tight',
+      'short',
+      'none',
+      'none',
+    ])
+  })
+  test('goes by what waits for memory, where much seems to be there', () => {
+    expect(levelOf(box(5000, { some: 30 }), 'plenty')).toBe('tight')
+    expect(levelOf(box(5000, { full: 30 }), 'plenty')).toBe('short')
+    expect(levelOf(box(5000, { some: null, full: null }), 'plenty')).toBe('plenty')
+  })
+  test('does not come and go at the edge', () => {
+    expect(levelOf(box(1100), 'tight')).toBe('tight')
+    expect(levelOf(box(1600), 'tight')).toBe('plenty')
+    expect(levelOf(box(130), 'none')).toBe('none')
+    expect(levelOf(box(170), 'none')).toBe('short')
+  })
+})
+
+describe('with room for all', () => {
+  test('nothing is done to VMs in use', () => {
+    expect(decide(box(5000), 'plenty', [vm('web')])).toEqual([])
+  })
+  test('those that nobody uses are pulsed once, the one with most to give first', () => {
+    const idle = { idleMs: 600_000 }
+    const vms = [vm('small', idle), vm('large', { ...idle, resident: 2000 * MiB }), vm('recent', { idleMs: 1000 })]
+    expect(decide(box(5000), 'plenty', vms)).toMatchObject([{ do: 'pulse', id: 'large' }])
+    const again = [vm('large', { ...idle, resident: 2000 * MiB, past: { pulsedMs: 1 } })]
+    expect(decide(box(5000), 'plenty', again)).toEqual([])
+  })
+  test('what was taken is given back, after a while', () => {
+    expect(decide(box(5000), 'plenty', [squeezed('web', 150)])).toEqual([])
+    expect(decide(box(5000), 'plenty', [squeezed('web', 150, { past: { squeezedMs: 60_000 } })])).toMatchObject([
+      { do: 'release', id: 'web' },
+    ])
+  })
+})
+
+describe('when it is tight', () => {
+  test('VMs give what they don’t use, in proportion to that, and no more than is wanted', () => {
+    const deeds = decide(box(1000), 'tight', [
+      vm('web'),
+      vm('shop', { resident: 1400 * MiB }),
+      vm('tiny', { resident: 450 * MiB }),
+    ])
+    expect(deeds.map(({ do: what, id }) => [what, id])).toEqual([
+      ['squeeze', 'web'],
+      ['squeeze', 'shop'],
+    ])
+    const [web, shop] = deeds.map((deed) => ('to' in deed ? deed.to / MiB : 0))
+    // 500 MiB are wanted; 461 and 961 can be had.
+    expect(900 - web! + 1400 - shop!).toBeCloseTo(500, 0)
+    expect((1400 - shop!) / (900 - web!)).toBeCloseTo(961 / 461, 2)
+  })
+  test('none falls below what it works with, however much is wanted', () => {
+    for (const resident of [500, 900, 3000]) {
+      const web = vm('web', { resident: resident * MiB })
+      for (const deed of decide(box(-5000), 'tight', [web]))
+        if ('to' in deed) expect(deed.to).toBeGreaterThanOrEqual(floorBytes(web))
+    }
+  })
+  test('a guest that needs its memory has it back at once, and is let alone for a while', () => {
+    expect(decide(box(1000), 'tight', [squeezed('web', 20)])).toMatchObject([{ do: 'release', id: 'web' }])
+    const thrashing = squeezed('web', 200, { guest: { usable: 200 * MiB, majorFaultsPerS: 500 } })
+    expect(decide(box(1000), 'tight', [thrashing])).toMatchObject([{ do: 'release', id: 'web' }])
+    expect(decide(box(1000), 'tight', [vm('web', { past: { neededMs: 10_000 } })])).toEqual([])
+  })
+  test('one that does not say what it needs is not touched, or let go', () => {
+    expect(decide(box(1000), 'tight', [vm('mute', { guest: undefined })])).toEqual([])
+    expect(decide(box(1000), 'tight', [squeezed('mute', 0, { guest: undefined })])).toMatchObject([{ do: 'release' }])
+  })
+  test('a balloon that is not ours to hold is let go, unless something is under way', () => {
+    expect(decide(box(1000), 'tight', [squeezed('web', 300, { past: {} })])).toMatchObject([{ do: 'release' }])
+    expect(decide(box(1000), 'tight', [squeezed('web', 300, { past: {}, busy: true })])).toEqual([])
+  })
+  test('nobody is put to sleep', () => {
+    expect(decide(box(1000), 'tight', [vm('old', { idleMs: 3_600_000, guest: undefined })])).toEqual([])
+  })
+})
+
+describe('when it is short', () => {
+  const mute = { guest: undefined }
+  test('the VM that has been idle longest is put to sleep, one at a time', () => {
+    const vms = [
+      vm('old', { ...mute, idleMs: 900_000 }),
+      vm('oldest', { ...mute, idleMs: 1_900_000 }),
+      vm('used', mute),
+      vm('just', { ...mute, idleMs: 20_000 }),
+    ]
+    expect(decide(box(300), 'short', vms)).toMatchObject([{ do: 'sleep', id: 'oldest' }])
+    expect(decide(box(300), 'short', vms.slice(2))).toEqual([])
+    expect(decide(box(-300), 'none', vms.slice(2))).toMatchObject([{ do: 'sleep', id: 'just' }])
+  })
+  test('never one that is to stay awake', () => {
+    expect(decide(box(300), 'short', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
+    expect(decide(box(-300), 'none', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
+  })
+})

@@ -1,0 +1,166 @@
+import { type Level, levels } from '../box/governing.ts'
+import { bytes } from '../units.ts'
+
+/** What the box has, in bytes. */
+export interface BoxMemory {
+  total: number
+  /** What can be had without anybody being worse off: the kernel's MemAvailable. */
+  available: number
+  /** What is kept for the box itself. */
+  reserve: number
+  /** Percent of the last 10 s in which something, or everything, waited for memory; nulls where the kernel does not tell. */
+  some: number | null
+  full: number | null
+}
+
+/** A VM that runs, in bytes. */
+export interface VmMemory {
+  id: string
+  name: string
+  /** All that it may have, and what its balloon leaves it of that. */
+  maximum: number
+  balloon: number
+  /** What it costs the box. */
+  resident: number
+  /** What its guest says: how much it could still use without a swap, and how often a page had to be read from disk since it was last asked. Undefined when it says nothing. */
+  guest: { usable: number; majorFaultsPerS: number } | undefined
+  /** For how long nobody has used it, in ms; undefined while somebody does. */
+  idleMs: number | undefined
+  /** Its owner wants it awake whatever happens. */
+  pinned: boolean
+  /** Something is under way with it: it is left alone. */
+  busy: boolean
+  past: Past
+}
+
+/** What was done to a VM before, in ms since then; undefined: not since this daemon began. */
+export interface Past {
+  squeezedMs?: number
+  /** It was given its memory back because it needed it. */
+  neededMs?: number
+  /** It was pulsed, and nobody has used it since. */
+  pulsedMs?: number
+}
+
+export type Deed = {
+  id: string
+  name: string
+  why: string
+} /** To all of its memory, in bytes; `needed`: because its guest needs it. */ & (
+  | { do: 'release'; to: number; needed: boolean }
+  /** To so many bytes, of those that are all of its memory: for now, or for a moment. */
+  | { do: 'squeeze' | 'pulse'; to: number; of: number }
+  | { do: 'sleep' }
+)
+
+const MiB = 2 ** 20
+/** Parts of the box's memory, beyond its reserve: with less than that in room it is tight, and so on. */
+const marks: Record<Exclude<Level, 'plenty'>, number> = { tight: 0.1, short: 0.04, none: 0.01 }
+/** A level is left when there is so much more room than it begins at: it does not come and go. */
+const leaving = 1.5
+/** Percent of time waited for memory from which it is tight, or short, however much seems to be there. */
+const waits = { some: 10, full: 10 }
+
+/** What a guest is left at least, beyond what it uses: part of that, and bytes. */
+const spare = { part: 0.25, bytes: 64 * MiB }
+const leastBytes = 192 * MiB
+/** What is worth the trouble. */
+const worthBytes = 32 * MiB
+const pulseWorthBytes = 128 * MiB
+/** A guest with less to use than that, or that reads its pages from disk so often, needs its memory. */
+const need = { bytes: 48 * MiB, part: 0.08, majorFaultsPerS: 20 }
+
+const holdMs = 30_000
+const spareAgainMs = 5 * 60_000
+const pulseIdleMs = 5 * 60_000
+/** From when on an idle VM is put to sleep: sooner when nobody can be let in. */
+const sleepIdleMs = { short: 60_000, none: 10_000 }
+
+/** How the box stands. Pure. @param before how it stood */
+export function levelOf(box: BoxMemory, before: Level): Level {
+  const room = box.available - box.reserve
+  const rank = (level: Level) => levels.indexOf(level)
+  const isUnder = (level: Exclude<Level, 'plenty'>) =>
+    room < box.total * marks[level] * (rank(before) >= rank(level) ? leaving : 1)
+  if (isUnder('none')) return 'none'
+  if (isUnder('short') || (box.full ?? 0) > waits.full) return 'short'
+  return isUnder('tight') || (box.some ?? 0) > waits.some ? 'tight' : 'plenty'
+}
+
+/** In a sentence's middle, why it stands so. Pure. */
+export function levelReason({ total, available, reserve, some, full }: BoxMemory): string {
+  const room = `${bytes(Math.max(0, available - reserve))} of ${bytes(total)} left for VMs`
+  const waited = full !== null && full > waits.full ? full : some !== null && some > waits.some ? some : undefined
+  return waited === undefined ? room : `${room}, and memory waited for ${Math.round(waited)} % of the time`
+}
+
+/**
+ * What is to be done now to the VMs that run, so that all have what they need. Pure.
+ * A guest's memory is given back as soon as it needs it, or nobody else does; what is taken is what it does not use, from
+ * those with most to give, and never what it works with.
+ */
+export function decide(box: BoxMemory, level: Level, vms: readonly VmMemory[]): Deed[] {
+  const free = vms.filter((vm) => !vm.busy)
+  const releases = free.flatMap((vm) => release(vm, level))
+  const released = new Set(releases.map(({ id }) => id))
+  const others = free.filter(({ id }) => !released.has(id))
+  if (level === 'plenty') return [...releases, ...pulses(others).slice(0, 1)]
+  const asleep = level === 'tight' ? [] : sleeps(others, sleepIdleMs[level]).slice(0, 1)
+  const left = others.filter(({ id }) => asleep[0]?.id !== id)
+  return [...releases, ...asleep, ...squeezes(box, left)]
+}
+
+/** What a guest uses of its memory: all but what it could do without. Pure. */
+export const usedBytes = ({ balloon, guest }: Pick<VmMemory, 'balloon' | 'guest'>): number =>
+  balloon - (guest?.usable ?? 0)
+
+/** The least that a guest is left: what it uses, and some air. Pure. */
+export const floorBytes = (vm: VmMemory): number =>
+  Math.min(vm.maximum, Math.max(leastBytes, usedBytes(vm) * (1 + spare.part) + spare.bytes))
+
+function release(vm: VmMemory, level: Level): Deed[] {
+  if (vm.balloon >= vm.maximum) return []
+  const { id, name, guest, past } = vm
+  const give = (why: string, needed = false): Deed[] => [{ do: 'release', id, name, why, needed, to: vm.maximum }]
+  if (past.squeezedMs === undefined) return give('nothing takes it')
+  if (!guest) return give('its guest does not say how much it needs')
+  if (guest.usable < Math.max(need.bytes, vm.balloon * need.part) || guest.majorFaultsPerS > need.majorFaultsPerS)
+    return give('its guest needs it', true)
+  return level === 'plenty' && past.squeezedMs > holdMs ? give('there is enough again') : []
+}
+
+function squeezes(box: BoxMemory, vms: readonly VmMemory[]): Deed[] {
+  const wanted = box.total * marks.tight * leaving - (box.available - box.reserve)
+  const givers = vms.flatMap((vm) => {
+    if (!vm.guest || (vm.past.neededMs ?? Number.POSITIVE_INFINITY) < spareAgainMs) return []
+    const has = Math.min(vm.balloon, vm.resident)
+    const gives = has - floorBytes(vm)
+    return gives >= worthBytes ? [{ vm, has, gives }] : []
+  })
+  const all = givers.reduce((sum, { gives }) => sum + gives, 0)
+  if (wanted <= 0 || all === 0) return []
+  return givers.flatMap(({ vm: { id, name, maximum: of }, has, gives }): Deed[] => {
+    const taken = Math.min(gives, (wanted * gives) / all)
+    const why = `it uses ${bytes(has - gives)} at most`
+    return taken < worthBytes ? [] : [{ do: 'squeeze', id, name, to: has - taken, of, why }]
+  })
+}
+
+function pulses(vms: readonly VmMemory[]): Deed[] {
+  return vms
+    .flatMap((vm) => {
+      if (!vm.guest || vm.balloon < vm.maximum || vm.past.pulsedMs !== undefined) return []
+      if (vm.idleMs === undefined || vm.idleMs < pulseIdleMs) return []
+      const to = floorBytes(vm)
+      return vm.resident - to > pulseWorthBytes ? [{ vm, to }] : []
+    })
+    .sort((a, b) => b.vm.resident - b.to - (a.vm.resident - a.to))
+    .map(({ vm: { id, name, maximum: of }, to }) => ({ do: 'pulse', id, name, to, of, why: 'nobody uses it' }))
+}
+
+function sleeps(vms: readonly VmMemory[], leastMs: number): Deed[] {
+  return vms
+    .filter(({ pinned, idleMs }) => !pinned && idleMs !== undefined && idleMs >= leastMs)
+    .sort((a, b) => b.idleMs! - a.idleMs!)
+    .map(({ id, name }) => ({ do: 'sleep', id, name, why: 'nobody uses it, and the box is short of memory' }))
+}

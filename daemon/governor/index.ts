@@ -1,0 +1,256 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Box } from '../box/box.ts'
+import { stateOf, vmsOf } from '../box/box.ts'
+import { every } from '../box/every.ts'
+import type { Governing, Level } from '../box/governing.ts'
+import { idleSince } from '../box/idle.ts'
+import { ownDeed } from '../box/own-deed.ts'
+import type { VmStats } from '../box/ports.ts'
+import { putToSleep } from '../box/sleep.ts'
+import { CroftError } from '../error.ts'
+import type { Vm } from '../store/index.ts'
+import { bytes } from '../units.ts'
+import { type BoxMemory, type Deed, decide, levelOf, levelReason, type Past, type VmMemory } from './decide.ts'
+
+/** How often the box is looked at, and its VMs while there is plenty. */
+const lookMs = 2_000
+const vmsMs = 10_000
+/** How long whoever wants one more VM waits for room, and what he then has to find at least. */
+const patienceMs = 10_000
+const oneMoreBytes = 256 * 2 ** 20
+/** A guest says so often what it uses: always, and while it has given some of it up. */
+const statsS = { idle: 10, squeezed: 2 }
+/** What it said longer ago says nothing. */
+const staleMs = 30_000
+/** A balloon that has not begun to fill for so long is not there. For how long it is then not asked again. */
+const deafMs = 20_000
+const deafAgainMs = 10 * 60_000
+const pulseMs = 10_000
+const MiB = 2 ** 20
+
+interface Squeeze {
+  at: number
+  /** Bytes that it has, and of how many. */
+  to: number
+  of: number
+  why: string
+}
+
+/** What is remembered of a VM, by `performance.now()`. */
+interface Known {
+  squeeze?: Squeeze
+  neededAt?: number
+  deafAt?: number
+  pulsedAt?: number
+  /** What its guest said last: when, by libvirt's clock in seconds, and how many major faults it had had. */
+  said?: { at: number; faults: number; perS: number }
+}
+
+/** Shares the box's memory among its VMs: looks, decides (decide.ts), and does it. */
+export class Governor implements Governing {
+  readonly #readBox: () => Promise<BoxMemory>
+  readonly #known = new Map<string, Known>()
+  #level: Level = 'plenty'
+  #says = ''
+  /** Bytes that VMs which are about to run will take. */
+  #expected = 0
+  #vmsAt = Number.NEGATIVE_INFINITY
+  /** What takes its time, and of which there is one at a time. */
+  #under: { id: string; what: string } | undefined
+
+  constructor(readBox: () => Promise<BoxMemory>) {
+    this.#readBox = readBox
+  }
+
+  /** Begins. @param stats what VMs take now, by UUID @returns ends it: all VMs have all of their memory then */
+  start(box: Box, stats: () => Promise<ReadonlyMap<string, VmStats>>): () => Promise<void> {
+    const stop = every(lookMs, 'look after the memory of the box', box.log, () => this.#look(box, stats))
+    return async () => {
+      stop()
+      await Promise.allSettled(
+        [...this.#known].map(async ([id, { squeeze }]) => {
+          const vm = box.store.state.vms[id]
+          if (squeeze && vm) await box.hypervisor.setBalloon(vm.uuid, squeeze.of, statsS.idle)
+        }),
+      )
+    }
+  }
+
+  now(): { level: Level; says: string } {
+    return { level: this.#level, says: this.#says }
+  }
+
+  of(id: string): string | undefined {
+    const under = this.#under
+    if (under?.id === id) return under.what
+    const squeeze = this.#known.get(id)?.squeeze
+    return squeeze && `held to ${bytes(squeeze.to)}: ${squeeze.why}`
+  }
+
+  async admit<T>(name: string, work: () => Promise<T>): Promise<T> {
+    await this.#room(name)
+    this.#expected += oneMoreBytes
+    try {
+      return await work()
+    } finally {
+      this.#expected -= oneMoreBytes
+    }
+  }
+
+  async #room(name: string): Promise<void> {
+    const late = performance.now() + patienceMs
+    for (;;) {
+      const { total, available, reserve } = await this.#readBox()
+      const room = available - reserve - this.#expected
+      if (room >= oneMoreBytes) return
+      if (performance.now() > late)
+        throw new CroftError(
+          'no-room',
+          `There is no memory for ${name}: of ${bytes(total)} the box has ${bytes(Math.max(0, room))} left for VMs, and one more wants ${bytes(oneMoreBytes)}.`,
+          { hint: 'croft top shows who has most. Put to sleep or stop what is not needed: croft sleep, croft stop' },
+        )
+      await delay(lookMs / 4)
+    }
+  }
+
+  async #look(box: Box, stats: () => Promise<ReadonlyMap<string, VmStats>>): Promise<void> {
+    const memory = await this.#readBox()
+    this.#stand(box, memory)
+    const quiet = this.#level === 'plenty' && ![...this.#known.values()].some(({ squeeze }) => squeeze)
+    if (box.hypervisor.trouble() || (quiet && performance.now() - this.#vmsAt < vmsMs)) return
+    this.#vmsAt = performance.now()
+    const vms = this.#readVms(box, await stats())
+    for (const deed of decide(memory, this.#level, vms)) await this.#act(box, deed)
+  }
+
+  #stand(box: Box, memory: BoxMemory): void {
+    const before = this.#level
+    this.#level = levelOf(memory, before)
+    this.#says = levelReason(memory)
+    if (this.#level === before) return
+    box.log.info({ level: this.#level, before, ...memory }, 'the memory of the box')
+    box.events.publish({ type: 'box.memory', level: this.#level, message: this.#says })
+    if (before === 'plenty' || this.#level === 'plenty') box.spares.refresh()
+  }
+
+  #readVms(box: Box, stats: ReadonlyMap<string, VmStats>): VmMemory[] {
+    const vms = vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === 'awake')
+    const there = new Set(vms.map(({ id }) => id))
+    for (const id of this.#known.keys()) if (!there.has(id)) this.#known.delete(id)
+    return vms.flatMap((vm) => {
+      const of = stats.get(vm.uuid)
+      return of?.balloon ? [this.#readVm(box, vm, of, of.balloon)] : []
+    })
+  }
+
+  #readVm(box: Box, vm: Vm, { residentBytes }: VmStats, balloon: NonNullable<VmStats['balloon']>): VmMemory {
+    const now = performance.now()
+    const known = this.#knownOf(vm.id)
+    const { squeeze } = known
+    if (squeeze && now - squeeze.at > deafMs && balloon.bytes >= balloon.maximumBytes && known.deafAt === undefined) {
+      known.deafAt = now
+      delete known.squeeze
+      box.log.warn({ vm: vm.id }, 'its balloon does not fill')
+    }
+    if (known.deafAt !== undefined && now - known.deafAt > deafAgainMs) delete known.deafAt
+    const since = idleSince(box, vm)
+    const idleMs = since && Date.now() - since.getTime()
+    if (idleMs === undefined || (known.pulsedAt !== undefined && now - known.pulsedAt > idleMs)) delete known.pulsedAt
+    const ago = (at: number | undefined) => (at === undefined ? undefined : now - at)
+    const past = { squeezedMs: ago(known.squeeze?.at), neededMs: ago(known.neededAt), pulsedMs: ago(known.pulsedAt) }
+    return {
+      id: vm.id,
+      name: vm.name,
+      maximum: balloon.maximumBytes,
+      balloon: balloon.bytes,
+      resident: residentBytes,
+      guest: known.deafAt === undefined ? guestOf(known, balloon) : undefined,
+      idleMs,
+      pinned: vm.sleepAfter === 0,
+      busy: box.locks.taken(vm.id) || this.#under?.id === vm.id,
+      past: Object.fromEntries(Object.entries(past).filter(([, ms]) => ms !== undefined)) as Past,
+    }
+  }
+
+  #knownOf(id: string): Known {
+    const known = this.#known.get(id) ?? {}
+    this.#known.set(id, known)
+    return known
+  }
+
+  async #act(box: Box, deed: Deed): Promise<void> {
+    const vm = box.store.state.vms[deed.id]
+    if (!vm) return
+    const known = this.#knownOf(vm.id)
+    switch (deed.do) {
+      case 'release':
+        await box.hypervisor.setBalloon(vm.uuid, deed.to, statsS.idle)
+        if (deed.needed) known.neededAt = performance.now()
+        if (known.squeeze) say(box, vm, `has all of its memory again: ${deed.why}`)
+        delete known.squeeze
+        return
+      case 'squeeze': {
+        const again = known.squeeze
+        await box.hypervisor.setBalloon(vm.uuid, deed.to, statsS.squeezed)
+        known.squeeze = { at: again?.at ?? performance.now(), to: deed.to, of: deed.of, why: deed.why }
+        if (!again) say(box, vm, `is held to ${bytes(deed.to)} of memory, as the box has ${this.#says}; ${deed.why}`)
+        return
+      }
+      case 'pulse':
+        known.pulsedAt = performance.now()
+        return this.#during(vm.id, 'gives back what it does not use', () => pulse(box, vm, deed.to, deed.of))
+      case 'sleep':
+        return this.#during(vm.id, 'is being put to sleep', () => sleep(box, vm, deed.why))
+    }
+  }
+
+  /** Begins what takes its time, if nothing of that kind is under way. */
+  #during(id: string, what: string, work: () => Promise<void>): void {
+    if (this.#under) return
+    this.#under = { id, what }
+    void work().finally(() => {
+      this.#under = undefined
+    })
+  }
+}
+
+/** What a guest says, if it said it a short time ago. */
+function guestOf(known: Known, balloon: NonNullable<VmStats['balloon']>): VmMemory['guest'] {
+  const { saidAt, majorFaults, usableBytes } = balloon
+  if (usableBytes === undefined || Date.now() - saidAt * 1000 > staleMs) return undefined
+  const { said } = known
+  if (said?.at !== saidAt) {
+    const perS = said && saidAt > said.at ? Math.max(0, majorFaults - said.faults) / (saidAt - said.at) : 0
+    known.said = { at: saidAt, faults: majorFaults, perS }
+  }
+  return { usable: usableBytes, majorFaultsPerS: known.said!.perS }
+}
+
+const say = (box: Box, { id, name }: Vm, what: string): void =>
+  box.events.publish({ type: 'vm.memory', vm: id, name, message: `${name} ${what}.` })
+
+async function pulse(box: Box, vm: Vm, to: number, of: number): Promise<void> {
+  try {
+    await box.locks.aside([vm.id], (wanted) =>
+      box.hypervisor.pulse(vm.uuid, Math.ceil(to / MiB), Math.floor(of / MiB), pulseMs, wanted),
+    )
+  } catch (err) {
+    box.log.warn({ vm: vm.id, err }, 'could not have it give back memory')
+  }
+}
+
+async function sleep(box: Box, vm: Vm, why: string): Promise<void> {
+  const isIdle = () => {
+    const now = box.store.state.vms[vm.id]
+    return now !== undefined && idleSince(box, now) !== undefined
+  }
+  try {
+    await putToSleep(box, vm.id, () => {}, isIdle)
+    if (stateOf(box, box.store.state.vms[vm.id] ?? vm) !== 'asleep') return
+    say(box, vm, `is asleep: ${why}`)
+    await box.activity.note(ownDeed(vm, `put it to sleep: ${why}`))
+  } catch (err) {
+    box.uses.note(vm.id, 'it could not be put to sleep')
+    box.log.warn({ vm: vm.id, err }, 'could not be put to sleep')
+  }
+}

@@ -1,0 +1,132 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { readMemory } from '../../daemon/host/load.ts'
+import { type Croft, startCroft } from '../lib/croft.ts'
+import { must } from '../lib/program.ts'
+
+/** How VMs share the memory of the box: what is taken from whom when it runs out, and given back. */
+let croft: Croft
+const MiB = 2 ** 20
+const wait = { timeout: 90_000, interval: 250 }
+/** Of all memory: what is tight, short, and none; see daemon/governor/decide.ts. */
+const marks = { tight: 0.1, short: 0.04, none: 0.01 }
+let total: number
+let reserveMiB: number
+
+beforeAll(async () => {
+  const memory = await readMemory()
+  total = memory.total
+  // With this reserve the VMs of this file fit, with 10 % of the box over, and some more.
+  reserveMiB = Math.floor((memory.available - 0.15 * total) / MiB) - 2500
+  croft = await startCroft({ config: { reserve: { memoryMiB: reserveMiB } } })
+  for (const name of ['web', 'idle', 'kept']) await croft.do('new', name)
+}, 600_000)
+afterAll(() => croft?.[Symbol.asyncDispose]())
+
+/** Programs that use up memory. */
+const hogs = new Set<ChildProcess>()
+async function stopHogs(): Promise<void> {
+  const ends = [...hogs].map((hog) => once(hog, 'exit'))
+  for (const hog of hogs) hog.kill('SIGKILL')
+  hogs.clear()
+  await Promise.all(ends)
+}
+afterEach(stopHogs)
+
+/** Leaves VMs so much of the box, in parts of all. */
+async function leave(part: number): Promise<void> {
+  const { available } = await readMemory()
+  const taken = Math.floor((available - reserveMiB * MiB - part * total) / MiB)
+  if (taken <= 0) return
+  const hog = spawn('python3', [
+    '-c',
+    `import time\nx = b"x" * (${taken} << 20)\nprint("has it", flush=True)\ntime.sleep(1000)`,
+  ])
+  hogs.add(hog)
+  await once(hog.stdout, 'data')
+}
+
+const stat = (vm?: string) => croft.ask('stat', vm === undefined ? {} : { vm })
+const level = async () => (await stat()).memory.level
+const stands = (what: string) => vi.waitFor(async () => expect(await level()).toBe(what), wait)
+const qemu = async (name: string): Promise<string> => {
+  const { id } = await croft.ask('show', { vm: name })
+  return `/proc/${(await readFile(`/run/libvirt/qemu/croft-${id}.pid`, 'utf8')).trim()}`
+}
+
+/** Lowering it takes a right that root has not in every container. */
+async function mayGuard(): Promise<boolean> {
+  const own = spawn('sh', ['-c', 'echo -900 > /proc/self/oom_score_adj'], { stdio: 'ignore' })
+  return (await once(own, 'exit'))[0] === 0
+}
+
+/** MiB that its balloon leaves a VM. */
+async function balloon(name: string): Promise<number> {
+  const { id } = await croft.ask('show', { vm: name })
+  const said = await must('virsh', ['-c', 'qemu:///system', 'dommemstat', `croft-${id}`])
+  return Number(/^actual (\d+)$/m.exec(said)![1]) / 1024
+}
+
+test('the kernel ends other processes before VMs and the daemon', async ({ skip }) => {
+  if (!(await mayGuard())) skip('nobody may say so here')
+  for (const process of [await qemu('web'), `/proc/${croft.pid}`])
+    expect(Number(await readFile(`${process}/oom_score_adj`, 'utf8'))).toBe(-900)
+})
+
+test('when it is tight, a VM gives back what it does not use, and has it again as soon as it needs it', async () => {
+  await using events = await croft.events()
+  expect(await level()).toBe('plenty')
+  await croft.do('exec', 'web', 'head -c 500M /dev/zero > big; cat big > /dev/null')
+  const before = (await stat('web')).memoryBytes
+  await leave((marks.tight + marks.short) / 2)
+  await stands('tight')
+  expect(await events.until((event) => event.event === 'vm.memory' && event.name === 'web')).toMatchObject({
+    message: expect.stringMatching(/^web is held to \d+ MB of memory, as the box has /),
+  })
+  await vi.waitFor(async () => expect((await stat('web')).memoryBytes).toBeLessThan(before - 300 * MiB), wait)
+  expect((await stat('web')).governor).toMatch(/^held to/)
+  // More than it was left.
+  const used = await croft.do('exec', 'web', 'python3 -c "print(len(b\'x\' * (900 << 20)))"')
+  expect(used.trim()).toBe(`${900 * MiB}`)
+  expect(
+    await croft.do(
+      'exec',
+      'web',
+      'cat /proc/sys/kernel/tainted; journalctl -k --no-pager | grep -c "Out of memory" || true',
+    ),
+  ).toMatch(/0\n$/)
+})
+
+test('what was taken is given back when there is enough again, also after the daemon was killed', async () => {
+  await stands('plenty')
+  await vi.waitFor(async () => expect((await stat('web')).governor).toBe(null), wait)
+  await croft.do('exec', 'kept', 'head -c 400M /dev/zero > big; cat big > /dev/null')
+  await leave((marks.tight + marks.short) / 2)
+  await vi.waitFor(async () => expect((await stat('kept')).governor).toMatch(/^held to/), wait)
+  await vi.waitFor(async () => expect(await balloon('kept')).toBeLessThan(1000), wait)
+  await croft.kill('SIGKILL')
+  await stopHogs()
+  await croft.start()
+  const { memoryMiB } = await croft.ask('show', { vm: 'kept' })
+  await vi.waitFor(async () => expect(await balloon('kept')).toBe(memoryMiB), wait)
+})
+
+test('when it is full, whom nobody uses is put to sleep, but not whoever is to stay awake, and no more are let in', async () => {
+  for (const name of ['kept', 'web']) await croft.do('sleep', name, '--after', 'never')
+  // More of the reserve is gone than all VMs together could bring back.
+  await leave(-0.2)
+  await vi.waitFor(async () => expect(await croft.do('ls', '-q', '--state', 'asleep')).toContain('idle\n'), wait)
+  const { entries } = await croft.ask('activity')
+  expect(entries.find((entry: any) => entry.what?.includes('short of memory'))).toBeDefined()
+  expect((await croft.ask('show', { vm: 'kept' })).state).toBe('awake')
+  await stands('none')
+  const refused = await croft.run(['new', 'onemore'])
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('There is no memory for onemore') })
+  expect(await croft.run(['wake', 'idle'])).toMatchObject({ code: 1, stderr: expect.stringContaining('no memory') })
+  expect(await croft.do('ls', '-q')).toBe('idle\nkept\nweb\n')
+  await stopHogs()
+  await croft.do('wake', 'idle')
+  expect(await croft.do('exec', 'idle', 'echo back')).toBe('back\n')
+})
