@@ -231,6 +231,7 @@ async function main(log: Logger): Promise<void> {
         box,
         firewall,
         usage: () => meter.host(),
+        history: host.history,
         probe: shapes.probe,
         ssh: config.ssh,
         web: caddy && {

@@ -97,8 +97,8 @@ export async function sweep(box: Box): Promise<void> {
   }
 }
 
-/** A layer's file need not have its id for a name: see `commit` in merge-planner.ts. */
-function isKnown({ vms, layers, memories, images, operations }: State, id: string, path: string): boolean {
+/** Whether a record knows a file. A layer's need not have its id for a name: see `commit` in merge-planner.ts. Pure. */
+export function isKnown({ vms, layers, memories, images, operations }: State, id: string, path: string): boolean {
   if (id in vms || id in images || namesIn(operations).has(id)) return true
   return [...Object.values(layers), ...Object.values(memories)].some(({ file }) => file === path)
 }

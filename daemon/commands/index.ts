@@ -1,4 +1,5 @@
 import { activityCommand } from './activity.ts'
+import { boxDfCommand } from './box-df.ts'
 import { checkpointCommand } from './checkpoint.ts'
 import { checkpointAutoCommand } from './checkpoint-auto.ts'
 import { checkpointLsCommand } from './checkpoint-ls.ts'
@@ -106,6 +107,7 @@ export const commands: readonly Command[] = [
   keyLsCommand,
   keyRenameCommand,
   keyRmCommand,
+  boxDfCommand,
   activityCommand,
   doctorCommand,
   versionCommand,

@@ -75,6 +75,7 @@ describe('who is limited', () => {
       for (const name of ['ls', 'share ls', 'activity', 'complete']) expect(outcome(scope, name)).toBe('fine')
       for (const name of ['new', 'stat', 'key ls', 'token ls', 'session ls', 'image ls', 'doctor', 'domain ls'])
         expect([name, outcome(scope, name)]).not.toEqual([name, 'fine'])
+      expect(outcome(scope, 'box df')).toContain('alone.')
       for (const name of ['key rm', 'key rename']) expect(outcome(scope, name, { key: 'laptop' })).not.toBe('fine')
     }
   })

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import type { Box } from '../box/box.ts'
-import type { Check, HostUsage } from '../box/host.ts'
+import { diskForecast, type Forecast, inWords } from '../box/forecast.ts'
+import type { Check, Host, HostUsage } from '../box/host.ts'
 import type { Accelerator } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import type { Firewall } from './firewall.ts'
@@ -16,6 +17,7 @@ export interface CheckParts {
   usage(): Promise<HostUsage>
   /** Where the SSH gateway listens; false when there is none. */
   ssh: { port: number; address: string } | false
+  history: Host['history']
   /** Undefined when the box has no web addresses. */
   web:
     | {
@@ -28,6 +30,9 @@ export interface CheckParts {
       }
     | undefined
 }
+
+/** When the disk is full this soon, that is worth a look. */
+const soonMs = 7 * 86_400_000
 
 /** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
 export async function checkBox(parts: CheckParts): Promise<Check[]> {
@@ -155,15 +160,27 @@ async function bannerOf(port: number, address: string): Promise<string> {
   }
 }
 
-async function disk({ usage }: CheckParts): Promise<Check> {
-  const { diskFreeBytes, diskBytes } = await usage()
-  const says = `${bytes(diskFreeBytes)} of ${bytes(diskBytes)} free`
-  if (diskFreeBytes > diskBytes / 10) return { what: 'disk', state: 'fine', says }
+async function disk({ usage, history }: CheckParts): Promise<Check> {
+  const now = new Date()
+  const found = await usage()
+  return checkDisk(found, await diskForecast(history, found.diskFreeBytes, now), now)
+}
+
+/** Pure. */
+export function checkDisk(
+  { diskFreeBytes, diskBytes }: Pick<HostUsage, 'diskFreeBytes' | 'diskBytes'>,
+  forecast: Forecast | null,
+  now: Date,
+): Check {
+  const soon = forecast && Date.parse(forecast.fullAt) < now.getTime() + soonMs ? forecast : undefined
+  const free = `${bytes(diskFreeBytes)} of ${bytes(diskBytes)} free`
+  const says = soon ? `${free}; ${inWords(soon, now)}` : free
+  if (!soon && diskFreeBytes > diskBytes / 10) return { what: 'disk', state: 'fine', says }
   return {
     what: 'disk',
     state: diskFreeBytes > 2 ** 30 ? 'look' : 'wrong',
     says,
-    advice: 'Delete VMs that are no longer needed: croft ls, croft rm',
+    advice: 'See what takes it, and what can go: croft box df',
   }
 }
 

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import type { Files } from '../box/ports.ts'
 import { run } from './run.ts'
@@ -70,10 +70,11 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       return (await stat(join(folder, path))).mtime
     },
     async usage(path) {
-      const found = await stat(join(folder, path)).catch(() => undefined)
+      // Links are not followed: those of an image that is being built lead to files of the box.
+      const found = await lstat(join(folder, path)).catch(() => undefined)
       if (!found) return 0
       if (!found.isDirectory()) return found.blocks * 512
-      const inside = await readdir(join(folder, path))
+      const inside = await readdir(join(folder, path)).catch(() => [])
       const sizes = await Promise.all(inside.map((name) => this.usage(join(path, name))))
       return sizes.reduce((sum, size) => sum + size, 0)
     },

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { nextMerge } from '../../daemon/box/merge-planner.ts'
@@ -367,6 +367,35 @@ describe('what a guest deletes and trims', () => {
     expect(await taken()).toBeGreaterThan(before + (much - 24) * MiB)
     await croft.do('exec', 'trim', `rm big; ${giveBack}`)
     expect(await taken()).toBeLessThan(before + 10 * MiB)
+  })
+
+  test('is counted by `box df`: what is whose, and what nothing needs', async () => {
+    await croft.do('checkpoint', 'trim', 'counted')
+    const stray = join(croft.folder, 'memory/stray')
+    await writeFile(stray, Buffer.alloc(MiB, 1))
+    const { parts, croftBytes, sharedBytes, canGo, diskFreeBytes, forecast } = await croft.ask('box-df')
+    await rm(stray)
+
+    const { layers, memories, checkpoints } = await croft.state()
+    const { layer, memory } = Object.values(checkpoints).find(({ label }) => label === 'counted')!
+    const size = async (file: string) => Number(await must('stat', ['-c', '%b', join(croft.folder, file)])) * 512
+    const [diskBytes, memoryBytes] = [await size(layers[layer]!.file), await size(memories[memory!]!.file)]
+    const part = (kind: string) => parts.find((each: any) => each.kind === kind)
+    expect(part('checkpoint')).toMatchObject({ name: 'counted', diskBytes, memoryBytes, ownBytes: memoryBytes })
+    expect(memoryBytes).toBeGreaterThan(50 * MiB)
+    expect(part('vm').name).toBe('trim')
+    expect(part('vm').ownBytes).toBeGreaterThanOrEqual(part('vm').diskBytes + diskBytes + memoryBytes)
+    expect(part('image').sharedBytes).toBeGreaterThan(100 * MiB)
+    expect(part('golden').memoryBytes).toBeGreaterThan(50 * MiB)
+    expect(sharedBytes).toBeGreaterThanOrEqual(part('image').sharedBytes)
+    expect(croftBytes).toBeGreaterThanOrEqual(part('vm').ownBytes + sharedBytes + part('golden').ownBytes)
+    expect(canGo).toMatchObject([{ command: 'systemctl restart croft', why: '1 file that nothing needs' }])
+    expect(diskFreeBytes).toBeGreaterThan(0)
+    expect(forecast).toBeNull()
+
+    expect(await croft.do('box', 'df')).toMatch(/^trim .*\n {2}counted .*\ndebian .*/m)
+    await croft.do('checkpoint', 'rm', 'trim', 'counted', '--yes')
+    await settled(['trim'])
   })
 
   test.runIf(deep)('stays as long as a checkpoint has it, and is given back once that goes', async () => {
