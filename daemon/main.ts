@@ -214,6 +214,7 @@ async function main(log: Logger): Promise<void> {
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
     pressure: readPressure,
+    counters: () => meter.counters(),
     history: (subject, range) => histories.read(subject, range, new Date()),
     lookForUse: () => idle.look(),
     async versions() {

@@ -1,4 +1,5 @@
 import type { Link, Session, Token, Vm, WebSettings } from '../store/index.ts'
+import type { VmStats } from './ports.ts'
 import type { Range } from './ranges.ts'
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
@@ -26,6 +27,14 @@ export interface Pressure {
   cpu: number | null
   memory: number | null
   io: number | null
+}
+
+/** What only counts up, as it was last measured: for who takes rates of it himself. */
+export interface Counters {
+  /** Time in which the CPUs of the box were busy since it came up, of all together. */
+  cpuBusySeconds: number
+  /** Of the VMs that run, by id. */
+  vms: Map<string, VmStats>
 }
 
 /** What was measured of a subject, in steps of equal length. */
@@ -124,6 +133,7 @@ export interface Host {
   /** What each of these running or stopped VMs takes now. By id. */
   vmUsage(): Promise<Map<string, VmUsage>>
   pressure(): Promise<Pressure>
+  counters(): Promise<Counters>
   /** What was measured of the box or of a VM up to now. */
   history(subject: Subject, range: Range): Promise<History>
   /** Looks who uses the VMs now: `uses` of the box then says so. @throws CroftError `unavailable` without libvirt */

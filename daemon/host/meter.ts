@@ -1,12 +1,14 @@
 import { statfs } from 'node:fs/promises'
 import { cpus } from 'node:os'
-import { type Box, layerOf } from '../box/box.ts'
-import type { HostUsage, VmUsage } from '../box/host.ts'
+import { type Box, layerOf, vmsOf } from '../box/box.ts'
+import type { Counters, HostUsage, VmUsage } from '../box/host.ts'
 import type { VmStats } from '../box/ports.ts'
 import { readCpuTicks, readMemory } from './load.ts'
 
 const freshMs = 1000
 const tickMs = 10_000
+/** Of the kernel's CPU times: USER_HZ, which is the same on every Linux of today. */
+const ticksPerSecond = 100
 
 interface Sample {
   at: number
@@ -69,6 +71,16 @@ export class Meter {
   /** What libvirt counted when it was last asked: when `vms` was called, or less than a second before. */
   get sample(): Sample {
     return this.#sample
+  }
+
+  /** Of the VMs what `sample` has: libvirt is not asked. */
+  async counters(): Promise<Counters> {
+    const { busy } = await readCpuTicks()
+    const vms = vmsOf(this.#box.store.state).flatMap((vm) => {
+      const stats = this.#box.live.get(vm.uuid)?.domain === 'running' ? this.#sample.stats.get(vm.uuid) : undefined
+      return stats ? [[vm.id, stats] as const] : []
+    })
+    return { cpuBusySeconds: busy / ticksPerSecond, vms: new Map(vms) }
   }
 
   async host(): Promise<HostUsage> {

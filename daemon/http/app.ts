@@ -3,12 +3,14 @@ import { bodyLimit } from 'hono/body-limit'
 import { stream } from 'hono/streaming'
 import type { Actor } from '../activity/index.ts'
 import type { Report } from '../box/box.ts'
-import { isLimited, type Scope } from '../commands/scope.ts'
+import { checkScope, isLimited, type Scope } from '../commands/scope.ts'
 import { type App, serveCall } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
 import type { Terminals } from '../guest/terminals.ts'
 import { eventsRoute } from './events.ts'
 import { execRoute } from './exec.ts'
+import { expose, expositionType } from './exposition.ts'
+import { readMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import { problemOf } from './problem.ts'
 import { terminalRoutes } from './terminals.ts'
@@ -27,6 +29,9 @@ export interface Entrant {
 }
 
 export type Entered = { Variables: Entrant }
+
+/** Where Prometheus looks, unless it is told otherwise. */
+export const metricsPath = '/metrics'
 
 const largestBody = 1024 * 1024
 
@@ -81,6 +86,12 @@ export function makeHttp(app: App, version: string, door: Door, terminals: Termi
 
   http.get('/api/health', (c) => c.json({ ok: true, libvirt: app.box.hypervisor.trouble() ?? 'fine' }))
   http.get('/api/openapi.json', (c) => c.json(openApi(app.commands, version)))
+  // What `stat` says of the whole box, in another form: it is for who may run that.
+  const stat = app.commands.find(({ name }) => name === 'stat')!
+  http.get(metricsPath, async (c) => {
+    checkScope(c.var.scope, stat, {}, app.box.store.state)
+    return c.body(expose(await readMetrics(app, version)), 200, { 'Content-Type': expositionType })
+  })
   http.get('/api/events', (c) => {
     if (isLimited(c.get('scope'))) throw new CroftError('not-allowed', 'You may not follow all events.')
     return eventsRoute(app, c, () => isStillIn(c))

@@ -22,7 +22,7 @@ import {
 import type { Terminals } from '../guest/terminals.ts'
 import { groupId } from '../host/accounts.ts'
 import { makeWebServer } from '../host/web-server.ts'
-import { type Entrant, makeHttp } from './app.ts'
+import { type Entrant, makeHttp, metricsPath } from './app.ts'
 import { type ConsoleFiles, consoleRoutes } from './console.ts'
 import { problemOf } from './problem.ts'
 import { gatewaySite } from './ssh.ts'
@@ -72,18 +72,18 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
     }
   }
   return {
-    site: siteWithApi(parts, seat, (c) => enter(gate, seat(), c)),
+    site: siteWithApi(parts, ['/api/*'], seat, (c) => enter(gate, seat(), c)),
     async close() {
       await Promise.all(all.map((each) => each.close()))
     },
   }
 }
 
-function siteWithApi(parts: DoorParts, seat: () => Seat, may: (c: Context) => Entrant): Hono {
+function siteWithApi(parts: DoorParts, paths: string[], seat: () => Seat, may: (c: Context) => Entrant): Hono {
   const { app, version, gate, terminals } = parts
   const site = new Hono()
   const api = makeHttp(app, version, { local: false, enter: may }, terminals)
-  site.all('/api/*', (c) => api.fetch(c.req.raw, c.env))
+  for (const path of paths) site.all(path, (c) => api.fetch(c.req.raw, c.env))
   consoleRoutes(site, parts.console, (c) => sessionAt(gate, seat(), c) !== undefined)
   site.route('/', makeSite(gate, seat))
   return site
@@ -119,7 +119,7 @@ function localSite(parts: DoorParts, boxToken: string): Hono {
   }
   site.route(
     '/',
-    siteWithApi(parts, () => seat, may),
+    siteWithApi(parts, ['/api/*', metricsPath], () => seat, may),
   )
   return site
 }

@@ -59,6 +59,13 @@ export function openApi(commands: readonly Command[], version: string): object {
           responses: { 101: { description: 'It is a WebSocket now' } },
         },
       },
+      '/metrics': {
+        get: {
+          operationId: 'metrics',
+          summary: 'The box, its VMs and the daemon in numbers, for Prometheus; not at the web address',
+          responses: { 200: { description: 'Text exposition format 0.0.4', content: { 'text/plain': {} } } },
+        },
+      },
       '/api/events': {
         get: {
           operationId: 'events',

@@ -215,6 +215,29 @@ describe('the door on loopback', () => {
     expect(answer.status).toBe(403)
     expect(JSON.parse(answer.text).code).toBe('not-allowed')
   })
+  test('has metrics for Prometheus, for who may see the whole box', async () => {
+    await make({ name: 'counted' })
+    const secret = async (args: object): Promise<string> => (await croft.ask('token-new', args)).secret
+    const metrics = (given?: string) =>
+      croft.request({ tcp: true, path: '/metrics', headers: given ? { authorization: `Bearer ${given}` } : {} })
+    const answer = await metrics(await secret({ commands: 'stat' }))
+    expect(answer).toMatchObject({
+      status: 200,
+      headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+    })
+    expect(answer.text).toMatch(/^croft_vm_disk_bytes\{id="vm_[a-z2-7]{10}",name="counted"\} \d+$/m)
+    expect(answer.text).toMatch(/^croft_box_cpu_busy_seconds_total [\d.]+$/m)
+    for (const [given, says] of [
+      [undefined, 'This needs a token'],
+      [await secret({ vm: 'counted' }), 'You are let in for counted alone'],
+      [await secret({ commands: 'ls' }), 'You may not run stat'],
+    ] as const) {
+      const refused = await metrics(given)
+      expect(refused.status).toBe(403)
+      expect(JSON.parse(refused.text).detail).toContain(says)
+    }
+    await croft.ask('rm', { vm: 'counted', yes: true })
+  })
   test('is closed to the network', async () => {
     const listening = await must('ss', ['-ltnH', `sport = :${croft.port}`])
     expect(listening.trim().split(/\s+/)[3]).toBe(`127.0.0.1:${croft.port}`)
