@@ -51,6 +51,7 @@ const found: Found = {
     diskKeptBytes: 12e9,
   },
   pressure: { cpu: 12.5, memory: null, io: 0 },
+  level: 'tight',
   counters: {
     cpuBusySeconds: 1234.5,
     vms: new Map([
@@ -64,6 +65,7 @@ const found: Found = {
           sentBytes: 2,
           diskReadBytes: 3,
           diskWrittenBytes: 4,
+          balloon: undefined,
         },
       ],
     ]),

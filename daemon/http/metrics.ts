@@ -1,4 +1,5 @@
 import { stateOf, vmsOf } from '../box/box.ts'
+import { type Level, levels } from '../box/governing.ts'
 import type { Counters, HostUsage, Pressure, VmUsage } from '../box/host.ts'
 import type { VmStats } from '../box/ports.ts'
 import { type VmState, vmStates } from '../box/state.ts'
@@ -12,6 +13,8 @@ export interface Found {
   libvirtAnswers: boolean
   usage: HostUsage
   pressure: Pressure
+  /** How the box's memory stands. */
+  level: Level
   counters: Counters
   vms: readonly (Pick<Vm, 'id' | 'name' | 'tags'> & { image: string; state: VmState; sshSessions: number })[]
   /** By VM id. */
@@ -28,6 +31,7 @@ export async function readMetrics({ box, host }: App, version: string): Promise<
     libvirtAnswers: box.hypervisor.trouble() === undefined,
     usage,
     pressure,
+    level: box.governor.now().level,
     counters: await host.counters(),
     vms: vmsOf(box.store.state).map((vm) => ({
       id: vm.id,
@@ -55,7 +59,17 @@ const vmCounters: readonly (readonly [name: string, help: string, of: (stats: Vm
 ]
 
 /** The names, by which dashboards know them, stay as they are. Pure. */
-export function metricsOf({ build, libvirtAnswers, usage, pressure, counters, vms, vmUsage, daemon }: Found): Metric[] {
+export function metricsOf({
+  build,
+  libvirtAnswers,
+  usage,
+  pressure,
+  level,
+  counters,
+  vms,
+  vmUsage,
+  daemon,
+}: Found): Metric[] {
   const gauge = (name: string, help: string, ...samples: Sample[]): Metric => ({ name, type: 'gauge', help, samples })
   const counter = (name: string, help: string, ...samples: Sample[]): Metric => ({
     name,
@@ -91,6 +105,11 @@ export function metricsOf({ build, libvirtAnswers, usage, pressure, counters, vm
       'Part of the last 10 s in which something waited for a CPU, memory or the disk (PSI, some avg10).',
       ...stalls,
     ),
+    gauge(
+      'croft_box_memory_level',
+      'How the memory of the box stands: 1 for the level that it is at.',
+      ...levels.map((each) => ({ labels: { level: each }, value: each === level ? 1 : 0 })),
+    ),
 
     gauge(
       'croft_vms',
@@ -106,6 +125,11 @@ export function metricsOf({ build, libvirtAnswers, usage, pressure, counters, vm
       'croft_vm_memory_resident_bytes',
       'What a VM that runs takes of the memory of the box.',
       ...ofVms((id) => vmUsage.get(id)?.memoryBytes),
+    ),
+    gauge(
+      'croft_vm_memory_balloon_bytes',
+      'What a VM that runs is left of its memory: less than all while it is held to what it uses.',
+      ...ofVms((id) => counters.vms.get(id)?.balloon?.bytes),
     ),
     gauge(
       'croft_vm_disk_bytes',

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { lean } from '../../daemon/ssh/paths.ts'
 import { type Croft, type CroftOptions, cache, slot, startCroft } from './croft.ts'
 import { type Ended, must, program } from './program.ts'
 
@@ -58,11 +59,12 @@ export class Gateway implements AsyncDisposable {
       [
         ...(await asItself()),
         join(root, 'node_modules/.bin/node'),
+        ...lean.flags,
         join(root, 'daemon/gateway.ts'),
         '--config',
         join(this.#croft.folder, 'config.json'),
       ],
-      { env: { PATH: process.env.PATH, HOME: '/nonexistent' }, stdio: ['ignore', 'pipe', 'pipe'] },
+      { env: { PATH: process.env.PATH, HOME: '/nonexistent', ...lean.env }, stdio: ['ignore', 'pipe', 'pipe'] },
     )
     this.#child = child
     this.#ended = once(child, 'exit')
