@@ -45,6 +45,7 @@ import {
   Tries,
 } from './gate/index.ts'
 import { Governor } from './governor/index.ts'
+import { keepPriorities } from './governor/priority.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { Terminals } from './guest/terminals.ts'
@@ -172,6 +173,7 @@ async function main(log: Logger): Promise<void> {
   }
 
   ends.defer(guardFromOom(box))
+  ends.defer(keepPriorities(box))
   const idle = watchIdle(box, readConnections)
   ends.defer(() => idle.stop())
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()

@@ -158,6 +158,15 @@ export function stateOf(box: Box, vm: Vm): VmState {
   return vmState(vm, box.live.get(vm.uuid))
 }
 
+/** Calls `then` for each VM, also of Croft's own, whose guest's agent has come to answer: it runs. @returns ends that */
+export function whenUp(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm) => void): () => void {
+  return box.live.watch((uuid, now, before) => {
+    if (now?.domain !== 'running' || !now.agent || before?.agent) return
+    const vm = Object.values(box.store.state.vms).find((each) => each.uuid === uuid)
+    if (vm) then(vm)
+  })
+}
+
 /** The change that puts a VM with some fields changed into the state. */
 export function withVm(id: string, change: Partial<Vm>): (state: State) => State {
   return (state) => {

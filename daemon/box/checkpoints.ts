@@ -147,11 +147,11 @@ export async function copyVm(box: Box, name: string, options: CopyOptions, repor
   hold(box, checkpoint.id, 1)
   try {
     const state = stateOf(box, source)
-    const { env, tags, comment } = source
+    const { env, tags, comment, priority } = source
     return await forkCheckpoint(
       box,
       checkpoint,
-      { name: options.name, env, tags, comment },
+      { name: options.name, env, tags, comment, priority },
       { asleep: state === 'asleep' && memory, power: state === 'stopped' || state === 'crashed' ? 'off' : 'on' },
       report,
     )
@@ -184,11 +184,11 @@ export async function forkFrom(
   const checkpoint = findCheckpoint(box.store.state, source, label)
   hold(box, checkpoint.id, 1)
   try {
-    const { env, tags, comment } = source
+    const { env, tags, comment, priority } = source
     return await forkCheckpoint(
       box,
       checkpoint,
-      { name: as, env, tags, comment },
+      { name: as, env, tags, comment, priority },
       { asleep: false, power: 'on' },
       report,
     )
@@ -200,7 +200,7 @@ export async function forkFrom(
 function forkCheckpoint(
   box: Box,
   checkpoint: Checkpoint,
-  described: Pick<Vm, 'env' | 'tags' | 'comment'> & { name?: string | undefined },
+  described: Pick<Vm, 'env' | 'tags' | 'comment' | 'priority'> & { name?: string | undefined },
   how: { asleep: boolean; power: Vm['power'] },
   report: Report,
 ): Promise<Made> {

@@ -20,6 +20,7 @@ export interface NewVmOptions {
   env?: Record<string, string> | undefined
   tags?: string[] | undefined
   comment?: string | undefined
+  priority?: Vm['priority'] | undefined
   /** Make it, but do not start it. */
   stopped?: boolean | undefined
   /** Boot it rather than fork the image's golden checkpoint. */
@@ -55,8 +56,8 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
   }
   const boots = !options.stopped && !options.cold
   const golden = boots ? findGolden(box.store.state, image, await box.hypervisor.hardware(image, limits)) : undefined
-  const { env = {}, tags = [], comment = '' } = options
-  const described = { name: options.name, image: image.id, limits, env, tags, comment }
+  const { env = {}, tags = [], comment = '', priority = 'normal' } = options
+  const described = { name: options.name, image: image.id, limits, env, tags, comment, priority }
   const power = options.stopped ? 'off' : 'on'
   const fork = { ...described, power, layer: golden?.layer ?? image.layer, from: golden, asleep: false } as const
   const ready = golden && (await claimSpare(box, golden, fork, report))
@@ -71,7 +72,7 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
 const cpusAndMemory = ({ cpus, memoryMiB }: Limits): string =>
   `${cpus} CPU${cpus === 1 ? '' : 's'} and ${mebibytes(memoryMiB)} of memory`
 
-export interface ForkOptions extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'power'> {
+export interface ForkOptions extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'priority' | 'power'> {
   name?: string | undefined
   /** The layer that its disk begins on. */
   layer: string
@@ -103,13 +104,13 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report): Pr
 
 /** The state with a new VM and its disk in it, with a name and an address that are free in this very state. */
 function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now: string): State {
-  const { image, limits, env, tags, comment, power, layer, from } = options
+  const { image, limits, env, tags, comment, priority, power, layer, from } = options
   const name = newName(state, options.name)
   if (!(layer in state.layers) || (from && !(from.id in state.checkpoints))) {
     throw new CroftError('conflict', 'What it was to be made from has just been removed.', { hint: 'Try again.' })
   }
   const memory = from?.memory ?? null
-  const vm = { id, name, image, limits, env, tags, comment, memory, phase: 'making', power } as const
+  const vm = { id, name, image, limits, env, tags, comment, priority, memory, phase: 'making', power } as const
   const checkpoints = from ? { ...state.checkpoints, [from.id]: { ...from, usedAt: now } } : state.checkpoints
   return { ...withRecord(box, state, vm, makeLayer(layer, now)), checkpoints }
 }
@@ -131,6 +132,7 @@ export function withRecord(
     memory: null,
     checkpoint: null,
     sleepAfter: null,
+    priority: 'normal',
     schedule: { hourly: 0, daily: 0 },
     web: { port: null, public: [] },
     ...vm,

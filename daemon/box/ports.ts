@@ -112,6 +112,8 @@ export interface Hypervisor {
    * @param statsS how often it is to say what it uses
    */
   setBalloon(uuid: string, bytes: number, statsS: number): Promise<void>
+  /** How much of the CPUs a running domain gets beside others that want them: in proportion to theirs, 1024 by itself. */
+  setCpuShares(uuid: string, shares: number): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>
   /** One guest agent command; its `return` value. @throws CroftError `guest-failed` */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { priorities } from '../store/index.ts'
 
 /** The pieces that commands' arguments are made of. Free text is data: bounded, and without control characters. */
 
@@ -16,6 +17,10 @@ export const memoryArg = sizeArg('M', 128)
   .meta({ placeholder: 'size' })
 
 export const diskArg = sizeArg('G', 1).describe('Size of its disk, such as 100G').meta({ placeholder: 'size' })
+
+export const priorityArg = z
+  .enum(priorities)
+  .describe('How it stands beside others when CPUs are short: a quarter, or four times, of what a normal one gets')
 
 export const portArg = z.int().min(1).max(65535).describe('A port of the VM').meta({ placeholder: 'port' })
 

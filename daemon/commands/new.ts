@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { newVm } from '../box/create.ts'
 import { CroftError } from '../error.ts'
 import { runInVm } from '../guest/ssh.ts'
-import { commentArg, cpuArg, diskArg, envArg, imageArg, memoryArg, newNameArg, tagArg } from './args.ts'
+import { commentArg, cpuArg, diskArg, envArg, imageArg, memoryArg, newNameArg, priorityArg, tagArg } from './args.ts'
 import { command } from './command.ts'
 import { describeMade, madeResult, printMade } from './made.ts'
 
@@ -22,6 +22,7 @@ export const newCommand = command({
     cpu: cpuArg.optional(),
     memory: memoryArg.optional(),
     disk: diskArg.optional(),
+    priority: priorityArg.optional(),
     env: z.array(envArg).max(200).optional().describe('A variable for everything that runs in it; may be given often'),
     setupScript: z
       .string()
@@ -57,6 +58,7 @@ export const newCommand = command({
         ),
         tags: [...new Set(args.tag ?? [])],
         comment: args.comment,
+        priority: args.priority,
         stopped: args.stopped,
         cold: args.cold,
       },

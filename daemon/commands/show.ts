@@ -29,6 +29,7 @@ export function showVm(vm: VmResult, view: View): string {
       ['ssh', vm.ssh ? `${vm.ssh}${sessions(vm)}` : ''],
       ['address', vm.address],
       ['limits', `${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk`],
+      ['priority', vm.priority === 'normal' ? '' : vm.priority],
       [
         'env',
         Object.entries(vm.env)

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Box } from '../box/box.ts'
 import { stateOf } from '../box/box.ts'
 import { vmStates } from '../box/state.ts'
-import type { Vm } from '../store/index.ts'
+import { priorities, type Vm } from '../store/index.ts'
 
 /** A VM as every command answers it. */
 export const vmResult = z.object({
@@ -25,6 +25,7 @@ export const vmResult = z.object({
   cpus: z.int(),
   memoryMiB: z.int(),
   diskGiB: z.int(),
+  priority: z.enum(priorities),
   env: z.record(z.string(), z.string()),
   tags: z.array(z.string()),
   comment: z.string(),
@@ -48,6 +49,7 @@ export function describeVm(box: Box, vm: Vm): VmResult {
     cpus: vm.limits.cpus,
     memoryMiB: vm.limits.memoryMiB,
     diskGiB: vm.limits.diskGiB,
+    priority: vm.priority,
     env: vm.env,
     tags: vm.tags,
     comment: vm.comment,

@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import type { Box } from '../box/box.ts'
+import { type Box, whenUp } from '../box/box.ts'
 import { domainName } from '../libvirt/domain-xml.ts'
 
 /** By which the kernel prefers others when it has to end a process for want of memory: proc_pid_oom_score_adj(5), -1000 to 1000. */
@@ -17,11 +17,7 @@ export function guardFromOom(box: Box): () => void {
   }
   const guard = (pid: number | 'self') => writeFile(`/proc/${pid}/oom_score_adj`, `${lastOfAll}`)
   guard('self').catch(tell)
-  return box.live.watch((uuid, now, before) => {
-    if (now?.domain !== 'running' || !now.agent || before?.agent) return
-    const vm = Object.values(box.store.state.vms).find((each) => each.uuid === uuid)
-    if (vm) pidOf(vm).then(guard).catch(tell)
-  })
+  return whenUp(box, (vm) => void pidOf(vm).then(guard).catch(tell))
 }
 
 /** The process of a VM's that libvirt has started: its QEMU. */

@@ -101,6 +101,7 @@ const virFunctions = {
   virDomainHasManagedSaveImage: ['int', [ptr, 'uint']],
   virDomainSetMemoryFlags: ['int', [ptr, 'ulong', 'uint']],
   virDomainSetMemoryStatsPeriod: ['int', [ptr, 'int', 'uint']],
+  virDomainSetSchedulerParametersFlags: ['int', [ptr, out, 'int', 'uint']],
   virDomainSetVcpusFlags: ['int', [ptr, 'uint', 'uint']],
   virDomainSetAutostart: ['int', [ptr, 'int']],
   virDomainSetMetadata: ['int', [ptr, 'int', 'string', 'string', 'string', 'uint']],

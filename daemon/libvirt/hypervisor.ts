@@ -170,6 +170,10 @@ export function makeHypervisor(
       await croft(call.domainSetMemoryStatsPeriod(uuid, statsS, live))
     },
 
+    async setCpuShares(uuid, shares) {
+      await croft(call.domainSetCpuShares(uuid, shares, VIR.DOMAIN_AFFECT_LIVE))
+    },
+
     async growDisk(uuid, bytes) {
       await croft(call.domainBlockResize(uuid, 'vda', bytes))
     },

@@ -53,6 +53,7 @@ const vm: Vm = {
   memory: null,
   checkpoint: null,
   sleepAfter: null,
+  priority: 'normal',
   web: { port: null, public: [] },
   schedule: { hourly: 0, daily: 0 },
   phase: 'ready',

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 
 /** What the store keeps: what the user wants and what Croft owns. What runs is libvirt's to say, never the store's. */
-export const stateVersion = 4
+export const stateVersion = 5
+
+export const priorities = ['low', 'normal', 'high'] as const
 
 export const limitsSchema = z.object({
   /** Number of virtual CPUs. */
@@ -35,6 +37,8 @@ export const vmSchema = z.object({
   checkpoint: z.string().nullable(),
   /** Minutes without use until it is put to sleep; 0 for never, null for what the box does. */
   sleepAfter: z.int().min(0).nullable(),
+  /** How it stands beside other VMs when CPUs are short. */
+  priority: z.enum(priorities),
   /** How many of the latest scheduled checkpoints are kept, by the hour and by the day. */
   schedule: z.object({ hourly: z.int().min(0), daily: z.int().min(0) }),
   /** How it is reached by the web: its main port, null to look which one listens; the ports that anybody may open. */

@@ -140,12 +140,12 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 4 gives VMs a web address, private as all are, on localhost, and has keys enter all of them', () => {
+  test('1 to 5 gives VMs a web address, private as all are, on localhost, and a normal priority, and has keys enter all of them', () => {
     const keys = { 'SHA256:a': { name: 'laptop' } }
     expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } }, keys })).toEqual({
-      version: 4,
+      version: 5,
       keys: { 'SHA256:a': { name: 'laptop', vm: null, tag: null, authority: false } },
-      vms: { vm_a: { name: 'web', web: { port: null, public: [] } } },
+      vms: { vm_a: { name: 'web', web: { port: null, public: [] }, priority: 'normal' } },
       sessions: {},
       links: {},
       tokens: {},

@@ -74,6 +74,7 @@ export async function fill(croft: Croft, count: number, vary: (i: number) => Par
       memory: null,
       checkpoint: null,
       sleepAfter: null,
+      priority: 'normal',
       schedule: { hourly: 0, daily: 0 },
       web: { port: null, public: [] },
       phase: 'ready',

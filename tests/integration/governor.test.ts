@@ -75,6 +75,23 @@ test('the kernel ends other processes before VMs and the daemon', async ({ skip 
     expect(Number(await readFile(`${process}/oom_score_adj`, 'utf8'))).toBe(-900)
 })
 
+test('VMs that all want CPUs get them by their priority', async () => {
+  const cpuTime = async (name: string) => {
+    const [, of] = (await readFile(`${await qemu(name)}/stat`, 'utf8')).split(') ')
+    const fields = of!.split(' ')
+    return Number(fields[11]) + Number(fields[12])
+  }
+  await croft.do('resize', 'web', '--priority', 'high')
+  for (const name of ['web', 'idle']) await croft.do('exec', name, 'for i in 1 2; do timeout 40 yes > /dev/null 2>&1 < /dev/null & done')
+  const before = await Promise.all(['web', 'idle'].map(cpuTime))
+  await new Promise((resolve) => setTimeout(resolve, 10_000))
+  const after = await Promise.all(['web', 'idle'].map(cpuTime))
+  const [high, normal] = after.map((ticks, i) => ticks - before[i]!)
+  // Four times as much, less what else runs here.
+  expect(high! / normal!).toBeGreaterThan(2)
+  await croft.do('resize', 'web', '--priority', 'normal')
+})
+
 test('when it is tight, a VM gives back what it does not use, and has it again as soon as it needs it', async () => {
   await using events = await croft.events()
   expect(await level()).toBe('plenty')

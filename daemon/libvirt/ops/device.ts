@@ -1,6 +1,7 @@
 import { call, type Pointer, pointerAt } from '../ffi.ts'
 import { blockJobTypes, word } from '../words.ts'
 import { withDomain } from './handles.ts'
+import { unsignedParameter } from './stats.ts'
 
 export interface BlockJob {
   type: string
@@ -36,6 +37,15 @@ export const deviceOps = {
   /** How often the guest's balloon driver reports its memory; 0 for never. flags: VIR.DOMAIN_AFFECT_* */
   domainSetMemoryStatsPeriod(conn: Pointer, uuid: string, seconds: number, flags = 0): void {
     withDomain(conn, uuid, (domain) => call('virDomainSetMemoryStatsPeriod', domain, seconds, flags))
+  },
+
+  /**
+   * How much of the CPUs a domain gets beside others that want them, in proportion to theirs: 1024 unless said. flags: VIR.DOMAIN_AFFECT_*
+   * @throws LibvirtError OPERATION_INVALID where the box has no cgroups for CPUs
+   */
+  domainSetCpuShares(conn: Pointer, uuid: string, shares: number, flags = 0): void {
+    const [one, parameter] = [1, unsignedParameter('cpu_shares', shares)]
+    withDomain(conn, uuid, (domain) => call('virDomainSetSchedulerParametersFlags', domain, parameter, one, flags))
   },
 
   /** flags: VIR.DOMAIN_AFFECT_*, VIR.DOMAIN_VCPU_* */

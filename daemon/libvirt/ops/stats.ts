@@ -17,6 +17,15 @@ const readValue: Readonly<Record<number, (union: Buffer) => number | boolean | s
   7: (union) => borrowString(pointerAt(union)) ?? '',
 }
 
+/** A parameter of type ULLONG, as those that set something take it. */
+export function unsignedParameter(name: string, value: number): Buffer {
+  const parameter = Buffer.alloc(PARAMETER_BYTES)
+  parameter.write(name, 'latin1')
+  parameter.writeInt32LE(4, 80)
+  parameter.writeBigUInt64LE(BigInt(value), 88)
+  return parameter
+}
+
 function parameters(address: Pointer, count: number): DomainStats {
   const all = read(address, count * PARAMETER_BYTES)
   const stats: DomainStats = {}
