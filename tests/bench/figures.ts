@@ -1,7 +1,7 @@
 /** One measured quantity, over several runs. */
 export interface Figure {
   what: string
-  unit: 'ms' | 's' | 'kB' | 'MB' | '%' | '/s'
+  unit: 'ms' | 's' | 'kB' | 'MB' | '%' | '/s' | 'VMs'
   values: number[]
   /** At most this. */
   aim?: number

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { consoleFigures } from './console.ts'
 import { copyFigures } from './copies.ts'
+import { densityFigures } from './density.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
 import { sshFigures } from './ssh.ts'
@@ -19,6 +20,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   reach: reachFigures,
   console: consoleFigures,
   ssh: sshFigures,
+  density: densityFigures,
 }
 /** What is set against what, by the medians of one run. */
 const ratios = [

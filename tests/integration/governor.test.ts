@@ -82,7 +82,8 @@ test('VMs that all want CPUs get them by their priority', async () => {
     return Number(fields[11]) + Number(fields[12])
   }
   await croft.do('resize', 'web', '--priority', 'high')
-  for (const name of ['web', 'idle']) await croft.do('exec', name, 'for i in 1 2; do timeout 40 yes > /dev/null 2>&1 < /dev/null & done')
+  for (const name of ['web', 'idle'])
+    await croft.do('exec', name, 'for i in 1 2; do timeout 40 yes > /dev/null 2>&1 < /dev/null & done')
   const before = await Promise.all(['web', 'idle'].map(cpuTime))
   await new Promise((resolve) => setTimeout(resolve, 10_000))
   const after = await Promise.all(['web', 'idle'].map(cpuTime))

@@ -1,0 +1,62 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Croft, startCroft } from '../lib/croft.ts'
+import { type Figure, median, timed } from './figures.ts'
+
+/** By so many the usual time is known. */
+const usualOf = 5
+/** A VM settles for so long before its memory is measured. */
+const settleMs = 60_000
+
+/** How many idle VMs of the usual kind are awake at once, until a new one takes twice the usual time, or is refused. */
+export async function densityFigures(): Promise<Figure[]> {
+  await using croft = await startCroft()
+  await croft.do('new', 'first')
+  await croft.do('rm', 'first', '--yes')
+  const took: number[] = []
+  const names: string[] = []
+  let stopped = ''
+  while (!stopped) {
+    const name = `d-${String.fromCharCode(97 + (names.length % 26))}${Math.floor(names.length / 26)}`
+    try {
+      took.push(await timed(() => croft.ask('new', { name })))
+    } catch (error) {
+      stopped = String(error)
+      break
+    }
+    names.push(name)
+    // Idle, and yet not to be put to sleep: how many can be awake is the question.
+    await croft.ask('sleep', { vm: name, after: 'never' })
+    const usual = median(took.slice(0, usualOf))
+    if (took.length > usualOf && took.slice(-2).every((ms) => ms > 2 * usual))
+      stopped = `the last two took ${took
+        .slice(-2)
+        .map((ms) => Math.round(ms))
+        .join(' and ')} ms, of usually ${Math.round(usual)}`
+    if (names.length % 10 === 0) {
+      const { memory, memoryUsedBytes, cpuPercent } = await croft.ask('stat')
+      console.info(
+        `${names.length}: ${Math.round(took.at(-1)!)} ms, ${Math.round(memoryUsedBytes / 1e6)} MB, CPU ${Math.round(cpuPercent)} %, ${memory.level}`,
+      )
+    }
+  }
+  console.info(`it ended with ${names.length}: ${stopped}`)
+  await delay(settleMs)
+  const { memory, cpuPercent } = await croft.ask('stat')
+  console.info(`a minute later: CPU ${Math.round(cpuPercent)} %, ${memory.level}: ${memory.says}`)
+  const pss = (name: string | undefined) => (name === undefined ? Promise.resolve([]) : pssMb(croft, name))
+  const count: Figure = { what: 'idle VMs awake at once', unit: 'VMs', values: [names.length], least: 150 }
+  return [
+    count,
+    { what: '`croft new` among them → usable', unit: 'ms', values: took },
+    { what: 'memory of the 1st of them (PSS)', unit: 'MB', values: await pss(names[0]) },
+    { what: '… of the 20th', unit: 'MB', values: await pss(names[19]) },
+    { what: '… of the last', unit: 'MB', values: await pss(names.at(-1)) },
+  ].filter(({ values }) => values.length > 0) as Figure[]
+}
+
+async function pssMb(croft: Croft, name: string): Promise<number[]> {
+  const { id } = await croft.ask('show', { vm: name })
+  const pid = (await readFile(`/run/libvirt/qemu/croft-${id}.pid`, 'utf8')).trim()
+  return [Number(/^Pss:\s+(\d+)/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8'))![1]) / 1000]
+}
