@@ -68,6 +68,7 @@ import { publishedKeys } from './host/published-keys.ts'
 import { keepHistories } from './host/record.ts'
 import { run } from './host/run.ts'
 import { makeShapes } from './host/shape.ts'
+import { shared } from './host/shared.ts'
 import { inspectKey } from './host/ssh-key.ts'
 import { superviseServices } from './host/standalone.ts'
 import { boxIsStopping, notifyReady } from './host/systemd.ts'
@@ -215,7 +216,7 @@ async function main(log: Logger): Promise<void> {
     }),
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
-    pressure: readPressure,
+    pressure: shared(1000, readPressure),
     counters: () => meter.counters(),
     history: (subject, range) => histories.read(subject, range, new Date()),
     lookForUse: () => idle.look(),

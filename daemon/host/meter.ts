@@ -3,7 +3,9 @@ import { cpus } from 'node:os'
 import { type Box, layerOf, vmsOf } from '../box/box.ts'
 import type { Counters, HostUsage, VmUsage } from '../box/host.ts'
 import type { VmStats } from '../box/ports.ts'
+import type { Vm } from '../store/index.ts'
 import { readCpuTicks, readMemory } from './load.ts'
+import { shared } from './shared.ts'
 
 const freshMs = 1000
 const tickMs = 10_000
@@ -16,8 +18,13 @@ interface Sample {
   stats: ReadonlyMap<string, VmStats>
 }
 
-/** Measures the box and its VMs: when asked, and every 10 s while VMs run, so that percentages are recent ones. */
+/**
+ * Measures the box and its VMs: when asked, and every 10 s while VMs run, so that percentages are recent ones. It does so
+ * once a second at most, for all who ask.
+ */
 export class Meter {
+  /** The box at most a second ago; its CPU percent is of the time between the last two measurements. */
+  readonly host: () => Promise<HostUsage> = shared(freshMs, () => this.#measureHost())
   readonly #box: Box
   readonly #folder: string
   #sample: Sample = { at: 0, stats: new Map() }
@@ -25,8 +32,10 @@ export class Meter {
   #sampling: Promise<void> | undefined
   /** Of VMs that do not run, so that their disks do not change. */
   readonly #diskAtRest = new Map<string, number>()
-  #kept = { at: 0, bytes: Promise.resolve(0) }
-  #host = { at: 0, busy: 0, all: 0, percent: 0 }
+  readonly #diskInUse = new Map<string, () => Promise<number | null>>()
+  /** Files that nobody writes any more; measured at most every 10 s. */
+  readonly #diskKept = shared(tickMs, () => this.#measureKept())
+  #ticks = { busy: 0, all: 0 }
   readonly #timer: NodeJS.Timeout
   readonly #unwatch: () => void
 
@@ -36,7 +45,10 @@ export class Meter {
     this.#timer = setInterval(() => {
       if (this.#running().length) this.#refresh().catch(() => {})
     }, tickMs).unref()
-    this.#unwatch = box.live.watch((uuid) => this.#diskAtRest.delete(uuid))
+    this.#unwatch = box.live.watch((uuid) => {
+      this.#diskAtRest.delete(uuid)
+      this.#diskInUse.delete(uuid)
+    })
   }
 
   close(): void {
@@ -44,15 +56,16 @@ export class Meter {
     this.#unwatch()
   }
 
-  /** What each VM takes now, by VM id; from libvirt at most a second ago. Without libvirt: what was last known of the disks. */
+  /**
+   * What each VM takes, by VM id, at most a second ago; its CPU percent is of the time between the last two times that
+   * libvirt was asked. Without libvirt: what was last known of the disks.
+   */
   async vms(): Promise<Map<string, VmUsage>> {
     await this.#refresh().catch(() => {})
     const vms = Object.values(this.#box.store.state.vms)
     const rows = await Promise.all(
       vms.map(async (vm): Promise<[string, VmUsage]> => {
-        const diskBytes = await this.#disk(vm.uuid, () =>
-          this.#box.files.usage(layerOf(this.#box.store.state, vm.disk).file),
-        )
+        const diskBytes = await this.#disk(vm)
         if (this.#box.live.get(vm.uuid)?.domain !== 'running')
           return [vm.id, { cpuPercent: null, memoryBytes: null, diskBytes }]
         const cpuPercent = this.#percent.get(vm.uuid) ?? null
@@ -83,7 +96,7 @@ export class Meter {
     return { cpuBusySeconds: busy / ticksPerSecond, vms: new Map(vms) }
   }
 
-  async host(): Promise<HostUsage> {
+  async #measureHost(): Promise<HostUsage> {
     const [memory, disk, cpuPercent, diskKeptBytes] = await Promise.all([
       readMemory(),
       statfs(this.#folder),
@@ -129,33 +142,36 @@ export class Meter {
     this.#percent = percent
   }
 
-  async #disk(uuid: string, measure: () => Promise<number>): Promise<number | null> {
+  async #disk({ id, uuid }: Vm): Promise<number | null> {
     const known = this.#diskAtRest.get(uuid)
     if (known !== undefined) return known
-    const size = await measure().catch(() => null)
+    const measure = this.#diskInUse.get(uuid) ?? shared(freshMs, () => this.#measureDisk(id))
+    this.#diskInUse.set(uuid, measure)
+    const size = await measure()
     const domain = this.#box.live.get(uuid)?.domain
     if (size !== null && (domain === 'off' || domain === undefined)) this.#diskAtRest.set(uuid, size)
     return size
   }
 
-  /** Files that nobody writes any more; measured at most every 10 s. */
-  #diskKept(): Promise<number> {
-    if (Date.now() - this.#kept.at > tickMs) {
-      const { layers, vms, memories } = this.#box.store.state
-      const disks = new Set(Object.values(vms).map((vm) => vm.disk))
-      const files = [...Object.values(layers).filter(({ id }) => !disks.has(id)), ...Object.values(memories)]
-      const sizes = Promise.all(files.map(({ file }) => this.#box.files.usage(file).catch(() => 0)))
-      this.#kept = { at: Date.now(), bytes: sizes.then((all) => all.reduce((sum, size) => sum + size, 0)) }
-    }
-    return this.#kept.bytes
+  async #measureDisk(id: string): Promise<number | null> {
+    const { state } = this.#box.store
+    const vm = state.vms[id]
+    return vm ? this.#box.files.usage(layerOf(state, vm.disk).file).catch(() => null) : null
   }
 
-  /** Percent of all CPUs, between the last two times that somebody asked, at least a second apart. */
+  async #measureKept(): Promise<number> {
+    const { layers, vms, memories } = this.#box.store.state
+    const disks = new Set(Object.values(vms).map((vm) => vm.disk))
+    const files = [...Object.values(layers).filter(({ id }) => !disks.has(id)), ...Object.values(memories)]
+    const sizes = await Promise.all(files.map(({ file }) => this.#box.files.usage(file).catch(() => 0)))
+    return sizes.reduce((sum, size) => sum + size, 0)
+  }
+
+  /** Percent of all CPUs, since this was last asked. */
   async #hostCpu(): Promise<number> {
-    if (Date.now() - this.#host.at < freshMs) return this.#host.percent
-    const { busy, all } = await readCpuTicks()
-    const percent = all > this.#host.all ? (100 * (busy - this.#host.busy)) / (all - this.#host.all) : 0
-    this.#host = { at: Date.now(), busy, all, percent }
-    return percent
+    const before = this.#ticks
+    const now = await readCpuTicks()
+    this.#ticks = now
+    return now.all > before.all ? (100 * (now.busy - before.busy)) / (now.all - before.all) : 0
   }
 }

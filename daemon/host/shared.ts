@@ -1,0 +1,21 @@
+/**
+ * Measures for all who ask: those who come while it is under way, or within `ms` after it, are given what came of it. A
+ * failure is only for those who waited for it.
+ */
+export function shared<T>(ms: number, measure: () => Promise<T>): () => Promise<T> {
+  let held: { value: Promise<T>; until: number } | undefined
+  return () => {
+    if (held && performance.now() < held.until) return held.value
+    const mine = { value: measure(), until: Number.POSITIVE_INFINITY }
+    held = mine
+    mine.value.then(
+      () => {
+        mine.until = performance.now() + ms
+      },
+      () => {
+        mine.until = 0
+      },
+    )
+    return mine.value
+  }
+}
