@@ -77,7 +77,10 @@ export class Tty {
     this.#lines.pause()
     channel.on('data', (chunk: Buffer) => (this.#busy ? this.#busy(chunk) : this.#typed.write(chunk)))
     channel.once('end', () => this.#typed.end())
-    channel.once('close', () => this.close())
+    channel.once('close', () => {
+      this.close()
+      this.screen.destroy() // who waits until it has taken something in waits no longer
+    })
   }
 
   get over(): boolean {
@@ -110,7 +113,10 @@ export class Tty {
     })
   }
 
-  /** Does something while no line is asked for. What is typed meanwhile is for the next line; Ctrl-C is not. */
+  /**
+   * Does something while no line is asked for. What is typed meanwhile is for the next line; Ctrl-C is not.
+   * @param interrupted Ctrl-C was typed, or the client has gone
+   */
   async whileBusy<T>(interrupted: () => void, work: () => Promise<T>): Promise<T> {
     const early: Buffer[] = []
     let size = 0
@@ -125,9 +131,11 @@ export class Tty {
       size += rest.length
       if (size < 64 * 1024) early.push(rest)
     }
+    this.#channel.once('close', interrupted)
     try {
       return await work()
     } finally {
+      this.#channel.off('close', interrupted)
       this.#busy = before
       for (const chunk of early) this.#typed.write(chunk)
     }

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, slot } from '../lib/croft.ts'
-import { type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
+import { gatewaySocket, type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
 import { must, program } from '../lib/program.ts'
 import { SecurityKeyAgent, securityKeyTypes } from '../lib/security-key.ts'
 
@@ -149,6 +149,20 @@ test('the lobby’s prompt has completion and history, waits for VMs, asks, and 
   } finally {
     await tmux('kill-server').catch(() => {})
   }
+})
+
+test('nothing goes on for a client that went away in logs -f', async () => {
+  /** Connections from the gateway to the daemon: one stays, by which they tell each other what happens. */
+  const asking = async () =>
+    (await must('ss', ['-xH'])).split('\n').filter((each) => each.includes(gatewaySocket)).length
+  const idle = () => vi.waitFor(async () => expect(await asking()).toBe(1), wait)
+  await idle()
+  await laptop.ssh(['root+web@box', 'echo on the console > /dev/console'])
+  const child = start('-tt', 'croft@box', 'logs', '-f', 'web')
+  await once(child.stdout!, 'data')
+  expect(await asking()).toBeGreaterThan(1)
+  child.kill('SIGKILL')
+  await idle()
 })
 
 test('a client that goes away at the prompt takes nobody with it', async () => {

@@ -9,6 +9,8 @@ import { type Ended, must, program } from './program.ts'
 
 /** Where a test's gateway listens. */
 export const sshPort = 17_400 + slot
+/** Where it asks the daemon. Its name is known before that of the state folder. */
+export const gatewaySocket = join(cache, `ssh-${slot}.sock`)
 export const gatewayUser = 'croft-ssh'
 const root = join(import.meta.dirname, '..', '..')
 
@@ -26,9 +28,7 @@ export async function startReached(options: CroftOptions = {}): Promise<Reached>
       ...['--system', '--user-group', '--no-create-home', '--shell', '/usr/sbin/nologin'],
       gatewayUser,
     ])
-  // Its name is known before that of the state folder.
-  const socket = join(cache, `ssh-${slot}.sock`)
-  const ssh = { port: sshPort, address: '127.0.0.1', socket, user: gatewayUser }
+  const ssh = { port: sshPort, address: '127.0.0.1', socket: gatewaySocket, user: gatewayUser }
   const croft = ends.use(await startCroft({ ...options, config: { ssh, ...options.config } }))
   const gateway = ends.use(new Gateway(croft))
   await gateway.start()
