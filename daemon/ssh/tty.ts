@@ -75,6 +75,10 @@ export class Tty {
       this.#over = true
     })
     this.#lines.pause()
+    // By itself it would draw the prompt at another size also where none is shown.
+    this.screen.removeAllListeners('resize').on('resize', () => {
+      if (!this.#busy && !this.#over) this.#lines.prompt(true)
+    })
     channel.on('data', (chunk: Buffer) => (this.#busy ? this.#busy(chunk) : this.#typed.write(chunk)))
     channel.once('end', () => this.#typed.end())
     channel.once('close', () => {
