@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { Conversation, goesOn, isYes, Refused } from './cli/conversation.ts'
+import { Picture, sizeOf } from './cli/picture.ts'
 import { ProgressLine } from './cli/progress-line.ts'
 
 /**
@@ -14,14 +15,24 @@ const argv = process.argv.slice(2)
 const notReady = 5
 
 const progress = new ProgressLine(process.stderr)
+const picture = new Picture(process.stdout)
+const dumb = process.env.TERM === 'dumb'
+const { columns, rows } = sizeOf(process.stdout)
 const terminal = process.stdout.isTTY
-  ? { columns: Math.max(20, process.stdout.columns ?? 80), color: !process.env.NO_COLOR && process.env.TERM !== 'dumb' }
+  ? { columns, rows: dumb ? undefined : rows, color: !process.env.NO_COLOR && !dumb }
   : null
 const conversation = new Conversation(
   { socketPath, argv, terminal, uid: process.getuid?.() ?? -1 },
   {
-    write: (to, bytes) => new Promise((resolve) => process[`std${to}`].write(bytes, () => resolve())),
+    write(to, bytes) {
+      picture.leave()
+      return new Promise((resolve) => process[`std${to}`].write(bytes, () => resolve()))
+    },
     progress: (now) => (now ? progress.show(now) : progress.clear()),
+    show(text, ms) {
+      takeKeys()
+      return picture.show(text, ms)
+    },
     ask,
     read,
     run: ({ program, args }) => runHere(program, args),
@@ -37,13 +48,19 @@ conversation.exit.then(end, (error: NodeJS.ErrnoException) => {
 if (argv[0] === 'exec' && !process.stdin.isTTY) passStdin()
 
 process.on('SIGINT', () => {
+  if (picture.shown) leavePicture()
   progress.clear()
   if (progress.subject) process.stderr.write(goesOn)
   process.exit(130)
 })
+process.on('SIGTERM', () => {
+  picture.leave()
+  process.exit(143)
+})
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 
 function end(exit: number | undefined): void {
+  picture.leave()
   progress.clear()
   if (exit === undefined) process.stderr.write('croftd ended before it answered. journalctl -u croft says why.\n')
   process.exitCode = exit ?? notReady
@@ -81,6 +98,28 @@ function runHere(program: string, args: readonly string[]): Promise<number> {
       resolve(255)
     })
   })
+}
+
+const keys = { interrupt: 3, suspend: 26, quit: 'q'.charCodeAt(0) }
+
+/** While a picture is shown, what is typed would stand in it: the keys are taken here, and with them what the terminal makes of some. */
+function takeKeys(): void {
+  const { stdin } = process
+  if (!stdin.isTTY || stdin.isRaw) return
+  stdin.setRawMode(true)
+  if (stdin.listenerCount('data') > 0) return
+  stdin.on('data', (typed: Buffer) => {
+    if (typed.includes(keys.quit) || typed.includes(keys.interrupt)) leavePicture()
+    if (!typed.includes(keys.suspend)) return
+    picture.leave()
+    stdin.setRawMode(false)
+    process.kill(0, 'SIGTSTP')
+  })
+}
+
+function leavePicture(): never {
+  picture.leave()
+  process.exit(0)
 }
 
 function passStdin(): void {

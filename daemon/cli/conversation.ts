@@ -1,5 +1,6 @@
 import http from 'node:http'
 import { createInterface } from 'node:readline'
+import type { Size } from './picture.ts'
 
 export interface Progress {
   subject: string
@@ -12,6 +13,7 @@ type Message =
   | { out: string }
   | { err: string }
   | { progress: Progress | null }
+  | { show: string; ms: number }
   | { ask: string }
   | { read: string }
   | { run: { program: string; args: string[]; vm: string; words: string[] } }
@@ -22,6 +24,8 @@ export interface CallerEnd {
   write(to: 'out' | 'err', bytes: Buffer): Promise<void>
   /** Undefined: there is nothing to show any more. */
   progress(progress: Progress | undefined): void
+  /** Shows a picture in the place of the one before. @returns the terminal's size when the next is wanted, after `ms` or before */
+  show(picture: string, ms: number): Promise<Size>
   ask(question: string): Promise<boolean>
   /** The content of a file; "-" is standard input. @throws Error whose message says why there is none, as a sentence */
   read(path: string): Promise<Buffer>
@@ -29,12 +33,19 @@ export interface CallerEnd {
   run(run: { program: string; args: readonly string[]; vm: string; words: readonly string[] }): Promise<number>
 }
 
+/** The terminal of who types. Without `rows`, one on which pictures can't be shown. */
+export interface CallerTerminal {
+  columns: number
+  rows?: number | undefined
+  color: boolean
+}
+
 export interface Opening {
   /** The daemon's socket. */
   socketPath: string
   headers?: Record<string, string>
   argv: readonly string[]
-  terminal: { columns: number; color: boolean } | null
+  terminal: CallerTerminal | null
   /** Who types, on the box itself; -1 elsewhere. */
   uid: number
 }
@@ -53,6 +64,7 @@ export class Conversation {
   readonly exit: Promise<number | undefined>
   readonly #request: http.ClientRequest
   readonly #end: CallerEnd
+  #left = false
 
   constructor({ socketPath, headers, argv, terminal, uid }: Opening, end: CallerEnd) {
     this.#end = end
@@ -74,6 +86,7 @@ export class Conversation {
 
   /** Waits no longer. What was begun goes on. */
   leave(): void {
+    this.#left = true
     this.#request.destroy()
   }
 
@@ -99,6 +112,7 @@ export class Conversation {
         lines.on('error', () => {}) // the daemon ended in the middle
         lines.on('line', (line) => {
           handling = handling.then(async () => {
+            if (this.#left) return // the rest is for nobody
             const message = JSON.parse(line) as Message
             if ('exit' in message) {
               exit = message.exit
@@ -118,6 +132,8 @@ export class Conversation {
     end.progress(undefined)
     if ('out' in message) await end.write('out', Buffer.from(message.out, 'base64'))
     else if ('err' in message) await end.write('err', Buffer.from(message.err, 'base64'))
+    else if ('show' in message)
+      this.#send({ size: await end.show(Buffer.from(message.show, 'base64').toString(), message.ms) })
     else if ('ask' in message) this.#send({ answer: await end.ask(message.ask) })
     else if ('read' in message) {
       const answer = await end.read(message.read).then(

@@ -6,6 +6,8 @@ import type { Scope } from './scope.ts'
 /** How the caller's end looks. */
 export interface View {
   columns: number
+  /** How many lines there is room for; absent where more of them scroll by. */
+  rows?: number | undefined
   color: boolean
   /** The moment that ages are counted from. */
   now: Date
@@ -75,6 +77,11 @@ export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   /** A question that names what is lost; asked on a terminal, and answered by --yes (HTTP: `yes`) elsewhere. */
   confirm?(box: Box, args: z.output<A>): Promise<string | undefined>
   run(context: Context, args: z.output<A>): Promise<R>
+  /**
+   * Of a command that goes on until it is left, and only reads: how long, in ms, until it is run again. On a terminal what
+   * it prints then stands in the place of what it printed before; elsewhere it is run once.
+   */
+  refreshMs?(args: z.output<A>): number
   /** The result as lines for a person. */
   print(result: R, view: View): string
   /** The names in the result, for -q. */

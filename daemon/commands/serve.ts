@@ -2,6 +2,7 @@ import type { Actor } from '../activity/index.ts'
 import type { Box } from '../box/box.ts'
 import type { Host } from '../box/host.ts'
 import type { Progress } from '../box/progress.ts'
+import type { Size } from '../cli/picture.ts'
 import { asCroftError, CroftError, errorCodes } from '../error.ts'
 import type { Command, Context, HandOff, Output, View } from './command.ts'
 import { describeCommand, printCommand } from './help.ts'
@@ -20,8 +21,14 @@ export interface Caller {
   stdin: AsyncIterable<Uint8Array> | undefined
   output: Output
   /** Undefined when the caller's output is not a terminal. */
-  terminal: { columns: number; color: boolean } | undefined
+  terminal: Pick<View, 'columns' | 'rows' | 'color'> | undefined
   progress(progress: Progress | undefined): void
+  /**
+   * Shows a picture in the place of the one before, on a terminal that has `rows`. It is the caller who waits, so nothing is
+   * measured for one that is gone, or takes nothing in.
+   * @returns the room there is when the next is wanted: after `ms`, or before @throws CroftError `cancelled` when he has gone
+   */
+  show?: ((picture: string, ms: number) => Promise<Size>) | undefined
   /** Asks a question; absent when nobody is there to answer. */
   ask?: ((question: string) => Promise<boolean>) | undefined
   /** The content of a file of the caller's; "-" is standard input. @throws CroftError */
@@ -77,25 +84,32 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
       : await caller.readFile(String(path))
   }
   const args = checkArgs(command, line.args)
-  const { handOff } = caller
-  const result = await noted(app.box, caller.actor, command, given, async (entering) => {
-    checkScope(caller.scope, command, args, app.box.store.state)
-    const asking = { ask: caller.ask, hint: 'Nobody is here to ask: add --yes.' }
-    if (!line.yes) await confirm(app.box, command, args, entering, asking)
-    return command.run(
-      {
-        ...app,
-        report: caller.progress,
-        signal: caller.signal,
-        root: caller.root,
-        scope: caller.scope,
-        stdin: caller.stdin,
-        output: line.json ? undefined : caller.output,
-        handOff: handOff && ((...what) => entering.now().then(() => handOff(...what))),
-      },
-      args,
-    )
-  })
+  const { handOff, show, terminal } = caller
+  const run = () =>
+    noted(app.box, caller.actor, command, given, async (entering) => {
+      checkScope(caller.scope, command, args, app.box.store.state)
+      const asking = { ask: caller.ask, hint: 'Nobody is here to ask: add --yes.' }
+      if (!line.yes) await confirm(app.box, command, args, entering, asking)
+      return command.run(
+        {
+          ...app,
+          report: caller.progress,
+          signal: caller.signal,
+          root: caller.root,
+          scope: caller.scope,
+          stdin: caller.stdin,
+          output: line.json ? undefined : caller.output,
+          handOff: handOff && ((...what) => entering.now().then(() => handOff(...what))),
+        },
+        args,
+      )
+    })
+  const ms = line.json || line.quiet ? undefined : command.refreshMs?.(args)
+  if (ms !== undefined && show && terminal?.rows) {
+    const picture = async (size: Size) => command.print(await run(), { ...view, ...size, now: new Date() })
+    return showOn(picture, show, { columns: terminal.columns, rows: terminal.rows }, ms)
+  }
+  const result = await run()
   caller.progress(undefined)
   const text = line.json
     ? `${JSON.stringify(result, null, 2)}\n`
@@ -107,6 +121,16 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
       : command.print(result, view)
   if (text) caller.output.out(text)
   return command.exitCode?.(result) ?? 0
+}
+
+/** Makes pictures, one after the other, for as long as the caller is there. @throws CroftError `cancelled` when he has gone */
+async function showOn(
+  picture: (size: Size) => Promise<string>,
+  show: NonNullable<Caller['show']>,
+  first: Size,
+  ms: number,
+): Promise<never> {
+  for (let size = first; ; ) size = await show(await picture(size), ms)
 }
 
 /** @throws CroftError unless there is nothing to ask, or the answer is yes */

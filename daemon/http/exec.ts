@@ -16,9 +16,11 @@ import { splitWords } from './words.ts'
  *
  * `application/x-ndjson`: a conversation, one JSON value per line in both directions at once. The caller begins with
  * `{argv, terminal, uid}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
- * `{file: base64}` or `{error: text}`, `{code: n}`. The daemon sends `{out|err: base64}`, `{progress: …|null}`, asks
- * `{ask: question}`, `{read: path}`, `{run: {program, args, vm, words}}`, and ends with `{exit: code}`. It asks one thing at
- * a time. What is to be run enters a VM, with words of the caller's own; one that has another way there takes that.
+ * `{file: base64}` or `{error: text}`, `{code: n}`, `{size: {columns, rows}}`. The daemon sends `{out|err: base64}`,
+ * `{progress: …|null}`, asks `{ask: question}`, `{read: path}`, `{run: {program, args, vm, words}}`, `{show: base64, ms}`, and
+ * ends with `{exit: code}`. It asks one thing at a time. What is to be run enters a VM, with words of the caller's own; one
+ * that has another way there takes that. What is to be shown is a picture in the place of the one before, to a terminal
+ * that came with `rows`; the answer is its size, and asks for the next, after `ms` or as soon as it has another size.
  */
 export async function execRoute(app: App, c: HonoContext<Entered>, local: boolean): Promise<Response> {
   const type = c.req.header('content-type') ?? 'text/plain'
@@ -54,9 +56,11 @@ async function execText(app: App, c: HonoContext<Entered>): Promise<Response> {
   return c.body(Buffer.concat(said))
 }
 
+const size = z.object({ columns: z.int().min(20).max(10_000), rows: z.int().min(1).max(10_000) })
+
 const hello = z.object({
   argv: z.array(z.string()),
-  terminal: z.object({ columns: z.int().min(20).max(10_000), color: z.boolean() }).nullable(),
+  terminal: size.partial({ rows: true }).extend({ color: z.boolean() }).nullable(),
   uid: z.int(),
 })
 
@@ -66,6 +70,7 @@ const message = z.union([
   z.object({ file: z.base64() }),
   z.object({ error: z.string() }),
   z.object({ code: z.int() }),
+  z.object({ size }),
 ])
 type Message = z.infer<typeof message>
 type Answer = Exclude<Message, { stdin: unknown }>
@@ -137,6 +142,11 @@ function callerOf(
     async handOff(program, args, enters) {
       const answer = await request({ run: { program, args, vm: enters.vm, words: enters.words } })
       return 'code' in answer ? answer.code : 1
+    },
+    async show(picture, ms) {
+      const answer = await request({ show: base64(picture), ms })
+      if ('size' in answer) return answer.size
+      throw new CroftError('misuse', 'The size of a terminal was asked for.')
     },
     signal,
     root,

@@ -2,7 +2,7 @@ import http from 'node:http'
 import { createInterface } from 'node:readline'
 import type { Logger } from 'pino'
 import { z } from 'zod'
-import { type CallerEnd, Conversation } from '../cli/conversation.ts'
+import { type CallerEnd, type CallerTerminal, Conversation } from '../cli/conversation.ts'
 import {
   type Entry,
   enterAnswer,
@@ -55,12 +55,7 @@ export class Croftd {
     return z.object({ candidates: z.array(z.string()) }).parse(answer).candidates
   }
 
-  converse(
-    who: Visitor,
-    argv: readonly string[],
-    terminal: { columns: number; color: boolean } | null,
-    end: CallerEnd,
-  ) {
+  converse(who: Visitor, argv: readonly string[], terminal: CallerTerminal | null, end: CallerEnd) {
     return new Conversation({ socketPath: this.#socketPath, headers: headersOf(who), argv, terminal, uid: -1 }, end)
   }
 

@@ -1,16 +1,19 @@
 import type { ServerChannel } from 'ssh2'
 import { type CallerEnd, goesOn, isYes, Refused } from '../cli/conversation.ts'
+import { Picture, type Size, sizeOf } from '../cli/picture.ts'
 import { ProgressLine } from '../cli/progress-line.ts'
 import { asCroftError } from '../error.ts'
 import { splitWords } from '../http/words.ts'
 import { type Croftd, Refusal } from './croftd.ts'
 import type { Visitor } from './messages.ts'
-import { type Size, Tty } from './tty.ts'
+import { Tty } from './tty.ts'
 
 /** A client's terminal, as it was asked for. */
 export interface Terminal {
   size: Size
   color: boolean
+  /** One whose cursor can't be moved. */
+  dumb: boolean
 }
 
 export interface LobbyParts {
@@ -26,6 +29,9 @@ const interrupted = 130
 const notReady = 5
 /** What a file on standard input may have, in bytes. */
 const largestFile = 8 * 1024 * 1024
+
+/** The key that leaves a picture. */
+const quit = 'q'
 
 const leaving = new Set(['exit', 'quit', 'logout'])
 const noFiles = 'Files of yours are not seen from here. Send it on standard input, and name it "-".'
@@ -43,6 +49,7 @@ export async function lobbyLine(parts: LobbyParts, channel: ServerChannel, line:
   const end: CallerEnd = {
     write: (to, bytes) => written(to === 'out' ? channel : channel.stderr, bytes),
     progress: () => {},
+    show: async () => sizeOf({}),
     ask: async () => false,
     read: async (path) => {
       if (path !== '-') throw new Error(noFiles)
@@ -97,7 +104,12 @@ export const lobbyTty = ({ croftd, who, history }: LobbyParts, channel: ServerCh
   })
 
 /** One command line of a client with a terminal. @returns its exit code */
-export async function lobbyLineOnTty(parts: LobbyParts, tty: Tty, { color }: Terminal, line: string): Promise<number> {
+export async function lobbyLineOnTty(
+  parts: LobbyParts,
+  tty: Tty,
+  { color, dumb }: Terminal,
+  line: string,
+): Promise<number> {
   const { screen } = tty
   let words: string[]
   try {
@@ -107,9 +119,14 @@ export async function lobbyLineOnTty(parts: LobbyParts, tty: Tty, { color }: Ter
     return 2
   }
   const progress = new ProgressLine(screen)
+  const picture = new Picture(screen)
   const end: CallerEnd = {
-    write: (_, bytes) => written(screen, bytes),
+    write(_, bytes) {
+      picture.leave()
+      return written(screen, bytes)
+    },
     progress: (now) => (now ? progress.show(now) : progress.clear()),
+    show: (text, ms) => picture.show(text, ms),
     ask: async (question) => isYes(await tty.ask(`${question} [y/N] `)),
     read: async (path) => {
       if (path !== '-') throw new Error(noFiles)
@@ -117,23 +134,33 @@ export async function lobbyLineOnTty(parts: LobbyParts, tty: Tty, { color }: Ter
     },
     run: ({ vm, words }) => tty.lend((channel) => parts.enter(channel, vm, words)),
   }
-  const conversation = parts.croftd.converse(parts.who, words, { columns: Math.max(20, screen.columns), color }, end)
-  let left = false
+  const { columns, rows } = sizeOf(screen)
+  const asked = { columns, rows: dumb ? undefined : rows, color }
+  const conversation = parts.croftd.converse(parts.who, words, asked, end)
+  let left: number | undefined
   const leave = () => {
-    if (left) return
-    left = true
+    if (left !== undefined) return
+    left = picture.shown ? 0 : interrupted
     progress.clear()
-    screen.write('^C\n')
+    if (!picture.shown) screen.write('^C\n')
     if (progress.subject) screen.write(goesOn)
+    picture.leave()
     conversation.leave()
   }
-  const code = await tty.whileBusy(leave, () =>
+  const keys = (typed: Buffer) => {
+    if (!picture.shown) return false
+    if (typed.includes(quit)) leave()
+    return true
+  }
+  const code = await tty.whileBusy(leave, keys, () =>
     ended(conversation.exit, async (text) => {
+      picture.leave()
       progress.clear()
-      if (!left) screen.write(text)
+      if (left === undefined) screen.write(text)
     }),
   )
-  return left ? interrupted : code
+  picture.leave()
+  return left ?? code
 }
 
 /** Lines up to one that is empty: a file, on a terminal. */

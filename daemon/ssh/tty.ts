@@ -1,11 +1,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import { PassThrough, Writable } from 'node:stream'
 import type { ServerChannel } from 'ssh2'
-
-export interface Size {
-  columns: number
-  rows: number
-}
+import type { Size } from '../cli/picture.ts'
 
 /** What is written to a client's terminal: no terminal driver stands between, so that each line's end is made here. */
 export class Screen extends Writable {
@@ -120,8 +116,9 @@ export class Tty {
   /**
    * Does something while no line is asked for. What is typed meanwhile is for the next line; Ctrl-C is not.
    * @param interrupted Ctrl-C was typed, or the client has gone
+   * @param takes whether it has taken what was typed for itself
    */
-  async whileBusy<T>(interrupted: () => void, work: () => Promise<T>): Promise<T> {
+  async whileBusy<T>(interrupted: () => void, takes: (typed: Buffer) => boolean, work: () => Promise<T>): Promise<T> {
     const early: Buffer[] = []
     let size = 0
     const before = this.#busy
@@ -132,6 +129,7 @@ export class Tty {
         interrupted()
       }
       const rest = chunk.subarray(at + 1)
+      if (takes(rest)) return
       size += rest.length
       if (size < 64 * 1024) early.push(rest)
     }

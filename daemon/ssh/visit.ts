@@ -300,9 +300,11 @@ export class Visit {
     }
     if (!pty && 'exec' in what) return finish(await lobbyLine(parts, channel, what.exec))
     if (!pty) throw new Refusal('The lobby’s prompt needs a terminal.', 'Give it a command: ssh … ls', 2)
+    const dumb = String(pty.term) === 'dumb'
     const terminal: Terminal = {
       size: { columns: pty.cols!, rows: pty.rows! },
-      color: !('NO_COLOR' in wanted.env) && String(pty.term) !== 'dumb',
+      color: !('NO_COLOR' in wanted.env) && !dumb,
+      dumb,
     }
     const tty = lobbyTty(parts, channel, terminal)
     onResize.add(({ cols, rows }) => tty.screen.resize({ columns: cols!, rows: rows! }))
