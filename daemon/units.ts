@@ -30,6 +30,12 @@ export function minutes(count: number): string {
   return whole >= 120 && whole % 60 === 0 ? `${whole / 60} h` : `${whole} min`
 }
 
+/** ▰▰▰▱▱▱▱▱: how much of a whole, from 0 to 1. */
+export function bar(fraction: number): string {
+  const filled = Math.round(Math.min(1, Math.max(0, fraction)) * 8)
+  return '▰'.repeat(filled) + '▱'.repeat(8 - filled)
+}
+
 /** in 3 min, in 14 days; over, when that is past. */
 export function until(iso: string, now: Date): string {
   const s = (Date.parse(iso) - now.getTime()) / 1000

@@ -1,9 +1,8 @@
+import { bar } from '../units.ts'
 import type { Progress } from './conversation.ts'
 
 /** A stream that may be a terminal. */
 type Line = { isTTY?: boolean; columns?: number; write(text: string): unknown }
-
-const cells = 8
 
 /** One line on a terminal that shows how far a long command is; on anything else, nothing. */
 export class ProgressLine {
@@ -18,8 +17,7 @@ export class ProgressLine {
   show({ subject, step, fraction }: Progress): void {
     this.subject = subject
     if (!this.#stream.isTTY) return
-    const filled = Math.round(Math.min(1, Math.max(0, fraction)) * cells)
-    const text = `  ${subject}   ${'▰'.repeat(filled)}${'▱'.repeat(cells - filled)} ${step}`
+    const text = `  ${subject}   ${bar(fraction)} ${step}`
     const room = Math.max(10, (this.#stream.columns ?? 80) - 1)
     this.#stream.write(`\r${[...text].slice(0, room).join('')}\u001b[K`)
     this.#shown = true

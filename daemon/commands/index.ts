@@ -53,6 +53,7 @@ import { tagCommand } from './tag.ts'
 import { tokenLsCommand } from './token-ls.ts'
 import { tokenNewCommand } from './token-new.ts'
 import { tokenRevokeCommand } from './token-revoke.ts'
+import { topCommand } from './top.ts'
 import { versionCommand } from './version.ts'
 import { wakeCommand } from './wake.ts'
 
@@ -62,6 +63,7 @@ export const commands: readonly Command[] = [
   lsCommand,
   showCommand,
   statCommand,
+  topCommand,
   sshCommand,
   execCommand,
   logsCommand,

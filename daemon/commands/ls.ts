@@ -6,7 +6,18 @@ import { tagArg } from './args.ts'
 import { command } from './command.ts'
 import { maySee } from './scope.ts'
 import { style, table } from './text.ts'
-import { describeVm, hostUsageResult, sharing, usageResult, vmResult } from './vm-result.ts'
+import {
+  counted,
+  describeVm,
+  hostUsageResult,
+  noUsage,
+  sharing,
+  type UsageResult,
+  usageResult,
+  type VmResult,
+  vmColumns,
+  vmResult,
+} from './vm-result.ts'
 
 export const lsCommand = command({
   name: 'ls',
@@ -27,34 +38,19 @@ export const lsCommand = command({
   touches: 'reads',
   async run({ box, host, scope }, { state, tag }) {
     const [usage, hostUsage] = await Promise.all([host.vmUsage(), host.usage()])
-    const nothing = { cpuPercent: null, memoryBytes: null, diskBytes: null }
     const vms = vmsOf(box.store.state)
       .filter((vm) => maySee(scope, vm))
-      .map((vm) => ({ ...describeVm(box, vm), ...(usage.get(vm.id) ?? nothing) }))
+      .map((vm) => ({ ...describeVm(box, vm), ...(usage.get(vm.id) ?? noUsage) }))
       .filter((vm) => (!state || vm.state === state) && (tag ?? []).every((each) => vm.tags.includes(each)))
       .sort((a, b) => a.name.localeCompare(b.name))
     return { vms, box: hostUsage }
   },
   print({ vms, box }, view) {
     if (vms.length === 0) return 'No VMs. Make one: croft new\n'
-    const dash = '–'
-    const rows = table(
+    const rows = table<VmResult & UsageResult>(
       vms,
       [
-        { title: 'NAME', value: (vm) => vm.name, dress: () => 'bold' },
-        {
-          title: 'STATE',
-          value: (vm) => vm.state,
-          dress: (vm) =>
-            vm.state === 'awake' ? 'green' : vm.state === 'crashed' ? 'red' : vm.state === 'stopped' ? 'dim' : 'amber',
-        },
-        {
-          title: 'CPU',
-          value: (vm) => (vm.cpuPercent === null ? dash : `${Math.round(vm.cpuPercent)} %`),
-          right: true,
-        },
-        { title: 'MEMORY', value: (vm) => (vm.memoryBytes === null ? dash : bytes(vm.memoryBytes)), right: true },
-        { title: 'DISK', value: (vm) => (vm.diskBytes === null ? dash : bytes(vm.diskBytes)), right: true },
+        ...vmColumns,
         {
           title: vms.some((vm) => vm.web) ? 'WEB' : 'ADDRESS',
           value: (vm) => (vm.web ? `${vm.web}  ${sharing(vm)}` : vm.address),
@@ -64,13 +60,11 @@ export const lsCommand = command({
       ],
       view,
     )
-    const counts = vmStates.map((state) => [vms.filter((vm) => vm.state === state).length, state] as const)
-    const said = counts.filter(([count]) => count > 0).map(([count, state]) => `${count} ${state}`)
     const used = `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)} memory`
-    const counted = `${vms.length} VM${vms.length === 1 ? '' : 's'}: ${said.join(', ')}.`
+    const many = `${vms.length} VM${vms.length === 1 ? '' : 's'}: ${counted(vms.map(({ state }) => state)).join(', ')}.`
     const whole = `Box: ${used}, ${Math.round(box.cpuPercent)} % CPU, ${bytes(box.diskFreeBytes)} disk free.`
-    const between = counted.length + whole.length + 2 <= view.columns ? '  ' : '\n'
-    return `${rows}${style(view, 'dim', `${counted}${between}${whole}`)}\n`
+    const between = many.length + whole.length + 2 <= view.columns ? '  ' : '\n'
+    return `${rows}${style(view, 'dim', `${many}${between}${whole}`)}\n`
   },
   names: ({ vms }) => vms.map((vm) => vm.name),
 })

@@ -72,7 +72,7 @@ describe('who is limited', () => {
 
   test('to some VMs runs what shows many, and nothing that is of the whole box', () => {
     for (const scope of [web, ci]) {
-      for (const name of ['ls', 'share ls', 'activity', 'complete']) expect(outcome(scope, name)).toBe('fine')
+      for (const name of ['ls', 'top', 'share ls', 'activity', 'complete']) expect(outcome(scope, name)).toBe('fine')
       for (const name of ['new', 'stat', 'key ls', 'token ls', 'session ls', 'image ls', 'doctor', 'domain ls'])
         expect([name, outcome(scope, name)]).not.toEqual([name, 'fine'])
       expect(outcome(scope, 'box df')).toContain('alone.')

@@ -14,7 +14,7 @@ export interface Scope extends Limit {
 export const everything: Scope = { vm: null, tag: null, commands: null }
 
 /** Commands that show many VMs, and to who is limited to some, those. */
-const lists = new Set(['ls', 'share ls', 'activity', 'complete', 'ssh-config'])
+const lists = new Set(['ls', 'top', 'share ls', 'activity', 'complete', 'ssh-config'])
 
 /** Commands that let somebody in: who is limited could rid himself of his limits by them. */
 const givers = new Set(['login', 'token new', 'key add'])

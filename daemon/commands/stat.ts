@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { findVm, stateOf, vmsOf } from '../box/box.ts'
 import { levels } from '../box/governing.ts'
 import type { Subject } from '../box/host.ts'
-import { sleepMinutes, sleepsAt } from '../box/idle.ts'
+import { sleepMinutes } from '../box/idle.ts'
 import { ranges, tiers } from '../box/ranges.ts'
 import { vmStates } from '../box/state.ts'
 import { ago, bytes, mebibytes, minutes } from '../units.ts'
@@ -10,25 +10,29 @@ import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
 import { historyLines, historyResult, rangeArg } from './history-result.ts'
 import { facts, style } from './text.ts'
-import { describeVm, hostUsageResult, usageResult, vmResult } from './vm-result.ts'
+import {
+  describeUse,
+  describeVm,
+  hostUsageResult,
+  pressureResult,
+  usageResult,
+  useResult,
+  vmResult,
+  waits,
+} from './vm-result.ts'
 
-const vmStat = vmResult.extend(usageResult.shape).extend({
+const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend({
   /** Since when it is in its state. */
   since: z.string().nullable(),
-  /** By what a VM that is awake is used, or was last; and when that was. */
-  use: z.object({ why: z.string(), at: z.string(), now: z.boolean() }).nullable(),
   /** Minutes without use until it is put to sleep; 0 for never. */
   sleepAfter: z.number(),
-  /** When that will be if it is left alone. */
-  sleepsAt: z.string().nullable(),
   /** What Croft does to its memory now, so that there is enough for all, and why. */
   governor: z.string().nullable(),
   history: historyResult.optional(),
 })
 
 const boxStat = hostUsageResult.extend({
-  /** Percent of the last 10 s in which something waited for it; nulls where the kernel does not tell. */
-  pressure: z.object({ cpu: z.number().nullable(), memory: z.number().nullable(), io: z.number().nullable() }),
+  pressure: pressureResult,
   /** How the memory stands, and why. */
   memory: z.object({ level: z.enum(levels), says: z.string() }),
   /** How many VMs are in which state. */
@@ -63,17 +67,14 @@ export const statCommand = command({
       host.lookForUse().catch(() => {}),
     ])
     const usage = all.get(vm.id)
-    const described = describeVm(box, vm)
-    const use = described.state === 'awake' ? box.uses.of(vm.id) : undefined
     return {
-      ...described,
+      ...describeVm(box, vm),
+      ...describeUse(box, vm),
       cpuPercent: usage?.cpuPercent ?? null,
       memoryBytes: usage?.memoryBytes ?? null,
       diskBytes: usage?.diskBytes ?? null,
       since: box.live.get(vm.uuid)?.since.toISOString() ?? null,
-      use: use ? { ...use, at: use.at.toISOString() } : null,
       sleepAfter: sleepMinutes(box, vm),
-      sleepsAt: sleepsAt(box, vm)?.toISOString() ?? null,
       governor: box.governor.of(vm.id) ?? null,
       ...history,
     }
@@ -110,17 +111,8 @@ const levelWords = {
   none: 'full: no more VMs are let in',
 } as const
 
-function boxLines(
-  { pressure: { cpu, memory, io }, memory: { level, says }, vms, ...box }: BoxStatResult,
-  view: View,
-): string {
-  const waits = [
-    ['CPU', cpu],
-    ['memory', memory],
-    ['disk', io],
-  ] as const
-  const told = waits.flatMap(([what, percent]) => (percent === null ? [] : `${what} ${percent.toFixed(1)} %`))
-  const counted = Object.entries(vms).flatMap(([state, count]) => (count > 0 ? `${count} ${state}` : []))
+function boxLines({ pressure, memory: { level, says }, vms, ...box }: BoxStatResult, view: View): string {
+  const many = Object.entries(vms).flatMap(([state, count]) => (count > 0 ? `${count} ${state}` : []))
   const rows = [
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`],
@@ -129,8 +121,8 @@ function boxLines(
       'disk',
       `${bytes(box.diskBytes - box.diskFreeBytes)} of ${bytes(box.diskBytes)}, ${bytes(box.diskFreeBytes)} free`,
     ],
-    ['waits for', told.join(', ')],
-    ['VMs', counted.join(', ') || 'none'],
+    ['waits for', waits(pressure).join(', ')],
+    ['VMs', many.join(', ') || 'none'],
   ] as const
   return `${style(view, 'bold', 'The box')}\n${facts(rows, view)}`
 }

@@ -12,11 +12,15 @@ export interface Column<T> {
   /** How the cell is dressed after it was padded. */
   dress?(row: T): 'bold' | 'dim' | 'red' | 'green' | 'amber' | undefined
   right?: boolean
+  /** Its width at least, where that would change with what is in it. */
+  least?: number
 }
 
 /** A table in as many of the columns as fit, dropped from the right; never wrapped. */
 export function table<T>(rows: readonly T[], columns: readonly Column<T>[], view: View): string {
-  const widths = columns.map((column) => Math.max(width(column.title), ...rows.map((row) => width(column.value(row)))))
+  const widths = columns.map((column) =>
+    Math.max(column.least ?? 0, width(column.title), ...rows.map((row) => width(column.value(row)))),
+  )
   let kept = columns.length
   const total = () => widths.slice(0, kept).reduce((sum, each) => sum + each + 3, -3)
   while (kept > 1 && total() > view.columns) kept--

@@ -1,8 +1,12 @@
 import { z } from 'zod'
 import type { Box } from '../box/box.ts'
 import { stateOf } from '../box/box.ts'
-import { vmStates } from '../box/state.ts'
+import type { Pressure } from '../box/host.ts'
+import { sleepsAt } from '../box/idle.ts'
+import { type VmState, vmStates } from '../box/state.ts'
 import { priorities, type Vm } from '../store/index.ts'
+import { bytes } from '../units.ts'
+import type { Column } from './text.ts'
 
 /** A VM as every command answers it. */
 export const vmResult = z.object({
@@ -74,6 +78,69 @@ export const usageResult = z.object({
   diskBytes: z.number().nullable(),
 })
 export type UsageResult = z.infer<typeof usageResult>
+
+export const noUsage: UsageResult = { cpuPercent: null, memoryBytes: null, diskBytes: null }
+
+/** By what a VM that is awake is used, or was last, and when that was; and when it goes to sleep if it is left alone. */
+export const useResult = z.object({
+  use: z.object({ why: z.string(), at: z.string(), now: z.boolean() }).nullable(),
+  sleepsAt: z.string().nullable(),
+})
+export type UseResult = z.infer<typeof useResult>
+
+export function describeUse(box: Box, vm: Vm): UseResult {
+  const use = stateOf(box, vm) === 'awake' ? box.uses.of(vm.id) : undefined
+  return {
+    use: use ? { ...use, at: use.at.toISOString() } : null,
+    sleepsAt: sleepsAt(box, vm)?.toISOString() ?? null,
+  }
+}
+
+const none = '–'
+
+/** Columns of a list of VMs: what each is, and takes. */
+export const vmColumns: readonly Column<Pick<VmResult, 'name' | 'state'> & UsageResult>[] = [
+  { title: 'NAME', value: ({ name }) => name, dress: () => 'bold' },
+  {
+    title: 'STATE',
+    value: ({ state }) => state,
+    dress: ({ state }) =>
+      state === 'awake' ? 'green' : state === 'crashed' ? 'red' : state === 'stopped' ? 'dim' : 'amber',
+  },
+  {
+    title: 'CPU',
+    value: ({ cpuPercent }) => (cpuPercent === null ? none : `${Math.round(cpuPercent)} %`),
+    right: true,
+    least: 5,
+  },
+  { title: 'MEMORY', value: ({ memoryBytes }) => (memoryBytes === null ? none : bytes(memoryBytes)), right: true },
+  { title: 'DISK', value: ({ diskBytes }) => (diskBytes === null ? none : bytes(diskBytes)), right: true },
+]
+
+/** How many of them are in which state: `2 awake`, `1 asleep`. */
+export function counted(states: readonly VmState[]): string[] {
+  return vmStates.flatMap((state) => {
+    const count = states.filter((each) => each === state).length
+    return count > 0 ? `${count} ${state}` : []
+  })
+}
+
+/** Percent of the last 10 s in which something waited for it; nulls where the kernel does not tell. */
+export const pressureResult = z.object({
+  cpu: z.number().nullable(),
+  memory: z.number().nullable(),
+  io: z.number().nullable(),
+})
+
+/** `CPU 3.1 %`, `memory 0.0 %`: what was waited for, and how long. */
+export function waits({ cpu, memory, io }: Pressure): string[] {
+  const all = [
+    ['CPU', cpu],
+    ['memory', memory],
+    ['disk', io],
+  ] as const
+  return all.flatMap(([what, percent]) => (percent === null ? [] : `${what} ${percent.toFixed(1)} %`))
+}
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
 export const hostUsageResult = z.object({

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 import { KeyMaker, type KeyPair } from '../lib/ssh-keys.ts'
+import { Terminal } from '../lib/tmux.ts'
 
 /** The life of one VM, told from its making to its end, through the real command line. */
 let croft: Croft
@@ -102,6 +103,33 @@ describe('a VM', () => {
     expect(box.memoryBytes).toBeGreaterThan(vms[0].memoryBytes)
     expect(await croft.do('ls', '-q')).toBe('web\n')
     expect(await croft.do('ls', '--tag', 'other', '-q')).toBe('')
+  })
+
+  test('is watched by `croft top`: on a terminal until that is left, elsewhere once', async () => {
+    await croft.do('new', 'still', '--stopped')
+    const once = await croft.do('top')
+    expect(once).toMatch(/^The box {3}VMs by CPU\n[\s\S]*\n {2}VMs +1 stopped, 1 awake\n\n/)
+    expect(once).toMatch(/\nNAME +STATE +CPU +MEMORY +DISK +USED BY\nweb +awake +\d+ % .*\nstill +stopped +– .*\n$/)
+    const { vms, box } = JSON.parse(await croft.do('top', '--sort', 'name', '--json'))
+    expect(vms).toMatchObject([{ name: 'still' }, { name: 'web', state: 'awake', sessions: 0 }])
+    expect(box.memoryUsedBytes).toBeGreaterThan(vms[1].memoryBytes)
+    expect(await croft.do('top', '-q')).toBe('web\nstill\n')
+
+    const line = `echo before; ${process.execPath} daemon/cli.ts top --every 1s; echo "ended with $?"; exec cat`
+    const size = { columns: 80, rows: 24 }
+    await using terminal = await Terminal.open('top', size, ['sh', '-c', line], { CROFT_SOCKET: croft.socket })
+    const { shows, type } = terminal
+    const below = '\n[\\s\\S]*\nweb +awake.*\nstill +stopped.*'
+    await shows(new RegExp(`^before\nThe box {3}VMs by CPU; Ctrl-C leaves${below}$`))
+    expect(await terminal.cursorSeen()).toBe(false)
+    await Promise.all([croft.do('exec', 'web', 'sleep 5'), shows(/web +awake .* croft exec\n/)])
+    expect((await terminal.screen()).match(/The box/g)).toHaveLength(1)
+    await terminal.resize(40, 15)
+    await shows(/\nNAME +STATE +CPU +MEMORY\nweb/)
+    await type('x', 'q')
+    await shows(/The box[\s\S]*\nstill +stopped.*\nended with 0$/)
+    expect(await terminal.cursorSeen()).toBe(true)
+    await croft.do('rm', 'still', '--yes')
   })
 
   test('lets in the keys that may enter it, and learns of it when they are others', async () => {

@@ -6,10 +6,11 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type Croft, slot } from '../lib/croft.ts'
+import type { Croft } from '../lib/croft.ts'
 import { gatewaySocket, type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
 import { must, program } from '../lib/program.ts'
 import { SecurityKeyAgent, securityKeyTypes } from '../lib/security-key.ts'
+import { Terminal } from '../lib/tmux.ts'
 
 /** The SSH gateway, with OpenSSH's own client and what is built upon it: the lobby, and the way into a VM. */
 let reached: Reached
@@ -84,7 +85,10 @@ describe('the lobby', () => {
     await croft.do('new', 'shop', '--image', 'debian')
     const asOther = await laptop.as('other')
     const only = (args: string[]) => program('ssh', [...asOther, ...args], { timeoutMs: 60_000 })
-    expect(await only(['croft@box', 'ls', '-q'])).toMatchObject({ code: 0, stdout: 'web\n' })
+    for (const list of ['ls', 'top'])
+      expect(await only(['croft@box', list, '-q'])).toMatchObject({ code: 0, stdout: 'web\n' })
+    const seen = JSON.parse((await only(['croft@box', 'top', '--json'])).stdout)
+    expect(seen).toMatchObject({ box: { pressure: null }, vms: [{ name: 'web', sessions: 0 }] })
     expect(await only(['croft@box', 'complete', '--', 'show', ''])).toMatchObject({
       stdout: expect.not.stringContaining('shop'),
     })
@@ -104,61 +108,85 @@ describe('the lobby', () => {
 })
 
 test('the lobby’s prompt has completion and history, waits for VMs, asks, and enters one', async () => {
-  const tmux = (...args: string[]) => must('tmux', ['-L', `croft-${slot}`, '-f', '/dev/null', ...args])
-  const screen = async () => (await tmux('capture-pane', '-p', '-t', 'lobby')).trimEnd()
-  const type = (...keys: string[]) => tmux('send-keys', '-t', 'lobby', ...keys)
-  const shows = (what: string | RegExp) => vi.waitFor(async () => expect(await screen()).toMatch(what), wait)
-  await tmux('new-session', '-d', '-s', 'lobby', '-x', '100', '-y', '30', 'ssh', ...laptop.settings, 'croft@box')
-  try {
-    await shows(/1 VM: 1 awake[\s\S]*croft>$/)
-    await type('sho')
-    await type('Tab')
-    await shows(/croft> show$/)
-    await type('w')
-    await shows(/croft> show w$/)
-    await type('Tab')
-    await shows(/croft> show web$/)
-    await type('Enter')
-    await shows(/croft> show web\nweb {3}awake/)
-    await type('C-l', 'new tmp', 'Enter')
-    await shows(/tmp is ready[\s\S]*croft>$/)
-    await type('rm tmp', 'Enter')
-    await shows(/Delete tmp\? \[y\/N\]$/)
-    await type('n', 'Enter')
-    await shows(/Nothing was done\.\ncroft>$/)
-    await type('Up', 'Enter')
-    await shows(/Nothing was done[\s\S]*Delete tmp\? \[y\/N\]$/)
-    await type('y', 'Enter')
-    await shows(/tmp is deleted\.\ncroft>$/)
-    await type('C-l', 'logs -f web', 'Enter')
-    await shows(/logs -f web$/)
-    await laptop.ssh(['root+web@box', 'echo on the console > /dev/console'])
-    await shows(/on the console/)
-    await type('C-c')
-    await shows(/\^C\ncroft>$/)
-    await type('C-l', 'ssh web', 'Enter')
-    await shows(/dev@web:~\$$/)
-    await type('stty size', 'Enter')
-    await shows(/30 100/)
-    await type('exit', 'Enter')
-    await shows(/logout\n[\s\S]*croft>$/)
-    await type('half a line', 'C-c')
-    await shows(/half a line\^C\ncroft>$/)
-    await type('C-z', 'C-d')
-    await vi.waitFor(async () => expect(await tmux('list-sessions').catch(() => 'none')).toBe('none'), wait)
-  } finally {
-    await tmux('kill-server').catch(() => {})
-  }
+  await using terminal = await Terminal.open('lobby', { columns: 100, rows: 30 }, [
+    'ssh',
+    ...laptop.settings,
+    'croft@box',
+  ])
+  const { tmux, type, shows } = terminal
+  await shows(/1 VM: 1 awake[\s\S]*croft>$/)
+  await type('sho')
+  await type('Tab')
+  await shows(/croft> show$/)
+  await type('w')
+  await shows(/croft> show w$/)
+  await type('Tab')
+  await shows(/croft> show web$/)
+  await type('Enter')
+  await shows(/croft> show web\nweb {3}awake/)
+  await type('C-l', 'new tmp', 'Enter')
+  await shows(/tmp is ready[\s\S]*croft>$/)
+  await type('rm tmp', 'Enter')
+  await shows(/Delete tmp\? \[y\/N\]$/)
+  await type('n', 'Enter')
+  await shows(/Nothing was done\.\ncroft>$/)
+  await type('Up', 'Enter')
+  await shows(/Nothing was done[\s\S]*Delete tmp\? \[y\/N\]$/)
+  await type('y', 'Enter')
+  await shows(/tmp is deleted\.\ncroft>$/)
+  await type('C-l', 'logs -f web', 'Enter')
+  await shows(/logs -f web$/)
+  await laptop.ssh(['root+web@box', 'echo on the console > /dev/console'])
+  await shows(/on the console/)
+  await type('C-c')
+  await shows(/\^C\ncroft>$/)
+  await type('C-l', 'ssh web', 'Enter')
+  await shows(/dev@web:~\$$/)
+  await type('stty size', 'Enter')
+  await shows(/30 100/)
+  await type('exit', 'Enter')
+  await shows(/logout\n[\s\S]*croft>$/)
+  await type('half a line', 'C-c')
+  await shows(/half a line\^C\ncroft>$/)
+  await type('C-z', 'C-d')
+  await vi.waitFor(async () => expect(await tmux('list-sessions').catch(() => 'none')).toBe('none'), wait)
 })
 
-test('nothing goes on for a client that went away in logs -f', async () => {
+test('top in the lobby goes on until it is left, and then the prompt is back', async () => {
+  await croft.do('new', 'still', '--stopped')
+  await using terminal = await Terminal.open('top', { columns: 80, rows: 24 }, ['ssh', ...laptop.settings, 'croft@box'])
+  const { type, shows } = terminal
+  await shows(/croft>$/)
+  await type('top --every 1s', 'Enter')
+  await shows(/croft> top --every 1s\nThe box {3}VMs by CPU; Ctrl-C leaves\n[\s\S]*\nweb +awake .*\nstill +stopped .*$/)
+  expect(await terminal.cursorSeen()).toBe(false)
+  const session = start('web@box', 'echo in; sleep 100')
+  await once(session.stdout!, 'data')
+  await shows(/\nweb +awake .* an SSH session\nstill /)
+  await type('typed while it shows')
+  await terminal.resize(60, 12)
+  await shows(/\nweb +awake .*\nstill +stopped.*$/)
+  await type('C-c')
+  await shows(/The box[\s\S]*\nweb +awake .*\nstill +stopped.*\ncroft>$/)
+  expect(await terminal.screen()).not.toMatch(/What was begun|\^C/)
+  expect(await terminal.cursorSeen()).toBe(true)
+  session.kill()
+  await type('C-l', 'top --sort name', 'Enter')
+  await shows(/VMs by name; [\s\S]*\nstill +stopped.*\nweb +awake/)
+  await type('q')
+  await shows(/\nweb +awake.*\ncroft>$/)
+  await croft.do('rm', 'still', '--yes')
+  expect((await laptop.ssh(['croft@box', 'top'])).stdout).toMatch(/^The box {3}VMs by CPU\n[\s\S]*\nweb +awake .*\n$/)
+})
+
+test.each([['top'], ['logs', '-f', 'web']])('nothing goes on for a client that went away in %s', async (...line) => {
   /** Connections from the gateway to the daemon: one stays, by which they tell each other what happens. */
   const asking = async () =>
     (await must('ss', ['-xH'])).split('\n').filter((each) => each.includes(gatewaySocket)).length
   const idle = () => vi.waitFor(async () => expect(await asking()).toBe(1), wait)
   await idle()
   await laptop.ssh(['root+web@box', 'echo on the console > /dev/console'])
-  const child = start('-tt', 'croft@box', 'logs', '-f', 'web')
+  const child = start('-tt', 'croft@box', ...line)
   await once(child.stdout!, 'data')
   expect(await asking()).toBeGreaterThan(1)
   child.kill('SIGKILL')
