@@ -142,15 +142,24 @@ export class Meter {
     this.#percent = percent
   }
 
-  async #disk({ id, uuid }: Vm): Promise<number | null> {
+  async #disk(vm: Vm): Promise<number | null> {
+    const { id, uuid } = vm
     const known = this.#diskAtRest.get(uuid)
     if (known !== undefined) return known
+    if (this.#rests(vm)) {
+      const size = await this.#measureDisk(id)
+      if (size !== null && this.#rests(vm)) this.#diskAtRest.set(uuid, size)
+      return size
+    }
     const measure = this.#diskInUse.get(uuid) ?? shared(freshMs, () => this.#measureDisk(id))
     this.#diskInUse.set(uuid, measure)
-    const size = await measure()
+    return measure()
+  }
+
+  /** Whether nothing is written to its disk: one that is being made has none yet. */
+  #rests({ uuid, phase }: Vm): boolean {
     const domain = this.#box.live.get(uuid)?.domain
-    if (size !== null && (domain === 'off' || domain === undefined)) this.#diskAtRest.set(uuid, size)
-    return size
+    return phase === 'ready' && (domain === 'off' || domain === undefined)
   }
 
   async #measureDisk(id: string): Promise<number | null> {
