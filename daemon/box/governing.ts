@@ -9,8 +9,8 @@ export interface Governing {
    * @throws CroftError `no-room`; nothing has then been done
    */
   admit<T>(name: string, work: () => Promise<T>): Promise<T>
-  /** What is done to a VM now, and why, in a few words; undefined: nothing. */
-  of(id: string): string | undefined
+  /** What is done to a VM now, and why, in a few words each; undefined: nothing. */
+  of(id: string): { what: string; why: string } | undefined
   /** How the box stands, and in a few words why. */
   now(): { level: Level; says: string }
 }

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { findVm, stateOf, vmsOf } from '../box/box.ts'
-import { levels } from '../box/governing.ts'
 import type { Subject } from '../box/host.ts'
 import { sleepMinutes } from '../box/idle.ts'
 import { ranges, tiers } from '../box/ranges.ts'
@@ -11,10 +10,14 @@ import { command, type View } from './command.ts'
 import { historyLines, historyResult, rangeArg } from './history-result.ts'
 import { facts, style } from './text.ts'
 import {
+  describeGoverned,
   describeUse,
   describeVm,
+  governedResult,
   hostUsageResult,
   pressureResult,
+  standing,
+  standingResult,
   usageResult,
   useResult,
   vmResult,
@@ -26,15 +29,13 @@ const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend
   since: z.string().nullable(),
   /** Minutes without use until it is put to sleep; 0 for never. */
   sleepAfter: z.number(),
-  /** What Croft does to its memory now, so that there is enough for all, and why. */
-  governor: z.string().nullable(),
+  governor: governedResult,
   history: historyResult.optional(),
 })
 
 const boxStat = hostUsageResult.extend({
   pressure: pressureResult,
-  /** How the memory stands, and why. */
-  memory: z.object({ level: z.enum(levels), says: z.string() }),
+  memory: standingResult,
   /** How many VMs are in which state. */
   vms: z.record(z.enum(vmStates), z.int()),
   history: historyResult.optional(),
@@ -75,7 +76,7 @@ export const statCommand = command({
       diskBytes: usage?.diskBytes ?? null,
       since: box.live.get(vm.uuid)?.since.toISOString() ?? null,
       sleepAfter: sleepMinutes(box, vm),
-      governor: box.governor.of(vm.id) ?? null,
+      governor: describeGoverned(box, vm),
       ...history,
     }
   },
@@ -97,26 +98,19 @@ const vmLines = (vm: StatResult, view: View): string =>
         vm.memoryBytes === null ? undefined : `${bytes(vm.memoryBytes)} of ${mebibytes(vm.memoryMiB)} at most`,
       ],
       ['disk', vm.diskBytes === null ? undefined : `${bytes(vm.diskBytes)} of its own, of ${vm.diskGiB} GiB at most`],
-      ['', vm.governor ?? undefined],
+      ['', vm.governor ? `${vm.governor.what}: ${vm.governor.why}` : undefined],
       ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
       ['awake', vm.state === 'awake' ? whyAwake(vm, view.now) : undefined],
     ],
     view,
   )}`
 
-const levelWords = {
-  plenty: undefined,
-  tight: 'tight: VMs give back what they don’t use',
-  short: 'short: VMs that nobody uses are put to sleep',
-  none: 'full: no more VMs are let in',
-} as const
-
-function boxLines({ pressure, memory: { level, says }, vms, ...box }: BoxStatResult, view: View): string {
+function boxLines({ pressure, memory, vms, ...box }: BoxStatResult, view: View): string {
   const many = Object.entries(vms).flatMap(([state, count]) => (count > 0 ? `${count} ${state}` : []))
   const rows = [
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`],
-    ['', levelWords[level] && `${levelWords[level]} (${says})`],
+    ['', standing(memory).join(', ')],
     [
       'disk',
       `${bytes(box.diskBytes - box.diskFreeBytes)} of ${bytes(box.diskBytes)}, ${bytes(box.diskFreeBytes)} free`,

@@ -7,7 +7,7 @@ const at = (minutes: number) => new Date(now.getTime() + minutes * 60_000).toISO
 
 const vm = (name: string, more: Partial<TopResult['vms'][0]> = {}): TopResult['vms'][0] => ({
   ...{ id: `vm_${name}`, name, state: 'asleep', cpuPercent: null, memoryBytes: null, diskBytes: 140e6 },
-  ...{ use: null, sleepsAt: null, sessions: 0, ...more },
+  ...{ use: null, sleepsAt: null, sessions: 0, governor: null, ...more },
 })
 const shop = vm('shop', {
   ...{ state: 'awake', cpuPercent: 71.4, memoryBytes: 1.9e9, diskBytes: 6.2e9, sessions: 2 },
@@ -21,6 +21,7 @@ const idea = vm('old-idea')
 const box: TopResult['box'] = {
   ...{ cpus: 2, cpuPercent: 38.24, memoryBytes: 25.2e9, memoryUsedBytes: 4.1e9 },
   ...{ diskBytes: 400e9, diskFreeBytes: 210e9, diskKeptBytes: 0, pressure: { cpu: 3.14, memory: 0, io: 12.5 } },
+  memory: { level: 'plenty', says: '21 GB of 25 GB left for VMs' },
 }
 const few: TopResult = { sort: 'cpu', box, vms: [shop, otter, idea] }
 const many: TopResult = { ...few, vms: [shop, otter, ...Array.from({ length: 60 }, (_, i) => vm(`idle-${i}`))] }
@@ -46,6 +47,15 @@ test('the picture at 80 columns', () => {
     'quiet-otter   awake      2 %   212 MB    88 MB   nothing, sleeps in 9 min',
     'old-idea      asleep       –        –   140 MB   –',
   ])
+})
+
+test('the picture when memory is short', () => {
+  const held = { ...otter, governor: { what: 'held to 212 MB', why: 'it uses 160 MB at most' } }
+  const memory = { level: 'tight', says: '2.1 GB of 25 GB left for VMs' } as const
+  const lines = linesOf({ ...few, box: { ...box, memory }, vms: [shop, held] }, { columns: 100 })
+  expect(lines[3]).toBe('              tight: VMs give back what they don’t use, 2.1 GB of 25 GB left for VMs')
+  expect(lines.at(-1)).toBe('quiet-otter   awake     2 %   212 MB    88 MB   held to 212 MB')
+  expect(linesOf({ ...few, box: { ...box, memory } })[3]).toBe('              tight: VMs give back what they don’t use')
 })
 
 test('the picture at 40 columns, in 12 lines', () => {

@@ -6,10 +6,14 @@ import { maySee, seesSome } from './scope.ts'
 import { type Column, facts, style, table } from './text.ts'
 import {
   counted,
+  describeGoverned,
   describeUse,
+  governedResult,
   hostUsageResult,
   noUsage,
   pressureResult,
+  standing,
+  standingResult,
   type UsageResult,
   usageResult,
   useResult,
@@ -28,6 +32,7 @@ const topVm = vmResult
   .extend({
     /** SSH sessions by the gateway. */
     sessions: z.int(),
+    governor: governedResult,
   })
 type TopVm = z.infer<typeof topVm>
 
@@ -37,8 +42,8 @@ type TopVm = z.infer<typeof topVm>
  */
 const topResult = z.object({
   sort: z.enum(orders),
-  /** Its pressure is null to who sees only some of the VMs. */
-  box: hostUsageResult.extend({ pressure: pressureResult.nullable() }),
+  /** Its pressure, and how its memory stands, are null to who sees only some of the VMs. */
+  box: hostUsageResult.extend({ pressure: pressureResult.nullable(), memory: standingResult.nullable() }),
   /** What is most comes first. */
   vms: z.array(topVm),
 })
@@ -77,9 +82,18 @@ export const topCommand = command({
         const { id, name } = vm
         const sessions = box.uses.sessions(id)
         const taken = usage.get(id) ?? noUsage
-        return { id, name, state: stateOf(box, vm), ...taken, ...describeUse(box, vm), sessions }
+        return {
+          id,
+          name,
+          state: stateOf(box, vm),
+          ...taken,
+          ...describeUse(box, vm),
+          sessions,
+          governor: describeGoverned(box, vm),
+        }
       })
-    return { sort, box: { ...hostUsage, pressure }, vms: sorted(vms, sort) }
+    const memory = seesSome(scope) ? null : box.governor.now()
+    return { sort, box: { ...hostUsage, pressure, memory }, vms: sorted(vms, sort) }
   },
   refreshMs: ({ every }) => every * 1000,
   print: picture,
@@ -111,7 +125,7 @@ function picture({ sort, box, vms }: TopResult, view: View): string {
   return lines.map((line) => `${line}\n`).join('')
 }
 
-function boxLines({ pressure, ...box }: TopResult['box'], vms: readonly TopVm[], view: View): string[] {
+function boxLines({ pressure, memory, ...box }: TopResult['box'], vms: readonly TopVm[], view: View): string[] {
   const room = view.columns - 14
   const rows = [
     ['CPU', `${bar(box.cpuPercent / 100)} ${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
@@ -119,6 +133,7 @@ function boxLines({ pressure, ...box }: TopResult['box'], vms: readonly TopVm[],
       'memory',
       `${bar(box.memoryUsedBytes / box.memoryBytes)} ${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`,
     ],
+    ['', memory ? fitting(standing(memory), room) : undefined],
     ['disk', `${bar(1 - box.diskFreeBytes / box.diskBytes)} ${bytes(box.diskFreeBytes)} free`],
     ['waits for', pressure ? fitting(waits(pressure), room) : undefined],
     ['VMs', fitting(counted(vms.map(({ state }) => state)), room) || 'none'],
@@ -128,7 +143,7 @@ function boxLines({ pressure, ...box }: TopResult['box'], vms: readonly TopVm[],
 
 const columnsAt = (now: Date): Column<TopVm>[] => [
   ...vmColumns,
-  { title: 'USED BY', value: (vm) => (vm.state === 'awake' ? usedBy(vm, now) : '–') },
+  { title: 'USED BY', value: (vm) => (vm.state === 'awake' ? (vm.governor?.what ?? usedBy(vm, now)) : '–') },
 ]
 
 /** Why it is awake, and for how long. Pure. */
@@ -141,7 +156,7 @@ function usedBy({ use, sleepsAt }: TopVm, now: Date): string {
 /** As many of them as there is room for, dropped from the right. Pure. */
 function fitting(words: readonly string[], room: number): string {
   let kept = words.length
-  while (kept > 1 && words.slice(0, kept).join(', ').length > room) kept--
+  while (kept > 0 && words.slice(0, kept).join(', ').length > room) kept--
   return words.slice(0, kept).join(', ')
 }
 

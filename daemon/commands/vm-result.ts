@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Box } from '../box/box.ts'
 import { stateOf } from '../box/box.ts'
+import { type Level, levels } from '../box/governing.ts'
 import type { Pressure } from '../box/host.ts'
 import { sleepsAt } from '../box/idle.ts'
 import { type VmState, vmStates } from '../box/state.ts'
@@ -96,6 +97,14 @@ export function describeUse(box: Box, vm: Vm): UseResult {
   }
 }
 
+/** What Croft does to a VM's memory now, so that there is enough for all, and why. */
+export const governedResult = z.object({ what: z.string(), why: z.string() }).nullable()
+
+export function describeGoverned(box: Box, { id }: Vm): z.infer<typeof governedResult> {
+  const now = box.governor.of(id)
+  return now ? { what: now.what, why: now.why } : null
+}
+
 const none = '–'
 
 /** Columns of a list of VMs: what each is, and takes. */
@@ -131,6 +140,22 @@ export const pressureResult = z.object({
   memory: z.number().nullable(),
   io: z.number().nullable(),
 })
+
+/** How the box's memory stands, and why. */
+export const standingResult = z.object({ level: z.enum(levels), says: z.string() })
+
+const standings: Record<Level, string | undefined> = {
+  plenty: undefined,
+  tight: 'tight: VMs give back what they don’t use',
+  short: 'short: VMs that nobody uses are put to sleep',
+  none: 'full: no more VMs are let in',
+}
+
+/** What is done about how the memory stands, and why; nothing when nothing has to be. */
+export function standing({ level, says }: z.infer<typeof standingResult>): string[] {
+  const does = standings[level]
+  return does === undefined ? [] : [does, says]
+}
 
 /** `CPU 3.1 %`, `memory 0.0 %`: what was waited for, and how long. */
 export function waits({ cpu, memory, io }: Pressure): string[] {

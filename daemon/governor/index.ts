@@ -56,7 +56,7 @@ export class Governor implements Governing {
   #expected = 0
   #vmsAt = Number.NEGATIVE_INFINITY
   /** What takes its time, and of which there is one at a time. */
-  #under: { id: string; what: string } | undefined
+  #under: { id: string; what: string; why: string } | undefined
 
   constructor(readBox: () => Promise<BoxMemory>) {
     this.#readBox = readBox
@@ -80,11 +80,10 @@ export class Governor implements Governing {
     return { level: this.#level, says: this.#says }
   }
 
-  of(id: string): string | undefined {
-    const under = this.#under
-    if (under?.id === id) return under.what
+  of(id: string): { what: string; why: string } | undefined {
+    if (this.#under?.id === id) return this.#under
     const squeeze = this.#known.get(id)?.squeeze
-    return squeeze && `held to ${bytes(squeeze.to)}: ${squeeze.why}`
+    return squeeze && { what: `held to ${bytes(squeeze.to)}`, why: squeeze.why }
   }
 
   async admit<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -198,16 +197,16 @@ export class Governor implements Governing {
       }
       case 'pulse':
         known.pulsedAt = performance.now()
-        return this.#during(vm.id, 'gives back what it does not use', () => pulse(box, vm, deed.to, deed.of))
+        return this.#during(deed, 'gives back memory', () => pulse(box, vm, deed.to, deed.of))
       case 'sleep':
-        return this.#during(vm.id, 'is being put to sleep', () => sleep(box, vm, deed.why))
+        return this.#during(deed, 'goes to sleep', () => sleep(box, vm, deed.why))
     }
   }
 
   /** Begins what takes its time, if nothing of that kind is under way. */
-  #during(id: string, what: string, work: () => Promise<void>): void {
+  #during({ id, why }: Deed, what: string, work: () => Promise<void>): void {
     if (this.#under) return
-    this.#under = { id, what }
+    this.#under = { id, what, why }
     void work().finally(() => {
       this.#under = undefined
     })
