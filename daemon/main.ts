@@ -67,6 +67,7 @@ import { guardFromOom } from './host/oom.ts'
 import { publishedKeys } from './host/published-keys.ts'
 import { keepHistories } from './host/record.ts'
 import { run } from './host/run.ts'
+import { samePages } from './host/same-pages.ts'
 import { makeShapes } from './host/shape.ts'
 import { shared } from './host/shared.ts'
 import { inspectKey } from './host/ssh-key.ts'
@@ -132,6 +133,7 @@ async function main(log: Logger): Promise<void> {
     const [memory, pressure] = await Promise.all([readMemory(), readMemoryPressure()])
     return { ...memory, ...pressure, reserve: reserveBytes(config, memory.total) }
   })
+  if (store.state.samePages) await samePages.set(true).catch((err) => log.warn({ err }, 'same pages are not shared'))
   const box: Box = {
     settings,
     store,
@@ -217,6 +219,7 @@ async function main(log: Logger): Promise<void> {
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
     pressure: shared(1000, readPressure),
+    samePages,
     counters: () => meter.counters(),
     history: (subject, range) => histories.read(subject, range, new Date()),
     lookForUse: () => idle.look(),

@@ -125,6 +125,14 @@ export interface Web {
   check(): Promise<Check[]>
 }
 
+/** Pages of memory that are the same in several VMs, of which the kernel keeps one (KSM). */
+export interface SamePages {
+  /** Null where the kernel has no such thing. `savedBytes`: what would be used more without it. */
+  read(): Promise<{ on: boolean; savedBytes: number } | null>
+  /** @throws CroftError `unavailable` */
+  set(on: boolean): Promise<void>
+}
+
 /** The machine under the box, as commands see it. */
 export interface Host {
   /** The state folder. */
@@ -133,6 +141,7 @@ export interface Host {
   /** What each of these running or stopped VMs takes now. By id. */
   vmUsage(): Promise<Map<string, VmUsage>>
   pressure(): Promise<Pressure>
+  samePages: SamePages
   counters(): Promise<Counters>
   /** What was measured of the box or of a VM up to now. */
   history(subject: Subject, range: Range): Promise<History>

@@ -47,6 +47,8 @@ export interface VmStats {
         maximumBytes: number
         /** What the guest could use without a swap, as it said last; undefined when it has never said anything. */
         usableBytes: number | undefined
+        /** Files that it holds in memory, of that. */
+        cachesBytes: number
         /** Pages that it had to read from disk since it started. */
         majorFaults: number
         /** When it said that, in seconds since 1970. */

@@ -1,5 +1,6 @@
 import { activityCommand } from './activity.ts'
 import { boxDfCommand } from './box-df.ts'
+import { boxKsmCommand } from './box-ksm.ts'
 import { checkpointCommand } from './checkpoint.ts'
 import { checkpointAutoCommand } from './checkpoint-auto.ts'
 import { checkpointLsCommand } from './checkpoint-ls.ts'
@@ -110,6 +111,7 @@ export const commands: readonly Command[] = [
   keyRenameCommand,
   keyRmCommand,
   boxDfCommand,
+  boxKsmCommand,
   activityCommand,
   doctorCommand,
   versionCommand,

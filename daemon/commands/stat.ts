@@ -36,6 +36,8 @@ const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend
 const boxStat = hostUsageResult.extend({
   pressure: pressureResult,
   memory: standingResult,
+  /** What sharing pages that are the same saves; null while it is off. */
+  samePagesBytes: z.number().nullable(),
   /** How many VMs are in which state. */
   vms: z.record(z.enum(vmStates), z.int()),
   history: historyResult.optional(),
@@ -56,10 +58,23 @@ export const statCommand = command({
   async run({ box, host }, { vm: name, range }) {
     const historyOf = async (subject: Subject) => (range ? { history: await host.history(subject, range) } : {})
     if (name === undefined) {
-      const [usage, pressure, history] = await Promise.all([host.usage(), host.pressure(), historyOf('box')])
+      const [usage, pressure, same, history] = await Promise.all([
+        host.usage(),
+        host.pressure(),
+        host.samePages.read(),
+        historyOf('box'),
+      ])
+      const samePagesBytes = same?.on ? same.savedBytes : null
       const states = vmsOf(box.store.state).map((vm) => stateOf(box, vm))
       const counts = vmStates.map((state) => [state, states.filter((each) => each === state).length])
-      return { ...usage, pressure, memory: box.governor.now(), vms: Object.fromEntries(counts), ...history }
+      return {
+        ...usage,
+        pressure,
+        memory: box.governor.now(),
+        samePagesBytes,
+        vms: Object.fromEntries(counts),
+        ...history,
+      }
     }
     const vm = findVm(box.store.state, name)
     const [all, history] = await Promise.all([
@@ -105,12 +120,13 @@ const vmLines = (vm: StatResult, view: View): string =>
     view,
   )}`
 
-function boxLines({ pressure, memory, vms, ...box }: BoxStatResult, view: View): string {
+function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResult, view: View): string {
   const many = Object.entries(vms).flatMap(([state, count]) => (count > 0 ? `${count} ${state}` : []))
   const rows = [
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`],
     ['', standing(memory).join(', ')],
+    ['', samePagesBytes === null ? undefined : `${bytes(samePagesBytes)} saved by sharing pages that are the same`],
     [
       'disk',
       `${bytes(box.diskBytes - box.diskFreeBytes)} of ${bytes(box.diskBytes)}, ${bytes(box.diskFreeBytes)} free`,

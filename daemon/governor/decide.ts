@@ -20,10 +20,11 @@ export interface VmMemory {
   /** All that it may have, and what its balloon leaves it of that. */
   maximum: number
   balloon: number
-  /** What it costs the box. */
-  resident: number
-  /** What its guest says: how much it could still use without a swap, and how often a page had to be read from disk since it was last asked. Undefined when it says nothing. */
-  guest: { usable: number; majorFaultsPerS: number } | undefined
+  /**
+   * What its guest says: how much it could still use without a swap, how much of that are files that it holds in memory,
+   * and how often a page had to be read from disk since it was last asked. Undefined when it says nothing.
+   */
+  guest: { usable: number; caches: number; majorFaultsPerS: number } | undefined
   /** For how long nobody has used it, in ms; undefined while somebody does. */
   idleMs: number | undefined
   /** Its owner wants it awake whatever happens. */
@@ -61,12 +62,12 @@ const leaving = 1.5
 /** Percent of time waited for memory from which it is tight, or short, however much seems to be there. */
 const waits = { some: 10, full: 10 }
 
-/** What a guest is left at least, beyond what it uses: part of that, and bytes. */
-const spare = { part: 0.25, bytes: 64 * MiB }
+/** What a guest is left at least, beyond what it uses: part of that, or bytes. */
+const spare = { part: 0.125, bytes: 64 * MiB }
 const leastBytes = 192 * MiB
 /** What is worth the trouble. */
 const worthBytes = 32 * MiB
-const pulseWorthBytes = 128 * MiB
+const pulseWorthBytes = 96 * MiB
 /** A guest with less to use than that, or that reads its pages from disk so often, needs its memory. */
 const need = { bytes: 48 * MiB, part: 0.08, majorFaultsPerS: 20 }
 
@@ -115,8 +116,17 @@ export const usedBytes = ({ balloon, guest }: Pick<VmMemory, 'balloon' | 'guest'
   balloon - (guest?.usable ?? 0)
 
 /** The least that a guest is left: what it uses, and some air. Pure. */
-export const floorBytes = (vm: VmMemory): number =>
-  Math.min(vm.maximum, Math.max(leastBytes, usedBytes(vm) * (1 + spare.part) + spare.bytes))
+export function floorBytes(vm: VmMemory): number {
+  const used = usedBytes(vm)
+  return Math.min(vm.maximum, Math.max(leastBytes, used + Math.max(spare.bytes, used * spare.part)))
+}
+
+/**
+ * What the box would have of a guest that is left so much: it gives up what is free first, which costs the box nothing,
+ * and then files that it holds in memory. Pure.
+ */
+const gainBytes = (vm: VmMemory, to: number): number =>
+  Math.max(0, Math.min(vm.guest?.caches ?? 0, usedBytes(vm) + (vm.guest?.caches ?? 0) - to))
 
 function release(vm: VmMemory, level: Level): Deed[] {
   if (vm.balloon >= vm.maximum) return []
@@ -133,16 +143,16 @@ function squeezes(box: BoxMemory, vms: readonly VmMemory[]): Deed[] {
   const wanted = box.total * marks.tight * leaving - (box.available - box.reserve)
   const givers = vms.flatMap((vm) => {
     if (!vm.guest || (vm.past.neededMs ?? Number.POSITIVE_INFINITY) < spareAgainMs) return []
-    const has = Math.min(vm.balloon, vm.resident)
-    const gives = has - floorBytes(vm)
-    return gives >= worthBytes ? [{ vm, has, gives }] : []
+    const gives = gainBytes(vm, floorBytes(vm))
+    return gives >= worthBytes ? [{ vm, gives }] : []
   })
   const all = givers.reduce((sum, { gives }) => sum + gives, 0)
   if (wanted <= 0 || all === 0) return []
-  return givers.flatMap(({ vm: { id, name, maximum: of }, has, gives }): Deed[] => {
+  return givers.flatMap(({ vm, gives }): Deed[] => {
+    const { id, name, maximum: of, guest } = vm
     const taken = Math.min(gives, (wanted * gives) / all)
-    const why = `it uses ${bytes(has - gives)} at most`
-    return taken < worthBytes ? [] : [{ do: 'squeeze', id, name, to: has - taken, of, why }]
+    const why = `it holds ${bytes(guest!.caches)} of files in memory`
+    return taken < worthBytes ? [] : [{ do: 'squeeze', id, name, to: usedBytes(vm) + guest!.caches - taken, of, why }]
   })
 }
 
@@ -152,9 +162,10 @@ function pulses(vms: readonly VmMemory[]): Deed[] {
       if (!vm.guest || vm.balloon < vm.maximum || vm.past.pulsedMs !== undefined) return []
       if (vm.idleMs === undefined || vm.idleMs < pulseIdleMs) return []
       const to = floorBytes(vm)
-      return vm.resident - to > pulseWorthBytes ? [{ vm, to }] : []
+      const gives = gainBytes(vm, to)
+      return gives > pulseWorthBytes ? [{ vm, to, gives }] : []
     })
-    .sort((a, b) => b.vm.resident - b.to - (a.vm.resident - a.to))
+    .sort((a, b) => b.gives - a.gives)
     .map(({ vm: { id, name, maximum: of }, to }) => ({ do: 'pulse', id, name, to, of, why: 'nobody uses it' }))
 }
 

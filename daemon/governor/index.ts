@@ -138,11 +138,11 @@ export class Governor implements Governing {
     for (const id of this.#known.keys()) if (!there.has(id)) this.#known.delete(id)
     return vms.flatMap((vm) => {
       const of = stats.get(vm.uuid)
-      return of?.balloon ? [this.#readVm(box, vm, of, of.balloon)] : []
+      return of?.balloon ? [this.#readVm(box, vm, of.balloon)] : []
     })
   }
 
-  #readVm(box: Box, vm: Vm, { residentBytes }: VmStats, balloon: NonNullable<VmStats['balloon']>): VmMemory {
+  #readVm(box: Box, vm: Vm, balloon: NonNullable<VmStats['balloon']>): VmMemory {
     const now = performance.now()
     const known = this.#knownOf(vm.id)
     const { squeeze } = known
@@ -162,7 +162,6 @@ export class Governor implements Governing {
       name: vm.name,
       maximum: balloon.maximumBytes,
       balloon: balloon.bytes,
-      resident: residentBytes,
       guest: known.deafAt === undefined ? guestOf(known, balloon) : undefined,
       idleMs,
       pinned: vm.sleepAfter === 0,
@@ -215,14 +214,14 @@ export class Governor implements Governing {
 
 /** What a guest says, if it said it a short time ago. */
 function guestOf(known: Known, balloon: NonNullable<VmStats['balloon']>): VmMemory['guest'] {
-  const { saidAt, majorFaults, usableBytes } = balloon
+  const { saidAt, majorFaults, usableBytes, cachesBytes: caches } = balloon
   if (usableBytes === undefined || Date.now() - saidAt * 1000 > staleMs) return undefined
   const { said } = known
   if (said?.at !== saidAt) {
     const perS = said && saidAt > said.at ? Math.max(0, majorFaults - said.faults) / (saidAt - said.at) : 0
     known.said = { at: saidAt, faults: majorFaults, perS }
   }
-  return { usable: usableBytes, majorFaultsPerS: known.said!.perS }
+  return { usable: usableBytes, caches, majorFaultsPerS: known.said!.perS }
 }
 
 const say = (box: Box, { id, name }: Vm, what: string): void =>

@@ -322,6 +322,7 @@ function balloonOf(stats: Record<string, unknown>): VmStats['balloon'] {
     bytes: KiB('current'),
     maximumBytes: KiB('maximum'),
     usableBytes: 'balloon.usable' in stats ? KiB('usable') : undefined,
+    cachesBytes: KiB('disk_caches'),
     majorFaults: Number(stats['balloon.major_fault'] ?? 0),
     saidAt: Number(stats['balloon.last-update'] ?? 0),
   }

@@ -29,6 +29,7 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
   }),
   4: ({ vms, ...state }) => ({
     ...state,
+    samePages: false,
     vms: Object.fromEntries(
       Object.entries(vms as Record<string, object>).map(([id, vm]) => [id, { ...vm, priority: 'normal' }]),
     ),

@@ -269,6 +269,8 @@ export const stateSchema = z.object({
   web: webSchema,
   /** By host name, in lower case. */
   hosts: z.record(z.string(), hostSchema),
+  /** Whether the box's kernel looks for pages of VMs that are the same, and keeps one of them (KSM). */
+  samePages: z.boolean(),
   operations: z.record(z.string(), operationSchema),
   /** Where the search for a free address begins: an address rests as long as possible before it is used again. */
   nextAddress: z.int().min(0),
@@ -310,6 +312,7 @@ export function emptyState(instance: string): State {
     tokens: {},
     web: { domain: 'localhost', tls: { mode: 'off' } },
     hosts: {},
+    samePages: false,
     operations: {},
     nextAddress: 0,
     bootId: '',

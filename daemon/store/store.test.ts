@@ -140,7 +140,7 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 5 gives VMs a web address, private as all are, on localhost, and a normal priority, and has keys enter all of them', () => {
+  test('1 to 5 gives VMs a web address, private as all are, on localhost, and a normal priority, leaves same pages be, and has keys enter all of them', () => {
     const keys = { 'SHA256:a': { name: 'laptop' } }
     expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } }, keys })).toEqual({
       version: 5,
@@ -151,6 +151,7 @@ describe('migrations', () => {
       tokens: {},
       web: { domain: 'localhost', tls: { mode: 'off' } },
       hosts: {},
+      samePages: false,
     })
   })
 

@@ -5,6 +5,9 @@ import { type Figure, median, timed } from './figures.ts'
 
 /** By so many the usual time is known. */
 const usualOf = 5
+/** A guest that has just come up takes several times what it takes when it is idle: the next is made when that is over, or not to be. */
+const quietPercent = 60
+const patienceMs = 60_000
 /** A VM settles for so long before its memory is measured. */
 const settleMs = 60_000
 
@@ -17,6 +20,7 @@ export async function densityFigures(): Promise<Figure[]> {
   const names: string[] = []
   let stopped = ''
   while (!stopped) {
+    await quiet(croft)
     const name = `d-${String.fromCharCode(97 + (names.length % 26))}${Math.floor(names.length / 26)}`
     try {
       took.push(await timed(() => croft.ask('new', { name })))
@@ -53,6 +57,12 @@ export async function densityFigures(): Promise<Figure[]> {
     { what: '… of the 20th', unit: 'MB', values: await pss(names[19]) },
     { what: '… of the last', unit: 'MB', values: await pss(names.at(-1)) },
   ].filter(({ values }) => values.length > 0) as Figure[]
+}
+
+async function quiet(croft: Croft): Promise<void> {
+  const late = performance.now() + patienceMs
+  do await delay(2000)
+  while ((await croft.ask('stat')).cpuPercent > quietPercent && performance.now() < late)
 }
 
 async function pssMb(croft: Croft, name: string): Promise<number[]> {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { readMemory } from '../../daemon/host/load.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
@@ -91,6 +91,22 @@ test('VMs that all want CPUs get them by their priority', async () => {
   // Four times as much, less what else runs here.
   expect(high! / normal!).toBeGreaterThan(2)
   await croft.do('resize', 'web', '--priority', 'normal')
+})
+
+test('VMs made from one image share pages that are the same, if the owner wants that', async () => {
+  const run = async () => (await readFile('/sys/kernel/mm/ksm/run', 'utf8')).trim()
+  expect(await croft.do('box', 'ksm', 'on')).toContain('VMs share pages')
+  try {
+    expect(await run()).toBe('1')
+    await vi.waitFor(async () => expect((await stat()).samePagesBytes).toBeGreaterThan(100 * MiB), wait)
+    await croft.kill('SIGTERM')
+    await writeFile('/sys/kernel/mm/ksm/run', '0')
+    await croft.start()
+    expect(await run()).toBe('1')
+  } finally {
+    await croft.do('box', 'ksm', 'off')
+  }
+  expect([await run(), (await stat()).samePagesBytes]).toEqual(['0', null])
 })
 
 test('when it is tight, a VM gives back what it does not use, and has it again as soon as it needs it', async () => {
