@@ -46,6 +46,7 @@ import {
 } from './gate/index.ts'
 import { Governor } from './governor/index.ts'
 import { keepPriorities } from './governor/priority.ts'
+import { keepWriting } from './governor/writing.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
 import { Terminals } from './guest/terminals.ts'
@@ -177,6 +178,7 @@ async function main(log: Logger): Promise<void> {
 
   ends.defer(guardFromOom(box))
   ends.defer(keepPriorities(box))
+  ends.defer(keepWriting(box))
   const idle = watchIdle(box, readConnections)
   ends.defer(() => idle.stop())
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()

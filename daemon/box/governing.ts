@@ -2,6 +2,14 @@
 export const levels = ['plenty', 'tight', 'short', 'none'] as const
 export type Level = (typeof levels)[number]
 
+/** What is done about it, in words; undefined when nothing has to be. */
+export const standings: Record<Level, string | undefined> = {
+  plenty: undefined,
+  tight: 'tight: VMs give back what they don’t use',
+  short: 'short: VMs that nobody uses are put to sleep',
+  none: 'full: no more VMs are let in',
+}
+
 /** What shares the box among its VMs; see governor/. */
 export interface Governing {
   /**

@@ -39,11 +39,11 @@ export class Live {
   replace(domains: readonly DomainInfo[]): void {
     const listed = new Set(domains.map((domain) => domain.uuid))
     for (const uuid of this.#states.keys()) if (!listed.has(uuid)) this.forget(uuid)
-    for (const { uuid, state, agent } of domains) {
+    for (const { uuid, state, reason = 'listed', agent } of domains) {
       const before = this.#states.get(uuid)
       if (before && before.domain === state && (before.agent === agent || state !== 'running')) continue
       const ready = state === 'running' ? (before?.ready ?? agent) : false
-      this.#set(uuid, { ...off, domain: state, agent, ready, reason: 'listed' })
+      this.#set(uuid, { ...off, domain: state, agent, ready, reason })
     }
   }
 

@@ -6,6 +6,8 @@ export interface DomainInfo {
   uuid: string
   /** `paused` has its memory but does not run; `crashed` and `off` have none. */
   state: 'running' | 'paused' | 'off' | 'crashed'
+  /** Why it is so, in a word or two of libvirt's. */
+  reason?: string
   /** Whether the guest agent has its end of the channel open. */
   agent: boolean
 }

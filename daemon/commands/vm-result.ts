@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Box } from '../box/box.ts'
 import { stateOf } from '../box/box.ts'
-import { type Level, levels } from '../box/governing.ts'
+import { levels, standings } from '../box/governing.ts'
 import type { Pressure } from '../box/host.ts'
 import { sleepsAt } from '../box/idle.ts'
 import { type VmState, vmStates } from '../box/state.ts'
@@ -143,13 +143,6 @@ export const pressureResult = z.object({
 
 /** How the box's memory stands, and why. */
 export const standingResult = z.object({ level: z.enum(levels), says: z.string() })
-
-const standings: Record<Level, string | undefined> = {
-  plenty: undefined,
-  tight: 'tight: VMs give back what they don’t use',
-  short: 'short: VMs that nobody uses are put to sleep',
-  none: 'full: no more VMs are let in',
-}
 
 /** What is done about how the memory stands, and why; nothing when nothing has to be. */
 export function standing({ level, says }: z.infer<typeof standingResult>): string[] {

@@ -106,7 +106,7 @@ export class Governor implements Governing {
         throw new CroftError(
           'no-room',
           `There is no memory for ${name}: of ${bytes(total)} the box has ${bytes(Math.max(0, room))} left for VMs, and one more wants ${bytes(oneMoreBytes)}.`,
-          { hint: 'croft top shows who has most. Put to sleep or stop what is not needed: croft sleep, croft stop' },
+          { hint: 'See who has most, and put to sleep or stop what is not needed: croft top --sort memory' },
         )
       await delay(lookMs / 4)
     }

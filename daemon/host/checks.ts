@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import type { Box } from '../box/box.ts'
 import { diskForecast, type Forecast, inWords } from '../box/forecast.ts'
+import { standings } from '../box/governing.ts'
 import type { Check, Host, HostUsage } from '../box/host.ts'
 import type { Accelerator } from '../store/index.ts'
 import { bytes } from '../units.ts'
@@ -184,11 +185,18 @@ export function checkDisk(
   }
 }
 
-async function memory({ usage }: CheckParts): Promise<Check> {
+async function memory({ box, usage }: CheckParts): Promise<Check> {
   const { memoryBytes, memoryUsedBytes } = await usage()
-  const says = `${bytes(memoryUsedBytes)} of ${bytes(memoryBytes)} used`
-  if (memoryUsedBytes < memoryBytes * 0.9) return { what: 'memory', state: 'fine', says }
-  return { what: 'memory', state: 'look', says, advice: 'Stop VMs that nobody uses: croft ls, croft stop' }
+  const { level, says: left } = box.governor.now()
+  const used = `${bytes(memoryUsedBytes)} of ${bytes(memoryBytes)} used`
+  const does = standings[level]
+  if (does === undefined) return { what: 'memory', state: 'fine', says: used }
+  return {
+    what: 'memory',
+    state: level === 'none' ? 'wrong' : 'look',
+    says: `${used}; ${does} (${left})`,
+    advice: 'See who has most, and put to sleep or stop what is not needed: croft top --sort memory',
+  }
 }
 
 async function cgroups(): Promise<Check> {

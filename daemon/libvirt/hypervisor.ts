@@ -240,6 +240,7 @@ export function makeHypervisor(
     return {
       uuid,
       state: stateWord(state, reason),
+      reason,
       agent: /<target [^>]*name='org\.qemu\.guest_agent\.0' state='connected'/.test(text),
     }
   }

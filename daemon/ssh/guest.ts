@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import ssh2, { type Client, type ClientChannel, type Connection, type PseudoTtyOptions, type ServerChannel } from 'ssh2'
 import { Semaphore } from '../box/sync.ts'
+import { Refusal } from './croftd.ts'
 import { openAgent, sayEnd } from './mend.ts'
 import type { Entry } from './messages.ts'
 
@@ -112,10 +113,13 @@ export interface Wanted {
   agent: boolean
 }
 
-/** Opens a session's channel in a VM. */
+/** Opens a session's channel in a VM. @throws Refusal when the VM's sshd does not, or the connection is over by then */
 export function openSession(guest: Client, { what, pty, env, agent }: Wanted): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
-    const opened = (error: Error | undefined, channel: ClientChannel) => (error ? reject(error) : resolve(channel))
+    const opened = (error: Error | undefined, channel: ClientChannel) =>
+      error
+        ? reject(new Refusal(`The session could not be opened: ${error.message}.`, undefined, 255))
+        : resolve(channel)
     const options = { env, agentForward: agent, ...(pty && { pty }) }
     if ('exec' in what) guest.exec(what.exec, options, opened)
     else if ('shell' in what) guest.shell(pty ?? false, options, opened)

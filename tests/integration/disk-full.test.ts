@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, cache, startCroft } from '../lib/croft.ts'
 import { sample } from '../lib/deep.ts'
 import { must, program } from '../lib/program.ts'
@@ -89,6 +89,32 @@ describe('a disk that is full when memory is to be saved', () => {
     expect((await readdir(join(folder, 'memory'))).length).toBe(Object.keys(memories).length)
     expect((await readdir(join(folder, 'layers'))).length).toBe(Object.keys(layers).length)
     expect(Object.values(vms).map(({ name }) => name)).toEqual(['late'])
+  })
+
+  test('a VM that can not write stands still, and goes on by itself when there is room, also after the daemon was killed', async () => {
+    await fill(80)
+    const written = croft.run([
+      'exec',
+      'late',
+      'head -c 150M /dev/urandom > big; sync; sha256sum < big > sum; echo done',
+    ])
+    const stands = async () => (await croft.ask('show', { vm: 'late' })).state
+    await vi.waitFor(async () => expect(await stands()).toBe('paused'), { timeout: 60_000, interval: 250 })
+    await croft.kill('SIGKILL')
+    await written
+    await croft.start()
+    expect(await stands()).toBe('paused')
+    await rm(join(folder, 'filler'))
+    await vi.waitFor(async () => expect(await stands()).toBe('awake'), { timeout: 20_000, interval: 250 })
+    expect(await bootId()).toBe(boot)
+    expect(
+      await croft.do('exec', 'late', 'sha256sum < big | wc -c; dmesg 2> /dev/null | grep -c "I/O error" || true'),
+    ).toMatch(/^68\n0?\n?$/)
+    const { entries } = await croft.ask('activity')
+    expect(entries.map((entry: any) => entry.what)).toEqual(
+      expect.arrayContaining([expect.stringContaining('stands still'), expect.stringContaining('goes on')]),
+    )
+    await croft.do('exec', 'late', 'rm big; sync; sudo fstrim /')
   })
 
   test('with room again, it sleeps', async () => {

@@ -156,6 +156,11 @@ test('when it is full, whom nobody uses is put to sleep, but not whoever is to s
   expect(entries.find((entry: any) => entry.what?.includes('short of memory'))).toBeDefined()
   expect((await croft.ask('show', { vm: 'kept' })).state).toBe('awake')
   await stands('none')
+  const { checks } = await croft.ask('doctor')
+  expect(checks.find((each: any) => each.what === 'memory')).toMatchObject({
+    state: 'wrong',
+    says: expect.stringContaining('no more VMs'),
+  })
   const refused = await croft.run(['new', 'onemore'])
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('There is no memory for onemore') })
   expect(await croft.run(['wake', 'idle'])).toMatchObject({ code: 1, stderr: expect.stringContaining('no memory') })

@@ -146,8 +146,11 @@ export class Croft implements AsyncDisposable {
   /** A command line that must do its work; its standard output. */
   async do(...args: string[]): Promise<string> {
     const ended = await this.run(args)
-    if (ended.code !== 0) throw new Error(`croft ${args.join(' ')} ended with ${ended.code}: ${ended.stderr}`)
-    return ended.stdout
+    if (ended.code === 0) return ended.stdout
+    // Its folder is gone when somebody comes to read this.
+    const [, crashed] = /^(\S+) is crashed/m.exec(ended.stderr) ?? []
+    const logs = crashed ? `\nIts console ends with:\n${(await this.run(['logs', crashed])).stdout.slice(-4000)}` : ''
+    throw new Error(`croft ${args.join(' ')} ended with ${ended.code}: ${ended.stderr}${logs}`)
   }
 
   /** `POST /api/commands/<name>` on the socket. */

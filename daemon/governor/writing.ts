@@ -1,0 +1,51 @@
+import { makeReady } from '../box/boot.ts'
+import { type Box, stateOf, vmsOf } from '../box/box.ts'
+import { every } from '../box/every.ts'
+import { ownDeed } from '../box/own-deed.ts'
+import type { Vm } from '../store/index.ts'
+
+const lookMs = 5_000
+/** With less than that free, who goes on stands still again at once. */
+const leastFreeBytes = 64 * 2 ** 20
+
+/**
+ * When the disk of the box is full, a VM that writes stands still (QEMU pauses it, by `error_policy`), and nothing in it
+ * fails. Says so, and lets it go on when there is room. @returns ends that
+ */
+export function keepWriting(box: Box): () => void {
+  const stuck = new Set<string>()
+  const isStuck = ({ uuid }: Vm) => {
+    const live = box.live.get(uuid)
+    return live?.domain === 'paused' && live.reason === 'io-error'
+  }
+  const look = () => {
+    const now = new Map(vmsOf(box.store.state).flatMap((vm) => (isStuck(vm) ? [[vm.id, vm] as const] : [])))
+    for (const id of stuck) if (!now.has(id)) stuck.delete(id)
+    for (const [id, vm] of now) {
+      if (stuck.has(id)) continue
+      stuck.add(id)
+      const { name } = vm
+      const message = `${name} stands still: it can't write, as the disk of the box is full. It goes on by itself when there is room.`
+      box.events.publish({ type: 'box.warning', vm: id, name, message })
+      void box.activity.note(ownDeed(vm, 'it stands still: the disk of the box is full'))
+    }
+    return [...now.values()]
+  }
+  const unwatch = box.live.watch(look)
+  const unlook = every(lookMs, 'let VMs write again', box.log, async () => {
+    const waiting = look()
+    if (waiting.length === 0 || (await box.files.freeBytes()) < leastFreeBytes) return
+    for (const vm of waiting) {
+      await box.hypervisor.resume(vm.uuid)
+      // One that a new daemon found standing still has not been told by it who it is.
+      await box.live.waitFor(vm.uuid, (live) => live?.domain === 'running', lookMs)
+      if (stateOf(box, vm) === 'starting') await box.locks.run(vm.id, () => makeReady(box, vm, false))
+      box.log.info({ vm: vm.id, state: stateOf(box, vm) }, 'goes on: there is room on the disk again')
+      await box.activity.note(ownDeed(vm, 'it goes on: there is room on the disk again'))
+    }
+  })
+  return () => {
+    unwatch()
+    unlook()
+  }
+}
