@@ -60,7 +60,9 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   await mkdir(dirname(socket), { recursive: true, mode: 0o755 })
   await gate.passes.open(gid)
   await rm(socket, { force: true })
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen({ path: socket }, resolve))
+  await new Promise<void>((resolve, reject) =>
+    server.once('error', reject).listen({ path: socket, backlog: 4096 }, resolve),
+  )
   await chmod(socket, 0o660)
   await chown(socket, 0, gid)
   return async () => {

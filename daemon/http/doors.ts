@@ -157,6 +157,9 @@ function enter(gate: Gate, seat: Seat, c: Context): Entrant {
   })
 }
 
+/** Connections that may wait to be taken, as many as Linux allows by itself: at a unix socket one more is refused at once. */
+const mostWaiting = 4096
+
 /** Listens at a unix socket for root and one group. */
 async function listenFor(server: Server, path: string, gid: number): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 })
@@ -176,7 +179,7 @@ function listen(server: Server, where: { path: string } | { host: string; port: 
         }),
       ),
     )
-    server.listen(where, resolve)
+    server.listen({ ...where, backlog: mostWaiting }, resolve)
   })
 }
 

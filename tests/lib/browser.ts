@@ -48,7 +48,7 @@ function goAgain(page: Page): void {
       try {
         return await goto(...where)
       } catch (error) {
-        if (left === 0 || !String(error).includes('ERR_NETWORK_CHANGED')) throw error
+        if (left === 0 || !/ERR_NETWORK_CHANGED|another navigation to "chrome-error:/.test(String(error))) throw error
       }
     }
   }
