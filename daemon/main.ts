@@ -60,7 +60,7 @@ import { findQemuUser, makeFiles } from './host/files.ts'
 import { Firewall } from './host/firewall.ts'
 import { Histories } from './host/history.ts'
 import { makeImageFiles } from './host/image-files.ts'
-import { readMemory, readMemoryPressure, readPressure } from './host/load.ts'
+import { readMemory, readPressure, readStalls } from './host/load.ts'
 import { boxSettings, reserveBytes } from './host/machine.ts'
 import { Meter } from './host/meter.ts'
 import { makeNetwork } from './host/network.ts'
@@ -122,7 +122,7 @@ async function main(log: Logger): Promise<void> {
   const ports = config.web || { http: 80, https: 443 }
   const front = () => frontOf(store.state.web, ports)
   const firewall = new Firewall({ ...network, subnet: settings.subnet, quic: config.web ? ports.https : 0 })
-  const daemonKey = await makeKey(daemonKeyPath(folder), 'croft')
+  const { line: daemonKey } = await makeKey(daemonKeyPath(folder), 'croft')
   const gatewayKey = config.ssh ? await makeGatewayKeys(folder, config.ssh) : undefined
   const events = new EventLog(randomBytes(4).toString('hex'))
   const activity = await Activity.open(folder, {
@@ -131,7 +131,7 @@ async function main(log: Logger): Promise<void> {
   })
   ends.defer(() => activity.close())
   const governor = new Governor(async () => {
-    const [memory, pressure] = await Promise.all([readMemory(), readMemoryPressure()])
+    const [memory, pressure] = await Promise.all([readMemory(), readStalls('memory')])
     return { ...memory, ...pressure, reserve: reserveBytes(config, memory.total) }
   })
   if (store.state.samePages) await samePages.set(true).catch((err) => log.warn({ err }, 'same pages are not shared'))
@@ -356,26 +356,26 @@ function restoreFirewall(box: Box, firewall: Firewall): void {
     .catch((err) => box.log.error({ err }, 'could not restore the firewall'))
 }
 
-/** A key of Croft's own, made once. @returns its public line */
-async function makeKey(path: string, comment: string): Promise<string> {
+/** A key of Croft's own, made once: its public line, and whether it is a new one. */
+async function makeKey(path: string, comment: string): Promise<{ line: string; made: boolean }> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  if (!(await stat(`${path}.pub`).catch(() => undefined))) {
+  const made = !(await stat(`${path}.pub`).catch(() => undefined))
+  if (made) {
     await rm(path, { force: true }) // cut off between its files
     await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', path])
   }
-  return (await readFile(`${path}.pub`, 'utf8')).trim()
+  return { line: (await readFile(`${path}.pub`, 'utf8')).trim(), made }
 }
 
 /** The gateway's host key, and the one that opens every VM for it: its public line, and whether it is a new one. */
 async function makeGatewayKeys(folder: string, { user }: SshConfig): Promise<{ line: string; made: boolean }> {
   const paths = gatewayKeys(folder)
-  const made = !(await stat(`${paths.own}.pub`).catch(() => undefined))
   await makeKey(paths.host, 'croft-ssh')
-  const line = await makeKey(paths.own, 'croft-ssh')
+  const own = await makeKey(paths.own, 'croft-ssh')
   const [uid, gid] = [(await userId(user)) ?? 0, await groupId(user)]
   const mine = dirname(paths.own)
   for (const each of [mine, ...(await readdir(mine)).map((name) => join(mine, name))]) await chown(each, uid, gid)
-  return { line, made }
+  return own
 }
 
 const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })

@@ -94,6 +94,11 @@ const isOwn = (vm: Vm) => vm.phase === 'golden' || vm.phase === 'spare'
 // Croft's own have no name that anybody would ask for.
 const byName = indexBy((vm: Vm) => (isOwn(vm) ? vm.id : vm.name))
 
+const byDomain = indexBy((vm: Vm) => vm.uuid)
+
+/** The VM whose domain has this UUID, also of Croft's own. */
+export const vmOfDomain = (state: State, uuid: string): Vm | undefined => byDomain(state.vms, uuid)
+
 /** The VM of a name, among those that there are for people. */
 export function vmNamed(state: State, name: string): Vm | undefined {
   const vm = byName(state.vms, name)
@@ -162,7 +167,7 @@ export function stateOf(box: Box, vm: Vm): VmState {
 export function whenUp(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm) => void): () => void {
   return box.live.watch((uuid, now, before) => {
     if (now?.domain !== 'running' || !now.agent || before?.agent) return
-    const vm = Object.values(box.store.state.vms).find((each) => each.uuid === uuid)
+    const vm = vmOfDomain(box.store.state, uuid)
     if (vm) then(vm)
   })
 }

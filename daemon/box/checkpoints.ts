@@ -147,11 +147,11 @@ export async function copyVm(box: Box, name: string, options: CopyOptions, repor
   hold(box, checkpoint.id, 1)
   try {
     const state = stateOf(box, source)
-    const { env, tags, comment, priority } = source
     return await forkCheckpoint(
       box,
       checkpoint,
-      { name: options.name, env, tags, comment, priority },
+      source,
+      options.name,
       { asleep: state === 'asleep' && memory, power: state === 'stopped' || state === 'crashed' ? 'off' : 'on' },
       report,
     )
@@ -184,14 +184,7 @@ export async function forkFrom(
   const checkpoint = findCheckpoint(box.store.state, source, label)
   hold(box, checkpoint.id, 1)
   try {
-    const { env, tags, comment, priority } = source
-    return await forkCheckpoint(
-      box,
-      checkpoint,
-      { name: as, env, tags, comment, priority },
-      { asleep: false, power: 'on' },
-      report,
-    )
+    return await forkCheckpoint(box, checkpoint, source, as, { asleep: false, power: 'on' }, report)
   } finally {
     letGo(box, checkpoint.id)
   }
@@ -200,12 +193,14 @@ export async function forkFrom(
 function forkCheckpoint(
   box: Box,
   checkpoint: Checkpoint,
-  described: Pick<Vm, 'env' | 'tags' | 'comment' | 'priority'> & { name?: string | undefined },
+  { env, tags, comment, priority }: Vm,
+  name: string | undefined,
   how: { asleep: boolean; power: Vm['power'] },
   report: Report,
 ): Promise<Made> {
   const { image, limits, layer } = checkpoint
-  return makeVm(box, { ...described, ...how, image, limits, layer, from: checkpoint }, report)
+  const described = { name, env, tags, comment, priority, image, limits }
+  return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report)
 }
 
 /**

@@ -1,7 +1,7 @@
 import { asCroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { minutes } from '../units.ts'
-import { type Box, findVm, stateOf, vmsOf } from './box.ts'
+import { type Box, findVm, stateOf, vmOfDomain, vmsOf } from './box.ts'
 import { every } from './every.ts'
 import { ownDeed } from './own-deed.ts'
 import { putToSleep } from './sleep.ts'
@@ -62,7 +62,7 @@ export function watchIdle(box: Box, connections: Connections): { look(): Promise
 function noteStarts(box: Box): () => void {
   return box.live.watch((uuid, now, before) => {
     if (!now?.ready || before?.ready) return
-    const vm = Object.values(box.store.state.vms).find((each) => each.uuid === uuid)
+    const vm = vmOfDomain(box.store.state, uuid)
     if (vm) box.uses.note(vm.id, 'it came up')
   })
 }

@@ -8,6 +8,7 @@ import { maySee } from './scope.ts'
 import { style, table } from './text.ts'
 import {
   counted,
+  countStates,
   describeVm,
   hostUsageResult,
   noUsage,
@@ -61,7 +62,7 @@ export const lsCommand = command({
       view,
     )
     const used = `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)} memory`
-    const many = `${vms.length} VM${vms.length === 1 ? '' : 's'}: ${counted(vms.map(({ state }) => state)).join(', ')}.`
+    const many = `${vms.length} VM${vms.length === 1 ? '' : 's'}: ${counted(countStates(vms.map(({ state }) => state))).join(', ')}.`
     const whole = `Box: ${used}, ${Math.round(box.cpuPercent)} % CPU, ${bytes(box.diskFreeBytes)} disk free.`
     const between = many.length + whole.length + 2 <= view.columns ? '  ' : '\n'
     return `${rows}${style(view, 'dim', `${many}${between}${whole}`)}\n`

@@ -10,7 +10,8 @@ import { command, type View } from './command.ts'
 import { historyLines, historyResult, rangeArg } from './history-result.ts'
 import { facts, style } from './text.ts'
 import {
-  describeGoverned,
+  counted,
+  countStates,
   describeUse,
   describeVm,
   governedResult,
@@ -66,13 +67,12 @@ export const statCommand = command({
       ])
       const samePagesBytes = same?.on ? same.savedBytes : null
       const states = vmsOf(box.store.state).map((vm) => stateOf(box, vm))
-      const counts = vmStates.map((state) => [state, states.filter((each) => each === state).length])
       return {
         ...usage,
         pressure,
         memory: box.governor.now(),
         samePagesBytes,
-        vms: Object.fromEntries(counts),
+        vms: countStates(states),
         ...history,
       }
     }
@@ -91,7 +91,7 @@ export const statCommand = command({
       diskBytes: usage?.diskBytes ?? null,
       since: box.live.get(vm.uuid)?.since.toISOString() ?? null,
       sleepAfter: sleepMinutes(box, vm),
-      governor: describeGoverned(box, vm),
+      governor: box.governor.of(vm.id) ?? null,
       ...history,
     }
   },
@@ -121,7 +121,6 @@ const vmLines = (vm: StatResult, view: View): string =>
   )}`
 
 function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResult, view: View): string {
-  const many = Object.entries(vms).flatMap(([state, count]) => (count > 0 ? `${count} ${state}` : []))
   const rows = [
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`],
@@ -132,7 +131,7 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
       `${bytes(box.diskBytes - box.diskFreeBytes)} of ${bytes(box.diskBytes)}, ${bytes(box.diskFreeBytes)} free`,
     ],
     ['waits for', waits(pressure).join(', ')],
-    ['VMs', many.join(', ') || 'none'],
+    ['VMs', counted(vms).join(', ') || 'none'],
   ] as const
   return `${style(view, 'bold', 'The box')}\n${facts(rows, view)}`
 }

@@ -6,7 +6,7 @@ import { maySee, seesSome } from './scope.ts'
 import { type Column, facts, style, table } from './text.ts'
 import {
   counted,
-  describeGoverned,
+  countStates,
   describeUse,
   governedResult,
   hostUsageResult,
@@ -89,7 +89,7 @@ export const topCommand = command({
           ...taken,
           ...describeUse(box, vm),
           sessions,
-          governor: describeGoverned(box, vm),
+          governor: box.governor.of(vm.id) ?? null,
         }
       })
     const memory = seesSome(scope) ? null : box.governor.now()
@@ -136,7 +136,7 @@ function boxLines({ pressure, memory, ...box }: TopResult['box'], vms: readonly 
     ['', memory ? fitting(standing(memory), room) : undefined],
     ['disk', `${bar(1 - box.diskFreeBytes / box.diskBytes)} ${bytes(box.diskFreeBytes)} free`],
     ['waits for', pressure ? fitting(waits(pressure), room) : undefined],
-    ['VMs', fitting(counted(vms.map(({ state }) => state)), room) || 'none'],
+    ['VMs', fitting(counted(countStates(vms.map(({ state }) => state))), room) || 'none'],
   ] as const
   return linesOf(facts(rows, view))
 }

@@ -100,11 +100,6 @@ export function describeUse(box: Box, vm: Vm): UseResult {
 /** What Croft does to a VM's memory now, so that there is enough for all, and why. */
 export const governedResult = z.object({ what: z.string(), why: z.string() }).nullable()
 
-export function describeGoverned(box: Box, { id }: Vm): z.infer<typeof governedResult> {
-  const now = box.governor.of(id)
-  return now ? { what: now.what, why: now.why } : null
-}
-
 const none = '–'
 
 /** Columns of a list of VMs: what each is, and takes. */
@@ -126,13 +121,16 @@ export const vmColumns: readonly Column<Pick<VmResult, 'name' | 'state'> & Usage
   { title: 'DISK', value: ({ diskBytes }) => (diskBytes === null ? none : bytes(diskBytes)), right: true },
 ]
 
-/** How many of them are in which state: `2 awake`, `1 asleep`. */
-export function counted(states: readonly VmState[]): string[] {
-  return vmStates.flatMap((state) => {
-    const count = states.filter((each) => each === state).length
-    return count > 0 ? `${count} ${state}` : []
-  })
-}
+/** How many of them are in which state. */
+export const countStates = (states: readonly VmState[]): Record<VmState, number> =>
+  Object.fromEntries(vmStates.map((state) => [state, states.filter((each) => each === state).length])) as Record<
+    VmState,
+    number
+  >
+
+/** `2 awake`, `1 asleep`: how many are in which state, without those in which none is. */
+export const counted = (counts: Record<VmState, number>): string[] =>
+  vmStates.flatMap((state) => (counts[state] > 0 ? `${counts[state]} ${state}` : []))
 
 /** Percent of the last 10 s in which something waited for it; nulls where the kernel does not tell. */
 export const pressureResult = z.object({

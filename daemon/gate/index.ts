@@ -11,7 +11,7 @@ import {
   userHeader,
   verdictHeader,
 } from '../caddy/config.ts'
-import { makeWebServer } from '../host/web-server.ts'
+import { makeWebServer, mostWaiting } from '../host/web-server.ts'
 import { decide, explain, type Gate, type Verdict, type Visit } from './decide.ts'
 import { documentOf, textOf } from './pages.ts'
 import { clientOf, headersOf, sessionCookieFor } from './site.ts'
@@ -61,7 +61,7 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   await gate.passes.open(gid)
   await rm(socket, { force: true })
   await new Promise<void>((resolve, reject) =>
-    server.once('error', reject).listen({ path: socket, backlog: 4096 }, resolve),
+    server.once('error', reject).listen({ path: socket, backlog: mostWaiting }, resolve),
   )
   await chmod(socket, 0o660)
   await chown(socket, 0, gid)

@@ -36,11 +36,11 @@ export interface VmMemory {
 
 /** What was done to a VM before, in ms since then; undefined: not since this daemon began. */
 export interface Past {
-  squeezedMs?: number
+  squeezedMs?: number | undefined
   /** It was given its memory back because it needed it. */
-  neededMs?: number
+  neededMs?: number | undefined
   /** It was pulsed, and nobody has used it since. */
-  pulsedMs?: number
+  pulsedMs?: number | undefined
 }
 
 export type Deed = {

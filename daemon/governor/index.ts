@@ -10,7 +10,7 @@ import { putToSleep } from '../box/sleep.ts'
 import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { bytes } from '../units.ts'
-import { type BoxMemory, type Deed, decide, levelOf, levelReason, type Past, type VmMemory } from './decide.ts'
+import { type BoxMemory, type Deed, decide, levelOf, levelReason, type VmMemory } from './decide.ts'
 
 /** How often the box is looked at, and its VMs while there is plenty. */
 const lookMs = 2_000
@@ -81,7 +81,8 @@ export class Governor implements Governing {
   }
 
   of(id: string): { what: string; why: string } | undefined {
-    if (this.#under?.id === id) return this.#under
+    const under = this.#under
+    if (under?.id === id) return { what: under.what, why: under.why }
     const squeeze = this.#known.get(id)?.squeeze
     return squeeze && { what: `held to ${bytes(squeeze.to)}`, why: squeeze.why }
   }
@@ -156,7 +157,6 @@ export class Governor implements Governing {
     const idleMs = since && Date.now() - since.getTime()
     if (idleMs === undefined || (known.pulsedAt !== undefined && now - known.pulsedAt > idleMs)) delete known.pulsedAt
     const ago = (at: number | undefined) => (at === undefined ? undefined : now - at)
-    const past = { squeezedMs: ago(known.squeeze?.at), neededMs: ago(known.neededAt), pulsedMs: ago(known.pulsedAt) }
     return {
       id: vm.id,
       name: vm.name,
@@ -166,7 +166,7 @@ export class Governor implements Governing {
       idleMs,
       pinned: vm.sleepAfter === 0,
       busy: box.locks.taken(vm.id) || this.#under?.id === vm.id,
-      past: Object.fromEntries(Object.entries(past).filter(([, ms]) => ms !== undefined)) as Past,
+      past: { squeezedMs: ago(known.squeeze?.at), neededMs: ago(known.neededAt), pulsedMs: ago(known.pulsedAt) },
     }
   }
 

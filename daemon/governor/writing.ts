@@ -1,12 +1,14 @@
 import { makeReady } from '../box/boot.ts'
 import { type Box, stateOf, vmsOf } from '../box/box.ts'
 import { every } from '../box/every.ts'
+import type { LiveState } from '../box/live.ts'
 import { ownDeed } from '../box/own-deed.ts'
-import type { Vm } from '../store/index.ts'
 
 const lookMs = 5_000
 /** With less than that free, who goes on stands still again at once. */
 const leastFreeBytes = 64 * 2 ** 20
+
+const isStuck = (live: LiveState | undefined): boolean => live?.domain === 'paused' && live.reason === 'io-error'
 
 /**
  * When the disk of the box is full, a VM that writes stands still (QEMU pauses it, by `error_policy`), and nothing in it
@@ -14,12 +16,10 @@ const leastFreeBytes = 64 * 2 ** 20
  */
 export function keepWriting(box: Box): () => void {
   const stuck = new Set<string>()
-  const isStuck = ({ uuid }: Vm) => {
-    const live = box.live.get(uuid)
-    return live?.domain === 'paused' && live.reason === 'io-error'
-  }
   const look = () => {
-    const now = new Map(vmsOf(box.store.state).flatMap((vm) => (isStuck(vm) ? [[vm.id, vm] as const] : [])))
+    const now = new Map(
+      vmsOf(box.store.state).flatMap((vm) => (isStuck(box.live.get(vm.uuid)) ? [[vm.id, vm] as const] : [])),
+    )
     for (const id of stuck) if (!now.has(id)) stuck.delete(id)
     for (const [id, vm] of now) {
       if (stuck.has(id)) continue
@@ -31,7 +31,9 @@ export function keepWriting(box: Box): () => void {
     }
     return [...now.values()]
   }
-  const unwatch = box.live.watch(look)
+  const unwatch = box.live.watch((_, now, before) => {
+    if (isStuck(now) || isStuck(before)) look()
+  })
   const unlook = every(lookMs, 'let VMs write again', box.log, async () => {
     const waiting = look()
     if (waiting.length === 0 || (await box.files.freeBytes()) < leastFreeBytes) return

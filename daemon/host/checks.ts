@@ -5,6 +5,7 @@ import type { Box } from '../box/box.ts'
 import { diskForecast, type Forecast, inWords } from '../box/forecast.ts'
 import { standings } from '../box/governing.ts'
 import type { Check, Host, HostUsage } from '../box/host.ts'
+import { reachedFromBox } from '../ssh/paths.ts'
 import type { Accelerator } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import type { Firewall } from './firewall.ts'
@@ -129,7 +130,7 @@ async function ssh({ ssh }: CheckParts): Promise<Check | undefined> {
   if (!ssh) return undefined
   const what = 'ssh'
   const { port, address } = ssh
-  const answer = await bannerOf(port, address.replace(/^(::|0\.0\.0\.0)$/, '127.0.0.1')).catch((error: Error) => error)
+  const answer = await bannerOf(port, reachedFromBox(address)).catch((error: Error) => error)
   if (answer instanceof Error)
     return {
       what,

@@ -15,9 +15,14 @@ export async function readMemory(): Promise<{ total: number; available: number }
   return { total: field('MemTotal'), available: field('MemAvailable') }
 }
 
-/** Percent of the last 10 s in which something, and in which everything, waited for memory; nulls where the kernel does not tell. */
-export async function readMemoryPressure(): Promise<{ some: number | null; full: number | null }> {
-  const text = await readFile('/proc/pressure/memory', 'utf8').catch(() => '')
+/**
+ * The kernel's pressure stall information: percent of the last 10 s in which something, and in which everything, waited
+ * for a resource; nulls where it has none, or has it turned off.
+ */
+export async function readStalls(
+  resource: 'cpu' | 'memory' | 'io',
+): Promise<{ some: number | null; full: number | null }> {
+  const text = await readFile(`/proc/pressure/${resource}`, 'utf8').catch(() => '')
   const of = (kind: string) => {
     const found = new RegExp(`^${kind} avg10=([\\d.]+)`, 'm').exec(text)?.[1]
     return found === undefined ? null : Number(found)
@@ -25,14 +30,7 @@ export async function readMemoryPressure(): Promise<{ some: number | null; full:
   return { some: of('some'), full: of('full') }
 }
 
-/** The kernel's pressure stall information; nulls where it has none, or has it turned off. */
 export async function readPressure(): Promise<Pressure> {
-  const [cpu, memory, io] = await Promise.all(
-    ['cpu', 'memory', 'io'].map(async (name) => {
-      const text = await readFile(`/proc/pressure/${name}`, 'utf8').catch(() => '')
-      const found = /^some avg10=([\d.]+)/m.exec(text)?.[1]
-      return found === undefined ? null : Number(found)
-    }),
-  )
-  return { cpu: cpu ?? null, memory: memory ?? null, io: io ?? null }
+  const [cpu, memory, io] = await Promise.all([readStalls('cpu'), readStalls('memory'), readStalls('io')])
+  return { cpu: cpu.some, memory: memory.some, io: io.some }
 }

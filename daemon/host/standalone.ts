@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { SshConfig } from '../config.ts'
 import { CroftError } from '../error.ts'
-import { lean } from '../ssh/paths.ts'
+import { lean, reachedFromBox } from '../ssh/paths.ts'
 import { caddyUser, groupId, userId } from './accounts.ts'
 import { run } from './run.ts'
 
@@ -92,7 +92,7 @@ function gatewayService({ port, address, user, program, config, keys }: GatewayP
   return {
     name: 'croft-ssh',
     command: ['setpriv', ...asUser, process.execPath, ...lean.flags, program, '--config', config],
-    at: { port, host: ['::', '0.0.0.0'].includes(address) ? '127.0.0.1' : address },
+    at: { port, host: reachedFromBox(address) },
     stays: true,
     env: { PATH: process.env.PATH, HOME: '/nonexistent', ...lean.env },
     input: '',

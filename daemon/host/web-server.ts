@@ -6,6 +6,9 @@ import { WebSocketServer } from 'ws'
 /** The largest message that a client's WebSocket may send, in bytes. */
 const largestMessage = 256 * 1024
 
+/** Connections that may wait to be taken, as many as Linux allows by itself: at a unix socket one more is refused at once. */
+export const mostWaiting = 4096
+
 export interface WebServer {
   server: Server
   /** Ends what is open, WebSockets too. Resolves when all of it has gone. */

@@ -21,7 +21,7 @@ import {
 } from '../gate/index.ts'
 import type { Terminals } from '../guest/terminals.ts'
 import { groupId } from '../host/accounts.ts'
-import { makeWebServer } from '../host/web-server.ts'
+import { makeWebServer, mostWaiting } from '../host/web-server.ts'
 import { type Entrant, makeHttp, metricsPath } from './app.ts'
 import { type ConsoleFiles, consoleRoutes } from './console.ts'
 import { problemOf } from './problem.ts'
@@ -156,9 +156,6 @@ function enter(gate: Gate, seat: Seat, c: Context): Entrant {
     hint: 'Send "Authorization: Bearer …" with a token: croft token new',
   })
 }
-
-/** Connections that may wait to be taken, as many as Linux allows by itself: at a unix socket one more is refused at once. */
-const mostWaiting = 4096
 
 /** Listens at a unix socket for root and one group. */
 async function listenFor(server: Server, path: string, gid: number): Promise<void> {

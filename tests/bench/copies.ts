@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
+import { qemuPid, sizeOf } from '../lib/qemu.ts'
 import { type Figure, timed } from './figures.ts'
 import { firstSsh } from './guest-steps.ts'
 
@@ -111,9 +111,7 @@ async function costs(croft: Croft): Promise<{ memory: number; disk: number }> {
   let memory = 0
   let disk = 0
   for (const vm of Object.values(vms)) {
-    const pid = (await readFile(`/run/libvirt/qemu/croft-${vm.id}.pid`, 'utf8')).trim()
-    const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
-    memory += Number(/^Pss:\s+(\d+)/m.exec(rollup)![1]) / 1000
+    memory += (await sizeOf(await qemuPid(vm))).pss
     disk += Number(await must('stat', ['-c', '%b', join(croft.folder, layers[vm.disk]!.file)])) * 512e-6
   }
   return { memory, disk }

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Croft, startCroft } from '../lib/croft.ts'
+import { qemuPid, sizeOf } from '../lib/qemu.ts'
 import { type Figure, median, timed } from './figures.ts'
 
 /** By so many the usual time is known. */
@@ -66,7 +66,5 @@ async function quiet(croft: Croft): Promise<void> {
 }
 
 async function pssMb(croft: Croft, name: string): Promise<number[]> {
-  const { id } = await croft.ask('show', { vm: name })
-  const pid = (await readFile(`/run/libvirt/qemu/croft-${id}.pid`, 'utf8')).trim()
-  return [Number(/^Pss:\s+(\d+)/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8'))![1]) / 1000]
+  return [(await sizeOf(await qemuPid(await croft.ask('show', { vm: name })))).pss]
 }

@@ -13,6 +13,7 @@ import { openSaveImage } from '../../daemon/libvirt/load.ts'
 import type { Vm } from '../../daemon/store/index.ts'
 import { type Croft, cache, names } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
+import { qemuPid } from '../lib/qemu.ts'
 import { firstSsh, introduction } from './guest-steps.ts'
 
 const vm = { id: 'vm_benchfloor', mac: '52:54:00:be:bc:02', ip: names.subnet.replace('0.0/16', '250.2') } as Vm
@@ -35,7 +36,7 @@ export async function prepareFloor(croft: Croft, model: string, memory: string):
   const twin = Object.values(vms).find((each) => each.name === model)!
   const disk = layers[twin.disk]!
   const path = (layer: { file: string }) => join(croft.folder, layer.file)
-  const pid = (await readFile(`/run/libvirt/qemu/croft-${twin.id}.pid`, 'utf8')).trim()
+  const pid = await qemuPid(twin)
   const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1)
   const { streamOffset } = await openSaveImage(memory)
   return async () => {

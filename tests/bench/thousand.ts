@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -8,6 +8,7 @@ import type { State, Vm } from '../../daemon/store/index.ts'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { cpuMs, family } from '../lib/process.ts'
 import { must } from '../lib/program.ts'
+import { sizeOf } from '../lib/qemu.ts'
 import { type Figure, timed } from './figures.ts'
 
 /** A daemon with 1,000 VMs in its store, all of them defined in libvirt and none running: its size, idling and speed. */
@@ -121,13 +122,6 @@ async function lsRequests(croft: Croft): Promise<Figure> {
   const values = await repeated(200, ask)
   agent.destroy()
   return { what: '`POST /api/commands/ls`, 1,000 VMs', unit: 'ms', values, aim: 10 }
-}
-
-/** In MB: its resident pages, and the same with each page that several processes share divided among them. */
-async function sizeOf(pid: number): Promise<{ rss: number; pss: number }> {
-  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
-  const size = (key: string) => (Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(rollup)![1]) * 1024) / 1e6
-  return { rss: size('Rss'), pss: size('Pss') }
 }
 
 async function idlePercent(pids: readonly number[]): Promise<number> {

@@ -1,5 +1,5 @@
 import { type FSWatcher, watch } from 'node:fs'
-import { open, readdir, readFile, rm, stat, truncate } from 'node:fs/promises'
+import { open, readdir, rm, stat, truncate } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { faultPoints } from '../../daemon/box/operations.ts'
@@ -7,6 +7,7 @@ import type { Vm } from '../../daemon/store/index.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
 import { must, program } from '../lib/program.ts'
+import { qemuPid } from '../lib/qemu.ts'
 
 /**
  * The daemon is killed with SIGKILL at every step of checkpoint, cp, restore, sleep and wake. A VM that ran is running or
@@ -221,7 +222,7 @@ describe('memory that can’t be loaded', () => {
 test('a QEMU that is killed while its memory is saved: the VM shows as crashed, and its disk is whole', async () => {
   await croft.do('exec', 'steady', 'echo kept > kept; sync')
   const vm = await recordOf('steady')
-  const pid = Number(await readFile(`/run/libvirt/qemu/croft-${vm.id}.pid`, 'utf8'))
+  const pid = await qemuPid(vm)
   const sleeping = croft.run(['sleep', 'steady'])
   await memoryAppears()
   process.kill(pid, 'SIGKILL')

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { readMemory } from '../../daemon/host/load.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
+import { qemuPid } from '../lib/qemu.ts'
 
 /** How VMs share the memory of the box: what is taken from whom when it runs out, and given back. */
 let croft: Croft
@@ -52,8 +53,7 @@ const stat = (vm?: string) => croft.ask('stat', vm === undefined ? {} : { vm })
 const level = async () => (await stat()).memory.level
 const stands = (what: string) => vi.waitFor(async () => expect(await level()).toBe(what), wait)
 const qemu = async (name: string): Promise<string> => {
-  const { id } = await croft.ask('show', { vm: name })
-  return `/proc/${(await readFile(`/run/libvirt/qemu/croft-${id}.pid`, 'utf8')).trim()}`
+  return `/proc/${await qemuPid(await croft.ask('show', { vm: name }))}`
 }
 
 /** Lowering it takes a right that root has not in every container. */

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { faultPoints } from '../../daemon/box/operations.ts'
@@ -6,6 +6,7 @@ import type { Vm } from '../../daemon/store/index.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
 import { must } from '../lib/program.ts'
+import { qemuPid } from '../lib/qemu.ts'
 
 /** A VM that is loaded before it is asked for. */
 let croft: Croft
@@ -72,7 +73,7 @@ test('outlives the daemon', async () => {
 
 test.runIf(deep)('whose QEMU has ended is replaced, and a VM is made without it', async () => {
   const spare = await theSpare()
-  process.kill(Number(await readFile(`/run/libvirt/qemu/croft-${spare.id}.pid`, 'utf8')), 'SIGKILL')
+  process.kill(await qemuPid(spare), 'SIGKILL')
   await croft.do('new', 'without')
   expect((await recordOf('without'))!.id).not.toBe(spare.id)
   expect((await theSpare()).id).not.toBe(spare.id)
@@ -102,7 +103,7 @@ describe('cut off', () => {
   test.each(sample(points('spare'), 'spare.pause'))('at %s, there is a whole one afterwards', async (point) => {
     const spare = await theSpare()
     await croft.kill('SIGTERM')
-    process.kill(Number(await readFile(`/run/libvirt/qemu/croft-${spare.id}.pid`, 'utf8')), 'SIGKILL')
+    process.kill(await qemuPid(spare), 'SIGKILL')
     await croft.start({ CROFT_FAULT: point })
     await croft.ended
     await croft.start()
