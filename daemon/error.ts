@@ -61,6 +61,6 @@ export function diskFull(options: { cause?: unknown; details?: Record<string, un
   return new CroftError('disk-full', 'The disk of the box is full.', { hint, ...options })
 }
 
-function isNoSpace(error: unknown): boolean {
+export function isNoSpace(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }

@@ -53,9 +53,10 @@ import { Terminals } from './guest/terminals.ts'
 import { groupId, userId } from './host/accounts.ts'
 import { endCaddy } from './host/caddy-process.ts'
 import { checkWeb } from './host/check-web.ts'
-import { checkBox } from './host/checks.ts'
+import { checkBox, disk as checkDisk } from './host/checks.ts'
 import { Clients } from './host/clients.ts'
 import { readConnections } from './host/connections.ts'
+import { DiskReserve } from './host/disk-reserve.ts'
 import { findQemuUser, makeFiles } from './host/files.ts'
 import { Firewall } from './host/firewall.ts'
 import { Histories } from './host/history.ts'
@@ -74,6 +75,7 @@ import { shared } from './host/shared.ts'
 import { inspectKey } from './host/ssh-key.ts'
 import { superviseServices } from './host/standalone.ts'
 import { boxIsStopping, notifyReady } from './host/systemd.ts'
+import { warnOfDisk } from './host/warn-of-disk.ts'
 import { readConsole } from './http/console.ts'
 import { openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
@@ -100,7 +102,8 @@ async function main(log: Logger): Promise<void> {
   const { folder, network } = config
   await using ends = new AsyncDisposableStack()
 
-  const store = await openStore(folder)
+  const reserve = new DiskReserve(folder)
+  const store = await openStore(folder, () => reserve.give())
   ends.defer(() => store.close())
   store.lost.catch((err) => {
     log.fatal({ err }, 'the state folder is no longer ours alone')
@@ -178,7 +181,7 @@ async function main(log: Logger): Promise<void> {
 
   ends.defer(guardFromOom(box))
   ends.defer(keepPriorities(box))
-  ends.defer(keepWriting(box))
+  ends.defer(keepWriting(box, () => reserve.keep()))
   const idle = watchIdle(box, readConnections)
   ends.defer(() => idle.stop())
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
@@ -278,6 +281,7 @@ async function main(log: Logger): Promise<void> {
   ends.defer(() => box.spares.stop())
   ends.defer(keepSchedules(box, reconciler.first))
   ends.defer(keepMerged(box))
+  ends.defer(warnOfDisk(box, () => checkDisk(host)))
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 
   log.info({ signal: await endSignal() }, 'ending')

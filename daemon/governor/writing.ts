@@ -12,9 +12,11 @@ const isStuck = (live: LiveState | undefined): boolean => live?.domain === 'paus
 
 /**
  * When the disk of the box is full, a VM that writes stands still (QEMU pauses it, by `error_policy`), and nothing in it
- * fails. Says so, and lets it go on when there is room. @returns ends that
+ * fails. Says so, and lets it go on when there is room.
+ * @param keepReserve makes Croft's own reserve whole again, which comes first; false when there is no room for that
+ * @returns ends that
  */
-export function keepWriting(box: Box): () => void {
+export function keepWriting(box: Box, keepReserve: () => Promise<boolean>): () => void {
   const stuck = new Set<string>()
   const look = () => {
     const now = new Map(
@@ -36,7 +38,8 @@ export function keepWriting(box: Box): () => void {
   })
   const unlook = every(lookMs, 'let VMs write again', box.log, async () => {
     const waiting = look()
-    if (waiting.length === 0 || (await box.files.freeBytes()) < leastFreeBytes) return
+    const isReserved = await keepReserve()
+    if (waiting.length === 0 || !isReserved || (await box.files.freeBytes()) < leastFreeBytes) return
     for (const vm of waiting) {
       await box.hypervisor.resume(vm.uuid)
       // One that a new daemon found standing still has not been told by it who it is.

@@ -162,7 +162,7 @@ async function bannerOf(port: number, address: string): Promise<string> {
   }
 }
 
-async function disk({ usage, history }: CheckParts): Promise<Check> {
+export async function disk({ usage, history }: Pick<CheckParts, 'usage' | 'history'>): Promise<Check> {
   const now = new Date()
   const found = await usage()
   return checkDisk(found, await diskForecast(history, found.diskFreeBytes, now), now)

@@ -1,7 +1,7 @@
 import { link, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Adapter } from 'lowdb'
-import { CroftError } from '../error.ts'
+import { CroftError, isNoSpace } from '../error.ts'
 
 /**
  * A lowdb adapter whose file is at every moment the whole old or the whole new state, also across a power cut:
@@ -12,12 +12,17 @@ export class DurableFile<T> implements Adapter<T> {
   readonly path: string
   readonly lastGoodPath: string
   readonly #parse: (raw: unknown) => T
+  readonly #makeRoom: () => Promise<boolean>
 
-  /** @param parse checks and migrates what was read; what it throws becomes a `state-damaged` refusal. */
-  constructor(path: string, parse: (raw: unknown) => T) {
+  /**
+   * @param parse checks and migrates what was read; what it throws becomes a `state-damaged` refusal.
+   * @param makeRoom frees something on a disk that is full; false when it can't
+   */
+  constructor(path: string, parse: (raw: unknown) => T, makeRoom: () => Promise<boolean>) {
     this.path = path
     this.lastGoodPath = `${path}.last`
     this.#parse = parse
+    this.#makeRoom = makeRoom
   }
 
   /** @returns null when there is no file yet. @throws CroftError `state-damaged`, naming the last good copy. */
@@ -38,6 +43,16 @@ export class DurableFile<T> implements Adapter<T> {
   }
 
   async write(data: T): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#writeOnce(data)
+      } catch (error) {
+        if (!isNoSpace(error) || !(await this.#makeRoom())) throw error
+      }
+    }
+  }
+
+  async #writeOnce(data: T): Promise<void> {
     const folder = dirname(this.path)
     const temporary = `${this.path}.new`
     try {

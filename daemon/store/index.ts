@@ -49,12 +49,13 @@ export interface Store {
 
 /**
  * Opens the store in a folder, creating both if need be, and locks it against a second daemon.
+ * @param makeRoom frees something on a disk that is full; false when it can't
  * @throws CroftError `conflict` when locked, `state-damaged` when the file can't be used.
  */
-export async function openStore(folder: string): Promise<Store> {
+export async function openStore(folder: string, makeRoom = async (): Promise<boolean> => false): Promise<Store> {
   await mkdir(folder, { recursive: true, mode: 0o711 })
   const lock = await takeLock(join(folder, 'lock'))
-  const file = new DurableFile<State>(join(folder, 'state.json'), parseState)
+  const file = new DurableFile<State>(join(folder, 'state.json'), parseState, makeRoom)
   const db = new Low<State>(file, emptyState(randomBytes(8).toString('hex')))
   try {
     await db.read()
