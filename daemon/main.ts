@@ -136,7 +136,7 @@ async function main(log: Logger): Promise<void> {
   const governor = new Governor(async () => {
     const [memory, pressure] = await Promise.all([readMemory(), readStalls('memory')])
     return { ...memory, ...pressure, reserve: reserveBytes(config, memory.total) }
-  })
+  }, readPressure)
   if (store.state.samePages) await samePages.set(true).catch((err) => log.warn({ err }, 'same pages are not shared'))
   const box: Box = {
     settings,

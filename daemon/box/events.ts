@@ -12,6 +12,8 @@ export type BoxEvent = { vm?: string; name?: string } & (
   /** How the box's memory stands has changed; what was done to a VM's for that. */
   | { type: 'box.memory'; level: Level; message: string }
   | { type: 'vm.memory'; message: string }
+  /** It takes so much of the box that others wait. */
+  | { type: 'vm.heavy'; message: string }
 )
 
 export type NumberedEvent = BoxEvent & { id: string; time: string }

@@ -17,7 +17,7 @@ export interface Governing {
    * @throws CroftError `no-room`; nothing has then been done
    */
   admit<T>(name: string, work: () => Promise<T>): Promise<T>
-  /** What is done to a VM now, and why, in a few words each; undefined: nothing. */
+  /** What is done to a VM now, or that it takes so much that others wait, and why, in a few words each; undefined: nothing. */
   of(id: string): { what: string; why: string } | undefined
   /** How the box stands, and in a few words why. */
   now(): { level: Level; says: string }

@@ -39,6 +39,7 @@ export interface VmStats {
   /** Counted since the start, over all of its network interfaces and disks, as the guest sees them. */
   receivedBytes: number
   sentBytes: number
+  sentPackets: number
   diskReadBytes: number
   diskWrittenBytes: number
   /** Of its balloon, in bytes; undefined when it has none. */

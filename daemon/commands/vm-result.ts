@@ -97,7 +97,7 @@ export function describeUse(box: Box, vm: Vm): UseResult {
   }
 }
 
-/** What Croft does to a VM's memory now, so that there is enough for all, and why. */
+/** What Croft does to a VM's memory now, so that there is enough for all, or that it takes so much that others wait, and why. */
 export const governedResult = z.object({ what: z.string(), why: z.string() }).nullable()
 
 const none = '–'

@@ -1,8 +1,10 @@
+import { cpus } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../box/box.ts'
 import { stateOf, vmsOf } from '../box/box.ts'
 import { every } from '../box/every.ts'
 import type { Governing, Level } from '../box/governing.ts'
+import type { Pressure } from '../box/host.ts'
 import { idleSince } from '../box/idle.ts'
 import { ownDeed } from '../box/own-deed.ts'
 import type { VmStats } from '../box/ports.ts'
@@ -11,6 +13,7 @@ import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import { type BoxMemory, type Deed, decide, levelOf, levelReason, type VmMemory } from './decide.ts'
+import { type Heavy, heavyOf, rateOf } from './heavy.ts'
 
 /** How often the box is looked at, and its VMs while there is plenty. */
 const lookMs = 2_000
@@ -26,6 +29,9 @@ const staleMs = 30_000
 const deafMs = 20_000
 const deafAgainMs = 10 * 60_000
 const pulseMs = 10_000
+/** What VMs take is averaged over so long at least. One that has been named stays so for a while. */
+const rateMs = 5_000
+const heavyMs = 30_000
 const MiB = 2 ** 20
 
 interface Squeeze {
@@ -44,11 +50,16 @@ interface Known {
   pulsedAt?: number
   /** What its guest said last: when, by libvirt's clock in seconds, and how many major faults it had had. */
   said?: { at: number; faults: number; perS: number }
+  /** What libvirt had counted of it when it was last looked at. */
+  counted?: { at: number; stats: VmStats }
+  /** It takes so much that others wait; when that was last so. */
+  heavy?: Heavy & { at: number }
 }
 
-/** Shares the box's memory among its VMs: looks, decides (decide.ts), and does it. */
+/** Shares the box's memory among its VMs: looks, decides (decide.ts), and does it. Names those that take much (heavy.ts). */
 export class Governor implements Governing {
   readonly #readBox: () => Promise<BoxMemory>
+  readonly #readPressure: () => Promise<Pressure>
   readonly #known = new Map<string, Known>()
   #level: Level = 'plenty'
   #says = ''
@@ -58,8 +69,9 @@ export class Governor implements Governing {
   /** What takes its time, and of which there is one at a time. */
   #under: { id: string; what: string; why: string } | undefined
 
-  constructor(readBox: () => Promise<BoxMemory>) {
+  constructor(readBox: () => Promise<BoxMemory>, readPressure: () => Promise<Pressure>) {
     this.#readBox = readBox
+    this.#readPressure = readPressure
   }
 
   /** Begins. @param stats what VMs take now, by UUID @returns ends it: all VMs have all of their memory then */
@@ -83,7 +95,8 @@ export class Governor implements Governing {
   of(id: string): { what: string; why: string } | undefined {
     const under = this.#under
     if (under?.id === id) return { what: under.what, why: under.why }
-    const squeeze = this.#known.get(id)?.squeeze
+    const { squeeze, heavy } = this.#known.get(id) ?? {}
+    if (heavy) return { what: heavy.what, why: heavy.why }
     return squeeze && { what: `held to ${bytes(squeeze.to)}`, why: squeeze.why }
   }
 
@@ -119,7 +132,9 @@ export class Governor implements Governing {
     const quiet = this.#level === 'plenty' && ![...this.#known.values()].some(({ squeeze }) => squeeze)
     if (box.hypervisor.trouble() || (quiet && performance.now() - this.#vmsAt < vmsMs)) return
     this.#vmsAt = performance.now()
-    const vms = this.#readVms(box, await stats())
+    const found = await stats()
+    const vms = this.#readVms(box, found)
+    await this.#nameHeavy(box, memory, found)
     for (const deed of decide(memory, this.#level, vms)) await this.#act(box, deed)
   }
 
@@ -131,6 +146,38 @@ export class Governor implements Governing {
     box.log.info({ level: this.#level, before, ...memory }, 'the memory of the box')
     box.events.publish({ type: 'box.memory', level: this.#level, message: this.#says })
     if (before === 'plenty' || this.#level === 'plenty') box.spares.refresh()
+  }
+
+  /** Says once who takes so much of the box that others wait. */
+  async #nameHeavy(box: Box, { total: memoryBytes }: BoxMemory, all: ReadonlyMap<string, VmStats>): Promise<void> {
+    const at = performance.now()
+    const awake = vmsOf(box.store.state).filter((vm) => this.#known.has(vm.id))
+    const rates = awake.flatMap(({ id, uuid }) => {
+      const known = this.#knownOf(id)
+      const [stats, before] = [all.get(uuid), known.counted]
+      if (!stats || (before && at - before.at < rateMs)) return []
+      known.counted = { at, stats }
+      return before ? [rateOf(id, before.stats, stats, (at - before.at) / 1000)] : []
+    })
+    if (rates.length === 0) return
+    const isTight = this.#level !== 'plenty'
+    const load = { cpus: cpus().length, memoryBytes, isTight, pressure: await this.#readPressure() }
+    const heavy = heavyOf(load, rates)
+    for (const vm of awake) {
+      const known = this.#knownOf(vm.id)
+      const now = heavy.get(vm.id)
+      if (now && !known.heavy) {
+        box.events.publish({
+          type: 'vm.heavy',
+          vm: vm.id,
+          name: vm.name,
+          message: `${vm.name} ${now.what}: ${now.why}.`,
+        })
+        await box.activity.note(ownDeed(vm, `it ${now.what}: ${now.why}`))
+      }
+      if (now) known.heavy = { ...now, at }
+      else if (known.heavy && at - known.heavy.at > heavyMs) delete known.heavy
+    }
   }
 
   #readVms(box: Box, stats: ReadonlyMap<string, VmStats>): VmMemory[] {

@@ -85,6 +85,7 @@ test('rates are between two looks of one run', () => {
     residentBytes: 0,
     receivedBytes: n * 100,
     sentBytes: n * 200,
+    sentPackets: n,
     diskReadBytes: n * 300,
     diskWrittenBytes: 0,
     balloon: undefined,

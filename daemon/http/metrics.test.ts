@@ -63,6 +63,7 @@ const found: Found = {
           residentBytes: 212e6,
           receivedBytes: 1,
           sentBytes: 2,
+          sentPackets: 1,
           diskReadBytes: 3,
           diskWrittenBytes: 4,
           balloon: undefined,

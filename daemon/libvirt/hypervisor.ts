@@ -204,6 +204,7 @@ export function makeHypervisor(
           residentBytes: Number(stats['balloon.rss'] ?? 0) * 1024,
           receivedBytes: sumOf(stats, /^net\.\d+\.rx\.bytes$/),
           sentBytes: sumOf(stats, /^net\.\d+\.tx\.bytes$/),
+          sentPackets: sumOf(stats, /^net\.\d+\.tx\.pkts$/),
           diskReadBytes: sumOf(stats, /^block\.\d+\.rd\.bytes$/),
           diskWrittenBytes: sumOf(stats, /^block\.\d+\.wr\.bytes$/),
           balloon: balloonOf(stats),
