@@ -1,3 +1,5 @@
+import type { Vm } from '../store/index.ts'
+
 /** How the box's memory stands: there is room; VMs give back what they don't use; idle ones are put to sleep; none is let in. */
 export const levels = ['plenty', 'tight', 'short', 'none'] as const
 export type Level = (typeof levels)[number]
@@ -19,6 +21,10 @@ export interface Governing {
   admit<T>(name: string, work: () => Promise<T>): Promise<T>
   /** What is done to a VM now, or that it takes so much that others wait, and why, in a few words each; undefined: nothing. */
   of(id: string): { what: string; why: string } | undefined
+  /** What a VM gets of CPUs that are short, in parts of what its priority says: less while it computes. */
+  weightOf(id: string): number
+  /** Has `listener` called when that is another. @returns ends that */
+  watchWeights(listener: (vm: Vm) => void): () => void
   /** How the box stands, and in a few words why. */
   now(): { level: Level; says: string }
 }

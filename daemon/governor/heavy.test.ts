@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { heavyOf, type Load, type Rate } from './heavy.ts'
+import { heavyOf, isBusy, type Load, type Rate } from './heavy.ts'
 
 const load = (more: Partial<Load['pressure']> = {}, isTight = false): Load => ({
   cpus: 2,
@@ -47,5 +47,16 @@ describe('a VM is named', () => {
     expect(named(load(), vm('web'), vm('hog', { sentPacketsPerS: 5_000, sentBytesPerS: 80e6 }))).toEqual([
       'hog sends 80 MB a second',
     ])
+  })
+})
+
+describe('a VM is busy', () => {
+  test('when it takes more than others do, and not when all compute', () => {
+    expect([0.2, 0.5].map((taken) => isBusy(taken, 0.1, false))).toEqual([false, true])
+    expect([0.5, 0.9].map((taken) => isBusy(taken, 0.5, false))).toEqual([false, true])
+    expect(isBusy(8, 7.1, false)).toBe(false)
+  })
+  test('until it takes much less: others have what it had', () => {
+    expect([0.2, 0.05].map((taken) => isBusy(taken, 0.1, true))).toEqual([true, false])
   })
 })

@@ -57,6 +57,20 @@ export function heavyOf({ cpus, memoryBytes, isTight, pressure }: Load, rates: r
   return found
 }
 
+/** From when on a VM is busy: so many CPUs, and so many times what VMs take in the mean. */
+const busy = { cpus: 0.25, ofMean: 1.5 }
+/** It is no more when it takes less than that part of it. */
+const leaving = 0.4
+
+/**
+ * Whether a VM takes so much of the CPUs that those which take little are to come first: whoever types, or asks for a page, is
+ * not to wait for one that computes. Where all compute, none is. Pure.
+ * @param taken CPUs @param mean of what each VM that runs takes @param before whether it was busy
+ */
+export function isBusy(taken: number, mean: number, before: boolean): boolean {
+  return taken >= Math.max(busy.cpus, busy.ofMean * mean) * (before ? leaving : 1)
+}
+
 /** What a VM took between two times that it was measured. Pure. @param seconds between them */
 export function rateOf(id: string, before: VmStats, now: VmStats, seconds: number): Rate {
   const per = (of: (stats: VmStats) => number) => Math.max(0, of(now) - of(before)) / seconds

@@ -13,7 +13,7 @@ import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import { type BoxMemory, type Deed, decide, levelOf, levelReason, type VmMemory } from './decide.ts'
-import { type Heavy, heavyOf, rateOf } from './heavy.ts'
+import { type Heavy, heavyOf, isBusy, type Load, rateOf } from './heavy.ts'
 
 /** How often the box is looked at, and its VMs while there is plenty. */
 const lookMs = 2_000
@@ -31,6 +31,10 @@ const deafAgainMs = 10 * 60_000
 const pulseMs = 10_000
 /** What VMs take is averaged over so long at least. One that has been named stays so for a while. */
 const rateMs = 5_000
+/** VMs are looked at more often when a CPU is waited for more than that. */
+const waitedPercent = 10
+/** What a VM that computes gets of CPUs that are short, beside one that takes little. */
+const busyWeight = 1 / 8
 const heavyMs = 30_000
 const MiB = 2 ** 20
 
@@ -52,6 +56,8 @@ interface Known {
   said?: { at: number; faults: number; perS: number }
   /** What libvirt had counted of it when it was last looked at. */
   counted?: { at: number; stats: VmStats }
+  /** It computes, and comes after those that take little. */
+  busy?: boolean
   /** It takes so much that others wait; when that was last so. */
   heavy?: Heavy & { at: number }
 }
@@ -61,6 +67,7 @@ export class Governor implements Governing {
   readonly #readBox: () => Promise<BoxMemory>
   readonly #readPressure: () => Promise<Pressure>
   readonly #known = new Map<string, Known>()
+  readonly #weightListeners = new Set<(vm: Vm) => void>()
   #level: Level = 'plenty'
   #says = ''
   /** Bytes that VMs which are about to run will take. */
@@ -100,6 +107,15 @@ export class Governor implements Governing {
     return squeeze && { what: `held to ${bytes(squeeze.to)}`, why: squeeze.why }
   }
 
+  weightOf(id: string): number {
+    return this.#known.get(id)?.busy ? busyWeight : 1
+  }
+
+  watchWeights(listener: (vm: Vm) => void): () => void {
+    this.#weightListeners.add(listener)
+    return () => this.#weightListeners.delete(listener)
+  }
+
   async admit<T>(name: string, work: () => Promise<T>): Promise<T> {
     await this.#room(name)
     this.#expected += oneMoreBytes
@@ -127,14 +143,15 @@ export class Governor implements Governing {
   }
 
   async #look(box: Box, stats: () => Promise<ReadonlyMap<string, VmStats>>): Promise<void> {
-    const memory = await this.#readBox()
+    const [memory, pressure] = await Promise.all([this.#readBox(), this.#readPressure()])
     this.#stand(box, memory)
-    const quiet = this.#level === 'plenty' && ![...this.#known.values()].some(({ squeeze }) => squeeze)
+    const isWaited = (pressure.cpu ?? 0) > waitedPercent || [...this.#known.values()].some(({ squeeze }) => squeeze)
+    const quiet = this.#level === 'plenty' && !isWaited
     if (box.hypervisor.trouble() || (quiet && performance.now() - this.#vmsAt < vmsMs)) return
     this.#vmsAt = performance.now()
     const found = await stats()
     const vms = this.#readVms(box, found)
-    await this.#nameHeavy(box, memory, found)
+    await this.#weigh(box, { memoryBytes: memory.total, pressure }, found)
     for (const deed of decide(memory, this.#level, vms)) await this.#act(box, deed)
   }
 
@@ -148,8 +165,12 @@ export class Governor implements Governing {
     if (before === 'plenty' || this.#level === 'plenty') box.spares.refresh()
   }
 
-  /** Says once who takes so much of the box that others wait. */
-  async #nameHeavy(box: Box, { total: memoryBytes }: BoxMemory, all: ReadonlyMap<string, VmStats>): Promise<void> {
+  /** Has those that take little of the CPUs come before those that compute, and says once who takes so much that others wait. */
+  async #weigh(
+    box: Box,
+    { memoryBytes, pressure }: Pick<Load, 'memoryBytes' | 'pressure'>,
+    all: ReadonlyMap<string, VmStats>,
+  ): Promise<void> {
     const at = performance.now()
     const awake = vmsOf(box.store.state).filter((vm) => this.#known.has(vm.id))
     const rates = awake.flatMap(({ id, uuid }) => {
@@ -160,12 +181,16 @@ export class Governor implements Governing {
       return before ? [rateOf(id, before.stats, stats, (at - before.at) / 1000)] : []
     })
     if (rates.length === 0) return
-    const isTight = this.#level !== 'plenty'
-    const load = { cpus: cpus().length, memoryBytes, isTight, pressure: await this.#readPressure() }
+    const load = { cpus: cpus().length, memoryBytes, isTight: this.#level !== 'plenty', pressure }
     const heavy = heavyOf(load, rates)
-    for (const vm of awake) {
+    const mean = rates.reduce((sum, rate) => sum + rate.cpus, 0) / rates.length
+    for (const rate of rates) {
+      const vm = box.store.state.vms[rate.id]!
       const known = this.#knownOf(vm.id)
       const now = heavy.get(vm.id)
+      const before = known.busy === true
+      known.busy = isBusy(rate.cpus, mean, before)
+      if (known.busy !== before) for (const listener of this.#weightListeners) listener(vm)
       if (now && !known.heavy) {
         box.events.publish({
           type: 'vm.heavy',

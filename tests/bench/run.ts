@@ -5,6 +5,7 @@ import { copyFigures } from './copies.ts'
 import { densityFigures } from './density.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
+import { neighbourFigures } from './neighbours.ts'
 import { sshFigures } from './ssh.ts'
 import { stepFigures } from './steps.ts'
 import { thousandFigures } from './thousand.ts'
@@ -21,6 +22,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   console: consoleFigures,
   ssh: sshFigures,
   density: densityFigures,
+  neighbours: neighbourFigures,
 }
 /** What is set against what, by the medians of one run. */
 const ratios = [
