@@ -1,8 +1,15 @@
 import type { Vm } from '../store/index.ts'
+import type { Pressure } from './host.ts'
 
 /** How the box's memory stands: there is room; VMs give back what they don't use; idle ones are put to sleep; none is let in. */
 export const levels = ['plenty', 'tight', 'short', 'none'] as const
 export type Level = (typeof levels)[number]
+
+/** How the box stands, and in a few words why. */
+export interface Standing {
+  level: Level
+  says: string
+}
 
 /** What is done about it, in words; undefined when nothing has to be. */
 export const standings: Record<Level, string | undefined> = {
@@ -10,6 +17,22 @@ export const standings: Record<Level, string | undefined> = {
   tight: 'tight: VMs give back what they don’t use',
   short: 'short: VMs that nobody uses are put to sleep',
   none: 'full: no more VMs are let in',
+}
+
+/** What is done about how the memory stands, and why; nothing when nothing has to be. */
+export function standing({ level, says }: Standing): string[] {
+  const does = standings[level]
+  return does === undefined ? [] : [does, says]
+}
+
+/** `CPU 3.1 %`, `memory 0.0 %`: what was waited for, and how long. */
+export function waits({ cpu, memory, io }: Pressure): string[] {
+  const all = [
+    ['CPU', cpu],
+    ['memory', memory],
+    ['disk', io],
+  ] as const
+  return all.flatMap(([what, percent]) => (percent === null ? [] : `${what} ${percent.toFixed(1)} %`))
 }
 
 /** What shares the box among its VMs; see governor/. */
@@ -25,6 +48,5 @@ export interface Governing {
   weightOf(id: string): number
   /** Has `listener` called when that is another. @returns ends that */
   watchWeights(listener: (vm: Vm) => void): () => void
-  /** How the box stands, and in a few words why. */
-  now(): { level: Level; says: string }
+  now(): Standing
 }

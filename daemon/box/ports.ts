@@ -34,6 +34,8 @@ export interface VmStats {
   cpuTimeNs: number
   /** The part of it that its virtual CPUs took: without what QEMU does for it, such as saving its memory. */
   guestTimeNs: number
+  /** For how long its virtual CPUs have waited for one of the box's. */
+  waitedNs: number
   /** What the VM costs the box: resident memory of its process, in bytes. */
   residentBytes: number
   /** Counted since the start, over all of its network interfaces and disks, as the guest sees them. */

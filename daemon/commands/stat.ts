@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { findVm, stateOf, vmsOf } from '../box/box.ts'
+import { standing, waits } from '../box/governing.ts'
 import type { Subject } from '../box/host.ts'
 import { sleepMinutes } from '../box/idle.ts'
 import { ranges, tiers } from '../box/ranges.ts'
@@ -17,12 +18,10 @@ import {
   governedResult,
   hostUsageResult,
   pressureResult,
-  standing,
   standingResult,
   usageResult,
   useResult,
   vmResult,
-  waits,
 } from './vm-result.ts'
 
 const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend({

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { stateOf, vmsOf } from '../box/box.ts'
+import { standing, waits } from '../box/governing.ts'
 import { bar, bytes, minutes } from '../units.ts'
 import { command, type View } from './command.ts'
 import { maySee, seesSome } from './scope.ts'
@@ -12,14 +13,12 @@ import {
   hostUsageResult,
   noUsage,
   pressureResult,
-  standing,
   standingResult,
   type UsageResult,
   usageResult,
   useResult,
   vmColumns,
   vmResult,
-  waits,
 } from './vm-result.ts'
 
 const orders = ['cpu', 'memory', 'disk', 'name'] as const

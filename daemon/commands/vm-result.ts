@@ -1,8 +1,7 @@
 import { z } from 'zod'
 import type { Box } from '../box/box.ts'
 import { stateOf } from '../box/box.ts'
-import { levels, standings } from '../box/governing.ts'
-import type { Pressure } from '../box/host.ts'
+import { levels } from '../box/governing.ts'
 import { sleepsAt } from '../box/idle.ts'
 import { type VmState, vmStates } from '../box/state.ts'
 import { priorities, type Vm } from '../store/index.ts'
@@ -141,22 +140,6 @@ export const pressureResult = z.object({
 
 /** How the box's memory stands, and why. */
 export const standingResult = z.object({ level: z.enum(levels), says: z.string() })
-
-/** What is done about how the memory stands, and why; nothing when nothing has to be. */
-export function standing({ level, says }: z.infer<typeof standingResult>): string[] {
-  const does = standings[level]
-  return does === undefined ? [] : [does, says]
-}
-
-/** `CPU 3.1 %`, `memory 0.0 %`: what was waited for, and how long. */
-export function waits({ cpu, memory, io }: Pressure): string[] {
-  const all = [
-    ['CPU', cpu],
-    ['memory', memory],
-    ['disk', io],
-  ] as const
-  return all.flatMap(([what, percent]) => (percent === null ? [] : `${what} ${percent.toFixed(1)} %`))
-}
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
 export const hostUsageResult = z.object({

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { heavyOf, isBusy, type Load, type Rate } from './heavy.ts'
+import { heavyOf, isBusy, type Load, type Rate, rateOf } from './heavy.ts'
 
 const load = (more: Partial<Load['pressure']> = {}, isTight = false): Load => ({
   cpus: 2,
@@ -10,6 +10,7 @@ const load = (more: Partial<Load['pressure']> = {}, isTight = false): Load => ({
 const vm = (id: string, more: Partial<Rate> = {}): Rate => ({
   id,
   cpus: 0.1,
+  wantedCpus: 0.1,
   memoryBytes: 0.4e9,
   diskBytesPerS: 1000,
   sentBytesPerS: 1000,
@@ -50,13 +51,11 @@ describe('a VM is named', () => {
   })
 })
 
-describe('a VM is busy', () => {
-  test('when it takes more than others do, and not when all compute', () => {
-    expect([0.2, 0.5].map((taken) => isBusy(taken, 0.1, false))).toEqual([false, true])
-    expect([0.5, 0.9].map((taken) => isBusy(taken, 0.5, false))).toEqual([false, true])
-    expect(isBusy(8, 7.1, false)).toBe(false)
-  })
-  test('until it takes much less: others have what it had', () => {
-    expect([0.2, 0.05].map((taken) => isBusy(taken, 0.1, true))).toEqual([true, false])
-  })
+test('a VM is busy when it wants much of the CPUs, also while it gets little, and until it wants much less', () => {
+  expect([0.2, 0.6, 0.8].map((wanted) => isBusy(wanted, false))).toEqual([false, false, true])
+  expect([0.2, 0.6, 0.8].map((wanted) => isBusy(wanted, true))).toEqual([false, true, true])
+  const stats = { residentBytes: 0, receivedBytes: 0, sentBytes: 0, sentPackets: 0, balloon: undefined }
+  const disk = { diskReadBytes: 0, diskWrittenBytes: 0 }
+  const at = (s: number) => ({ ...stats, ...disk, cpuTimeNs: s * 3e8, guestTimeNs: s * 2e8, waitedNs: s * 18e8 })
+  expect(rateOf('hog', at(1), at(6), 5)).toMatchObject({ cpus: 0.3, wantedCpus: 2 })
 })

@@ -15,6 +15,8 @@ export interface Load {
 export interface Rate {
   id: string
   cpus: number
+  /** CPUs that its own took, and waited for. */
+  wantedCpus: number
   memoryBytes: number
   diskBytesPerS: number
   sentBytesPerS: number
@@ -57,19 +59,15 @@ export function heavyOf({ cpus, memoryBytes, isTight, pressure }: Load, rates: r
   return found
 }
 
-/** From when on a VM is busy: so many CPUs, and so many times what VMs take in the mean. */
-const busy = { cpus: 0.25, ofMean: 1.5 }
-/** It is no more when it takes less than that part of it. */
-const leaving = 0.4
+/** CPUs that a VM wants from when on it is busy, and until when. */
+const busy = { from: 0.7, until: 0.4 }
 
 /**
- * Whether a VM takes so much of the CPUs that those which take little are to come first: whoever types, or asks for a page, is
- * not to wait for one that computes. Where all compute, none is. Pure.
- * @param taken CPUs @param mean of what each VM that runs takes @param before whether it was busy
+ * Whether a VM computes, so that those which want little of the CPUs are to come before it: whoever types, or asks for a page,
+ * is not to wait for one that does. Goes by what it wants and not by what it gets, or it would be busy only while it is not
+ * held back. Pure. @param before whether it was busy
  */
-export function isBusy(taken: number, mean: number, before: boolean): boolean {
-  return taken >= Math.max(busy.cpus, busy.ofMean * mean) * (before ? leaving : 1)
-}
+export const isBusy = (wantedCpus: number, before: boolean): boolean => wantedCpus >= (before ? busy.until : busy.from)
 
 /** What a VM took between two times that it was measured. Pure. @param seconds between them */
 export function rateOf(id: string, before: VmStats, now: VmStats, seconds: number): Rate {
@@ -77,6 +75,7 @@ export function rateOf(id: string, before: VmStats, now: VmStats, seconds: numbe
   return {
     id,
     cpus: per(({ cpuTimeNs }) => cpuTimeNs) / 1e9,
+    wantedCpus: per(({ guestTimeNs, waitedNs }) => guestTimeNs + waitedNs) / 1e9,
     memoryBytes: now.residentBytes,
     diskBytesPerS: per(({ diskReadBytes, diskWrittenBytes }) => diskReadBytes + diskWrittenBytes),
     sentBytesPerS: per(({ sentBytes }) => sentBytes),

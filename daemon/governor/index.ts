@@ -33,7 +33,7 @@ const pulseMs = 10_000
 const rateMs = 5_000
 /** VMs are looked at more often when a CPU is waited for more than that. */
 const waitedPercent = 10
-/** What a VM that computes gets of CPUs that are short, beside one that takes little. */
+/** What a VM that computes gets of CPUs that are short, beside one that wants little. */
 const busyWeight = 1 / 8
 const heavyMs = 30_000
 const MiB = 2 ** 20
@@ -56,7 +56,7 @@ interface Known {
   said?: { at: number; faults: number; perS: number }
   /** What libvirt had counted of it when it was last looked at. */
   counted?: { at: number; stats: VmStats }
-  /** It computes, and comes after those that take little. */
+  /** It computes, and comes after those that want little of the CPUs. */
   busy?: boolean
   /** It takes so much that others wait; when that was last so. */
   heavy?: Heavy & { at: number }
@@ -165,7 +165,7 @@ export class Governor implements Governing {
     if (before === 'plenty' || this.#level === 'plenty') box.spares.refresh()
   }
 
-  /** Has those that take little of the CPUs come before those that compute, and says once who takes so much that others wait. */
+  /** Has those that want little of the CPUs come before those that compute, and says once who takes so much that others wait. */
   async #weigh(
     box: Box,
     { memoryBytes, pressure }: Pick<Load, 'memoryBytes' | 'pressure'>,
@@ -183,13 +183,12 @@ export class Governor implements Governing {
     if (rates.length === 0) return
     const load = { cpus: cpus().length, memoryBytes, isTight: this.#level !== 'plenty', pressure }
     const heavy = heavyOf(load, rates)
-    const mean = rates.reduce((sum, rate) => sum + rate.cpus, 0) / rates.length
     for (const rate of rates) {
       const vm = box.store.state.vms[rate.id]!
       const known = this.#knownOf(vm.id)
       const now = heavy.get(vm.id)
       const before = known.busy === true
-      known.busy = isBusy(rate.cpus, mean, before)
+      known.busy = isBusy(rate.wantedCpus, before)
       if (known.busy !== before) for (const listener of this.#weightListeners) listener(vm)
       if (now && !known.heavy) {
         box.events.publish({

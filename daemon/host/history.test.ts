@@ -86,6 +86,7 @@ test('rates are between two looks of one run', () => {
     receivedBytes: n * 100,
     sentBytes: n * 200,
     sentPackets: n,
+    waitedNs: 0,
     diskReadBytes: n * 300,
     diskWrittenBytes: 0,
     balloon: undefined,

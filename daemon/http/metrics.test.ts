@@ -64,6 +64,7 @@ const found: Found = {
           receivedBytes: 1,
           sentBytes: 2,
           sentPackets: 1,
+          waitedNs: 0,
           diskReadBytes: 3,
           diskWrittenBytes: 4,
           balloon: undefined,

@@ -201,6 +201,7 @@ export function makeHypervisor(
         {
           cpuTimeNs: Number(stats['cpu.time'] ?? 0),
           guestTimeNs: sumOf(stats, /^vcpu\.\d+\.time$/),
+          waitedNs: sumOf(stats, /^vcpu\.\d+\.delay$/),
           residentBytes: Number(stats['balloon.rss'] ?? 0) * 1024,
           receivedBytes: sumOf(stats, /^net\.\d+\.rx\.bytes$/),
           sentBytes: sumOf(stats, /^net\.\d+\.tx\.bytes$/),

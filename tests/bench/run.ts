@@ -5,6 +5,7 @@ import { copyFigures } from './copies.ts'
 import { densityFigures } from './density.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
+import { memoryFigures } from './memory.ts'
 import { neighbourFigures } from './neighbours.ts'
 import { sshFigures } from './ssh.ts'
 import { stepFigures } from './steps.ts'
@@ -23,6 +24,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   ssh: sshFigures,
   density: densityFigures,
   neighbours: neighbourFigures,
+  memory: memoryFigures,
 }
 /** What is set against what, by the medians of one run. */
 const ratios = [

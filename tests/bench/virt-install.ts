@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseSubnet } from '../../daemon/box/identity.ts'
@@ -19,9 +19,13 @@ const virsh = (...args: string[]) => must('virsh', ['-q', '-c', 'qemu:///system'
 /**
  * A VM made with virt-install from the same image, on the same network, told who it is by the same script through the
  * same agent. What can be done beforehand (overlay, keys, firewall, DHCP) is, and doesn't count.
+ * @param meanwhile is done while it runs, with the id of its process
  * @returns milliseconds from the command to the first SSH command that works
  */
-export async function virtInstall(croft: Croft): Promise<number> {
+export async function virtInstall(
+  croft: Croft,
+  meanwhile: (pid: number) => Promise<void> = async () => {},
+): Promise<number> {
   const folder = await mkdtemp(join(cache, 'virt-install-'))
   const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet), quic: 0 })
   try {
@@ -31,12 +35,14 @@ export async function virtInstall(croft: Croft): Promise<number> {
     await must('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
     await firewall.add(vm)
     await virsh('net-update', names.name, 'add', 'ip-dhcp-host', host, '--live')
-    return await timed(async () => {
+    const took = await timed(async () => {
       await must('virt-install', words)
       await until(() => agent(domain, { execute: 'guest-ping' }))
       await runScript(agent, domain, await introduction(key, vm, true))
       await firstSsh(key, vm.ip)
     })
+    await meanwhile(Number(await readFile(`/run/libvirt/qemu/${domain}.pid`, 'utf8')))
+    return took
   } finally {
     await removeDomain()
     await program('virsh', ['-q', 'net-update', names.name, 'delete', 'ip-dhcp-host', host, '--live'])

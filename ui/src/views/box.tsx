@@ -1,9 +1,12 @@
+import { standing, waits } from '../../../daemon/box/governing.ts'
 import type { Check, HostUsage } from '../../../daemon/box/host.ts'
 import type { DomainResult } from '../../../daemon/commands/domain-ls.ts'
+import type { TopResult } from '../../../daemon/commands/top.ts'
 import { bytes } from '../../../daemon/units.ts'
 import { history, usage, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { CheckList, Empty, Trouble } from '../parts.tsx'
+import { vmPath } from '../route.ts'
 import { certificatesOf } from '../words.ts'
 import { Load } from './charts.tsx'
 import { Edge, Plot } from './plot.tsx'
@@ -35,6 +38,7 @@ export function BoxView() {
         </div>
         <aside aria-label="What is used">
           <Meters box={box} />
+          <Shared />
           <Checks />
           <About />
         </aside>
@@ -65,6 +69,46 @@ function Meters({ box }: { box: HostUsage }) {
         </div>
       ))}
     </dl>
+  )
+}
+
+const sharedEveryMs = 4000
+
+/** How the VMs share the box: what is waited for, and to which of them something is done, or is to be said. */
+function Shared() {
+  const { value } = useCommand<TopResult>('top', {}, sharedEveryMs)
+  if (!value) return null
+  const { pressure, memory } = value.box
+  const stands = memory ? standing(memory) : []
+  const governed = value.vms.filter((vm) => vm.governor)
+  const rows = [
+    ['memory', stands.length > 0 ? stands.join(', ') : 'enough for all'],
+    ['waits for', pressure ? waits(pressure).join(', ') : ''],
+  ] as const
+  return (
+    <section aria-label="How it is shared">
+      <h2>How it is shared</h2>
+      <dl class="facts short">
+        {rows.map(
+          ([title, says]) =>
+            says && (
+              <div key={title}>
+                <dt>{title}</dt>
+                <dd>{says}</dd>
+              </div>
+            ),
+        )}
+      </dl>
+      {governed.length > 0 && (
+        <ul class="checks">
+          {governed.map(({ id, name, governor }) => (
+            <li key={id} class="look">
+              <a href={vmPath(name)}>{name}</a> {governor!.what} <em>{governor!.why}</em>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
   )
 }
 

@@ -1,0 +1,118 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Croft, startCroft } from '../lib/croft.ts'
+import { cpuMs, family } from '../lib/process.ts'
+import { qemuPid, sizeOf } from '../lib/qemu.ts'
+import type { Figure } from './figures.ts'
+import { virtInstall } from './virt-install.ts'
+
+const forks = Number(process.env.CROFT_BENCH_FORKS ?? 20)
+/** A VM settles for so long before its memory is measured. */
+const settleMs = 60_000
+/** Two rounds of the kernel's over all pages, and it has found what is the same. */
+const rounds = 2
+const lookMs = 500
+const mostMs = 8 * 60_000
+
+/** What an idle VM takes of the box's memory, beside one by libvirt without Croft; and what comes back of what a guest has used. */
+export async function memoryFigures(): Promise<Figure[]> {
+  await using croft = await startCroft()
+  const figures: Figure[] = []
+  const add = (what: string, unit: Figure['unit'], ...values: number[]) => {
+    figures.push({ what, unit, values })
+    console.info(what, values.map((value) => value.toFixed(1)).join(', '), unit)
+  }
+  await virtInstall(croft, async (pid) => {
+    await delay(settleMs)
+    add('idle VM by virt-install (PSS)', 'MB', (await sizeOf(pid)).pss)
+  })
+  await croft.do('new', 'cold', '--cold')
+  await delay(settleMs)
+  add('idle VM that has booted (PSS)', 'MB', await pssOf(croft, 'cold'))
+  await croft.do('rm', 'cold', '--yes')
+
+  const names = Array.from({ length: forks }, (_, i) => `fork-${String.fromCharCode(97 + i)}`)
+  for (const name of names) {
+    await croft.do('new', name)
+    await croft.do('sleep', name, '--after', 'never')
+  }
+  await delay(settleMs)
+  const all = () => Promise.all(names.map((name) => pssOf(croft, name)))
+  add(`idle forks, each of ${forks} (PSS)`, 'MB', ...(await all()))
+  const daemon = await family(croft.pid)
+  const before = await cpuMs(daemon)
+  await delay(settleMs)
+  add(
+    `CPU of the daemon and its children beside ${forks} VMs, of one core`,
+    '%',
+    ((await cpuMs(daemon)) - before) / (settleMs / 100),
+  )
+  await croft.do('box', 'ksm', 'on')
+  try {
+    const scans = async () => Number(await readFile('/sys/kernel/mm/ksm/full_scans', 'utf8'))
+    const began = performance.now()
+    const first = await scans()
+    while ((await scans()) < first + 1 + rounds) await delay(lookMs)
+    add('… until KSM has found what is the same', 's', (performance.now() - began) / 1000)
+    add('… with KSM (PSS)', 'MB', ...(await all()))
+  } finally {
+    await croft.do('box', 'ksm', 'off')
+  }
+  for (const name of names.slice(1)) await croft.do('rm', name, '--yes')
+  await comesBack(croft, names[0]!, add)
+  return figures
+}
+
+/** How much of what a guest has used comes back to the box, and how soon: nine tenths of what does. */
+async function comesBack(croft: Croft, name: string, add: (what: string, unit: 'MB' | 's', value: number) => void) {
+  const pid = await qemuPid(await croft.ask('show', { vm: name }))
+  const rss = async () => (await sizeOf(pid)).rss
+  const uses: [string, string][] = [
+    [
+      '1 GB that a guest allocated and freed',
+      'python3 -c "x = bytearray(1 << 30); x[::4096] = b\'y\' * len(x[::4096])"',
+    ],
+    ['1 GB of files that a guest read', 'cat big > /dev/null'],
+  ]
+  await croft.do('exec', name, 'head -c 1G /dev/urandom > big; sync; echo 3 | sudo tee /proc/sys/vm/drop_caches')
+  // The governor has idle VMs give back what they hold of files; one that is pinned is as idle as others.
+  await delay(settleMs)
+  for (const [what, command] of uses) {
+    const least = await rss()
+    const samples: { at: number; mb: number }[] = []
+    const running = croft.do('exec', name, command)
+    let most = 0
+    let under = true
+    void running.finally(() => {
+      under = false
+    })
+    while (under) {
+      most = Math.max(most, await rss())
+      await delay(50)
+    }
+    await running
+    const began = performance.now()
+    let lowest = most
+    let quietSince = began
+    // Until nothing has come back for a minute, after most of it has.
+    while (
+      performance.now() - began < mostMs &&
+      (performance.now() - quietSince < 60_000 || lowest > least + (most - least) / 2)
+    ) {
+      await delay(lookMs)
+      const mb = await rss()
+      samples.push({ at: (performance.now() - began) / 1000, mb })
+      if (mb < lowest - 1) {
+        lowest = mb
+        quietSince = performance.now()
+      }
+    }
+    const mark = most - 0.9 * (most - lowest)
+    add(`${what}: taken`, 'MB', most - least)
+    add('… come back', 'MB', most - lowest)
+    add('… nine tenths of that after', 's', samples.find(({ mb }) => mb <= mark)?.at ?? Number.NaN)
+  }
+}
+
+const pssOf = async (croft: Croft, name: string): Promise<number> =>
+  (await sizeOf(await qemuPid(await croft.ask('show', { vm: name })))).pss
