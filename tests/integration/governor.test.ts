@@ -75,7 +75,8 @@ test('the kernel ends other processes before VMs and the daemon', async ({ skip 
     expect(Number(await readFile(`${process}/oom_score_adj`, 'utf8'))).toBe(-900)
 })
 
-test('VMs that all want CPUs get them by their priority', async () => {
+test('VMs that all want CPUs get them by their priority, and whoever takes most is named', async () => {
+  await using events = await croft.events()
   const cpuTime = async (name: string) => {
     const [, of] = (await readFile(`${await qemu(name)}/stat`, 'utf8')).split(') ')
     const fields = of!.split(' ')
@@ -90,6 +91,11 @@ test('VMs that all want CPUs get them by their priority', async () => {
   const [high, normal] = after.map((ticks, i) => ticks - before[i]!)
   // Four times as much, less what else runs here.
   expect(high! / normal!).toBeGreaterThan(2)
+  expect(await events.until((event) => event.event === 'vm.heavy' && event.name === 'web')).toMatchObject({
+    message: expect.stringMatching(/^web takes 1\.\d of \d+ CPUs: others wait for a CPU \d+ % of the time\.$/),
+  })
+  const { vms } = await croft.ask('top')
+  expect(vms[0]).toMatchObject({ name: 'web', governor: { what: expect.stringMatching(/^takes .* CPUs$/) } })
   await croft.do('resize', 'web', '--priority', 'normal')
 })
 
