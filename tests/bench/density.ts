@@ -2,18 +2,28 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { qemuPid, sizeOf } from '../lib/qemu.ts'
 import { type Figure, median, timed } from './figures.ts'
+import { daemonCpu } from './memory.ts'
 
 /** By so many the usual time is known. */
 const usualOf = 5
 /** A guest that has just come up takes several times what it takes when it is idle: the next is made when that is over, or not to be. */
 const quietPercent = 60
-const patienceMs = 60_000
+const patienceMs = Number(process.env.CROFT_BENCH_PATIENCE_MS ?? 60_000)
 /** A VM settles for so long before its memory is measured. */
 const settleMs = 60_000
 
-/** How many idle VMs of the usual kind are awake at once, until a new one takes twice the usual time, or is refused. */
-export async function densityFigures(): Promise<Figure[]> {
+/**
+ * How many idle VMs of the usual kind are awake at once, until a new one takes twice the usual time, or is refused.
+ * @param ksm whether the kernel looks for pages that are the same
+ */
+export async function densityFigures(ksm: boolean): Promise<Figure[]> {
   await using croft = await startCroft()
+  await using _ = {
+    async [Symbol.asyncDispose]() {
+      if (ksm) await croft.do('box', 'ksm', 'off')
+    },
+  }
+  if (ksm) await croft.do('box', 'ksm', 'on')
   await croft.do('new', 'first')
   await croft.do('rm', 'first', '--yes')
   const took: number[] = []
@@ -45,7 +55,7 @@ export async function densityFigures(): Promise<Figure[]> {
     }
   }
   console.info(`it ended with ${names.length}: ${stopped}`)
-  await delay(settleMs)
+  const { took: daemonMs, seconds } = await daemonCpu(croft, settleMs)
   const { memory, cpuPercent } = await croft.ask('stat')
   console.info(`a minute later: CPU ${Math.round(cpuPercent)} %, ${memory.level}: ${memory.says}`)
   const pss = (name: string | undefined) => (name === undefined ? Promise.resolve([]) : pssMb(croft, name))
@@ -53,6 +63,12 @@ export async function densityFigures(): Promise<Figure[]> {
   return [
     count,
     { what: '`croft new` among them → usable', unit: 'ms', values: took },
+    {
+      what: 'CPU of the daemon and its children beside them, of one core',
+      unit: '%',
+      values: [daemonMs / (seconds * 10)],
+      aim: 2,
+    },
     { what: 'memory of the 1st of them (PSS)', unit: 'MB', values: await pss(names[0]) },
     { what: '… of the 20th', unit: 'MB', values: await pss(names[19]) },
     { what: '… of the last', unit: 'MB', values: await pss(names.at(-1)) },

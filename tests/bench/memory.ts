@@ -39,14 +39,8 @@ export async function memoryFigures(): Promise<Figure[]> {
   await delay(settleMs)
   const all = () => Promise.all(names.map((name) => pssOf(croft, name)))
   add(`idle forks, each of ${forks} (PSS)`, 'MB', ...(await all()))
-  const daemon = await family(croft.pid)
-  const before = await cpuMs(daemon)
-  await delay(settleMs)
-  add(
-    `CPU of the daemon and its children beside ${forks} VMs, of one core`,
-    '%',
-    ((await cpuMs(daemon)) - before) / (settleMs / 100),
-  )
+  const { took, seconds } = await daemonCpu(croft, settleMs)
+  add(`CPU of the daemon and its children beside ${forks} VMs, of one core`, '%', took / (seconds * 10))
   await croft.do('box', 'ksm', 'on')
   try {
     const scans = async () => Number(await readFile('/sys/kernel/mm/ksm/full_scans', 'utf8'))
@@ -61,6 +55,17 @@ export async function memoryFigures(): Promise<Figure[]> {
   for (const name of names.slice(1)) await croft.do('rm', name, '--yes')
   await comesBack(croft, names[0]!, add)
   return figures
+}
+
+/** The CPU time of the daemon, and of those of its children that live on, over some time: ms, and how long that was. */
+export async function daemonCpu(croft: Croft, ms: number): Promise<{ took: number; seconds: number }> {
+  const read = async () =>
+    new Map(await Promise.all((await family(croft.pid)).map(async (pid) => [pid, await cpuMs([pid])] as const)))
+  const [before, began] = [await read(), performance.now()]
+  await delay(ms)
+  const [after, ended] = [await read(), performance.now()]
+  const took = [...after].reduce((sum, [pid, time]) => sum + time - (before.get(pid) ?? time), 0)
+  return { took, seconds: (ended - began) / 1000 }
 }
 
 /** How much of what a guest has used comes back to the box, and how soon: nine tenths of what does. */

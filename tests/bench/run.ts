@@ -22,7 +22,8 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   reach: reachFigures,
   console: consoleFigures,
   ssh: sshFigures,
-  density: densityFigures,
+  density: () => densityFigures(false),
+  'density-ksm': () => densityFigures(true),
   neighbours: neighbourFigures,
   memory: memoryFigures,
 }
