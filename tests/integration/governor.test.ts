@@ -75,22 +75,71 @@ test('the kernel ends other processes before VMs and the daemon', async ({ skip 
     expect(Number(await readFile(`${process}/oom_score_adj`, 'utf8'))).toBe(-900)
 })
 
-test('VMs that all want CPUs get them by their priority', async () => {
-  const cpuTime = async (name: string) => {
+/** Of CPU time that each takes, in seconds per second, over `s` seconds. */
+async function cpuTaken(s: number, ...vms: string[]): Promise<number[]> {
+  const ticksPerS = 100
+  const read = async (name: string) => {
     const [, of] = (await readFile(`${await qemu(name)}/stat`, 'utf8')).split(') ')
     const fields = of!.split(' ')
-    return Number(fields[11]) + Number(fields[12])
+    return { at: performance.now(), ticks: Number(fields[11]) + Number(fields[12]) }
   }
+  const before = await Promise.all(vms.map(read))
+  await new Promise((resolve) => setTimeout(resolve, s * 1000))
+  const after = await Promise.all(vms.map(read))
+  return after.map(({ at, ticks }, i) => ((ticks - before[i]!.ticks) * 1000) / (at - before[i]!.at) / ticksPerS)
+}
+
+const busy = (name: string) =>
+  croft.do('exec', name, 'for i in 1 2; do timeout 40 yes > /dev/null 2>&1 < /dev/null & done')
+const idle = (name: string) => croft.do('exec', name, 'pkill yes || true')
+
+test('VMs that all want CPUs get them by their priority', async () => {
   await croft.do('resize', 'web', '--priority', 'high')
-  for (const name of ['web', 'idle'])
-    await croft.do('exec', name, 'for i in 1 2; do timeout 40 yes > /dev/null 2>&1 < /dev/null & done')
-  const before = await Promise.all(['web', 'idle'].map(cpuTime))
-  await new Promise((resolve) => setTimeout(resolve, 10_000))
-  const after = await Promise.all(['web', 'idle'].map(cpuTime))
-  const [high, normal] = after.map((ticks, i) => ticks - before[i]!)
+  for (const name of ['web', 'idle']) await busy(name)
+  const [high, normal] = await cpuTaken(10, 'web', 'idle')
   // Four times as much, less what else runs here.
   expect(high! / normal!).toBeGreaterThan(2)
   await croft.do('resize', 'web', '--priority', 'normal')
+  for (const name of ['web', 'idle']) await idle(name)
+})
+
+test('a VM is held to its limits of CPU time, disk and network, also when it runs anew, until they are taken away', async () => {
+  const MB = 1e6
+  const limits = (cpu: string, disk: string, net: string) =>
+    croft.do('resize', 'web', '--cpu-limit', cpu, '--disk-limit', disk, '--net-limit', net)
+  /** Seconds that a command in it takes. */
+  const takes = async (line: string, input = '') => {
+    const began = performance.now()
+    expect(await croft.run(['exec', 'web', line], { input })).toMatchObject({ code: 0 })
+    return (performance.now() - began) / 1000
+  }
+  const transfers = async () => ({
+    written: await takes('dd if=/dev/zero of=big bs=1M count=8 oflag=direct 2> /dev/null; rm big'),
+    received: await takes('cat > /dev/null', '0'.repeat(2.5 * MB)),
+    sent: await takes(`head -c ${2.5 * MB} /dev/zero`),
+  })
+
+  expect(await limits('none', '4M', '4M')).toContain('at most 4 MB/s of disk, 4 Mbit/s of network each way')
+  await croft.do('sleep', 'web')
+  await croft.do('wake', 'web')
+  const held = await transfers()
+  await limits('none', 'none', 'none')
+  const free = await transfers()
+  expect(held.written).toBeGreaterThan(0.9 * ((8 * 2 ** 20) / (4 * MB)))
+  // What a second lets through is there at once.
+  for (const each of [held.received, held.sent]) expect(each).toBeGreaterThan(0.9 * (2.5 / 0.5 - 1))
+  for (const each of ['written', 'received', 'sent'] as const) expect(free[each]).toBeLessThan(0.75 * held[each])
+
+  await busy('web')
+  await limits('30%', 'none', 'none')
+  const [limited] = await cpuTaken(4, 'web')
+  await limits('none', 'none', 'none')
+  const [unlimited] = await cpuTaken(3, 'web')
+  await idle('web')
+  expect(limited).toBeGreaterThan(0.2)
+  expect(limited).toBeLessThan(0.35)
+  expect(unlimited).toBeGreaterThan(0.6)
+  console.log({ held, free, limited, unlimited })
 })
 
 test('VMs made from one image share pages that are the same, if the owner wants that', async () => {
