@@ -18,7 +18,7 @@ readonly app=/opt/croft new_app=/opt/.croft-new old_app=/opt/.croft-old
 readonly state=/var/lib/croft config=/etc/croft/config.json cache=/var/cache/croft
 readonly record=$state/install # what the installer must remember to undo its work
 readonly log=/var/log/croft-install.log daemon_log=/var/log/croft.log
-readonly unit=/etc/systemd/system/croft.service
+readonly unit=/etc/systemd/system/croft.service slice=/etc/systemd/system/croft.slice
 readonly caddy_unit=/etc/systemd/system/croft-caddy.service caddy_user=croft-caddy
 readonly ssh_unit=/etc/systemd/system/croft-ssh.service ssh_user=croft-ssh
 readonly command=/usr/local/bin/croft
@@ -469,6 +469,7 @@ remove_unit() {
 }
 
 start_unit() {
+  install --mode=644 "$app/packaging/croft.slice" "$slice"
   put_unit "$unit"
   quietly systemctl start croft.service || why_daemon
 }
@@ -779,6 +780,7 @@ remove_app() {
   stop_daemon
   remove_ssh
   remove_caddy
+  rm -f "$slice"
   remove_unit "$unit"
   rm -rf "$app" "$new_app" "$old_app" "$cache" /run/croft
   rm -f "$command" "$bash_completion" "$zsh_completion" "$fish_completion"

@@ -17,6 +17,7 @@ import { keepMerged } from './box/merges.ts'
 import { stopAll } from './box/power.ts'
 import { keepReconciled } from './box/reconcile.ts'
 import { keepSchedules } from './box/schedule.ts'
+import { keepShares } from './box/sharing.ts'
 import { keepSpares } from './box/spares.ts'
 import { Locks, Semaphore } from './box/sync.ts'
 import { Uses } from './box/uses.ts'
@@ -45,7 +46,6 @@ import {
   Tries,
 } from './gate/index.ts'
 import { Governor } from './governor/index.ts'
-import { keepPriorities } from './governor/priority.ts'
 import { keepWriting } from './governor/writing.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
@@ -163,6 +163,7 @@ async function main(log: Logger): Promise<void> {
     waking: new Map(),
     held: new Map(),
     copying: new Map(),
+    unshared: new Map(),
     spares: keepSpares(() => box),
     merging: new Map(),
     webAddress: (vm) => (config.web ? addressOf({ box, front }, vm) : null),
@@ -180,7 +181,7 @@ async function main(log: Logger): Promise<void> {
   }
 
   ends.defer(guardFromOom(box))
-  ends.defer(keepPriorities(box))
+  ends.defer(keepShares(box))
   ends.defer(keepWriting(box, () => reserve.keep()))
   const idle = watchIdle(box, readConnections)
   ends.defer(() => idle.stop())
@@ -241,6 +242,7 @@ async function main(log: Logger): Promise<void> {
     checks: () =>
       checkBox({
         box,
+        folder,
         firewall,
         usage: () => meter.host(),
         history: host.history,

@@ -2,14 +2,25 @@
 
 /** 1.4 GB, 212 MB: powers of 1000, at most one decimal below 10. */
 export function bytes(count: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
+  const { value, unit, prefix } = scaled(count)
+  return `${value < 9.95 && unit > 0 ? value.toFixed(1) : Math.round(value)} ${prefix}B`
+}
+
+/** 100 Mbit/s, 2.5 MB/s: what was said as a round number. */
+export function perSecond(count: number, of: 'bit' | 'B'): string {
+  const { value, prefix } = scaled(count)
+  return `${Number(value.toPrecision(3))} ${prefix}${of}/s`
+}
+
+function scaled(count: number): { value: number; unit: number; prefix: string } {
+  const prefixes = ['', 'k', 'M', 'G', 'T', 'P']
   let unit = 0
   let value = count
-  while (value >= 999.5 && unit < units.length - 1) {
+  while (value >= 999.5 && unit < prefixes.length - 1) {
     value /= 1000
     unit++
   }
-  return `${value < 9.95 && unit > 0 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`
+  return { value, unit, prefix: prefixes[unit]! }
 }
 
 /** A size of memory or disk that was given in binary units. */

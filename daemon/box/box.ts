@@ -14,10 +14,11 @@ import {
 import type { EventLog } from './events.ts'
 import type { Governing } from './governing.ts'
 import type { Subnet } from './identity.ts'
-import type { Live } from './live.ts'
+import type { Live, LiveState } from './live.ts'
 import { closest } from './name.ts'
 import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './ports.ts'
 import type { Progress } from './progress.ts'
+import type { ShareKind } from './sharing.ts'
 import type { Spares } from './spares.ts'
 import { type VmState, vmState } from './state.ts'
 import type { Locks, Semaphore } from './sync.ts'
@@ -29,6 +30,8 @@ export interface BoxSettings {
   defaults: Limits & { image: string; sleepAfter: number }
   /** What the box has: the most that may be asked for. */
   most: Limits
+  /** The version of cgroups by which the kernel shares CPUs here; 0 for none. */
+  cpuCgroups: 0 | 1 | 2
   /** How guests run; `auto`: as the store says was found out. */
   accelerator: 'auto' | 'kvm' | 'tcg'
   /** Whether golden checkpoints are made. */
@@ -71,6 +74,8 @@ export interface Box {
   readonly held: Map<string, number>
   /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
   readonly copying: Map<string, Promise<Checkpoint>>
+  /** What of their shares of the box VMs could not be given when that was last tried, with one of them, and why. */
+  readonly unshared: Map<ShareKind, { vm: string; why: string }>
   /** VMs that are loaded already, for the next `new`. */
   readonly spares: Spares
   /** Merges of layers, by operation: the signal is aborted when somebody wants one of their VMs. */
@@ -169,6 +174,21 @@ export function whenUp(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm) => void)
     if (now?.domain !== 'running' || !now.agent || before?.agent) return
     const vm = vmOfDomain(box.store.state, uuid)
     if (vm) then(vm)
+  })
+}
+
+/**
+ * Calls `then` for each VM, also of Croft's own, that has a QEMU: when that is started, or, not new, when we come to know
+ * of it. @returns ends that
+ */
+export function whenStarted(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm, isNew: boolean) => void): () => void {
+  // What has only been asked for is not there yet: see boot.ts.
+  const there = (live: LiveState | undefined) =>
+    (live?.domain === 'running' || live?.domain === 'paused') && live.reason !== 'asked'
+  return box.live.watch((uuid, now, before) => {
+    if (!there(now) || there(before)) return
+    const vm = vmOfDomain(box.store.state, uuid)
+    if (vm) then(vm, before !== undefined)
   })
 }
 

@@ -193,13 +193,13 @@ export async function forkFrom(
 function forkCheckpoint(
   box: Box,
   checkpoint: Checkpoint,
-  { env, tags, comment, priority }: Vm,
+  { env, tags, comment, priority, rates }: Vm,
   name: string | undefined,
   how: { asleep: boolean; power: Vm['power'] },
   report: Report,
 ): Promise<Made> {
   const { image, limits, layer } = checkpoint
-  const described = { name, env, tags, comment, priority, image, limits }
+  const described = { name, env, tags, comment, priority, rates, image, limits }
   return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report)
 }
 

@@ -1,5 +1,5 @@
 import { CroftError } from '../error.ts'
-import type { Checkpoint, Layer, Limits, State, Vm } from '../store/index.ts'
+import { type Checkpoint, type Layer, type Limits, noRates, type Rates, type State, type Vm } from '../store/index.ts'
 import { mebibytes } from '../units.ts'
 import { type Box, findImage, findVm, type Report, stateOf, vmsOf } from './box.ts'
 import { collect } from './collect.ts'
@@ -8,6 +8,7 @@ import { makeId, makeIdentity, nextAddress } from './identity.ts'
 import { onLayer } from './merges.ts'
 import { checkVmName, inventName } from './name.ts'
 import { carryOut } from './operations.ts'
+import { checkRates } from './sharing.ts'
 import { claimSpare } from './spares.ts'
 import { checkAllowed } from './state.ts'
 
@@ -21,6 +22,7 @@ export interface NewVmOptions {
   tags?: string[] | undefined
   comment?: string | undefined
   priority?: Vm['priority'] | undefined
+  rates?: Partial<Rates> | undefined
   /** Make it, but do not start it. */
   stopped?: boolean | undefined
   /** Boot it rather than fork the image's golden checkpoint. */
@@ -47,6 +49,7 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
     memoryMiB: options.memoryMiB ?? defaults.memoryMiB,
     diskGiB: options.diskGiB ?? image.diskGiB,
   }
+  checkRates(box, options.rates ?? {})
   // Only what is asked for: the size that an image's disks have by themselves costs nothing, also on a smaller box.
   checkLimits(box, { cpus: options.cpus, memoryMiB: options.memoryMiB, diskGiB: options.diskGiB })
   if (limits.diskGiB < image.diskGiB) {
@@ -57,7 +60,8 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
   const boots = !options.stopped && !options.cold
   const golden = boots ? findGolden(box.store.state, image, await box.hypervisor.hardware(image, limits)) : undefined
   const { env = {}, tags = [], comment = '', priority = 'normal' } = options
-  const described = { name: options.name, image: image.id, limits, env, tags, comment, priority }
+  const rates = { ...noRates, ...options.rates }
+  const described = { name: options.name, image: image.id, limits, env, tags, comment, priority, rates }
   const power = options.stopped ? 'off' : 'on'
   const fork = { ...described, power, layer: golden?.layer ?? image.layer, from: golden, asleep: false } as const
   const ready = golden && (await claimSpare(box, golden, fork, report))
@@ -72,7 +76,8 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
 const cpusAndMemory = ({ cpus, memoryMiB }: Limits): string =>
   `${cpus} CPU${cpus === 1 ? '' : 's'} and ${mebibytes(memoryMiB)} of memory`
 
-export interface ForkOptions extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'priority' | 'power'> {
+export interface ForkOptions
+  extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'priority' | 'rates' | 'power'> {
   name?: string | undefined
   /** The layer that its disk begins on. */
   layer: string
@@ -104,13 +109,14 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report): Pr
 
 /** The state with a new VM and its disk in it, with a name and an address that are free in this very state. */
 function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now: string): State {
-  const { image, limits, env, tags, comment, priority, power, layer, from } = options
+  const { image, limits, env, tags, comment, priority, rates, power, layer, from } = options
   const name = newName(state, options.name)
   if (!(layer in state.layers) || (from && !(from.id in state.checkpoints))) {
     throw new CroftError('conflict', 'What it was to be made from has just been removed.', { hint: 'Try again.' })
   }
   const memory = from?.memory ?? null
-  const vm = { id, name, image, limits, env, tags, comment, priority, memory, phase: 'making', power } as const
+  const described = { name, image, limits, env, tags, comment, priority, rates }
+  const vm = { id, ...described, memory, phase: 'making', power } as const
   const checkpoints = from ? { ...state.checkpoints, [from.id]: { ...from, usedAt: now } } : state.checkpoints
   return { ...withRecord(box, state, vm, makeLayer(layer, now)), checkpoints }
 }
@@ -133,6 +139,7 @@ export function withRecord(
     checkpoint: null,
     sleepAfter: null,
     priority: 'normal',
+    rates: noRates,
     schedule: { hourly: 0, daily: 0 },
     web: { port: null, public: [] },
     ...vm,

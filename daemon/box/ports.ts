@@ -119,8 +119,14 @@ export interface Hypervisor {
    * @param statsS how often it is to say what it uses
    */
   setBalloon(uuid: string, bytes: number, statsS: number): Promise<void>
-  /** How much of the CPUs a running domain gets beside others that want them: in proportion to theirs, 1024 by itself. */
+  /** How much of the CPUs a running domain gets beside others that want them, in proportion to theirs: cpuShares of sharing.ts. */
   setCpuShares(uuid: string, shares: number): Promise<void>
+  /** The most CPU time that a running domain takes, in percent of one CPU; null for no limit. @throws CroftError without cgroups */
+  setCpuLimit(uuid: string, percent: number | null): Promise<void>
+  /** How much of the box's disks a running domain gets beside others that want them: in proportion to theirs, 100 by itself. */
+  setDiskWeight(uuid: string, weight: number): Promise<void>
+  /** The most that a running domain's guest reads and writes together; null for no limit. */
+  setDiskLimit(uuid: string, bytesPerS: number | null): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>
   /** One guest agent command; its `return` value. @throws CroftError `guest-failed` */
@@ -134,6 +140,7 @@ export interface Hypervisor {
 export interface Network {
   /** Makes the network and the firewall as they should be for the VMs there are; whatever is there already stays. */
   restore(current: () => readonly Vm[]): Promise<void>
+  /** Lets a VM in, within its `rates`; safe to repeat, also for one that runs. */
   add(vm: Vm): Promise<void>
   remove(vm: Vm): Promise<void>
 }

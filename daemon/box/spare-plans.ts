@@ -1,6 +1,7 @@
 import { findOperationVm, imageOf, specOf, withVm } from './box.ts'
 import { loadMemory, settleIn } from './memory.ts'
 import type { OperationOf, Plan } from './plan.ts'
+import { freshShare, share } from './sharing.ts'
 import { growTo, preparation, withoutVm } from './vm-plans.ts'
 
 /**
@@ -53,6 +54,7 @@ export const claimSpare: Plan<OperationOf<'claim'>> = {
         const vm = findOperationVm(box, id)
         report({ subject: vm.name, step: 'telling it who it is', fraction: 0.5 })
         const defined = box.hypervisor.define(specOf(box.store.state, vm))
+        await share(box, vm, freshShare)
         await box.hypervisor.resume(vm.uuid)
         await Promise.all([defined, settleIn(box, vm)])
         await growTo(box, vm, box.store.state.checkpoints[from]?.limits.diskGiB ?? 0)

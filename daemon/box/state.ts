@@ -36,6 +36,7 @@ export const allowed = {
   rm: ['stopped', 'starting', 'awake', 'asleep', 'stopping', 'paused', 'crashed', 'leaving'],
   rename: ['stopped', 'awake', 'asleep', 'crashed', 'paused'],
   resize: ['stopped', 'awake', 'crashed'],
+  limit: ['stopped', 'awake', 'asleep', 'crashed', 'paused'],
   sleep: ['awake', 'asleep'],
   checkpoint: ['awake', 'asleep', 'stopped', 'crashed'],
   restore: ['awake', 'asleep', 'stopped', 'crashed', 'starting', 'paused'],

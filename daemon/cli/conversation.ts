@@ -81,7 +81,13 @@ export class Conversation {
   /** Hands over some of standard input, or, by null, its end. Resolves when there is room for more. */
   async stdin(chunk: Buffer | null): Promise<void> {
     if (this.#send({ stdin: chunk?.toString('base64') ?? null })) return
-    await new Promise<void>((resolve) => this.#request.once('drain', resolve).once('close', resolve))
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        this.#request.off('drain', done).off('close', done)
+        resolve()
+      }
+      this.#request.on('drain', done).on('close', done)
+    })
   }
 
   /** Waits no longer. What was begun goes on. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { priorities } from '../store/index.ts'
+import { priorities, type Rates } from '../store/index.ts'
 
 /** The pieces that commands' arguments are made of. Free text is data: bounded, and without control characters. */
 
@@ -20,7 +20,44 @@ export const diskArg = sizeArg('G', 1).describe('Size of its disk, such as 100G'
 
 export const priorityArg = z
   .enum(priorities)
-  .describe('How it stands beside others when CPUs are short: a quarter, or four times, of what a normal one gets')
+  .describe(
+    'How it stands beside others when CPUs or disks are short: a quarter, or four times, of what a normal one gets',
+  )
+
+const noLimit = 'none'
+
+/** What a VM is held to, as `rates` of its record has it; `none` for no limit. */
+export const rateArgs = {
+  cpuLimit: z
+    .string()
+    .regex(/^([1-9][0-9]{0,5}%?|none)$/, 'a CPU limit is a percentage of one CPU, such as 150%, or none')
+    .transform((text) => (text === noLimit ? null : Number.parseInt(text, 10)))
+    .optional()
+    .describe('The most CPU time it takes, in percent of one CPU, such as 150%; none for no limit')
+    .meta({ placeholder: 'percent' }),
+  diskLimit: rateArg(1e6, '1M')
+    .optional()
+    .describe('The most it reads and writes together, in bytes per second, such as 50M; none for no limit')
+    .meta({ placeholder: 'rate' }),
+  netLimit: rateArg(1e5, '100k')
+    .optional()
+    .describe('The most it sends, and receives, in bits per second, such as 100M; none for no limit')
+    .meta({ placeholder: 'rate' }),
+}
+
+/** Those that were given, as `rates` has them. */
+export function ratesFrom(args: {
+  cpuLimit?: number | null | undefined
+  diskLimit?: number | null | undefined
+  netLimit?: number | null | undefined
+}): Partial<Rates> {
+  const { cpuLimit, diskLimit, netLimit } = args
+  return {
+    ...(cpuLimit !== undefined && { cpuPercent: cpuLimit }),
+    ...(diskLimit !== undefined && { diskBytesPerS: diskLimit }),
+    ...(netLimit !== undefined && { netBitsPerS: netLimit }),
+  }
+}
 
 export const portArg = z.int().min(1).max(65535).describe('A port of the VM').meta({ placeholder: 'port' })
 
@@ -98,6 +135,22 @@ function sizeArg(unit: 'M' | 'G', least: number) {
       const value = Number(match[1]) * scale
       if (value >= least && value <= 2 ** 31) return Math.ceil(value)
       context.addIssue({ code: 'custom', message: `it must be at least ${least}${unit}` })
+      return z.NEVER
+    })
+}
+
+const powers = { k: 1e3, m: 1e6, g: 1e9 } as const
+
+/** So much per second, as a person writes it, by powers of 1000; null for `none`. */
+function rateArg(least: number, leastText: string) {
+  return z
+    .string()
+    .regex(/^([0-9]{1,9}([.][0-9]{1,3})?[kMG]|none)$/i, 'a rate is a number and k, M or G, such as 50M, or none')
+    .transform((text, context) => {
+      if (text.toLowerCase() === noLimit) return null
+      const value = Math.round(Number(text.slice(0, -1)) * powers[text.at(-1)!.toLowerCase() as keyof typeof powers])
+      if (value >= least && value <= 1e12) return value
+      context.addIssue({ code: 'custom', message: `it must be at least ${leastText}` })
       return z.NEVER
     })
 }

@@ -2,7 +2,19 @@ import { z } from 'zod'
 import { newVm } from '../box/create.ts'
 import { CroftError } from '../error.ts'
 import { runInVm } from '../guest/ssh.ts'
-import { commentArg, cpuArg, diskArg, envArg, imageArg, memoryArg, newNameArg, priorityArg, tagArg } from './args.ts'
+import {
+  commentArg,
+  cpuArg,
+  diskArg,
+  envArg,
+  imageArg,
+  memoryArg,
+  newNameArg,
+  priorityArg,
+  rateArgs,
+  ratesFrom,
+  tagArg,
+} from './args.ts'
 import { command } from './command.ts'
 import { describeMade, madeResult, printMade } from './made.ts'
 
@@ -23,6 +35,7 @@ export const newCommand = command({
     memory: memoryArg.optional(),
     disk: diskArg.optional(),
     priority: priorityArg.optional(),
+    ...rateArgs,
     env: z.array(envArg).max(200).optional().describe('A variable for everything that runs in it; may be given often'),
     setupScript: z
       .string()
@@ -59,6 +72,7 @@ export const newCommand = command({
         tags: [...new Set(args.tag ?? [])],
         comment: args.comment,
         priority: args.priority,
+        rates: ratesFrom(args),
         stopped: args.stopped,
         cold: args.cold,
       },

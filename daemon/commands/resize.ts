@@ -1,42 +1,58 @@
 import { z } from 'zod'
-import { describeVm as describe, resizeVm } from '../box/change.ts'
+import { findVm } from '../box/box.ts'
+import { resizeVm } from '../box/change.ts'
+import { checkRates, shareVm } from '../box/sharing.ts'
 import { CroftError } from '../error.ts'
 import { mebibytes } from '../units.ts'
-import { cpuArg, diskArg, memoryArg, priorityArg, vmArg } from './args.ts'
+import { cpuArg, diskArg, memoryArg, priorityArg, rateArgs, ratesFrom, vmArg } from './args.ts'
 import { command } from './command.ts'
-import { describeVm, vmResult } from './vm-result.ts'
+import { describeVm, rates, vmResult } from './vm-result.ts'
 
 export const resizeCommand = command({
   name: 'resize',
   summary: 'Change the limits of a VM',
   details:
-    'The disk grows at once, while the VM runs, and never shrinks; the priority changes at once, too. CPUs and memory change at its next start.',
-  examples: ['croft resize web --disk 200G', 'croft resize web --cpu 4 --memory 8G', 'croft resize ci --priority low'],
+    'The disk grows at once, while the VM runs, and never shrinks; priority and the limits of CPU time, disk and network change at once, too. CPUs and memory change at its next start.',
+  examples: [
+    'croft resize web --disk 200G',
+    'croft resize web --cpu 4 --memory 8G',
+    'croft resize ci --priority low',
+    'croft resize ci --cpu-limit 150% --disk-limit 50M --net-limit none',
+  ],
   args: z.object({
     vm: vmArg,
     cpu: cpuArg.optional(),
     memory: memoryArg.optional(),
     disk: diskArg.optional(),
     priority: priorityArg.optional(),
+    ...rateArgs,
   }),
   positional: ['vm'],
   result: vmResult.extend({ atNextStart: z.boolean() }),
   touches: 'changes',
-  async run({ box }, { vm: name, cpu, memory, disk, priority }) {
-    const change = {
+  async run({ box }, { vm: name, cpu, memory, disk, priority, ...args }) {
+    const limits = {
       ...(cpu !== undefined && { cpus: cpu }),
       ...(memory !== undefined && { memoryMiB: memory }),
       ...(disk !== undefined && { diskGiB: disk }),
     }
-    if (Object.keys(change).length === 0 && priority === undefined) {
-      throw new CroftError('misuse', 'Nothing to change.', { hint: 'Say what: --cpu, --memory, --disk, --priority.' })
+    const share = { ...(priority !== undefined && { priority }), rates: ratesFrom(args) }
+    const resizes = Object.keys(limits).length > 0
+    const shares = priority !== undefined || Object.keys(share.rates).length > 0
+    if (!resizes && !shares) {
+      throw new CroftError('misuse', 'Nothing to change.', {
+        hint: 'Say what: --cpu, --memory, --disk, --priority, --cpu-limit, --disk-limit, --net-limit.',
+      })
     }
-    const { vm: resized, atNextStart } = await resizeVm(box, name, change)
-    const vm = priority === undefined ? resized : await describe(box, resized.id, () => ({ priority }))
-    return { ...describeVm(box, vm), atNextStart }
+    checkRates(box, share.rates)
+    const { id } = findVm(box.store.state, name)
+    const atNextStart = resizes ? (await resizeVm(box, id, limits)).atNextStart : false
+    if (shares) await shareVm(box, id, share)
+    return { ...describeVm(box, findVm(box.store.state, id)), atNextStart }
   },
   print: (vm) =>
     `${vm.name} has ${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk, ${vm.priority} priority.\n` +
+    (rates(vm).length > 0 ? `It takes at most ${rates(vm).join(', ')}.\n` : '') +
     (vm.atNextStart ? `CPUs and memory change at its next start: croft restart ${vm.name}\n` : ''),
   names: (vm) => [vm.name],
 })

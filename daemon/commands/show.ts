@@ -4,7 +4,7 @@ import { ago, mebibytes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
 import { facts, style } from './text.ts'
-import { describeVm, sessions, sharing, type VmResult, vmResult } from './vm-result.ts'
+import { describeVm, rates, sessions, sharing, type VmResult, vmResult } from './vm-result.ts'
 
 export const showCommand = command({
   name: 'show',
@@ -29,6 +29,7 @@ export function showVm(vm: VmResult, view: View): string {
       ['ssh', vm.ssh ? `${vm.ssh}${sessions(vm)}` : ''],
       ['address', vm.address],
       ['limits', `${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk`],
+      ['at most', rates(vm).join(', ')],
       ['priority', vm.priority === 'normal' ? '' : vm.priority],
       [
         'env',

@@ -5,7 +5,7 @@ import { levels } from '../box/governing.ts'
 import { sleepsAt } from '../box/idle.ts'
 import { type VmState, vmStates } from '../box/state.ts'
 import { priorities, type Vm } from '../store/index.ts'
-import { bytes } from '../units.ts'
+import { bytes, perSecond } from '../units.ts'
 import type { Column } from './text.ts'
 
 /** A VM as every command answers it. */
@@ -30,6 +30,12 @@ export const vmResult = z.object({
   memoryMiB: z.int(),
   diskGiB: z.int(),
   priority: z.enum(priorities),
+  /** Percent of one CPU; null for no limit, as the next two. */
+  cpuLimitPercent: z.int().nullable(),
+  /** Read and written together. */
+  diskLimitBytesPerS: z.int().nullable(),
+  /** Each way. */
+  netLimitBitsPerS: z.int().nullable(),
   env: z.record(z.string(), z.string()),
   tags: z.array(z.string()),
   comment: z.string(),
@@ -54,6 +60,9 @@ export function describeVm(box: Box, vm: Vm): VmResult {
     memoryMiB: vm.limits.memoryMiB,
     diskGiB: vm.limits.diskGiB,
     priority: vm.priority,
+    cpuLimitPercent: vm.rates.cpuPercent,
+    diskLimitBytesPerS: vm.rates.diskBytesPerS,
+    netLimitBitsPerS: vm.rates.netBitsPerS,
     env: vm.env,
     tags: vm.tags,
     comment: vm.comment,
@@ -64,6 +73,16 @@ export function describeVm(box: Box, vm: Vm): VmResult {
 /** Whether anybody may open something of it, in a word or two. */
 export function sharing({ public: open }: Pick<VmResult, 'public'>): string {
   return open.length === 0 ? 'private' : open.length === 1 ? 'public' : `public: ${open.join(', ')}`
+}
+
+/** What it is held to, in words: `150 % of a CPU`, `50 MB/s of disk`. */
+export function rates(vm: Pick<VmResult, 'cpuLimitPercent' | 'diskLimitBytesPerS' | 'netLimitBitsPerS'>): string[] {
+  const { cpuLimitPercent: cpu, diskLimitBytesPerS: disk, netLimitBitsPerS: net } = vm
+  return [
+    ...(cpu === null ? [] : [`${cpu} % of a CPU`]),
+    ...(disk === null ? [] : [`${perSecond(disk, 'B')} of disk`]),
+    ...(net === null ? [] : [`${perSecond(net, 'bit')} of network each way`]),
+  ]
 }
 
 /** How many SSH sessions it has, behind what they came by; nothing when there are none. */

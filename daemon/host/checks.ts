@@ -8,11 +8,14 @@ import type { Check, Host, HostUsage } from '../box/host.ts'
 import { reachedFromBox } from '../ssh/paths.ts'
 import type { Accelerator } from '../store/index.ts'
 import { bytes } from '../units.ts'
+import { checkSharing } from './check-sharing.ts'
 import type { Firewall } from './firewall.ts'
 import { described, holdersOf, otherListeners } from './web-ports.ts'
 
 export interface CheckParts {
   box: Box
+  /** The state folder. */
+  folder: string
   firewall: Firewall
   /** Tries again what this box can do. */
   probe(): Promise<Accelerator | undefined>
@@ -38,7 +41,7 @@ const soonMs = 7 * 86_400_000
 
 /** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
 export async function checkBox(parts: CheckParts): Promise<Check[]> {
-  const checks = [libvirt, accelerator, image, firewall, forwarding, web, ssh, disk, memory, cgroups, operations]
+  const checks = [libvirt, accelerator, image, firewall, forwarding, web, ssh, disk, memory, sharing, operations]
   const found = await Promise.all(
     checks.map((check) =>
       check(parts).catch(
@@ -200,19 +203,7 @@ async function memory({ box, usage }: CheckParts): Promise<Check> {
   }
 }
 
-async function cgroups(): Promise<Check> {
-  const version = await readFile('/sys/fs/cgroup/cgroup.controllers', 'utf8').then(
-    (text) => (text.includes('memory') && text.includes('cpu') ? 2 : 0),
-    () => 0,
-  )
-  if (version === 2) return { what: 'cgroups', state: 'fine', says: 'version 2' }
-  return {
-    what: 'cgroups',
-    state: 'look',
-    says: 'version 2 is not there: CPU and memory can not be shared out by weight',
-    advice: 'VMs run all the same. A Debian from version 11 on has it by itself.',
-  }
-}
+const sharing = ({ box, folder }: CheckParts): Promise<Check> => checkSharing(box, folder)
 
 async function operations({ box }: CheckParts): Promise<Check> {
   const open = Object.values(box.store.state.operations).filter(

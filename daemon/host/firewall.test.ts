@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { parseSubnet } from '../box/identity.ts'
-import type { Vm } from '../store/index.ts'
+import { noRates, type Vm } from '../store/index.ts'
 import { Firewall, firewallScript } from './firewall.ts'
 import { run } from './run.ts'
 
@@ -11,7 +11,7 @@ const shape = {
   subnet: parseSubnet('10.77.0.0/16'),
   quic: 443,
 }
-const vm = (id: string, mac: string, ip: string) => ({ id: `vm_${id}`, mac, ip }) as Vm
+const vm = (id: string, mac: string, ip: string) => ({ id: `vm_${id}`, mac, ip, rates: noRates }) as Vm
 const web = vm('aaaaaaaaaa', '52:54:00:00:00:01', '10.77.0.2')
 const shop = vm('bbbbbbbbbb', '52:54:00:00:00:02', '10.77.0.3')
 
@@ -58,6 +58,26 @@ describe.skipIf(process.getuid?.() !== 0)('in the kernel', () => {
     expect(await list()).toContain('0x525400000002')
     for (let i = 0; i < 2; i++) await firewall.remove(shop)
     expect(await list()).not.toContain('cx-bbbbbbbbbb')
+    expect(await firewall.standing()).toBe(true)
+  })
+
+  test('what a VM may send and be sent is limited, otherwise limited, and not limited any more', async () => {
+    const limited = (netBitsPerS: number | null) => ({ ...shop, rates: { ...noRates, netBitsPerS } })
+    const limits = async () =>
+      [...(await list()).matchAll(/limit (\S+) \{\s+rate over (.+)\/second/g)].map((each) => each.slice(1, 3))
+    const both = (rate: string) => [
+      ['from-vm_bbbbbbbbbb', rate],
+      ['to-vm_bbbbbbbbbb', rate],
+    ]
+    await firewall.restore(() => [web, limited(16e6)])
+    expect(await limits()).toEqual(both('2000000 bytes'))
+    for (let i = 0; i < 2; i++) await firewall.add(limited(8e6))
+    expect(await limits()).toEqual(both('1000000 bytes'))
+    await firewall.add(limited(null))
+    expect(await limits()).toEqual([])
+    await firewall.add(limited(8e6))
+    for (let i = 0; i < 2; i++) await firewall.remove(limited(8e6))
+    expect(await list()).not.toContain('bbbbbbbbbb')
     expect(await firewall.standing()).toBe(true)
   })
 

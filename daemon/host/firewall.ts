@@ -49,6 +49,7 @@ export function firewallScript(
   const { table, bridge, tapPrefix, subnet, quic } = shape
   const box = boxAddress(subnet)
   const net = `${formatAddress(subnet.base)}/${subnet.prefix}`
+  const limits = vms.flatMap((vm) => limitsOf(shape, vm))
   const elements = (values: string[]) => (values.length ? `elements = { ${values.join(', ')} }` : '')
   return `table bridge ${table}
 delete table bridge ${table}
@@ -69,9 +70,24 @@ table bridge ${table} {
     flags dynamic,timeout
     timeout 1m
   }
+  # What a VM may send, and be sent, when that is limited. A limit's bucket holds what it lets through in a second.
+  ${limits.map((limit) => `limit ${limitText(limit)}`).join('\n  ')}
+  map limits-from {
+    type ifname : limit
+    ${elements(limits.filter(({ way }) => way === 'from').map(limitElement))}
+  }
+  map limits-to {
+    type ifname : limit
+    ${elements(limits.filter(({ way }) => way === 'to').map(limitElement))}
+  }
   chain prerouting {
     type filter hook prerouting priority -300; policy accept;
+    iifname "${tapPrefix}*" limit name iifname map @limits-from drop
     iifname "${tapPrefix}*" jump from-vm
+  }
+  chain postrouting {
+    type filter hook postrouting priority -300; policy accept;
+    oifname "${tapPrefix}*" limit name oifname map @limits-to drop
   }
   # Frames for bridges themselves (LLDP, 802.1X) don't pass prerouting: the bridge hands them, whatever is in them, to the box.
   chain input {
@@ -200,6 +216,45 @@ const tap = (shape: FirewallShape, vm: Vm) => `"${shape.tapPrefix}${vm.id.slice(
 const vmElement = (shape: FirewallShape, vm: Vm) => `${tap(shape, vm)} . ${vm.mac} . ${vm.ip}`
 const askerElement = (shape: FirewallShape, vm: Vm) => `${tap(shape, vm)} . ${vm.mac} . 0x${vm.mac.replaceAll(':', '')}`
 
+interface NetLimit {
+  way: 'from' | 'to'
+  tap: string
+  name: string
+  bytesPerS: number
+}
+
+/** One packet of a guest's that its network card cuts up must fit, too, beside what passes in a second. */
+const burstBytes = 64 * 1024
+
+/** The limits of a VM that has one. */
+function limitsOf(shape: FirewallShape, vm: Vm): NetLimit[] {
+  const { netBitsPerS } = vm.rates
+  if (netBitsPerS === null) return []
+  const bytesPerS = Math.max(1, Math.round(netBitsPerS / 8))
+  return (['from', 'to'] as const).map((way) => ({ way, tap: tap(shape, vm), name: `${way}-${vm.id}`, bytesPerS }))
+}
+
+const limitText = ({ name, bytesPerS }: NetLimit) =>
+  `${name} { rate over ${bytesPerS} bytes/second burst ${burstBytes} bytes }`
+const limitElement = ({ tap, name }: NetLimit) => `${tap} : "${name}"`
+
+/** The lines that take away a VM's limits, whatever they are, and those that put them there as they are now. */
+function limitChange(shape: FirewallShape, vm: Vm): { remove: string; add: string } {
+  const { table } = shape
+  const add = (limits: NetLimit[]) =>
+    limits.flatMap((limit) => [
+      `add limit bridge ${table} ${limitText(limit)}\n`,
+      `add element bridge ${table} limits-${limit.way} { ${limitElement(limit)} }\n`,
+    ])
+  // Removing what is not there is an error for nft, and adding what is there changes nothing.
+  const some = limitsOf(shape, { ...vm, rates: { ...vm.rates, netBitsPerS: 8 } })
+  const remove = some.flatMap(({ way, tap, name }) => [
+    `delete element bridge ${table} limits-${way} { ${tap} }\n`,
+    `delete limit bridge ${table} ${name}\n`,
+  ])
+  return { remove: [...add(some), ...remove].join(''), add: add(limitsOf(shape, vm)).join('') }
+}
+
 const isIPv6 = (peer: string) => peer.startsWith('[')
 
 /** Of these clients, those of one version of IP, as elements of a set; a link-local address without its zone. */
@@ -251,7 +306,8 @@ export class Firewall {
 
   async add(vm: Vm): Promise<void> {
     await this.#turn.run(async () => {
-      await nft(this.#elements('add', vm))
+      const { remove, add } = limitChange(this.#shape, vm)
+      await nft(this.#elements('add', vm) + remove + add)
       this.#vms.set(vm.id, vmElement(this.#shape, vm))
     })
   }
@@ -260,7 +316,9 @@ export class Firewall {
   async remove(vm: Vm): Promise<void> {
     await this.#turn.run(async () => {
       this.#vms.delete(vm.id)
-      if (await this.#stands()) await nft(this.#elements('add', vm) + this.#elements('delete', vm))
+      if (!(await this.#stands())) return
+      const { remove } = limitChange(this.#shape, vm)
+      await nft(this.#elements('add', vm) + this.#elements('delete', vm) + remove)
     })
   }
 

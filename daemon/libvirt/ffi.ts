@@ -102,6 +102,8 @@ const virFunctions = {
   virDomainSetMemoryFlags: ['int', [ptr, 'ulong', 'uint']],
   virDomainSetMemoryStatsPeriod: ['int', [ptr, 'int', 'uint']],
   virDomainSetSchedulerParametersFlags: ['int', [ptr, out, 'int', 'uint']],
+  virDomainSetBlkioParameters: ['int', [ptr, out, 'int', 'uint']],
+  virDomainSetBlockIoTune: ['int', [ptr, 'string', out, 'int', 'uint']],
   virDomainSetVcpusFlags: ['int', [ptr, 'uint', 'uint']],
   virDomainSetAutostart: ['int', [ptr, 'int']],
   virDomainSetMetadata: ['int', [ptr, 'int', 'string', 'string', 'string', 'uint']],

@@ -174,6 +174,19 @@ export function makeHypervisor(
       await croft(call.domainSetCpuShares(uuid, shares, VIR.DOMAIN_AFFECT_LIVE))
     },
 
+    async setCpuLimit(uuid, percent) {
+      const quotaUs = percent === null ? -1 : (percent * cpuPeriodUs) / 100
+      await croft(call.domainSetCpuQuota(uuid, cpuPeriodUs, quotaUs, VIR.DOMAIN_AFFECT_LIVE))
+    },
+
+    async setDiskWeight(uuid, weight) {
+      await croft(call.domainSetDiskWeight(uuid, weight, VIR.DOMAIN_AFFECT_LIVE))
+    },
+
+    async setDiskLimit(uuid, bytesPerS) {
+      await croft(call.domainSetDiskLimit(uuid, 'vda', bytesPerS ?? 0, VIR.DOMAIN_AFFECT_LIVE))
+    },
+
     async growDisk(uuid, bytes) {
       await croft(call.domainBlockResize(uuid, 'vda', bytes))
     },
@@ -312,6 +325,9 @@ async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T 
     throw toCroftError(error)
   })
 }
+
+/** The kernel's own: what a guest may do in a row, and then stands still for, is short enough not to be seen. */
+const cpuPeriodUs = 100_000
 
 const gone = ['NO_DOMAIN']
 const jobless = ['INVALID_ARG'] // what libvirt says of a disk without a block job

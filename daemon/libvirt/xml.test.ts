@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { XMLParser } from 'fast-xml-parser'
 import { describe, expect, test } from 'vitest'
-import type { Image, Vm } from '../store/index.ts'
+import { type Image, noRates, type Vm } from '../store/index.ts'
 import { type BoxShape, domainXml } from './domain-xml.ts'
 import { xml } from './xml.ts'
 
@@ -54,6 +54,7 @@ const vm: Vm = {
   checkpoint: null,
   sleepAfter: null,
   priority: 'normal',
+  rates: noRates,
   web: { port: null, public: [] },
   schedule: { hourly: 0, daily: 0 },
   phase: 'ready',

@@ -34,6 +34,15 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
       Object.entries(vms as Record<string, object>).map(([id, vm]) => [id, { ...vm, priority: 'normal' }]),
     ),
   }),
+  5: ({ vms, ...state }) => ({
+    ...state,
+    vms: Object.fromEntries(
+      Object.entries(vms as Record<string, object>).map(([id, vm]) => [
+        id,
+        { ...vm, rates: { cpuPercent: null, diskBytesPerS: null, netBitsPerS: null } },
+      ]),
+    ),
+  }),
 }
 
 /**

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 /** What the store keeps: what the user wants and what Croft owns. What runs is libvirt's to say, never the store's. */
-export const stateVersion = 5
+export const stateVersion = 6
 
 export const priorities = ['low', 'normal', 'high'] as const
 
@@ -13,6 +13,17 @@ export const limitsSchema = z.object({
   /** Virtual size of the disk in GiB; sparse. */
   diskGiB: z.int().min(1),
 })
+
+/** The most that a VM takes of the box at any time; null for no limit. */
+export const ratesSchema = z.object({
+  /** Percent of one CPU, for all that it runs and all that is done for it. */
+  cpuPercent: z.int().min(1).nullable(),
+  /** Read and written together. */
+  diskBytesPerS: z.int().min(1).nullable(),
+  /** Each way. */
+  netBitsPerS: z.int().min(1).nullable(),
+})
+export const noRates: Rates = { cpuPercent: null, diskBytesPerS: null, netBitsPerS: null }
 
 export const vmSchema = z.object({
   id: z.string().regex(/^vm_[a-z2-7]{10}$/),
@@ -37,8 +48,9 @@ export const vmSchema = z.object({
   checkpoint: z.string().nullable(),
   /** Minutes without use until it is put to sleep; 0 for never, null for what the box does. */
   sleepAfter: z.int().min(0).nullable(),
-  /** How it stands beside other VMs when CPUs are short. */
+  /** How it stands beside other VMs when CPUs or disks are short. */
   priority: z.enum(priorities),
+  rates: ratesSchema,
   /** How many of the latest scheduled checkpoints are kept, by the hour and by the day. */
   schedule: z.object({ hourly: z.int().min(0), daily: z.int().min(0) }),
   /** How it is reached by the web: its main port, null to look which one listens; the ports that anybody may open. */
@@ -282,6 +294,7 @@ export const stateSchema = z.object({
 export type State = z.infer<typeof stateSchema>
 export type Vm = z.infer<typeof vmSchema>
 export type Limits = z.infer<typeof limitsSchema>
+export type Rates = z.infer<typeof ratesSchema>
 export type Hardware = z.infer<typeof hardwareSchema>
 export type Memory = z.infer<typeof memorySchema>
 export type Checkpoint = z.infer<typeof checkpointSchema>

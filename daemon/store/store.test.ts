@@ -140,12 +140,19 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 5 gives VMs a web address, private as all are, on localhost, and a normal priority, leaves same pages be, and has keys enter all of them', () => {
+  test('1 to 6 gives VMs a web address, private as all are, on localhost, a normal priority and no limits, leaves same pages be, and has keys enter all of them', () => {
     const keys = { 'SHA256:a': { name: 'laptop' } }
     expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } }, keys })).toEqual({
-      version: 5,
+      version: 6,
       keys: { 'SHA256:a': { name: 'laptop', vm: null, tag: null, authority: false } },
-      vms: { vm_a: { name: 'web', web: { port: null, public: [] }, priority: 'normal' } },
+      vms: {
+        vm_a: {
+          name: 'web',
+          web: { port: null, public: [] },
+          priority: 'normal',
+          rates: { cpuPercent: null, diskBytesPerS: null, netBitsPerS: null },
+        },
+      },
       sessions: {},
       links: {},
       tokens: {},

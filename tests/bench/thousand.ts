@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeLayer } from '../../daemon/box/create.ts'
 import { makeId, makeIdentity, parseSubnet } from '../../daemon/box/identity.ts'
-import type { State, Vm } from '../../daemon/store/index.ts'
+import { noRates, type State, type Vm } from '../../daemon/store/index.ts'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { cpuMs, family } from '../lib/process.ts'
 import { must } from '../lib/program.ts'
@@ -76,6 +76,7 @@ export async function fill(croft: Croft, count: number, vary: (i: number) => Par
       checkpoint: null,
       sleepAfter: null,
       priority: 'normal',
+      rates: noRates,
       schedule: { hourly: 0, daily: 0 },
       web: { port: null, public: [] },
       phase: 'ready',

@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { cpuCgroups } from '../../daemon/host/cgroups.ts'
 import { readMemory } from '../../daemon/host/load.ts'
-import { type Croft, startCroft } from '../lib/croft.ts'
+import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
 import { qemuPid } from '../lib/qemu.ts'
 
@@ -75,20 +76,29 @@ test('the kernel ends other processes before VMs and the daemon', async ({ skip 
     expect(Number(await readFile(`${process}/oom_score_adj`, 'utf8'))).toBe(-900)
 })
 
-test('VMs that all want CPUs get them by their priority, and whoever takes most is named', async () => {
-  await using events = await croft.events()
-  const cpuTime = async (name: string) => {
+/** Of CPU time that each takes, in seconds per second, over `s` seconds. */
+async function cpuTaken(s: number, ...vms: string[]): Promise<number[]> {
+  const ticksPerS = 100
+  const read = async (name: string) => {
     const [, of] = (await readFile(`${await qemu(name)}/stat`, 'utf8')).split(') ')
     const fields = of!.split(' ')
-    return Number(fields[11]) + Number(fields[12])
+    return { at: performance.now(), ticks: Number(fields[11]) + Number(fields[12]) }
   }
+  const before = await Promise.all(vms.map(read))
+  await new Promise((resolve) => setTimeout(resolve, s * 1000))
+  const after = await Promise.all(vms.map(read))
+  return after.map(({ at, ticks }, i) => ((ticks - before[i]!.ticks) * 1000) / (at - before[i]!.at) / ticksPerS)
+}
+
+const busy = (name: string) =>
+  croft.do('exec', name, 'for i in 1 2; do timeout 40 yes > /dev/null 2>&1 < /dev/null & done')
+const idle = (name: string) => croft.do('exec', name, 'pkill yes || true')
+
+test('VMs that all want CPUs get them by their priority, and whoever takes most is named', async () => {
+  await using events = await croft.events()
   await croft.do('resize', 'web', '--priority', 'high')
-  for (const name of ['web', 'idle'])
-    await croft.do('exec', name, 'for i in 1 2; do timeout 40 yes > /dev/null 2>&1 < /dev/null & done')
-  const before = await Promise.all(['web', 'idle'].map(cpuTime))
-  await new Promise((resolve) => setTimeout(resolve, 10_000))
-  const after = await Promise.all(['web', 'idle'].map(cpuTime))
-  const [high, normal] = after.map((ticks, i) => ticks - before[i]!)
+  for (const name of ['web', 'idle']) await busy(name)
+  const [high, normal] = await cpuTaken(10, 'web', 'idle')
   // Four times as much, less what else runs here.
   expect(high! / normal!).toBeGreaterThan(2)
   expect(await events.until((event) => event.event === 'vm.heavy' && event.name === 'web')).toMatchObject({
@@ -97,6 +107,76 @@ test('VMs that all want CPUs get them by their priority, and whoever takes most 
   const { vms } = await croft.ask('top')
   expect(vms[0]).toMatchObject({ name: 'web', governor: { what: expect.stringMatching(/^takes .* CPUs$/) } })
   await croft.do('resize', 'web', '--priority', 'normal')
+  for (const name of ['web', 'idle']) await idle(name)
+})
+
+test('a VM is held to its limits of CPU time, disk and network, also when it runs anew, until they are taken away', async () => {
+  const MB = 1e6
+  const limits = (cpu: string, disk: string, net: string) =>
+    croft.do('resize', 'web', '--cpu-limit', cpu, '--disk-limit', disk, '--net-limit', net)
+  /** Bytes per second that it writes, receives and sends, when it does as much of each as it can. */
+  const does = async () => {
+    const dd = await croft.do('exec', 'web', 'dd if=/dev/zero of=big bs=64k count=64 oflag=direct 2>&1; rm big')
+    const tap = names.tapPrefix + (await croft.ask('show', { vm: 'web' })).id.slice(3)
+    // What was dropped is counted neither behind the bridge nor at the tap.
+    const counters = ['tx', 'rx'].map(
+      (way) => `/sys/class/net/${way === 'tx' ? tap : names.bridge}/statistics/${way}_bytes`,
+    )
+    const count = async () => [
+      performance.now(),
+      ...(await Promise.all(counters.map(async (path) => Number(await readFile(path, 'utf8'))))),
+    ]
+    const start = await count()
+    const echo = croft.run(['exec', 'web', 'timeout 20 cat'], { input: '0'.repeat(20 * MB) })
+    // What a limit lets through in a second is there at once.
+    const begun = await vi.waitFor(async () => {
+      const now = await count()
+      for (const way of [1, 2]) expect(now[way]! - start[way]!).toBeGreaterThan(0.8 * MB)
+      return now
+    }, wait)
+    await new Promise((resolve) => setTimeout(resolve, 4000))
+    const end = await count()
+    await croft.do('exec', 'web', 'pkill -x cat || true')
+    await echo
+    const [ms, received, sent] = end.map((value, i) => value - begun[i]!)
+    return {
+      written: (4 * 2 ** 20) / Number(/ ([0-9.]+) s,/.exec(dd)![1]),
+      received: (received! * 1000) / ms!,
+      sent: (sent! * 1000) / ms!,
+    }
+  }
+
+  expect(await limits('none', '2M', '4M')).toContain('at most 2 MB/s of disk, 4 Mbit/s of network each way')
+  await croft.do('sleep', 'web')
+  await croft.do('wake', 'web')
+  const held = await does()
+  await limits('none', 'none', 'none')
+  const free = await does()
+  for (const [what, most] of [
+    ['written', 2 * MB],
+    ['received', 0.5 * MB],
+    ['sent', 0.5 * MB],
+  ] as const) {
+    // What was dropped is sent again later, and a second's worth that was not used then is had afterwards.
+    expect(held[what] / most, what).toBeGreaterThan(0.2)
+    expect(held[what] / most, what).toBeLessThan(1.35)
+    expect(free[what] / most, what).toBeGreaterThan(1.5)
+  }
+
+  if ((await cpuCgroups()) === 0) {
+    const refused = await croft.run(['resize', 'web', '--cpu-limit', '30%'])
+    expect(refused).toMatchObject({ code: 5, stderr: expect.stringContaining('no cgroups') })
+    return
+  }
+  await busy('web')
+  await limits('30%', 'none', 'none')
+  const [limited] = await cpuTaken(4, 'web')
+  await limits('none', 'none', 'none')
+  const [unlimited] = await cpuTaken(3, 'web')
+  await idle('web')
+  expect(limited).toBeGreaterThan(0.2)
+  expect(limited).toBeLessThan(0.35)
+  expect(unlimited).toBeGreaterThan(0.6)
 })
 
 test('VMs made from one image share pages that are the same, if the owner wants that', async () => {

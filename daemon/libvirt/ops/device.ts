@@ -1,7 +1,7 @@
 import { call, type Pointer, pointerAt } from '../ffi.ts'
 import { blockJobTypes, word } from '../words.ts'
 import { withDomain } from './handles.ts'
-import { unsignedParameter } from './stats.ts'
+import { parameter } from './stats.ts'
 
 export interface BlockJob {
   type: string
@@ -40,12 +40,38 @@ export const deviceOps = {
   },
 
   /**
-   * How much of the CPUs a domain gets beside others that want them, in proportion to theirs: 1024 unless said. flags: VIR.DOMAIN_AFFECT_*
+   * How much of the CPUs a domain gets beside others that want them, in proportion to theirs: unless said 1024 by cgroups of version 1, 100 by those of 2. flags: VIR.DOMAIN_AFFECT_*
    * @throws LibvirtError OPERATION_INVALID where the box has no cgroups for CPUs
    */
   domainSetCpuShares(conn: Pointer, uuid: string, shares: number, flags = 0): void {
-    const [one, parameter] = [1, unsignedParameter('cpu_shares', shares)]
-    withDomain(conn, uuid, (domain) => call('virDomainSetSchedulerParametersFlags', domain, parameter, one, flags))
+    const cpuShares = parameter('cpu_shares', 'ullong', shares)
+    withDomain(conn, uuid, (domain) => call('virDomainSetSchedulerParametersFlags', domain, cpuShares, 1, flags))
+  },
+
+  /**
+   * The CPU time that all of a domain has in each period, both in µs; below 0 for no limit. flags: VIR.DOMAIN_AFFECT_*
+   * @throws LibvirtError OPERATION_INVALID where the box has no cgroups for CPUs
+   */
+  domainSetCpuQuota(conn: Pointer, uuid: string, periodUs: number, quotaUs: number, flags = 0): void {
+    const both = [parameter('global_period', 'ullong', periodUs), parameter('global_quota', 'llong', quotaUs)]
+    withDomain(conn, uuid, (domain) =>
+      call('virDomainSetSchedulerParametersFlags', domain, Buffer.concat(both), both.length, flags),
+    )
+  },
+
+  /**
+   * How much of its disks a domain gets beside others that want them: 100 unless said. flags: VIR.DOMAIN_AFFECT_*
+   * @throws LibvirtError OPERATION_INVALID where the box's kernel has no weights for disks
+   */
+  domainSetDiskWeight(conn: Pointer, uuid: string, weight: number, flags = 0): void {
+    const ofDisks = parameter('weight', 'uint', weight)
+    withDomain(conn, uuid, (domain) => call('virDomainSetBlkioParameters', domain, ofDisks, 1, flags))
+  },
+
+  /** Bytes per second that a guest reads from and writes to a disk together, held to by QEMU; 0 for no limit. flags: VIR.DOMAIN_AFFECT_* */
+  domainSetDiskLimit(conn: Pointer, uuid: string, disk: string, bytesPerS: number, flags = 0): void {
+    const total = parameter('total_bytes_sec', 'ullong', bytesPerS)
+    withDomain(conn, uuid, (domain) => call('virDomainSetBlockIoTune', domain, disk, total, 1, flags))
   },
 
   /** flags: VIR.DOMAIN_AFFECT_*, VIR.DOMAIN_VCPU_* */

@@ -17,12 +17,12 @@ const readValue: Readonly<Record<number, (union: Buffer) => number | boolean | s
   7: (union) => borrowString(pointerAt(union)) ?? '',
 }
 
-/** A parameter of type ULLONG, as those that set something take it. */
-export function unsignedParameter(name: string, value: number): Buffer {
+/** A whole number as those that set something take it. */
+export function parameter(name: string, type: 'uint' | 'llong' | 'ullong', value: number): Buffer {
   const parameter = Buffer.alloc(PARAMETER_BYTES)
   parameter.write(name, 'latin1')
-  parameter.writeInt32LE(4, 80)
-  parameter.writeBigUInt64LE(BigInt(value), 88)
+  parameter.writeInt32LE({ uint: 2, llong: 3, ullong: 4 }[type], 80)
+  parameter.writeBigInt64LE(BigInt(value), 88)
   return parameter
 }
 
