@@ -1,5 +1,5 @@
 import { CroftError } from '../error.ts'
-import type { Memory, State } from '../store/index.ts'
+import type { Memory, State, Vm } from '../store/index.ts'
 import { type Box, stateOf } from './box.ts'
 import { collect, namesIn } from './collect.ts'
 import { compressFaultPoint } from './compress-plan.ts'
@@ -67,10 +67,17 @@ export function rawMemories(state: State, now = new Date()): Memory[] {
   )
 }
 
-/** @returns undefined when it can't be done now: something is done with one of its VMs, or there is no room for both files */
+/** Saving it took its time. */
+function hasRested(box: Box, vm: Vm): boolean {
+  const since = box.live.get(vm.uuid)?.since ?? new Date(0)
+  return stateOf(box, vm) === 'asleep' && Date.now() - since.getTime() >= restMs
+}
+
+/** @returns undefined when it can't be done now: it is gone, or something is done with one of its VMs */
 function compressAside(box: Box, memory: Memory): Promise<void> | undefined {
+  if (box.store.state.memories[memory.id]?.file !== memory.file) return undefined
   const sleepers = Object.values(box.store.state.vms).filter((vm) => vm.memory === memory.id)
-  if (sleepers.some((vm) => stateOf(box, vm) !== 'asleep')) return undefined
+  if (!sleepers.every((vm) => hasRested(box, vm))) return undefined
   const vms = sleepers.map(({ id }) => id)
   return box.locks.aside([memory.id, ...vms], async (wanted) => {
     // Running VMs write to the same disk: it must not be full for a moment.
