@@ -30,7 +30,7 @@ readonly fish_completion=/usr/share/fish/vendor_completions.d/croft.fish
 
 readonly packages=(
   libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base nftables iproute2
-  mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux ca-certificates curl
+  mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux zstd ca-certificates curl
 )
 readonly web_package=caddy
 readonly build_packages=(nodejs npm g++ make python3)

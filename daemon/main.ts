@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
 import { Activity } from './activity/index.ts'
 import type { Box } from './box/box.ts'
+import { keepCompressed } from './box/compress.ts'
 import { EventLog } from './box/events.ts'
 import { every } from './box/every.ts'
 import { ensureGolden } from './box/golden.ts'
@@ -16,6 +17,7 @@ import { Live } from './box/live.ts'
 import { keepMerged } from './box/merges.ts'
 import { stopAll } from './box/power.ts'
 import { keepReconciled } from './box/reconcile.ts'
+import { Returning } from './box/returning.ts'
 import { keepSchedules } from './box/schedule.ts'
 import { keepShares } from './box/sharing.ts'
 import { keepSpares } from './box/spares.ts'
@@ -161,11 +163,13 @@ async function main(log: Logger): Promise<void> {
     loads: new Semaphore(Math.max(2, settings.most.cpus)),
     naps: new Map(),
     waking: new Map(),
+    returning: new Returning(async () => (await readStalls('cpu')).some),
     held: new Map(),
     copying: new Map(),
     unshared: new Map(),
     spares: keepSpares(() => box),
     merging: new Map(),
+    compressing: new Map(),
     webAddress: (vm) => (config.web ? addressOf({ box, front }, vm) : null),
     governor,
     ssh: config.ssh
@@ -284,6 +288,7 @@ async function main(log: Logger): Promise<void> {
   ends.defer(keepSchedules(box, reconciler.first))
   ends.defer(keepMerged(box))
   ends.defer(warnOfDisk(box, () => checkDisk(host)))
+  ends.defer(keepCompressed(box, reconciler.first))
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 
   log.info({ signal: await endSignal() }, 'ending')

@@ -18,6 +18,7 @@ import type { Live, LiveState } from './live.ts'
 import { closest } from './name.ts'
 import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './ports.ts'
 import type { Progress } from './progress.ts'
+import type { Returning } from './returning.ts'
 import type { ShareKind } from './sharing.ts'
 import type { Spares } from './spares.ts'
 import { type VmState, vmState } from './state.ts'
@@ -70,6 +71,8 @@ export interface Box {
   readonly naps: Map<string, AbortController>
   /** VMs that are being woken, by id, for whoever else needs them awake. */
   readonly waking: Map<string, Promise<unknown>>
+  /** VMs that are started again after a restart of the box. */
+  readonly returning: Returning
   /** Checkpoints that copies are being made from, by id, with how many: they are not collected. */
   readonly held: Map<string, number>
   /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
@@ -80,6 +83,8 @@ export interface Box {
   readonly spares: Spares
   /** Merges of layers, by operation: the signal is aborted when somebody wants one of their VMs. */
   readonly merging: Map<string, AbortSignal>
+  /** The same for memory that is being compressed. */
+  readonly compressing: Map<string, AbortSignal>
   /** Where a VM is opened by the web; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null
   readonly governor: Governing

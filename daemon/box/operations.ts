@@ -3,6 +3,7 @@ import type { Box, Report } from './box.ts'
 import { without } from './box.ts'
 import { checkpointVm, restoreVm } from './checkpoint-plans.ts'
 import { collectFaultPoints } from './collect.ts'
+import { compressFaultPoint, compressMemory } from './compress-plan.ts'
 import { fault } from './fault.ts'
 import { makeGolden } from './golden-plan.ts'
 import { imageBuild } from './image-plans.ts'
@@ -26,6 +27,7 @@ const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
   golden: makeGolden,
   'image-build': imageBuild,
   merge: mergeLayers,
+  compress: compressMemory,
 }
 
 /** Every place where a test may kill the daemon: before each step, and before the end is recorded. */
@@ -36,6 +38,7 @@ export const faultPoints: readonly string[] = [
   ]),
   ...collectFaultPoints,
   mergeFaultPoint,
+  compressFaultPoint,
 ]
 
 /**
@@ -78,6 +81,7 @@ export async function recover(box: Box, operation: Operation): Promise<'finished
 /** The lock under which whoever began the operation carries it out. */
 export function lockOf(operation: Operation): string {
   if (operation.kind === 'merge') return operation.layer
+  if (operation.kind === 'compress') return operation.memory
   return 'vm' in operation ? operation.vm : `image ${operation.name}`
 }
 

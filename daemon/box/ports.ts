@@ -95,6 +95,11 @@ export interface Hypervisor {
   load(spec: DomainSpec, memory: Memory, how: 'running' | 'paused'): Promise<void>
   /** Whether the memory's file is there and whole as far as its header says. */
   memoryComplete(memory: Memory): Promise<boolean>
+  /**
+   * Writes memory that nobody is loading once more, compressed, into another file; `load` reads one as the other.
+   * @param wanted ends it @throws CroftError `cancelled`, `disk-full`
+   */
+  compress(memory: Memory, to: string, wanted: AbortSignal): Promise<void>
   /** The path, relative to the state folder, of the disk that a domain has now; undefined when there is no domain. */
   diskOf(uuid: string): Promise<string | undefined>
   /** Ends the save or snapshot that is under way for a domain, if there is one; who asked for it gets `cancelled`. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Vm } from '../store/index.ts'
-import { bootVm, makeReady } from './boot.ts'
+import { makeReady } from './boot.ts'
 import { type Box, specOf, stateOf, vmsOf, withVm } from './box.ts'
 import { collect, sweep } from './collect.ts'
 import { lockOf, recover } from './operations.ts'
@@ -18,10 +18,10 @@ async function reconcile(box: Box, bootId: string): Promise<void> {
   await box.network.restore(() => Object.values(box.store.state.vms))
   await defineMissing(box)
   const rebooted = box.store.state.bootId !== '' && box.store.state.bootId !== bootId
-  if (rebooted) startAgain(box)
+  if (rebooted && !box.returning.begun) startAgain(box, bootId)
   else await noteEnded(box)
   readyStarting(box)
-  if (box.store.state.bootId !== bootId) await box.store.update((state) => ({ ...state, bootId }))
+  if (!rebooted) await noteBoot(box, bootId)
   await collect(box)
   await sweep(box)
 }
@@ -48,25 +48,23 @@ async function defineMissing(box: Box): Promise<void> {
   }
 }
 
-/** The box was restarted: what should run is started, in the background, oldest first, as many at once as may boot at once. */
-function startAgain(box: Box): void {
-  const vms = Object.values(box.store.state.vms).filter((vm) => vm.power === 'on' && stateOf(box, vm) === 'stopped')
-  for (const vm of vms.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))) {
-    box.locks
-      .run(vm.id, () =>
-        box.activity.during(
-          ownDeed(vm, 'started it after the box was restarted'),
-          bootVm(box, vm, () => {}),
-        ),
-      )
-      .catch((err) => box.log.error({ vm: vm.id, err }, 'did not come up after the restart of the box'))
-  }
+/** The box was restarted: what should run is started, in the background. Until then a daemon that comes anew goes on with it. */
+function startAgain(box: Box, bootId: string): void {
+  box.returning
+    .begin(box)
+    .then(() => noteBoot(box, bootId))
+    .catch((err) => box.log.error({ err }, 'could not start all that should run after the restart of the box'))
+}
+
+async function noteBoot(box: Box, bootId: string): Promise<void> {
+  if (box.store.state.bootId !== bootId) await box.store.update((state) => ({ ...state, bootId }))
 }
 
 /** Guests that turned themselves off while nobody watched are off because somebody in them wanted so. */
 async function noteEnded(box: Box): Promise<void> {
   for (const vm of Object.values(box.store.state.vms)) {
-    if (vm.power === 'on' && !box.locks.busy(vm.id) && stateOf(box, vm) === 'stopped') {
+    if (box.returning.has(vm.id) || box.locks.busy(vm.id)) continue
+    if (vm.power === 'on' && stateOf(box, vm) === 'stopped') {
       await box.store.update(withVm(vm.id, { power: 'off' }))
     }
   }

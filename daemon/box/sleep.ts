@@ -65,7 +65,9 @@ export async function ensureAwake(box: Box, name: string, report: Report = () =>
   let waking = box.waking.get(id)
   // A nap that is under way may be over sooner than it is interrupted.
   if (!waking && (nap || stateOf(box, findVm(box.store.state, id)) !== 'awake')) {
-    waking = box.locks.run(id, () => wake(box, id, report)).finally(() => box.waking.delete(id))
+    const turn = box.returning.want(id)
+    const enter = () => box.locks.run(id, () => wake(box, id, report))
+    waking = (turn ? turn.then(enter) : enter()).finally(() => box.waking.delete(id))
     box.waking.set(id, waking)
   }
   await waking

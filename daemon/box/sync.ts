@@ -14,7 +14,7 @@ export class Locks {
     } finally {
       if (this.#tails.get(key) === tail) {
         this.#tails.delete(key)
-        for (const watcher of [...this.#watchers]) watcher()
+        this.#tell()
       }
     }
   }
@@ -29,7 +29,7 @@ export class Locks {
     return this.#tails.has(key) || this.#aside.has(key)
   }
 
-  /** The watcher is called whenever nobody wants a key any more. The result stops it. */
+  /** The watcher is called whenever nothing is done with a key any more. The result stops it. */
   watch(watcher: () => void): () => void {
     this.#watchers.add(watcher)
     return () => this.#watchers.delete(watcher)
@@ -54,7 +54,12 @@ export class Locks {
     return work(wanted.signal).finally(() => {
       for (const key of keys) this.#aside.delete(key)
       over.resolve()
+      this.#tell()
     })
+  }
+
+  #tell(): void {
+    for (const watcher of [...this.#watchers]) watcher()
   }
 
   /** Ends what is done aside with one of these keys; undefined when there is nothing to end. */
@@ -66,10 +71,12 @@ export class Locks {
 
 /** Lets at most `size` functions run at once; the others wait in the order they came. */
 export class Semaphore {
+  readonly size: number
   readonly #waiting: (() => void)[] = []
   #free: number
 
   constructor(size: number) {
+    this.size = size
     this.#free = size
   }
 

@@ -11,7 +11,7 @@ import { VIR } from './constants.ts'
 import { type BoxShape, digest, domainXml, vmFolder } from './domain-xml.ts'
 import { LibvirtError, toCroftError } from './errors.ts'
 import type { LibvirtEvent } from './event.ts'
-import { openSaveImage, withHeader } from './load.ts'
+import { compress, openSaveImage, withHeader } from './load.ts'
 import type { DomainSummary } from './ops/domain.ts'
 import { xml } from './xml.ts'
 
@@ -98,15 +98,15 @@ export function makeHypervisor(
 
     async load(spec, memory, how) {
       const path = join(folder, memory.file)
-      const { cookie, streamOffset } = await openSaveImage(path)
+      const image = await openSaveImage(path)
       const described = domainXml({ ...spec, hardware: memory.hardware }, await croft(shape(spec.image)))
       // Under emulation the cookie would have libvirt compare a CPU that is always the same, property by property.
-      const kept = memory.hardware.accelerator === 'kvm' ? cookie : null
+      const kept = memory.hardware.accelerator === 'kvm' ? image.cookie : null
       const header = { xml: described.text, cookie: kept, running: true }
       const fifo = join(vmFolder(folder, spec.vm), 'incoming')
       const flag = how === 'paused' ? VIR.DOMAIN_SAVE_PAUSED : VIR.DOMAIN_SAVE_RUNNING
       const attempt = () =>
-        withHeader(path, streamOffset, header, headers, fifo, (from) => croft(call.domainRestore(from, null, flag)))
+        withHeader(path, image, header, headers, fifo, (from) => croft(call.domainRestore(from, null, flag)))
       await attempt().catch((error) => {
         if (headers === 2 || !/magic is incorrect/.test(error.message)) throw error
         headers = 2
@@ -124,6 +124,8 @@ export function makeHypervisor(
         () => true,
         () => false,
       ),
+
+    compress: ({ file }, to, wanted) => compress(join(folder, file), join(folder, to), wanted),
 
     async diskOf(uuid) {
       const text = await unless(gone, call.domainXml(uuid))

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { headerBytes, readSaveImage, type SaveImageHeader, writeSaveImage } from './save-image.ts'
+import { headerBytes, inFormat, readSaveImage, type SaveImageHeader, writeSaveImage } from './save-image.ts'
 
 const from = (image: Buffer) => async (offset: number, length: number) => image.subarray(offset, offset + length)
 const stream = Buffer.from('QEVM and so on')
@@ -15,7 +15,7 @@ describe('a save image', () => {
           const written = writeSaveImage(header, room)
           if (room !== undefined) expect(written.length).toBe(room)
           const read = await readSaveImage(from(Buffer.concat([written, stream])))
-          expect(read).toEqual({ ...header, streamOffset: written.length })
+          expect(read).toEqual({ ...header, streamOffset: written.length, format: 'raw' })
         }
       }
     }
@@ -27,6 +27,14 @@ describe('a save image', () => {
     expect([16, 20, 24, 28, 32].map((at) => image.readUInt32LE(at))).toEqual([2, 128 - 92, 1, 0, 10])
     expect(image.toString('latin1', 92, 112)).toBe('<domain/>\0<cookie/>\0')
     expect(image.subarray(112)).toEqual(Buffer.alloc(16))
+  })
+
+  test('says how its stream is compressed', async () => {
+    const image = writeSaveImage({ xml: '<domain/>', cookie: '<cookie/>', running: true })
+    const small = inFormat(image, 'zstd')
+    expect(small.readUInt32LE(28)).toBe(5)
+    expect(await readSaveImage(from(small))).toEqual({ ...(await readSaveImage(from(image))), format: 'zstd' })
+    expect(inFormat(small, 'raw')).toEqual(image)
   })
 
   test('takes no XML beyond its room, and no NUL', () => {
@@ -54,7 +62,7 @@ describe('a save image', () => {
     ['of an older version', (image: Buffer) => void image.writeUInt32LE(1, 16), /version is 1/],
     ['of a newer version', (image: Buffer) => void image.writeUInt32LE(3, 16), /version is 3/],
     ['of the other byte order', (image: Buffer) => void image.writeUInt32BE(2, 16), /version is/],
-    ['with a compressed stream', (image: Buffer) => void image.writeUInt32LE(1, 28), /format 1/],
+    ['with a stream compressed otherwise', (image: Buffer) => void image.writeUInt32LE(1, 28), /format 1/],
     ['of no length', (image: Buffer) => void image.writeUInt32LE(0, 20), /lengths/],
     ['of an absurd length', (image: Buffer) => void image.writeUInt32LE(0xffffffff, 20), /lengths/],
     ['with its cookie beyond its end', (image: Buffer) => void image.writeUInt32LE(20, 32), /lengths/],

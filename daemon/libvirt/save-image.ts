@@ -9,7 +9,7 @@ import { CroftError } from '../error.ts'
  *  16   4  version, 2
  *  20   4  length of what stands between this header and the stream: XML, NUL, cookie, NUL, zeroes
  *  24   4  1 when the domain ran as it was saved
- *  28   4  format of the stream: 0 is as QEMU wrote it, others are compressed or sparse
+ *  28   4  format of the stream: 0 is as QEMU wrote it, 5 is compressed by zstd; Croft has no others
  *  32   4  where the cookie begins, from the end of this header; 0 for no cookie
  *  36  56  zeroes
  */
@@ -23,7 +23,13 @@ export interface SaveImageHeader {
 export interface SaveImage extends SaveImageHeader {
   /** Where in the file the QEMU migration stream begins, in bytes. */
   streamOffset: number
+  format: Format
 }
+
+/** How the stream stands in the file: as QEMU wrote it, or compressed. */
+export type Format = keyof typeof formats
+const formats = { raw: 0, zstd: 5 } as const
+const formatAt = 28
 
 export const headerBytes = 92
 const magic = Buffer.from('LibvirtQemudSave')
@@ -45,9 +51,10 @@ export async function readSaveImage(read: (offset: number, length: number) => Pr
   const found = header.readUInt32LE(16)
   if (found !== version) throw unusable(`its version is ${found}, and Croft knows ${version}`)
   const length = header.readUInt32LE(20)
-  const format = header.readUInt32LE(28)
+  const number = header.readUInt32LE(formatAt)
+  const format = (Object.keys(formats) as Format[]).find((each) => formats[each] === number)
   const cookieAt = header.readUInt32LE(32)
-  if (format !== 0) throw unusable(`its stream is in format ${format}, and Croft knows 0, which is uncompressed`)
+  if (!format) throw unusable(`its stream is in format ${number}, and Croft knows 0 (uncompressed) and 5 (zstd)`)
   if (length === 0 || length > mostBytes || cookieAt >= length) throw unusable('its lengths make no sense')
   const data = await read(headerBytes, length)
   if (data.length < length) throw unusable('it is cut short')
@@ -56,6 +63,7 @@ export async function readSaveImage(read: (offset: number, length: number) => Pr
     cookie: cookieAt ? string(data.subarray(cookieAt)) : null,
     running: header.readUInt32LE(24) !== 0,
     streamOffset: headerBytes + length,
+    format,
   }
 }
 
@@ -80,6 +88,13 @@ export function writeSaveImage({ xml, cookie, running }: SaveImageHeader, room?:
   xmlPart.copy(image, headerBytes)
   cookiePart.copy(image, headerBytes + xmlPart.length)
   return image
+}
+
+/** What stands in a save image before its stream, for a stream in another format. Pure. */
+export function inFormat(head: Buffer, format: Format): Buffer {
+  const changed = Buffer.from(head)
+  changed.writeUInt32LE(formats[format], formatAt)
+  return changed
 }
 
 function string(data: Buffer): string {

@@ -88,10 +88,10 @@ export const hardwareSchema = z.object({
   memoryMiB: z.int(),
 })
 
-/** The memory of a guest, saved in a file that nobody writes again. */
+/** The memory of a guest, saved in a file that nobody writes again; in another one when it has been compressed. */
 export const memorySchema = z.object({
   id: z.string(),
-  /** libvirt's save image; path relative to the state folder. */
+  /** libvirt's save image, its stream compressed or not; path relative to the state folder. */
   file: z.string(),
   hardware: hardwareSchema,
   createdAt: z.iso.datetime(),
@@ -248,6 +248,13 @@ export const operationSchema = z.discriminatedUnion('kind', [
     vm: z.string(),
     checkpoint: checkpointSchema,
     memory: memorySchema,
+  }),
+  /** `file`: what the memory is compressed into. `vms`: ids of those that sleep in it. */
+  operationBase.extend({
+    kind: z.literal('compress'),
+    memory: z.string(),
+    file: z.string(),
+    vms: z.array(z.string()),
   }),
   operationBase.extend({ kind: z.literal('image-build'), image: z.string(), name: z.string() }),
   /** See merge-planner.ts. */

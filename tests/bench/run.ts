@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
+import { asleepFigures } from './asleep.ts'
 import { consoleFigures } from './console.ts'
 import { copyFigures } from './copies.ts'
 import { densityFigures } from './density.ts'
@@ -17,6 +18,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   thousand: thousandFigures,
   fork: forkFigures,
   copies: copyFigures,
+  asleep: asleepFigures,
   steps: stepFigures,
   web: webFigures,
   reach: reachFigures,
@@ -36,6 +38,8 @@ const ratios = [
   ['`croft new --cold` → first SSH command', '`croft new` → first SSH command'],
   ['`croft new --cold` → first SSH command', '`croft new` with a spare → first SSH command'],
   ['`virt-install --import` → first SSH command', '`croft new` with a spare → first SSH command'],
+  ['a VM that has done nothing, compressed: `wake` → usable', 'a VM that has done nothing, as saved: `wake` → usable'],
+  ['a VM that has worked, compressed: `wake` → usable', 'a VM that has worked, as saved: `wake` → usable'],
   ['`wake` → first SSH command', 'floor → first SSH command'],
 ]
 const chosen = process.argv.slice(2).length ? process.argv.slice(2) : Object.keys(parts)

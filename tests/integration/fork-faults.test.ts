@@ -160,6 +160,42 @@ describe('cut off', () => {
   })
 })
 
+describe('the memory of a VM that sleeps for a while', () => {
+  const memoryOf = async () => {
+    const { memory } = await recordOf('steady')
+    return join(croft.folder, (await croft.state()).memories[memory!]!.file)
+  }
+  const bytesOf = async (path: string) => (await stat(path)).blocks * 512
+
+  test('becomes small; a program that runs in it goes on, and it sleeps again', async () => {
+    const program =
+      'import time\nn = 0\nwhile True: n += 1; time.sleep(0.05); print(n, file=open("n", "w"), flush=True)'
+    await croft.run(['exec', 'steady', 'cat > n.py; nohup python3 n.py > /dev/null 2>&1 & echo $!'], { input: program })
+    await croft.do('sleep', 'steady')
+    const raw = await memoryOf()
+    const bytes = await bytesOf(raw)
+    await vi.waitFor(async () => expect(await memoryOf()).not.toBe(raw), { timeout: 30_000, interval: 250 })
+    expect(await bytesOf(await memoryOf())).toBeLessThan(bytes / 3)
+    const part = (await croft.ask('box-df')).parts.find((each: any) => each.kind === 'memory')
+    expect(part.ownBytes).toBe(await bytesOf(await memoryOf()))
+    const count = async () => Number(await croft.do('exec', 'steady', 'cat n'))
+    const woken = await count()
+    expect(woken).toBeGreaterThan(1)
+    await vi.waitFor(async () => expect(await count()).toBeGreaterThan(woken), { timeout: 20_000, interval: 100 })
+    await croft.do('sleep', 'steady')
+    expect(await croft.do('exec', 'steady', 'pkill -f n.py; cat /proc/sys/kernel/random/boot_id')).toBe(boot)
+  })
+
+  test.each(sample(points('compress'), 'compress.end'))('is whole when the daemon dies at %s', async (point) => {
+    await croft.kill('SIGTERM')
+    await croft.start({ CROFT_FAULT: point })
+    await croft.do('sleep', 'steady')
+    await croft.ended
+    await croft.start()
+    expect(await bootOf('steady')).toBe(boot)
+  })
+})
+
 /** Resolves when the next file of saved memory has begun to be written. */
 async function memoryAppears(): Promise<string> {
   const folder = join(croft.folder, 'memory')

@@ -84,8 +84,10 @@ test('a guest that reboots itself is starting, then awake again, with the same n
   expect(await uptime()).toBeLessThan(before)
 })
 
-test('a daemon that finds the box rebooted starts what should run', async () => {
+test('a daemon that finds the box rebooted starts what should run, what somebody waits for before the others', async () => {
   await croft.do('new', 'off', '--stopped')
+  const others = ['second', 'third', 'wanted']
+  for (const name of others) await croft.do('new', name, '--priority', 'low')
   await croft.kill('SIGTERM')
   const vms = Object.values((await croft.state()).vms)
   for (const vm of vms) await program('virsh', ['destroy', `croft-${vm.id}`])
@@ -93,6 +95,12 @@ test('a daemon that finds the box rebooted starts what should run', async () => 
   const path = `${croft.folder}/state.json`
   await writeFile(path, JSON.stringify({ ...(await croft.state()), bootId: 'before-the-reboot' }))
   await croft.start()
+  // Two boot at once; this one would be the last.
+  expect(await croft.do('exec', 'wanted', 'hostname')).toBe('wanted\n')
+  expect(await croft.do('ls', '-q', '--state', 'awake')).not.toContain('third')
+  // A daemon that came anew now would go on with it.
+  expect((await croft.state()).bootId).toBe('before-the-reboot')
+  for (const name of others) await croft.do('rm', name, '--yes')
   await vi.waitFor(async () => expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n'), {
     timeout: 120_000,
     interval: 500,
