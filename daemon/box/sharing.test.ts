@@ -43,6 +43,7 @@ function boxThatRefuses(...refused: string[]) {
     live: { get: () => ({ domain: 'running', ready: true }) },
     locks: new Locks(),
     events: { publish() {} },
+    governor: { weightOf: () => 1 },
     unshared: new Map(),
     log: pino({ level: 'silent' }),
   } as unknown as Box

@@ -28,7 +28,7 @@ const staleMs = 30_000
 /** A balloon that has not begun to fill for so long is not there. For how long it is then not asked again. */
 const deafMs = 20_000
 const deafAgainMs = 10 * 60_000
-const pulseMs = 10_000
+const pulseMs = 60_000
 /** What VMs take is averaged over so long at least. One that has been named stays so for a while. */
 const rateMs = 5_000
 /** VMs are looked at more often when a CPU is waited for more than that. */
