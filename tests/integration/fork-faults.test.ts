@@ -130,7 +130,7 @@ describe('cut off', () => {
     expect(await bootOf('steady')).toBe(boot)
   })
 
-  test.each(sample(points('wake'), 'wake.consume'))(
+  test.each(sample(points('wake')))(
     'at %s, the VM is awake or asleep, with its memory',
     async (point) => {
       await croft.do('sleep', 'steady')
@@ -153,7 +153,7 @@ describe('cut off', () => {
     for (const label of await labels()) await croft.do('checkpoint', 'rm', 'steady', label, '--yes')
   })
 
-  test.each(sample(points('collect'), 'collect.files'))('at %s, what a checkpoint kept is gone', async (point) => {
+  test.each(sample(points('collect')))('at %s, what a checkpoint kept is gone', async (point) => {
     await croft.do('checkpoint', 'steady', 'old')
     await cutAt(point, 'checkpoint', 'rm', 'steady', 'old', '--yes')
     expect(await bootOf('steady')).toBe(boot)

@@ -223,7 +223,7 @@ describe('killed at every step of a merge, the daemon loses nothing and leaves n
       written.push(round)
     }
 
-    test.each(sample(points, 'merge.replace', 'merge.files'))('at %s', async (point) => {
+    test.each(sample(points, 'merge.replace'))('at %s', async (point) => {
       const before = (await chain('off')).files.length
       for (const label of ['low', 'high']) {
         await writeOff()

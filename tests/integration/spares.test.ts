@@ -89,7 +89,7 @@ describe('cut off', () => {
     expect(await readdir(join(croft.folder, 'layers'))).toHaveLength(Object.keys(layers).length)
   }
 
-  test.each(sample(points('claim'), 'claim.run'))('at %s, the VM has never been', async (point) => {
+  test.each(sample(points('claim')))('at %s, the VM has never been', async (point) => {
     await theSpare()
     await croft.kill('SIGTERM')
     await croft.start({ CROFT_FAULT: point })
