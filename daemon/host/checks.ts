@@ -9,6 +9,7 @@ import { reachedFromBox } from '../ssh/paths.ts'
 import type { Accelerator } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import type { Firewall } from './firewall.ts'
+import { readSwap } from './load.ts'
 import { described, holdersOf, otherListeners } from './web-ports.ts'
 
 export interface CheckParts {
@@ -38,7 +39,7 @@ const soonMs = 7 * 86_400_000
 
 /** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
 export async function checkBox(parts: CheckParts): Promise<Check[]> {
-  const checks = [libvirt, accelerator, image, firewall, forwarding, web, ssh, disk, memory, cgroups, operations]
+  const checks = [libvirt, accelerator, image, firewall, forwarding, web, ssh, disk, memory, swap, cgroups, operations]
   const found = await Promise.all(
     checks.map((check) =>
       check(parts).catch(
@@ -198,6 +199,17 @@ async function memory({ box, usage }: CheckParts): Promise<Check> {
     says: `${used}; ${does} (${left})`,
     advice: 'See who has most, and put to sleep or stop what is not needed: croft top --sort memory',
   }
+}
+
+async function swap(): Promise<Check> {
+  return checkSwap(await readSwap())
+}
+
+/** None is fine too: the governor makes room then. Pure. */
+export function checkSwap({ total, used }: { total: number; used: number }): Check {
+  const what = 'swap'
+  if (total > 0) return { what, state: 'fine', says: `${bytes(used)} of ${bytes(total)} used` }
+  return { what, state: 'fine', says: 'none; as a cushion: sudo /opt/croft/install.sh --swap zram' }
 }
 
 async function cgroups(): Promise<Check> {
