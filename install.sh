@@ -4,7 +4,8 @@
 #   sudo ./install.sh                                         in a checkout
 #   curl -fsSL URL/install.sh | sudo CROFT_URL=URL bash       from a release
 #   sudo ./install.sh --key FILE                              lets the SSH keys in that file in, too
-#   sudo ./install.sh --swap zram|file|none                   swap as a cushion; asks when there is a terminal (CROFT_SWAP)
+#   sudo ./install.sh --swap zram|file|none                   swap as a cushion; CROFT_SWAP says it too. Else it asks
+#   sudo /opt/croft/install.sh --swap zram|file|none          changes that alone
 #   sudo /opt/croft/install.sh --uninstall                    takes Croft away, leaves the VMs
 #   sudo /opt/croft/install.sh --uninstall --purge [--yes]    takes everything away, the VMs too
 #
@@ -1134,7 +1135,14 @@ main() {
   trap on_exit EXIT
   trap stopped INT TERM HUP
   scratch=$(mktemp --directory /var/tmp/croft-install.XXXXXX)
-  if [[ $uninstall ]]; then uninstall_croft; else install_croft; fi
+  if [[ $uninstall ]]; then
+    uninstall_croft
+  elif [[ $swap_wanted && $here == "$app" ]]; then
+    # What is installed is asked for its swap, not for another Croft.
+    step_swap
+  else
+    install_croft
+  fi
 }
 
 main "$@" </dev/null
