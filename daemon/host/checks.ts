@@ -10,6 +10,7 @@ import type { Accelerator } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import { checkSharing } from './check-sharing.ts'
 import type { Firewall } from './firewall.ts'
+import { readSwap } from './load.ts'
 import { described, holdersOf, otherListeners } from './web-ports.ts'
 
 export interface CheckParts {
@@ -41,7 +42,7 @@ const soonMs = 7 * 86_400_000
 
 /** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
 export async function checkBox(parts: CheckParts): Promise<Check[]> {
-  const checks = [libvirt, accelerator, image, firewall, forwarding, web, ssh, disk, memory, sharing, operations]
+  const checks = [libvirt, accelerator, image, firewall, forwarding, web, ssh, disk, memory, swap, sharing, operations]
   const found = await Promise.all(
     checks.map((check) =>
       check(parts).catch(
@@ -204,6 +205,17 @@ async function memory({ box, usage }: CheckParts): Promise<Check> {
 }
 
 const sharing = ({ box, folder }: CheckParts): Promise<Check> => checkSharing(box, folder)
+
+async function swap(): Promise<Check> {
+  return checkSwap(await readSwap())
+}
+
+/** None is fine too: the governor makes room then. Pure. */
+export function checkSwap({ total, used }: { total: number; used: number }): Check {
+  const what = 'swap'
+  if (total > 0) return { what, state: 'fine', says: `${bytes(used)} of ${bytes(total)} used` }
+  return { what, state: 'fine', says: 'none; as a cushion: sudo /opt/croft/install.sh --swap zram' }
+}
 
 async function operations({ box }: CheckParts): Promise<Check> {
   const open = Object.values(box.store.state.operations).filter(

@@ -8,11 +8,10 @@ export async function readCpuTicks(): Promise<{ busy: number; all: number }> {
   return { all, busy: all - (fields[3] ?? 0) - (fields[4] ?? 0) } // without idle and iowait
 }
 
-/** Bytes, from /proc/meminfo. */
+/** Bytes of the box's memory, without its swap. */
 export async function readMemory(): Promise<{ total: number; available: number }> {
-  const text = await readFile('/proc/meminfo', 'utf8')
-  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) * 1024
-  return { total: field('MemTotal'), available: field('MemAvailable') }
+  const [total, available] = await readMeminfo('MemTotal', 'MemAvailable')
+  return { total: total!, available: available! }
 }
 
 /**
@@ -33,4 +32,16 @@ export async function readStalls(
 export async function readPressure(): Promise<Pressure> {
   const [cpu, memory, io] = await Promise.all([readStalls('cpu'), readStalls('memory'), readStalls('io')])
   return { cpu: cpu.some, memory: memory.some, io: io.some }
+}
+
+/** Bytes of the box's swap, of all kinds together; zeros when it has none. */
+export async function readSwap(): Promise<{ total: number; used: number }> {
+  const [total, free] = await readMeminfo('SwapTotal', 'SwapFree')
+  return { total: total!, used: total! - free! }
+}
+
+/** Bytes, from /proc/meminfo. */
+async function readMeminfo(...names: string[]): Promise<number[]> {
+  const text = await readFile('/proc/meminfo', 'utf8')
+  return names.map((name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) * 1024)
 }

@@ -130,15 +130,12 @@ describe('cut off', () => {
     expect(await bootOf('steady')).toBe(boot)
   })
 
-  test.each(sample(points('wake')))(
-    'at %s, the VM is awake or asleep, with its memory',
-    async (point) => {
-      await croft.do('sleep', 'steady')
-      await cutAt(point, 'wake', 'steady')
-      expect(await bootOf('steady')).toBe(boot)
-      expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n')
-    },
-  )
+  test.each(sample(points('wake')))('at %s, the VM is awake or asleep, with its memory', async (point) => {
+    await croft.do('sleep', 'steady')
+    await cutAt(point, 'wake', 'steady')
+    expect(await bootOf('steady')).toBe(boot)
+    expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n')
+  })
 
   test.each(sample(points('restore'), 'restore.disk'))('at %s, the VM is at its checkpoint', async (point) => {
     await croft.do('exec', 'steady', `echo ${point} > word; sync`)
