@@ -90,3 +90,10 @@ test('what could not be had is known until it can be', async () => {
   await share(box, { ...vm, ...limited }, freshShare)
   expect(box.unshared.size).toBe(0)
 })
+
+test('a limit can be taken away where there can be none', async () => {
+  const { box, vm } = boxThatRefuses('setCpuLimit')
+  await share(box, vm, undefined)
+  await shareVm(box, 'web', { rates: { cpuPercent: null } })
+  expect(box.unshared.size).toBe(0)
+})

@@ -29,6 +29,9 @@ const noCgroups = (cause?: unknown) =>
     cause,
   })
 
+/** Whether libvirt refused something because it has no cgroups for it, in its own words. */
+const lacksCgroups = (err: unknown): boolean => /cgroup/i.test(String(err))
+
 /** Has each VM get, as soon as it runs, what its record says. @returns ends that */
 export function keepShares(box: Box): () => void {
   // Of one that ran before we came it is not known what it has been told.
@@ -52,6 +55,8 @@ export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): 
       box.unshared.delete(what)
       continue
     }
+    // It has ended meanwhile: that says nothing about the box.
+    if (box.live.get(vm.uuid)?.domain !== 'running') continue
     if (!box.unshared.has(what)) box.log.warn({ vm: vm.id, what, err }, 'it can not be had here for VMs')
     box.unshared.set(what, { vm: vm.name, why: err instanceof Error ? err.message : String(err) })
   }
@@ -76,9 +81,15 @@ async function apply(box: Box, vm: Vm, had: Partial<Share> | undefined) {
     await attempt('diskWeight', () => hypervisor.setDiskWeight(vm.uuid, weight))
   }
   const differs = (what: keyof Rates) => rates[what] !== had?.rates?.[what]
-  // Without cgroups nothing can have limited it.
-  if (differs('cpuPercent') && (rates.cpuPercent !== null || settings.cpuCgroups !== 0))
-    await attempt('cpuPercent', () => hypervisor.setCpuLimit(vm.uuid, rates.cpuPercent))
+  if (differs('cpuPercent'))
+    await attempt('cpuPercent', async () => {
+      try {
+        await hypervisor.setCpuLimit(vm.uuid, rates.cpuPercent)
+      } catch (err) {
+        // Without cgroups nothing can have limited it.
+        if (rates.cpuPercent !== null || !lacksCgroups(err)) throw err
+      }
+    })
   if (differs('diskBytesPerS'))
     await attempt('diskBytesPerS', () => hypervisor.setDiskLimit(vm.uuid, rates.diskBytesPerS))
   // The firewall has what is in the store since before the VM ran.
@@ -116,6 +127,6 @@ async function changeRunning(box: Box, before: Vm, after: Vm): Promise<void> {
   for (const [what, err] of failed) {
     if (what === 'cpuWeight' || what === 'diskWeight') continue
     await share(box, before, after)
-    throw what === 'cpuPercent' && /cgroup/i.test(String(err)) ? noCgroups(err) : err
+    throw what === 'cpuPercent' && lacksCgroups(err) ? noCgroups(err) : err
   }
 }
