@@ -180,7 +180,7 @@ describe('the memory of a VM that sleeps for a while', () => {
     expect(woken).toBeGreaterThan(1)
     await vi.waitFor(async () => expect(await count()).toBeGreaterThan(woken), { timeout: 20_000, interval: 100 })
     await croft.do('sleep', 'steady')
-    expect(await croft.do('exec', 'steady', 'pkill -f n.py; cat /proc/sys/kernel/random/boot_id')).toBe(boot)
+    expect(await croft.do('exec', 'steady', 'pkill python3; cat /proc/sys/kernel/random/boot_id')).toBe(boot)
   })
 
   test.each(sample(points('compress'), 'compress.end'))('is whole when the daemon dies at %s', async (point) => {
