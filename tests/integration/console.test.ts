@@ -296,6 +296,12 @@ test('what a VM and the box have used is drawn, and said in words', async () => 
     await page.emulateMedia({ colorScheme: 'light' })
     expect(await page.locator('.chart').count()).toBe(await page.locator('.chart canvas').count())
   }
+  await page.goto(at('/'))
+  const shared = page.locator('section[aria-label="How it is shared"]')
+  await vi.waitFor(
+    async () => expect(await shared.innerText()).toMatch(/enough for all\n.*CPU [\d.]+ %, memory/s),
+    patience,
+  )
   expect(complaints).toEqual([])
 })
 

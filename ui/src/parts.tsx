@@ -241,6 +241,23 @@ export function Dialog({ label, onClose, children }: { label: string; onClose():
   )
 }
 
+/** Short facts, each by its title; what says nothing is left out. */
+export function Facts({ rows }: { rows: readonly (readonly [title: string, says: string | undefined])[] }) {
+  return (
+    <dl class="facts short">
+      {rows.map(
+        ([title, says]) =>
+          says && (
+            <div key={title}>
+              <dt>{title}</dt>
+              <dd>{says}</dd>
+            </div>
+          ),
+      )}
+    </dl>
+  )
+}
+
 /** What `doctor` and its like have seen. */
 export function CheckList({ checks }: { checks: readonly Check[] }) {
   return (

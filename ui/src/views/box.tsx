@@ -5,7 +5,7 @@ import type { TopResult } from '../../../daemon/commands/top.ts'
 import { bytes } from '../../../daemon/units.ts'
 import { history, usage, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { CheckList, Empty, Trouble } from '../parts.tsx'
+import { CheckList, Empty, Facts, Trouble } from '../parts.tsx'
 import { vmPath } from '../route.ts'
 import { certificatesOf } from '../words.ts'
 import { Load } from './charts.tsx'
@@ -88,17 +88,7 @@ function Shared() {
   return (
     <section aria-label="How it is shared">
       <h2>How it is shared</h2>
-      <dl class="facts short">
-        {rows.map(
-          ([title, says]) =>
-            says && (
-              <div key={title}>
-                <dt>{title}</dt>
-                <dd>{says}</dd>
-              </div>
-            ),
-        )}
-      </dl>
+      <Facts rows={rows} />
       {governed.length > 0 && (
         <ul class="checks">
           {governed.map(({ id, name, governor }) => (
@@ -158,17 +148,7 @@ function About() {
   return (
     <section>
       <h2>About it</h2>
-      <dl class="facts short">
-        {rows.map(
-          ([title, says]) =>
-            says && (
-              <div key={title}>
-                <dt>{title}</dt>
-                <dd>{says}</dd>
-              </div>
-            ),
-        )}
-      </dl>
+      <Facts rows={rows} />
     </section>
   )
 }
