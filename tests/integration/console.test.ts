@@ -299,7 +299,7 @@ test('what a VM and the box have used is drawn, and said in words', async () => 
   await page.goto(at('/'))
   const shared = page.locator('section[aria-label="How it is shared"]')
   await vi.waitFor(
-    async () => expect(await shared.innerText()).toMatch(/enough for all\n.*CPU [\d.]+ %, memory/s),
+    async () => expect(await shared.textContent()).toMatch(/enough for all.*CPU [\d.]+ %, memory/s),
     patience,
   )
   expect(complaints).toEqual([])
