@@ -13,9 +13,9 @@ import { serveIn } from '../lib/guest-server.ts'
 import { must } from '../lib/program.ts'
 import { type Figure, median, timed } from './figures.ts'
 
-const httpMs = 20_000
-const keysMs = 10_000
-const logins = 5
+const httpMs = 12_000
+const keysMs = 6_000
+const logins = 4
 /** From the beginning of an attack until it is measured. */
 const settleMs = 15_000
 const diskGb = 6
