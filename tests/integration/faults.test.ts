@@ -61,7 +61,7 @@ test('there is a fault point at every step', () => {
   expect(faultPoints.length).toBeGreaterThan(15)
   const here = ['new', 'rm', 'rename', 'resize', 'image-build', 'collect']
   // fork-faults.test.ts, layers.test.ts, spares.test.ts
-  const elsewhere = ['checkpoint', 'restore', 'sleep', 'wake', 'golden', 'merge', 'spare', 'claim']
+  const elsewhere = ['checkpoint', 'restore', 'sleep', 'wake', 'golden', 'merge', 'compress', 'spare', 'claim']
   expect(new Set(faultPoints.map((point) => point.split('.')[0]))).toEqual(new Set([...here, ...elsewhere]))
 })
 
