@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Croft } from '../lib/croft.ts'
+import { deep, sample } from '../lib/deep.ts'
 import { gatewaySocket, type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
 import { must, program } from '../lib/program.ts'
 import { SecurityKeyAgent, securityKeyTypes } from '../lib/security-key.ts'
@@ -179,7 +180,8 @@ test('top in the lobby goes on until it is left, and then the prompt is back', a
   expect((await laptop.ssh(['croft@box', 'top'])).stdout).toMatch(/^The box {3}VMs by CPU\n[\s\S]*\nweb +awake .*\n$/)
 })
 
-test.each([['top'], ['logs', '-f', 'web']])('nothing goes on for a client that went away in %s', async (...line) => {
+const watches = [['top'], ['logs', '-f', 'web']]
+test.each(sample(watches, watches[1]!))('nothing goes on for a client that went away in %s', async (...line) => {
   /** Connections from the gateway to the daemon: one stays, by which they tell each other what happens. */
   const asking = async () =>
     (await must('ss', ['-xH'])).split('\n').filter((each) => each.includes(gatewaySocket)).length
@@ -423,7 +425,7 @@ describe('a VM', () => {
   })
 })
 
-test('Ansible reaches three VMs by their names, and sets them up', async () => {
+test.runIf(deep)('Ansible reaches three VMs by their names, and sets them up', async () => {
   const names = ['web', 'ans-one', 'ans-two']
   await Promise.all(names.slice(1).map((name) => croft.do('new', name)))
   const inventory = names.map(
