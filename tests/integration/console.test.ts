@@ -8,6 +8,7 @@ import { WebSocket } from 'ws'
 import { TestCaddy } from '../lib/caddy.ts'
 import { Consoles } from '../lib/console.ts'
 import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
+import { sample } from '../lib/deep.ts'
 import { servePython } from '../lib/guest-server.ts'
 import { program } from '../lib/program.ts'
 
@@ -341,35 +342,38 @@ describe('each view', () => {
   /** Where pictures of all views lie after a run. */
   const pictures = join(import.meta.dirname, '../.cache/console')
 
-  test.each(['light', 'dark'] as const)('pleases axe and fits each screen, in the %s', async (colorScheme) => {
-    const page = await signedIn({ colorScheme, reducedMotion: 'reduce' })
-    for (const path of views) {
-      await page.goto(at(path))
-      await page.waitForSelector('h1')
-      await page.waitForSelector('text=Asking', { state: 'detached' })
-      expect([path, await objections(page)]).toEqual([path, []])
-      for (const width of [1600, 1024, 390]) {
-        await page.setViewportSize({ width, height: 900 })
-        const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
-        expect([path, width, over]).toEqual([path, width, 0])
-        const name = path.slice(1).replaceAll('/', '-') || 'box'
-        await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) })
+  test.each(sample(['light', 'dark'] as const, 'light'))(
+    'pleases axe and fits each screen, in the %s',
+    async (colorScheme) => {
+      const page = await signedIn({ colorScheme, reducedMotion: 'reduce' })
+      for (const path of views) {
+        await page.goto(at(path))
+        await page.waitForSelector('h1')
+        await page.waitForSelector('text=Asking', { state: 'detached' })
+        expect([path, await objections(page)]).toEqual([path, []])
+        for (const width of [1600, 1024, 390]) {
+          await page.setViewportSize({ width, height: 900 })
+          const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+          expect([path, width, over]).toEqual([path, width, 0])
+          const name = path.slice(1).replaceAll('/', '-') || 'box'
+          await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) })
+        }
       }
-    }
-    await page.goto(at('/vms/first/settings'))
-    await page.waitForSelector('h1')
-    await openPalette(page)
-    await page.keyboard.type('fir')
-    expect(['palette', await objections(page)]).toEqual(['palette', []])
-    await page.keyboard.press('Escape')
-    for (const opens of ['Copy…', 'Delete']) {
-      await page.click(`.heading >> text=${opens}`)
-      await page.waitForSelector('dialog[open]')
-      expect([opens, await objections(page)]).toEqual([opens, []])
+      await page.goto(at('/vms/first/settings'))
+      await page.waitForSelector('h1')
+      await openPalette(page)
+      await page.keyboard.type('fir')
+      expect(['palette', await objections(page)]).toEqual(['palette', []])
       await page.keyboard.press('Escape')
-      await page.waitForSelector('dialog', { state: 'detached' })
-    }
-  })
+      for (const opens of ['Copy…', 'Delete']) {
+        await page.click(`.heading >> text=${opens}`)
+        await page.waitForSelector('dialog[open]')
+        expect([opens, await objections(page)]).toEqual([opens, []])
+        await page.keyboard.press('Escape')
+        await page.waitForSelector('dialog', { state: 'detached' })
+      }
+    },
+  )
 
   test('comes in little, under strict rules, and says what it is', async () => {
     const page = await signedIn()
