@@ -76,18 +76,21 @@ const labels = async () =>
   JSON.parse(await croft.do('checkpoint', 'ls', 'steady', '--json')).checkpoints.map((each: any) => each.label)
 
 describe('cut off', () => {
-  test.each(sample(points('checkpoint')))('at %s, a checkpoint is taken or not, and the VM runs on', async (point) => {
-    await croft.do('exec', 'steady', `echo ${point} > word; sync`)
-    await cutAt(point, 'checkpoint', 'steady', 'cut')
-    expect(await bootOf('steady')).toBe(boot)
-    if ((await labels()).includes('cut')) {
-      await croft.do('restore', 'steady', 'cut', '--as', 'other')
-      expect(await croft.do('exec', 'other', 'cat word')).toBe(`${point}\n`)
-      expect(await bootOf('other')).toBe(boot)
-      await croft.do('rm', 'other', '--yes')
-      await croft.do('checkpoint', 'rm', 'steady', 'cut', '--yes')
-    } else expect(['checkpoint.disk', 'checkpoint.snapshot']).toContain(point)
-  })
+  test.each(sample(points('checkpoint'), 'checkpoint.define'))(
+    'at %s, a checkpoint is taken or not, and the VM runs on',
+    async (point) => {
+      await croft.do('exec', 'steady', `echo ${point} > word; sync`)
+      await cutAt(point, 'checkpoint', 'steady', 'cut')
+      expect(await bootOf('steady')).toBe(boot)
+      if ((await labels()).includes('cut')) {
+        await croft.do('restore', 'steady', 'cut', '--as', 'other')
+        expect(await croft.do('exec', 'other', 'cat word')).toBe(`${point}\n`)
+        expect(await bootOf('other')).toBe(boot)
+        await croft.do('rm', 'other', '--yes')
+        await croft.do('checkpoint', 'rm', 'steady', 'cut', '--yes')
+      } else expect(['checkpoint.disk', 'checkpoint.snapshot']).toContain(point)
+    },
+  )
 
   test('in the middle of a snapshot, the VM runs on', async () => {
     const taking = croft.run(['checkpoint', 'steady', 'cut'])
