@@ -55,7 +55,7 @@ import { Terminals } from './guest/terminals.ts'
 import { groupId, userId } from './host/accounts.ts'
 import { endCaddy } from './host/caddy-process.ts'
 import { checkWeb } from './host/check-web.ts'
-import { checkBox, disk as checkDisk } from './host/checks.ts'
+import { checkBox, lookAtDisk } from './host/checks.ts'
 import { Clients } from './host/clients.ts'
 import { readConnections } from './host/connections.ts'
 import { DiskReserve } from './host/disk-reserve.ts'
@@ -135,10 +135,11 @@ async function main(log: Logger): Promise<void> {
     heard: () => events.publish({ type: 'activity' }),
   })
   ends.defer(() => activity.close())
+  const pressure = shared(1000, readPressure)
   const governor = new Governor(async () => {
-    const [memory, pressure] = await Promise.all([readMemory(), readStalls('memory')])
-    return { ...memory, ...pressure, reserve: reserveBytes(config, memory.total) }
-  }, readPressure)
+    const [memory, stalls] = await Promise.all([readMemory(), readStalls('memory')])
+    return { ...memory, ...stalls, reserve: reserveBytes(config, memory.total) }
+  }, pressure)
   if (store.state.samePages) await samePages.set(true).catch((err) => log.warn({ err }, 'same pages are not shared'))
   const box: Box = {
     settings,
@@ -163,13 +164,12 @@ async function main(log: Logger): Promise<void> {
     loads: new Semaphore(Math.max(2, settings.most.cpus)),
     naps: new Map(),
     waking: new Map(),
-    returning: new Returning(async () => (await readStalls('cpu')).some),
+    returning: new Returning(async () => (await pressure()).cpu),
     held: new Map(),
     copying: new Map(),
     unshared: new Map(),
     spares: keepSpares(() => box),
-    merging: new Map(),
-    compressing: new Map(),
+    wanted: new Map(),
     webAddress: (vm) => (config.web ? addressOf({ box, front }, vm) : null),
     governor,
     ssh: config.ssh
@@ -228,7 +228,7 @@ async function main(log: Logger): Promise<void> {
     }),
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
-    pressure: shared(1000, readPressure),
+    pressure,
     samePages,
     counters: () => meter.counters(),
     history: (subject, range) => histories.read(subject, range, new Date()),
@@ -287,7 +287,7 @@ async function main(log: Logger): Promise<void> {
   ends.defer(() => box.spares.stop())
   ends.defer(keepSchedules(box, reconciler.first))
   ends.defer(keepMerged(box))
-  ends.defer(warnOfDisk(box, () => checkDisk(host)))
+  ends.defer(warnOfDisk(box, () => lookAtDisk(host)))
   ends.defer(keepCompressed(box, reconciler.first))
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
 

@@ -81,10 +81,8 @@ export interface Box {
   readonly unshared: Map<ShareKind, { vm: string; why: string }>
   /** VMs that are loaded already, for the next `new`. */
   readonly spares: Spares
-  /** Merges of layers, by operation: the signal is aborted when somebody wants one of their VMs. */
-  readonly merging: Map<string, AbortSignal>
-  /** The same for memory that is being compressed. */
-  readonly compressing: Map<string, AbortSignal>
+  /** What is carried out aside (merges, compressing), by operation: the signal is aborted when somebody wants one of its VMs. */
+  readonly wanted: Map<string, AbortSignal>
   /** Where a VM is opened by the web; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null
   readonly governor: Governing

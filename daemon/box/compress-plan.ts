@@ -17,7 +17,7 @@ export const compressMemory: Plan<Compressing> = {
     {
       name: 'data',
       async run(box, { id, memory, file }) {
-        const wanted = box.compressing.get(id) ?? AbortSignal.abort()
+        const wanted = box.wanted.get(id) ?? AbortSignal.abort()
         await box.hypervisor.compress(box.store.state.memories[memory]!, file, wanted)
       },
       undo: (box, { file }) => box.files.remove(file),

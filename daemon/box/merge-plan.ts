@@ -119,7 +119,7 @@ async function freeze(box: Box, operation: Merging): Promise<void> {
 
 async function gather(box: Box, operation: Merging): Promise<void> {
   const { layer, lowest, base } = partsOf(box.store.state, operation)
-  const wanted = box.merging.get(operation.id)
+  const wanted = box.wanted.get(operation.id)
   switch (operation.way) {
     case 'commit':
       return box.hypervisor.commit(findOperationVm(box, operation.by!).uuid, layer, lowest, wanted)

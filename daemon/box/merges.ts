@@ -6,7 +6,7 @@ import { fault } from './fault.ts'
 import { makeId } from './identity.ts'
 import { filesLeft, mergeFaultPoint } from './merge-plan.ts'
 import { chainOf, type Merge, nextMerge } from './merge-planner.ts'
-import { carryOut, lockOf, recover } from './operations.ts'
+import { carryOutAside, lockOf, recover } from './operations.ts'
 
 /** A merge that failed is not tried again for so long. */
 const restMs = 10 * 60_000
@@ -68,12 +68,7 @@ function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefin
     const operation = { id: makeId('op'), kind: 'merge', startedAt: new Date().toISOString(), ...merge } as const
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
-    box.merging.set(operation.id, wanted)
-    try {
-      await carryOut(box, operation, (state) => state)
-    } finally {
-      box.merging.delete(operation.id)
-    }
+    await carryOutAside(box, operation, wanted)
     fault(mergeFaultPoint)
     for (const file of left) await box.files.remove(file)
     // What was taken away meanwhile had to stay for as long as it was merged.

@@ -67,6 +67,20 @@ export async function carryOut<K extends Kind>(
   }
 }
 
+/** The same for what is done aside: its steps find in `box.wanted` what ends them. Nothing is changed as it begins. */
+export async function carryOutAside<K extends Kind>(
+  box: Box,
+  operation: OperationOf<K>,
+  wanted: AbortSignal,
+): Promise<void> {
+  box.wanted.set(operation.id, wanted)
+  try {
+    await carryOut(box, operation, (state) => state)
+  } finally {
+    box.wanted.delete(operation.id)
+  }
+}
+
 /** Finishes or undoes an operation found open; safe to repeat. @throws what its steps throw; it then stays open */
 export async function recover(box: Box, operation: Operation): Promise<'finished' | 'undone'> {
   const plan = plans[operation.kind] as unknown as Plan<Operation>

@@ -1,4 +1,3 @@
-import { cpus } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../box/box.ts'
 import { stateOf, vmsOf } from '../box/box.ts'
@@ -145,13 +144,13 @@ export class Governor implements Governing {
   async #look(box: Box, stats: () => Promise<ReadonlyMap<string, VmStats>>): Promise<void> {
     const [memory, pressure] = await Promise.all([this.#readBox(), this.#readPressure()])
     this.#stand(box, memory)
-    const isWaited = (pressure.cpu ?? 0) > waitedPercent || [...this.#known.values()].some(({ squeeze }) => squeeze)
-    const quiet = this.#level === 'plenty' && !isWaited
+    const isHeld = [...this.#known.values()].some(({ squeeze }) => squeeze)
+    const quiet = this.#level === 'plenty' && !isHeld && (pressure.cpu ?? 0) <= waitedPercent
     if (box.hypervisor.trouble() || (quiet && performance.now() - this.#vmsAt < vmsMs)) return
     this.#vmsAt = performance.now()
     const found = await stats()
     const vms = this.#readVms(box, found)
-    await this.#weigh(box, { memoryBytes: memory.total, pressure }, found)
+    this.#weigh(box, { memoryBytes: memory.total, pressure }, found)
     for (const deed of decide(memory, this.#level, vms)) await this.#act(box, deed)
   }
 
@@ -166,11 +165,11 @@ export class Governor implements Governing {
   }
 
   /** Has those that want little of the CPUs come before those that compute, and says once who takes so much that others wait. */
-  async #weigh(
+  #weigh(
     box: Box,
     { memoryBytes, pressure }: Pick<Load, 'memoryBytes' | 'pressure'>,
     all: ReadonlyMap<string, VmStats>,
-  ): Promise<void> {
+  ): void {
     const at = performance.now()
     const awake = vmsOf(box.store.state).filter((vm) => this.#known.has(vm.id))
     const rates = awake.flatMap(({ id, uuid }) => {
@@ -181,7 +180,7 @@ export class Governor implements Governing {
       return before ? [rateOf(id, before.stats, stats, (at - before.at) / 1000)] : []
     })
     if (rates.length === 0) return
-    const load = { cpus: cpus().length, memoryBytes, isTight: this.#level !== 'plenty', pressure }
+    const load = { cpus: box.settings.most.cpus, memoryBytes, isTight: this.#level !== 'plenty', pressure }
     const heavy = heavyOf(load, rates)
     for (const rate of rates) {
       const vm = box.store.state.vms[rate.id]!
@@ -191,13 +190,8 @@ export class Governor implements Governing {
       known.busy = isBusy(rate.wantedCpus, before)
       if (known.busy !== before) for (const listener of this.#weightListeners) listener(vm)
       if (now && !known.heavy) {
-        box.events.publish({
-          type: 'vm.heavy',
-          vm: vm.id,
-          name: vm.name,
-          message: `${vm.name} ${now.what}: ${now.why}.`,
-        })
-        await box.activity.note(ownDeed(vm, `it ${now.what}: ${now.why}`))
+        say(box, vm, `${now.what}: ${now.why}`, 'vm.heavy')
+        void box.activity.note(ownDeed(vm, `it ${now.what}: ${now.why}`))
       }
       if (now) known.heavy = { ...now, at }
       else if (known.heavy && at - known.heavy.at > heavyMs) delete known.heavy
@@ -295,8 +289,8 @@ function guestOf(known: Known, balloon: NonNullable<VmStats['balloon']>): VmMemo
   return { usable: usableBytes, caches, majorFaultsPerS: known.said!.perS }
 }
 
-const say = (box: Box, { id, name }: Vm, what: string): void =>
-  box.events.publish({ type: 'vm.memory', vm: id, name, message: `${name} ${what}.` })
+const say = (box: Box, { id, name }: Vm, what: string, type: 'vm.memory' | 'vm.heavy' = 'vm.memory'): void =>
+  box.events.publish({ type, vm: id, name, message: `${name} ${what}.` })
 
 async function pulse(box: Box, vm: Vm, to: number, of: number): Promise<void> {
   try {

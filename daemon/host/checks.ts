@@ -166,7 +166,10 @@ async function bannerOf(port: number, address: string): Promise<string> {
   }
 }
 
-export async function disk({ usage, history }: Pick<CheckParts, 'usage' | 'history'>): Promise<Check> {
+/** By this name among the checks. */
+const disk = (parts: CheckParts): Promise<Check> => lookAtDisk(parts)
+
+export async function lookAtDisk({ usage, history }: Pick<CheckParts, 'usage' | 'history'>): Promise<Check> {
   const now = new Date()
   const found = await usage()
   return checkDisk(found, await diskForecast(history, found.diskFreeBytes, now), now)

@@ -23,7 +23,7 @@ export class DiskReserve {
 
   /** Lets a piece of it go. @returns false when there is none left */
   async give(): Promise<boolean> {
-    const [has, wanted] = await Promise.all([this.#size(), this.#wanted()])
+    const [has, { wanted }] = await Promise.all([this.#size(), this.#disk()])
     if (has === 0) return false
     await truncate(this.#path, Math.max(0, has - Math.ceil(wanted / pieces)))
     return true
@@ -31,9 +31,9 @@ export class DiskReserve {
 
   /** Makes it whole where there is room for that. @returns whether it is */
   async keep(): Promise<boolean> {
-    const [has, wanted, { bavail, bsize }] = await Promise.all([this.#size(), this.#wanted(), statfs(this.#folder)])
+    const [has, { wanted, free }] = await Promise.all([this.#size(), this.#disk()])
     if (has >= wanted) return true
-    if (bavail * bsize < 2 * (wanted - has)) return false
+    if (free < 2 * (wanted - has)) return false
     try {
       await run('fallocate', ['--posix', '--length', `${wanted}`, this.#path])
     } catch (error) {
@@ -50,8 +50,9 @@ export class DiskReserve {
     )
   }
 
-  async #wanted(): Promise<number> {
-    const { blocks, bsize } = await statfs(this.#folder)
-    return Math.floor(Math.min(most.bytes, blocks * bsize * most.part))
+  /** How large it is to be on this disk, and what is free there; bytes. */
+  async #disk(): Promise<{ wanted: number; free: number }> {
+    const { blocks, bavail, bsize } = await statfs(this.#folder)
+    return { wanted: Math.floor(Math.min(most.bytes, blocks * bsize * most.part)), free: bavail * bsize }
   }
 }
