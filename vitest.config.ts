@@ -4,7 +4,7 @@ const shared = { pool: 'forks' as const, environment: 'node' }
 const withGuests = { ...shared, globalSetup: 'tests/lib/image.ts', testTimeout: 400_000, hookTimeout: 600_000 }
 const files = 'tests/integration/**/*.test.ts'
 /** They restart the libvirtd that all VMs are run by, flush the firewall, use up the memory of the box, or measure. */
-const alone = ['restart', 'isolation', 'governor', 'libvirt*'].map((name) => `tests/integration/${name}.test.ts`)
+const alone = ['isolation', 'governor', 'libvirt*'].map((name) => `tests/integration/${name}.test.ts`)
 
 export default defineConfig({
   test: {

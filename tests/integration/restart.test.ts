@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Croft, startCroft } from '../lib/croft.ts'
-import { must, program } from '../lib/program.ts'
+import { program } from '../lib/program.ts'
 
 /** What restarts around a running VM, and how little the VM notices. */
 let croft: Croft
@@ -58,19 +57,6 @@ test('what it had measured is still there', async () => {
   }
 })
 
-test('libvirtd restarted under the daemon: it says so, reconnects, and the VM runs on', async () => {
-  const boot = await bootId()
-  using events = await croft.events()
-  await events.until((event) => event.event === 'state')
-  await restartLibvirtd()
-  await events.until((event) => event.type === 'box.libvirt' && !event.connected, 10_000)
-  await events.until((event) => event.type === 'box.libvirt' && event.connected, 30_000)
-  expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n')
-  expect(await bootId()).toBe(boot)
-  await croft.do('new', 'after', '--stopped')
-  await croft.do('rm', 'after', '--yes')
-})
-
 test('a guest that reboots itself is starting, then awake again, with the same name', async () => {
   using events = await croft.events()
   const before = await uptime()
@@ -109,14 +95,3 @@ test('a daemon that finds the box rebooted starts what should run, what somebody
   })
   expect(await croft.do('ls', '-q', '--state', 'stopped')).toBe('off\n')
 })
-
-async function restartLibvirtd(): Promise<void> {
-  if (existsSync('/run/systemd/system')) {
-    await must('systemctl', ['restart', 'libvirtd'])
-    return
-  }
-  const pid = Number(await readFile('/run/libvirtd.pid', 'utf8'))
-  process.kill(pid, 'SIGTERM')
-  await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), { timeout: 20_000 })
-  await must('libvirtd', ['-d'])
-}
