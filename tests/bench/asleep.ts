@@ -40,7 +40,8 @@ async function figuresOf(croft: Croft, vm: string, words: string): Promise<Figur
   return [raw.bytes, small.bytes, raw.wake, small.wake]
 }
 
-async function memoryOf(croft: Croft, name: string): Promise<string> {
+/** The path of the memory of a VM that sleeps. */
+export async function memoryOf(croft: Croft, name: string): Promise<string> {
   const { vms, memories } = await croft.state()
   const { memory } = Object.values(vms).find((vm) => vm.name === name)!
   return join(croft.folder, memories[memory!]!.file)

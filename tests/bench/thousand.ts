@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, stat, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,15 +9,23 @@ import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { cpuMs, family } from '../lib/process.ts'
 import { must } from '../lib/program.ts'
 import { sizeOf } from '../lib/qemu.ts'
-import { type Figure, timed } from './figures.ts'
+import { memoryOf } from './asleep.ts'
+import { type Figure, median, timed } from './figures.ts'
 
-/** A daemon with 1,000 VMs in its store, all of them defined in libvirt and none running: its size, idling and speed. */
+const asleep = 300
+
+/**
+ * A daemon with 1,000 VMs in its store, all of them defined in libvirt: 300 asleep, the others stopped. Its size, idling and
+ * speed, and whether the sleepers wake as quickly as one that is alone.
+ */
 export async function thousandFigures(): Promise<Figure[]> {
   await using croft = await startCroft()
   const figures: Figure[] = []
   figures.push({ what: '`croft version`', unit: 'ms', values: await repeated(20, () => croft.do('version')), aim: 120 })
+  const alone = await wakes(croft, await sleeper(croft))
   await croft.kill('SIGTERM')
-  await fill(croft, 1000)
+  await fill(croft, 999)
+  await multiply(croft, asleep - 1)
   await croft.start()
   await allDefined(croft)
   figures.push({
@@ -45,7 +53,66 @@ export async function thousandFigures(): Promise<Figure[]> {
     values: [await idlePercent(pids)],
     aim: 0.5,
   })
+  const among = await wakes(croft, ['vm-a3', 'vm-a150', 'vm-a290'])
+  figures.push({ what: '`wake` → usable, alone', unit: 'ms', values: alone })
+  figures.push({ what: '… one of the 300', unit: 'ms', values: among, aim: 1.5 * median(alone) })
+  figures.push(megabytes('disk of the 300, with their memory', await ofSleepers(croft)))
   return figures
+}
+
+const model = 'model'
+
+/** A VM that sleeps, its memory compressed, as that of every VM that sleeps for a while. */
+async function sleeper(croft: Croft): Promise<string[]> {
+  await croft.do('new', model)
+  await asleepCompressed(croft)
+  return [model, model, model]
+}
+
+async function asleepCompressed(croft: Croft): Promise<void> {
+  await croft.do('sleep', model)
+  const saved = await memoryOf(croft, model)
+  while ((await memoryOf(croft, model)) === saved) await delay(100)
+}
+
+async function wakes(croft: Croft, vms: readonly string[]): Promise<number[]> {
+  const took: number[] = []
+  for (const vm of vms) {
+    took.push(await timed(() => croft.ask('wake', { vm })))
+    if (vm === model) await asleepCompressed(croft)
+  }
+  return took
+}
+
+/** Has as many of the filled VMs sleep as the model does: with a copy each of its memory and its disk. */
+async function multiply(croft: Croft, count: number): Promise<void> {
+  const state = await croft.state()
+  const { memory: memoryId, disk: diskId } = Object.values(state.vms).find(({ name }) => name === model)!
+  const [memory, disk] = [state.memories[memoryId!]!, state.layers[diskId]!]
+  const path = (file: string) => join(croft.folder, file)
+  for (const vm of Object.values(state.vms)
+    .filter(({ name }) => name !== model)
+    .slice(0, count)) {
+    const id = makeId('mem')
+    const own = { ...memory, id, file: `memory/${id}.save` }
+    const layer = { ...disk, id: vm.disk, file: state.layers[vm.disk]!.file }
+    await must('cp', ['--sparse=always', path(memory.file), path(own.file)])
+    await must('cp', ['--sparse=always', path(disk.file), path(layer.file)])
+    state.memories[id] = own
+    state.layers[vm.disk] = layer
+    state.vms[vm.id] = { ...vm, memory: id }
+  }
+  await writeFile(join(croft.folder, 'state.json'), JSON.stringify(state))
+}
+
+/** Megabytes. */
+async function ofSleepers(croft: Croft): Promise<number> {
+  const { vms, memories, layers } = await croft.state()
+  const files = Object.values(vms).flatMap((vm) =>
+    vm.memory ? [memories[vm.memory]!.file, layers[vm.disk]!.file] : [],
+  )
+  const sizes = await Promise.all(files.map((file) => stat(join(croft.folder, file))))
+  return sizes.reduce((sum, { blocks }) => sum + blocks, 0) * 512e-6
 }
 
 /**
