@@ -11,6 +11,10 @@ export interface Standing {
   says: string
 }
 
+/** What VMs share. */
+export const resources = ['cpu', 'memory', 'disk', 'network'] as const
+export type Resource = (typeof resources)[number]
+
 /** What is done about it, in words; undefined when nothing has to be. */
 export const standings: Record<Level, string | undefined> = {
   plenty: undefined,
@@ -44,6 +48,8 @@ export interface Governing {
   admit<T>(name: string, work: () => Promise<T>): Promise<T>
   /** What is done to a VM now, or that it takes so much that others wait, and why, in a few words each; undefined: nothing. */
   of(id: string): { what: string; why: string } | undefined
+  /** What a VM takes so much of that others wait; undefined: nothing. */
+  heavyOn(id: string): Resource | undefined
   /** What a VM gets of CPUs that are short, in parts of what its priority says: less while it computes. */
   weightOf(id: string): number
   /** Has `listener` called when that is another. @returns ends that */

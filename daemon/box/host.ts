@@ -8,6 +8,9 @@ export interface HostUsage {
   cpuPercent: number
   memoryBytes: number
   memoryUsedBytes: number
+  /** Of all kinds together; 0 when there is none. */
+  swapBytes: number
+  swapUsedBytes: number
   diskBytes: number
   diskFreeBytes: number
   /** What images, checkpoints and saved memory take of the disk: all of Croft's but the disks of VMs. */

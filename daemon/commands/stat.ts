@@ -125,6 +125,7 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`],
     ['', standing(memory).join(', ')],
     ['', samePagesBytes === null ? undefined : `${bytes(samePagesBytes)} saved by sharing pages that are the same`],
+    ['swap', box.swapBytes === 0 ? undefined : `${bytes(box.swapUsedBytes)} of ${bytes(box.swapBytes)}`],
     [
       'disk',
       `${bytes(box.diskBytes - box.diskFreeBytes)} of ${bytes(box.diskBytes)}, ${bytes(box.diskFreeBytes)} free`,

@@ -19,7 +19,7 @@ const otter = vm('quiet-otter', {
 })
 const idea = vm('old-idea')
 const box: TopResult['box'] = {
-  ...{ cpus: 2, cpuPercent: 38.24, memoryBytes: 25.2e9, memoryUsedBytes: 4.1e9 },
+  ...{ cpus: 2, cpuPercent: 38.24, memoryBytes: 25.2e9, memoryUsedBytes: 4.1e9, swapBytes: 0, swapUsedBytes: 0 },
   ...{ diskBytes: 400e9, diskFreeBytes: 210e9, diskKeptBytes: 0, pressure: { cpu: 3.14, memory: 0, io: 12.5 } },
   memory: { level: 'plenty', says: '21 GB of 25 GB left for VMs' },
 }

@@ -133,6 +133,12 @@ function boxLines({ pressure, memory, ...box }: TopResult['box'], vms: readonly 
       `${bar(box.memoryUsedBytes / box.memoryBytes)} ${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`,
     ],
     ['', memory ? fitting(standing(memory), room) : undefined],
+    [
+      'swap',
+      box.swapBytes > 0
+        ? `${bar(box.swapUsedBytes / box.swapBytes)} ${bytes(box.swapUsedBytes)} of ${bytes(box.swapBytes)}`
+        : undefined,
+    ],
     ['disk', `${bar(1 - box.diskFreeBytes / box.diskBytes)} ${bytes(box.diskFreeBytes)} free`],
     ['waits for', pressure ? fitting(waits(pressure), room) : undefined],
     ['VMs', fitting(counted(countStates(vms.map(({ state }) => state))), room) || 'none'],

@@ -166,6 +166,9 @@ export const hostUsageResult = z.object({
   cpuPercent: z.number(),
   memoryBytes: z.number(),
   memoryUsedBytes: z.number(),
+  /** 0 when there is none. */
+  swapBytes: z.number(),
+  swapUsedBytes: z.number(),
   diskBytes: z.number(),
   diskFreeBytes: z.number(),
   /** Of images, checkpoints and saved memory. */

@@ -1,3 +1,4 @@
+import type { Resource } from '../box/governing.ts'
 import type { Pressure } from '../box/host.ts'
 import type { VmStats } from '../box/ports.ts'
 import { bytes } from '../units.ts'
@@ -24,6 +25,7 @@ export interface Rate {
 }
 
 export interface Heavy {
+  resource: Resource
   what: string
   why: string
 }
@@ -41,20 +43,25 @@ export function heavyOf({ cpus, memoryBytes, isTight, pressure }: Load, rates: r
     of(rate) >= floor && of(rate) > all(of) * parts.ofAll
   const wait = (percent: number, what: string) => `others wait for ${what} ${Math.round(percent)} % of the time`
   const found = new Map<string, Heavy>()
-  const name = (rate: Rate, what: string, why: string) => {
-    if (!found.has(rate.id)) found.set(rate.id, { what, why })
+  const name = (rate: Rate, resource: Resource, what: string, why: string) => {
+    if (!found.has(rate.id)) found.set(rate.id, { resource, what, why })
   }
   for (const rate of rates) {
     if (isTight && mostOf((each) => each.memoryBytes, rate, memoryBytes * parts.memory))
-      name(rate, `has ${bytes(rate.memoryBytes)} of memory`, 'the box has little left')
+      name(rate, 'memory', `has ${bytes(rate.memoryBytes)} of memory`, 'the box has little left')
     if ((pressure.io ?? 0) >= waits.io && mostOf((each) => each.diskBytesPerS, rate, least.diskBytes))
-      name(rate, `reads and writes ${bytes(rate.diskBytesPerS)} a second`, wait(pressure.io!, 'the disk'))
+      name(rate, 'disk', `reads and writes ${bytes(rate.diskBytesPerS)} a second`, wait(pressure.io!, 'the disk'))
     if (mostOf((each) => each.sentPacketsPerS, rate, least.sentPackets))
-      name(rate, `sends ${Math.round(rate.sentPacketsPerS)} packets a second`, 'that is more than all others together')
+      name(
+        rate,
+        'network',
+        `sends ${Math.round(rate.sentPacketsPerS)} packets a second`,
+        'that is more than all others together',
+      )
     if (mostOf((each) => each.sentBytesPerS, rate, least.sentBytes))
-      name(rate, `sends ${bytes(rate.sentBytesPerS)} a second`, 'that is more than all others together')
+      name(rate, 'network', `sends ${bytes(rate.sentBytesPerS)} a second`, 'that is more than all others together')
     if ((pressure.cpu ?? 0) >= waits.cpu && rate.cpus >= cpus * parts.cpus)
-      name(rate, `takes ${rate.cpus.toFixed(1)} of ${cpus} CPUs`, wait(pressure.cpu!, 'a CPU'))
+      name(rate, 'cpu', `takes ${rate.cpus.toFixed(1)} of ${cpus} CPUs`, wait(pressure.cpu!, 'a CPU'))
   }
   return found
 }

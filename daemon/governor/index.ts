@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../box/box.ts'
 import { stateOf, vmsOf } from '../box/box.ts'
 import { every } from '../box/every.ts'
-import type { Governing, Level } from '../box/governing.ts'
+import type { Governing, Level, Resource } from '../box/governing.ts'
 import type { Pressure } from '../box/host.ts'
 import { idleSince } from '../box/idle.ts'
 import { ownDeed } from '../box/own-deed.ts'
@@ -104,6 +104,10 @@ export class Governor implements Governing {
     const { squeeze, heavy } = this.#known.get(id) ?? {}
     if (heavy) return { what: heavy.what, why: heavy.why }
     return squeeze && { what: `held to ${bytes(squeeze.to)}`, why: squeeze.why }
+  }
+
+  heavyOn(id: string): Resource | undefined {
+    return this.#known.get(id)?.heavy?.resource
   }
 
   weightOf(id: string): number {
@@ -218,7 +222,8 @@ export class Governor implements Governing {
       box.log.warn({ vm: vm.id }, 'its balloon does not fill')
     }
     if (known.deafAt !== undefined && now - known.deafAt > deafAgainMs) delete known.deafAt
-    const since = idleSince(box, vm)
+    // What computes is used, also if it has not been for long enough to count as used.
+    const since = known.busy ? undefined : idleSince(box, vm)
     const idleMs = since && Date.now() - since.getTime()
     if (idleMs === undefined || (known.pulsedAt !== undefined && now - known.pulsedAt > idleMs)) delete known.pulsedAt
     const ago = (at: number | undefined) => (at === undefined ? undefined : now - at)

@@ -4,7 +4,7 @@ import { type Box, layerOf, vmsOf } from '../box/box.ts'
 import type { Counters, HostUsage, VmUsage } from '../box/host.ts'
 import type { VmStats } from '../box/ports.ts'
 import type { Vm } from '../store/index.ts'
-import { readCpuTicks, readMemory } from './load.ts'
+import { readCpuTicks, readMemory, readSwap } from './load.ts'
 import { shared } from './shared.ts'
 
 const freshMs = 1000
@@ -97,8 +97,9 @@ export class Meter {
   }
 
   async #measureHost(): Promise<HostUsage> {
-    const [memory, disk, cpuPercent, diskKeptBytes] = await Promise.all([
+    const [memory, swap, disk, cpuPercent, diskKeptBytes] = await Promise.all([
       readMemory(),
+      readSwap(),
       statfs(this.#folder),
       this.#hostCpu(),
       this.#diskKept(),
@@ -108,6 +109,8 @@ export class Meter {
       cpuPercent,
       memoryBytes: memory.total,
       memoryUsedBytes: memory.total - memory.available,
+      swapBytes: swap.total,
+      swapUsedBytes: swap.used,
       diskBytes: disk.blocks * disk.bsize,
       diskFreeBytes: disk.bavail * disk.bsize,
       diskKeptBytes,

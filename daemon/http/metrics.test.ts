@@ -46,6 +46,8 @@ const found: Found = {
     cpuPercent: 12,
     memoryBytes: 64e9,
     memoryUsedBytes: 12e9,
+    swapBytes: 32e9,
+    swapUsedBytes: 1e9,
     diskBytes: 250e9,
     diskFreeBytes: 198e9,
     diskKeptBytes: 12e9,
@@ -73,7 +75,7 @@ const found: Found = {
     ]),
   },
   vms: [
-    { id: 'vm_a', name: 'web', tags: ['ci', 'shop'], image: 'debian', state: 'awake', sshSessions: 2 },
+    { id: 'vm_a', name: 'web', tags: ['ci', 'shop'], image: 'debian', state: 'awake', sshSessions: 2, heavyOn: 'disk' },
     { id: 'vm_b', name: 'idle', tags: [], image: 'debian', state: 'asleep', sshSessions: 0 },
   ],
   vmUsage: new Map([
@@ -95,6 +97,8 @@ test('of the box, its VMs and the daemon; what is not known is not there', () =>
     'croft_vm_memory_resident_bytes{id="vm_a",name="web"} 212000000',
     'croft_vm_disk_bytes{id="vm_b",name="idle"} 5000000',
     'croft_vm_ssh_sessions{id="vm_a",name="web"} 2',
+    'croft_vm_heavy{id="vm_a",name="web",resource="disk"} 1',
+    'croft_box_swap_used_bytes 1000000000',
     'process_cpu_seconds_total 3.5',
   ])
     expect(lines).toContain(line)

@@ -1,5 +1,5 @@
 import { stateOf, vmsOf } from '../box/box.ts'
-import { type Level, levels } from '../box/governing.ts'
+import { type Level, levels, type Resource } from '../box/governing.ts'
 import type { Counters, HostUsage, Pressure, VmUsage } from '../box/host.ts'
 import type { VmStats } from '../box/ports.ts'
 import { type VmState, vmStates } from '../box/state.ts'
@@ -16,7 +16,12 @@ export interface Found {
   /** How the box's memory stands. */
   level: Level
   counters: Counters
-  vms: readonly (Pick<Vm, 'id' | 'name' | 'tags'> & { image: string; state: VmState; sshSessions: number })[]
+  vms: readonly (Pick<Vm, 'id' | 'name' | 'tags'> & {
+    image: string
+    state: VmState
+    sshSessions: number
+    heavyOn?: Resource | undefined
+  })[]
   /** By VM id. */
   vmUsage: ReadonlyMap<string, VmUsage>
   daemon: { cpuSeconds: number; residentBytes: number; startedAtSeconds: number }
@@ -40,6 +45,7 @@ export async function readMetrics({ box, host }: App, version: string): Promise<
       image: box.store.state.images[vm.image]?.name ?? vm.image,
       state: stateOf(box, vm),
       sshSessions: box.uses.sessions(vm.id),
+      heavyOn: box.governor.heavyOn(vm.id),
     })),
     vmUsage,
     daemon: {
@@ -95,6 +101,8 @@ export function metricsOf({
     }),
     gauge('croft_box_memory_bytes', 'Memory of the box.', { value: usage.memoryBytes }),
     gauge('croft_box_memory_used_bytes', 'Memory of the box that is not available.', { value: usage.memoryUsedBytes }),
+    gauge('croft_box_swap_bytes', 'Swap of the box, of all kinds together.', { value: usage.swapBytes }),
+    gauge('croft_box_swap_used_bytes', 'What is in it.', { value: usage.swapUsedBytes }),
     gauge('croft_box_disk_bytes', 'Size of the file system that VMs are on.', { value: usage.diskBytes }),
     gauge('croft_box_disk_free_bytes', 'What is free there.', { value: usage.diskFreeBytes }),
     gauge('croft_box_disk_kept_bytes', 'What images, checkpoints and saved memory take of it.', {
@@ -140,6 +148,13 @@ export function metricsOf({
       'croft_vm_ssh_sessions',
       'SSH sessions in a VM by the gateway.',
       ...vms.map(({ id, name, sshSessions }) => ({ labels: { id, name }, value: sshSessions })),
+    ),
+    gauge(
+      'croft_vm_heavy',
+      'A VM that takes so much of a resource that others wait for it, or may come to: as `croft top` names it.',
+      ...vms.flatMap(({ id, name, heavyOn }) =>
+        heavyOn === undefined ? [] : [{ labels: { id, name, resource: heavyOn }, value: 1 }],
+      ),
     ),
     ...vmCounters.map(([name, help, of]) =>
       counter(
