@@ -6,7 +6,8 @@ import { CroftError } from '../error.ts'
 import { mebibytes } from '../units.ts'
 import { cpuArg, diskArg, memoryArg, priorityArg, rateArgs, ratesFrom, vmArg } from './args.ts'
 import { command } from './command.ts'
-import { describeVm, rates, vmResult } from './vm-result.ts'
+import { rates } from './rates.ts'
+import { describeVm, vmResult } from './vm-result.ts'
 
 export const resizeCommand = command({
   name: 'resize',

@@ -3,8 +3,9 @@ import { findVm } from '../box/box.ts'
 import { ago, mebibytes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
+import { rates } from './rates.ts'
 import { facts, style } from './text.ts'
-import { describeVm, rates, sessions, sharing, type VmResult, vmResult } from './vm-result.ts'
+import { describeVm, sessions, sharing, type VmResult, vmResult } from './vm-result.ts'
 
 export const showCommand = command({
   name: 'show',

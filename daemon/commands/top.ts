@@ -25,14 +25,10 @@ const orders = ['cpu', 'memory', 'disk', 'name'] as const
 type Order = (typeof orders)[number]
 
 const topVm = vmResult
-  .pick({ id: true, name: true, state: true })
+  .pick({ id: true, name: true, state: true, sshSessions: true })
   .extend(usageResult.shape)
   .extend(useResult.shape)
-  .extend({
-    /** SSH sessions by the gateway. */
-    sessions: z.int(),
-    governor: governedResult,
-  })
+  .extend({ governor: governedResult })
 type TopVm = z.infer<typeof topVm>
 
 /**
@@ -79,15 +75,14 @@ export const topCommand = command({
       .filter((vm) => maySee(scope, vm))
       .map((vm): TopVm => {
         const { id, name } = vm
-        const sessions = box.uses.sessions(id)
         const taken = usage.get(id) ?? noUsage
         return {
           id,
           name,
           state: stateOf(box, vm),
+          sshSessions: box.uses.sessions(id),
           ...taken,
           ...describeUse(box, vm),
-          sessions,
           governor: box.governor.of(vm.id) ?? null,
         }
       })

@@ -5,7 +5,7 @@ import { levels } from '../box/governing.ts'
 import { sleepsAt } from '../box/idle.ts'
 import { type VmState, vmStates } from '../box/state.ts'
 import { priorities, type Vm } from '../store/index.ts'
-import { bytes, perSecond } from '../units.ts'
+import { bytes } from '../units.ts'
 import type { Column } from './text.ts'
 
 /** A VM as every command answers it. */
@@ -73,16 +73,6 @@ export function describeVm(box: Box, vm: Vm): VmResult {
 /** Whether anybody may open something of it, in a word or two. */
 export function sharing({ public: open }: Pick<VmResult, 'public'>): string {
   return open.length === 0 ? 'private' : open.length === 1 ? 'public' : `public: ${open.join(', ')}`
-}
-
-/** What it is held to, in words: `150 % of a CPU`, `50 MB/s of disk`. */
-export function rates(vm: Pick<VmResult, 'cpuLimitPercent' | 'diskLimitBytesPerS' | 'netLimitBitsPerS'>): string[] {
-  const { cpuLimitPercent: cpu, diskLimitBytesPerS: disk, netLimitBitsPerS: net } = vm
-  return [
-    ...(cpu === null ? [] : [`${cpu} % of a CPU`]),
-    ...(disk === null ? [] : [`${perSecond(disk, 'B')} of disk`]),
-    ...(net === null ? [] : [`${perSecond(net, 'bit')} of network each way`]),
-  ]
 }
 
 /** How many SSH sessions it has, behind what they came by; nothing when there are none. */

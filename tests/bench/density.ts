@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { readMemory } from '../../daemon/host/load.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { qemuPid, sizeOf } from '../lib/qemu.ts'
 import { type Figure, median, timed } from './figures.ts'
 import { daemonCpu } from './memory.ts'
+import { virtInstall } from './virt-install.ts'
 
 /** By so many the usual time is known. */
 const usualOf = 5
@@ -73,6 +75,41 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
     { what: '… of the 20th', unit: 'MB', values: await pss(names[19]) },
     { what: '… of the last', unit: 'MB', values: await pss(names.at(-1)) },
   ].filter(({ values }) => values.length > 0) as Figure[]
+}
+
+/**
+ * The same of domains by virt-install, of the same image, without Croft: libvirt refuses none, so they are counted until
+ * the box has less memory left than the last of them took.
+ */
+export async function plainDensityFigures(): Promise<Figure[]> {
+  await using croft = await startCroft({ config: { spares: 0 } })
+  const took: number[] = []
+  const pids: number[] = []
+  const sizes: number[] = []
+  const more = async (): Promise<void> => {
+    const { available: before } = await readMemory()
+    took.push(
+      await virtInstall(
+        croft,
+        async (pid) => {
+          pids.push(pid)
+          await quiet(croft)
+          const { available } = await readMemory()
+          console.info(`${pids.length}: ${Math.round(available / 1e6)} MB available`)
+          if (available > 1.5 * (before - available)) return more()
+          await delay(settleMs)
+          for (const each of [pids[0], pids.at(-1)]) sizes.push((await sizeOf(each!)).pss)
+        },
+        pids.length + 1,
+      ),
+    )
+  }
+  await more()
+  return [
+    { what: 'idle domains by virt-install at once', unit: 'VMs', values: [pids.length] },
+    { what: 'virt-install among them → first SSH command', unit: 'ms', values: took },
+    { what: 'memory of the 1st and the last of them (PSS)', unit: 'MB', values: sizes },
+  ]
 }
 
 async function quiet(croft: Croft): Promise<void> {

@@ -3,7 +3,7 @@ import { cpus } from 'node:os'
 import { asleepFigures } from './asleep.ts'
 import { consoleFigures } from './console.ts'
 import { copyFigures } from './copies.ts'
-import { densityFigures } from './density.ts'
+import { densityFigures, plainDensityFigures } from './density.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
 import { memoryFigures } from './memory.ts'
@@ -26,6 +26,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   ssh: sshFigures,
   density: () => densityFigures(false),
   'density-ksm': () => densityFigures(true),
+  'density-plain': plainDensityFigures,
   neighbours: neighbourFigures,
   memory: memoryFigures,
 }

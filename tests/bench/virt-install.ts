@@ -5,32 +5,43 @@ import { parseSubnet } from '../../daemon/box/identity.ts'
 import { runScript } from '../../daemon/guest/agent.ts'
 import { findQemuUser } from '../../daemon/host/files.ts'
 import { Firewall } from '../../daemon/host/firewall.ts'
+import { tapName } from '../../daemon/libvirt/domain-xml.ts'
 import type { Vm } from '../../daemon/store/index.ts'
 import { type Croft, cache, names } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 import { timed } from './figures.ts'
 import { firstSsh, introduction } from './guest-steps.ts'
 
-const domain = 'croft-bench-virt-install'
-const vm = { id: 'vm_benchbench', mac: '52:54:00:be:bc:01', ip: names.subnet.replace('0.0/16', '250.1') } as Vm
-const host = `<host mac='${vm.mac}' ip='${vm.ip}'/>`
+/** Of the so-manieth at once: its domain's name, and what Croft's network and firewall know of it. */
+function plainVm(nth: number): { domain: string; vm: Vm; host: string } {
+  const two = String(nth).padStart(2, '0')
+  const vm = {
+    id: `vm_benchben${two}`,
+    mac: `52:54:00:be:bc:${two}`,
+    ip: names.subnet.replace('0.0/16', `250.${nth}`),
+  } as Vm
+  return { domain: `croft-bench-virt-install-${two}`, vm, host: `<host mac='${vm.mac}' ip='${vm.ip}'/>` }
+}
 const virsh = (...args: string[]) => must('virsh', ['-q', '-c', 'qemu:///system', ...args])
 
 /**
  * A VM made with virt-install from the same image, on the same network, told who it is by the same script through the
  * same agent. What can be done beforehand (overlay, keys, firewall, DHCP) is, and doesn't count.
  * @param meanwhile is done while it runs, with the id of its process
+ * @param nth of those that run at once, 1 to 99
  * @returns milliseconds from the command to the first SSH command that works
  */
 export async function virtInstall(
   croft: Croft,
   meanwhile: (pid: number) => Promise<void> = async () => {},
+  nth = 1,
 ): Promise<number> {
+  const { domain, vm, host } = plainVm(nth)
   const folder = await mkdtemp(join(cache, 'virt-install-'))
   const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet), quic: 0 })
   try {
-    await removeDomain()
-    const words = await commandLine(croft, folder)
+    await removeDomain(domain)
+    const words = await commandLine(croft, folder, plainVm(nth))
     const key = join(folder, 'key')
     await must('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
     await firewall.add(vm)
@@ -44,14 +55,18 @@ export async function virtInstall(
     await meanwhile(Number(await readFile(`/run/libvirt/qemu/${domain}.pid`, 'utf8')))
     return took
   } finally {
-    await removeDomain()
+    await removeDomain(domain)
     await program('virsh', ['-q', 'net-update', names.name, 'delete', 'ip-dhcp-host', host, '--live'])
     await rm(folder, { recursive: true, force: true })
   }
 }
 
 /** What `croft new` gives a VM by default, as virt-install says it; its files in the folder, so that none of Croft's is changed. */
-async function commandLine(croft: Croft, folder: string): Promise<string[]> {
+async function commandLine(
+  croft: Croft,
+  folder: string,
+  { domain, vm }: ReturnType<typeof plainVm>,
+): Promise<string[]> {
   const { images, layers } = await croft.state()
   const image = Object.values(images)[0]!
   const base = join(croft.folder, layers[image.layer]!.file)
@@ -70,7 +85,7 @@ async function commandLine(croft: Croft, folder: string): Promise<string[]> {
     '--memory=4096',
     '--vcpus=2',
     `--disk=${disk},bus=virtio`,
-    `--network=network=${names.name},mac=${vm.mac},model=virtio,target.dev=${names.tapPrefix}benchbench`,
+    `--network=network=${names.name},mac=${vm.mac},model=virtio,target.dev=${tapName(names.tapPrefix, vm)}`,
     `--boot=kernel=${kernel},initrd=${initrd},kernel_args="${image.cmdline}"`,
     '--channel=unix,target.type=virtio,name=org.qemu.guest_agent.0',
     `--seclabel=model=dac,type=static,relabel=no,label=+${qemu.uid}:+${qemu.gid}`,
@@ -83,7 +98,7 @@ async function agent(of: string, command: object): Promise<unknown> {
   return JSON.parse(await virsh('qemu-agent-command', of, JSON.stringify(command), '--timeout', '5')).return
 }
 
-async function removeDomain(): Promise<void> {
+async function removeDomain(domain: string): Promise<void> {
   for (const verb of ['destroy', 'undefine']) await program('virsh', ['-q', '-c', 'qemu:///system', verb, domain])
 }
 

@@ -159,8 +159,18 @@ test('what can be changed of a VM is changed in its settings', async () => {
   await page.fill('#memory', '2G')
   await page.keyboard.press('Enter')
   await page.waitForSelector('footer >> text=the limits are set')
+  await page.selectOption('#priority', 'low')
+  await page.fill('#cpu-limit', '150%')
+  await page.click('text=Change how it shares')
+  await page.waitForSelector('text=at most 150 % of a CPU')
   await vi.waitFor(async () => {
     const [vm] = JSON.parse(await croft.do('ls', '--json')).vms
-    expect(vm).toMatchObject({ comment: 'sells things', tags: ['live'], memoryMiB: 2048 })
+    expect(vm).toMatchObject({
+      comment: 'sells things',
+      tags: ['live'],
+      memoryMiB: 2048,
+      priority: 'low',
+      cpuLimitPercent: 150,
+    })
   }, patience)
 })

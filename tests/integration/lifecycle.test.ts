@@ -111,7 +111,7 @@ describe('a VM', () => {
     expect(once).toMatch(/^The box {3}VMs by CPU\n[\s\S]*\n {2}VMs +1 stopped, 1 awake\n\n/)
     expect(once).toMatch(/\nNAME +STATE +CPU +MEMORY +DISK +USED BY\nweb +awake +\d+ % .*\nstill +stopped +– .*\n$/)
     const { vms, box } = JSON.parse(await croft.do('top', '--sort', 'name', '--json'))
-    expect(vms).toMatchObject([{ name: 'still' }, { name: 'web', state: 'awake', sessions: 0 }])
+    expect(vms).toMatchObject([{ name: 'still' }, { name: 'web', state: 'awake', sshSessions: 0 }])
     expect(box.memoryUsedBytes).toBeGreaterThan(vms[1].memoryBytes)
     expect(await croft.do('top', '-q')).toBe('web\nstill\n')
 

@@ -89,7 +89,7 @@ describe('the lobby', () => {
     for (const list of ['ls', 'top'])
       expect(await only(['croft@box', list, '-q'])).toMatchObject({ code: 0, stdout: 'web\n' })
     const seen = JSON.parse((await only(['croft@box', 'top', '--json'])).stdout)
-    expect(seen).toMatchObject({ box: { pressure: null }, vms: [{ name: 'web', sessions: 0 }] })
+    expect(seen).toMatchObject({ box: { pressure: null }, vms: [{ name: 'web', sshSessions: 0 }] })
     expect(await only(['croft@box', 'complete', '--', 'show', ''])).toMatchObject({
       stdout: expect.not.stringContaining('shop'),
     })

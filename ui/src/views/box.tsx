@@ -78,11 +78,12 @@ const sharedEveryMs = 4000
 function Shared() {
   const { value } = useCommand<TopResult>('top', {}, sharedEveryMs)
   if (!value) return null
-  const { pressure, memory } = value.box
+  const { pressure, memory, ...box } = value.box
   const stands = memory ? standing(memory) : []
   const governed = value.vms.filter((vm) => vm.governor)
   const rows = [
     ['memory', stands.length > 0 ? stands.join(', ') : 'enough for all'],
+    ['swap', box.swapBytes > 0 ? `${bytes(box.swapUsedBytes)} of ${bytes(box.swapBytes)}` : undefined],
     ['waits for', pressure ? waits(pressure).join(', ') : ''],
   ] as const
   return (

@@ -1,4 +1,5 @@
-import { useSignal } from '@preact/signals'
+import { type Signal, useSignal } from '@preact/signals'
+import { rates } from '../../../daemon/commands/rates.ts'
 import type { StatResult } from '../../../daemon/commands/stat.ts'
 import { ago, mebibytes, minutes, until } from '../../../daemon/units.ts'
 import { type Vm, vmNamed } from '../box.ts'
@@ -27,6 +28,10 @@ export function VmSettings({ vm }: { vm: Vm }) {
       <section>
         <h2>Limits</h2>
         <Limits vm={vm} />
+      </section>
+      <section>
+        <h2>How it shares the box</h2>
+        <Share vm={vm} />
       </section>
     </div>
   )
@@ -181,31 +186,91 @@ function Limits({ vm }: { vm: Vm }) {
     ...(disk.value.trim() && { disk: disk.value.trim() }),
   }
   return (
+    <Resize
+      vm={vm}
+      asked={asked}
+      says="At most, of what the box has. The disk grows at once and never shrinks; CPUs and memory change at its next start."
+      title="Change the limits"
+      done="the limits are set"
+      fields={[
+        ['cpu', 'CPUs', cpu, `${vm.cpus}`],
+        ['memory', 'Memory', memory, mebibytes(vm.memoryMiB)],
+        ['disk', 'Disk', disk, `${vm.diskGiB} GiB`],
+      ]}
+    />
+  )
+}
+
+function Share({ vm }: { vm: Vm }) {
+  const [priority, cpu, disk, net] = [useSignal(''), useSignal(''), useSignal(''), useSignal('')]
+  const held = rates(vm)
+  const others = (['low', 'normal', 'high'] satisfies Vm['priority'][]).filter((each) => each !== vm.priority)
+  const asked = {
+    ...(priority.value && { priority: priority.value }),
+    ...(cpu.value.trim() && { cpuLimit: cpu.value.trim() }),
+    ...(disk.value.trim() && { diskLimit: disk.value.trim() }),
+    ...(net.value.trim() && { netLimit: net.value.trim() }),
+  }
+  return (
+    <Resize
+      vm={vm}
+      asked={asked}
+      says={`When VMs want more than there is, each gets as much as its priority says; it takes ${
+        held.length > 0 ? `at most ${held.join(', ')}` : 'what is left over without a limit'
+      }. What is typed here changes at once; none takes a limit away.`}
+      title="Change how it shares"
+      done="it is set"
+      choice={{
+        id: 'priority',
+        label: 'Priority',
+        of: priority,
+        options: [['', `as now: ${vm.priority}`], ...others.map((each) => [each, each] as const)],
+      }}
+      fields={[
+        ['cpu-limit', 'CPU time', cpu, '150%'],
+        ['disk-limit', 'Disk a second', disk, '50M'],
+        ['net-limit', 'Network a second', net, '100M'],
+      ]}
+    />
+  )
+}
+
+/** A form of `resize`: what is typed is what changes. */
+function Resize(props: {
+  vm: Vm
+  asked: Record<string, string | number>
+  says: string
+  title: string
+  done: string
+  choice?: Parameters<typeof Choose>[0]
+  fields: readonly (readonly [id: string, label: string, of: Signal<string>, placeholder: string])[]
+}) {
+  const { vm, asked, says, title, done, choice, fields } = props
+  return (
     <Form kind="form">
-      <p class="soft">
-        At most, of what the box has. The disk grows at once and never shrinks; CPUs and memory change at its next
-        start.
-      </p>
+      <p class="soft">{says}</p>
       <div class="fields">
-        <div>
-          <Field id="cpu" label="CPUs" of={cpu} placeholder={`${vm.cpus}`} />
-        </div>
-        <div>
-          <Field id="memory" label="Memory" of={memory} placeholder={mebibytes(vm.memoryMiB)} />
-        </div>
-        <div>
-          <Field id="disk" label="Disk" of={disk} placeholder={`${vm.diskGiB} GiB`} />
-        </div>
+        {choice && (
+          <div>
+            <Choose {...choice} />
+          </div>
+        )}
+        {fields.map(([id, label, of, placeholder]) => (
+          <div key={id}>
+            <Field id={id} label={label} of={of} placeholder={placeholder} />
+          </div>
+        ))}
       </div>
       <p class="buttons">
         <Act
           disabled={Object.keys(asked).length === 0}
-          action={{ command: 'resize', args: { vm: vm.name, ...asked }, done: 'the limits are set' }}
+          action={{ command: 'resize', args: { vm: vm.name, ...asked }, done }}
           after={() => {
-            for (const each of [cpu, memory, disk]) each.value = ''
+            for (const [, , of] of fields) of.value = ''
+            if (choice) choice.of.value = ''
           }}
         >
-          Change the limits
+          {title}
         </Act>
       </p>
     </Form>
