@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const shared = { pool: 'forks' as const, environment: 'node' }
 const withGuests = { ...shared, globalSetup: 'tests/lib/image.ts', testTimeout: 400_000, hookTimeout: 600_000 }
@@ -6,8 +7,20 @@ const files = 'tests/integration/**/*.test.ts'
 /** They restart the libvirtd that all VMs are run by, flush the firewall, use up the memory of the box, or measure. */
 const alone = ['isolation', 'governor', 'libvirt*'].map((name) => `tests/integration/${name}.test.ts`)
 
+/** Those that take minutes, and whose text is short: Vitest begins with the longest texts, and would wait for these alone. */
+const slow = ['restart', 'fork-faults', 'fork', 'idle', 'disk-full', 'spares'].map((name) => `/${name}.test.ts`)
+
+class SlowFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const rank = ({ moduleId }: TestSpecification) => (slow.some((name) => moduleId.endsWith(name)) ? 0 : 1)
+    return sorted.sort((a, b) => rank(a) - rank(b))
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: SlowFirst },
     projects: [
       { test: { ...shared, name: 'unit', include: ['{daemon,ui}/**/*.test.ts'], testTimeout: 10_000 } },
       {

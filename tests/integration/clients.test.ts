@@ -119,27 +119,33 @@ describe('Chromium', () => {
     )
   const ended = (page: Page) => page.evaluate(() => (globalThis as unknown as { ended: Promise<void> }).ended)
 
-  test('signs in by the link of croft login, is taken where it wanted to go, and is signed out everywhere', async () => {
-    const page = await (await browsers.open()).newPage()
-    await page.goto(at('web'))
-    expect(await page.textContent('main')).toContain('croft login')
-    await page.goto((await croft.do('login')).split('\n')[0]!)
-    await page.click('button')
-    expect(await page.textContent('h1')).toBe('The box')
-    await page.goto(at('web'))
-    expect(page.url()).toBe(at('web'))
-    expect(await page.textContent('h1')).toBe('hello from web')
-    expect(await page.evaluate('document.cookie')).toBe('')
-    expect((await page.context().cookies()).map(({ name, domain }) => [name, domain])).toEqual([
-      ['__Host-croft_session', 'croft.box.test'],
-      ['__Host-croft_session', 'web.box.test'],
-    ])
-    await page.goto(`${at('croft')}settings/sign-ins`)
-    await page.click('text=Sign out everywhere')
-    expect(await page.textContent('h1')).toBe('Signed out')
-    await page.goto(at('web'))
-    expect(await page.textContent('h1')).toBe('You are not let in any more')
-  })
+  // Once more: what a click has begun, Chromium gives up when another test makes a bridge, and a link works once.
+  const again = { retry: 1 }
+  test(
+    'signs in by the link of croft login, is taken where it wanted to go, and is signed out everywhere',
+    again,
+    async () => {
+      const page = await (await browsers.open()).newPage()
+      await page.goto(at('web'))
+      expect(await page.textContent('main')).toContain('croft login')
+      await page.goto((await croft.do('login')).split('\n')[0]!)
+      await page.click('button')
+      expect(await page.textContent('h1')).toBe('The box')
+      await page.goto(at('web'))
+      expect(page.url()).toBe(at('web'))
+      expect(await page.textContent('h1')).toBe('hello from web')
+      expect(await page.evaluate('document.cookie')).toBe('')
+      expect((await page.context().cookies()).map(({ name, domain }) => [name, domain])).toEqual([
+        ['__Host-croft_session', 'croft.box.test'],
+        ['__Host-croft_session', 'web.box.test'],
+      ])
+      await page.goto(`${at('croft')}settings/sign-ins`)
+      await page.click('text=Sign out everywhere')
+      expect(await page.textContent('h1')).toBe('Signed out')
+      await page.goto(at('web'))
+      expect(await page.textContent('h1')).toBe('You are not let in any more')
+    },
+  )
 
   test('of a guest opens what its link is for and nothing else, until that is taken back', async () => {
     const [link, revoke] = (await croft.do('share', 'link', 'web', '--name', 'Ann')).trim().split('\n')
