@@ -16,7 +16,7 @@ const algorithms = {
   hmac: ['hmac-sha2-256-etm@openssh.com'],
 } as const
 
-/** How many may be on their way into one VM: its sshd turns some away from 10 on (`MaxStartups`). */
+/** How many may be on their way into one VM: as sshd comes with Debian, it turns some away from 10 on (`MaxStartups`). */
 const mostOpening = 4
 /** How often it is tried when sshd turns it away all the same. */
 const attempts = 3

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
@@ -187,6 +189,18 @@ describe('a VM', () => {
     await croft.do('rm', 'next', '--yes')
     for (const key of ['runner', 'ca', 'own', 'all']) await croft.do('key', 'rm', key, '--yes')
     await become(own!, false)
+  })
+
+  test('keeps nobody out for others who come with wrong keys, or many at once', async () => {
+    const { ip } = Object.values((await croft.state()).vms)[0]!
+    const others = Array.from({ length: 20 }, () => connect(22, ip))
+    try {
+      await Promise.all(others.map((other) => once(other, 'data')))
+      expect(await croft.do('exec', 'web', 'echo in')).toBe('in\n')
+    } finally {
+      for (const other of others) other.destroy()
+    }
+    expect(await croft.do('exec', 'web', 'echo in')).toBe('in\n')
   })
 
   test('takes another name, inside too, and only one that is free', async () => {
