@@ -480,7 +480,7 @@ start_unit() {
 
 start_standalone() {
   mkdir --parents /run/croft
-  NODE_COMPILE_CACHE=$cache setsid "$node" "$app/daemon/main.ts" --config "$config" --standalone \
+  NODE_COMPILE_CACHE=$cache setsid "$node" --max-semi-space-size=4 "$app/daemon/main.ts" --config "$config" --standalone \
     >>"$daemon_log" 2>&1 </dev/null 3>&- &
   echo $! >"$pid_file"
   disown

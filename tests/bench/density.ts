@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { readMemory } from '../../daemon/host/load.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
@@ -8,52 +9,70 @@ import { virtInstall } from './virt-install.ts'
 
 /** By so many the usual time is known. */
 const usualOf = 5
-/** A guest that has just come up takes several times what it takes when it is idle: the next is made when that is over, or not to be. */
+/** So many are made between one that is measured and the next. */
+const between = 9
+/** A guest that has just come up takes several times what it takes when it is idle: one is measured when that is over, or not to be. */
 const quietPercent = 60
-const patienceMs = Number(process.env.CROFT_BENCH_PATIENCE_MS ?? 60_000)
+const patienceMs = Number(process.env.CROFT_BENCH_PATIENCE_MS ?? 180_000)
 /** A VM settles for so long before its memory is measured. */
 const settleMs = 60_000
 
 /**
- * How many idle VMs of the usual kind are awake at once, until a new one takes twice the usual time, or is refused.
+ * How many idle VMs of the usual kind are awake at once, until one more takes twice the usual time, or is refused: every
+ * tenth is measured, when those before it have come to rest.
  * @param ksm whether the kernel looks for pages that are the same
  */
 export async function densityFigures(ksm: boolean): Promise<Figure[]> {
   await using croft = await startCroft()
+  const names: string[] = []
   await using _ = {
     async [Symbol.asyncDispose]() {
-      if (ksm) await croft.do('box', 'ksm', 'off')
+      if (!ksm) return
+      // Each having its own pages again, there is no room for all of them.
+      for (const vm of names) await croft.ask('rm', { vm, yes: true })
+      await croft.do('box', 'ksm', 'off')
     },
   }
   if (ksm) await croft.do('box', 'ksm', 'on')
   await croft.do('new', 'first')
   await croft.do('rm', 'first', '--yes')
-  const took: number[] = []
-  const names: string[] = []
-  let stopped = ''
-  while (!stopped) {
-    await quiet(croft)
+  const another = async (): Promise<number> => {
     const name = `d-${String.fromCharCode(97 + (names.length % 26))}${Math.floor(names.length / 26)}`
-    try {
-      took.push(await timed(() => croft.ask('new', { name })))
-    } catch (error) {
-      stopped = String(error)
-      break
-    }
+    const ms = await timed(() => croft.ask('new', { name }))
     names.push(name)
     // Idle, and yet not to be put to sleep: how many can be awake is the question.
     await croft.ask('sleep', { vm: name, after: 'never' })
+    return ms
+  }
+  const took: number[] = []
+  /** Why there can be no more. */
+  const more = async (): Promise<string | undefined> => {
+    await quiet(croft)
+    const ms = await another()
+    took.push(ms)
+    const { memory, memoryUsedBytes, cpuPercent } = await croft.ask('stat')
+    console.info(
+      `| ${names.length} | ${Math.round(ms)} ms | ${(memoryUsedBytes / 1e9).toFixed(1)} GB | ${Math.round(cpuPercent)} % | ${memory.level} |`,
+    )
+    if (took.length <= usualOf) return
     const usual = median(took.slice(0, usualOf))
-    if (took.length > usualOf && took.slice(-2).every((ms) => ms > 2 * usual))
-      stopped = `the last two took ${took
-        .slice(-2)
-        .map((ms) => Math.round(ms))
-        .join(' and ')} ms, of usually ${Math.round(usual)}`
-    if (names.length % 10 === 0) {
-      const { memory, memoryUsedBytes, cpuPercent } = await croft.ask('stat')
-      console.info(
-        `${names.length}: ${Math.round(took.at(-1)!)} ms, ${Math.round(memoryUsedBytes / 1e6)} MB, CPU ${Math.round(cpuPercent)} %, ${memory.level}`,
-      )
+    const last = took.slice(-2)
+    if (last.every((each) => each > 2 * usual))
+      return `the last two took ${last.map(Math.round).join(' and ')} ms, of usually ${Math.round(usual)}`
+    for (let left = between; left > 0; left--) await another()
+  }
+  let stopped: string | undefined
+  let atRefusal = -1
+  while (!stopped) {
+    try {
+      stopped = await more()
+    } catch (error) {
+      if (!ksm || names.length === atRefusal) stopped = String(error)
+      else {
+        console.info(`${names.length}: refused; until the kernel has looked at every page twice more`)
+        await merged()
+        atRefusal = names.length
+      }
     }
   }
   console.info(`it ended with ${names.length}: ${stopped}`)
@@ -110,6 +129,13 @@ export async function plainDensityFigures(): Promise<Figure[]> {
     { what: 'virt-install among them → first SSH command', unit: 'ms', values: took },
     { what: 'memory of the 1st and the last of them (PSS)', unit: 'MB', values: sizes },
   ]
+}
+
+/** The kernel has found which pages are the same: what has changed between two looks it leaves for the next. */
+async function merged(): Promise<void> {
+  const scans = async () => Number(await readFile('/sys/kernel/mm/ksm/full_scans', 'utf8'))
+  const from = await scans()
+  while ((await scans()) < from + 2) await delay(1000)
 }
 
 async function quiet(croft: Croft): Promise<void> {

@@ -13,6 +13,8 @@ import { memoryOf } from './asleep.ts'
 import { type Figure, median, timed } from './figures.ts'
 
 const asleep = 300
+/** The daemon has just read all of that: it is measured when it has come to rest. */
+const settleMs = 60_000
 
 /**
  * A daemon with 1,000 VMs in its store, all of them defined in libvirt: 300 asleep, the others stopped. Its size, idling and
@@ -35,7 +37,8 @@ export async function thousandFigures(): Promise<Figure[]> {
     aim: 200,
   })
   figures.push(await lsRequests(croft))
-  const pids = await family(croft.pid)
+  await delay(settleMs)
+  const pids = await settled(croft.pid)
   const sizes = await Promise.all(pids.map(sizeOf))
   const sum = (key: 'rss' | 'pss') => sizes.reduce((all, size) => all + size[key], 0)
   const megabytes = (what: string, value: number, aim?: number): Figure => ({
@@ -53,7 +56,9 @@ export async function thousandFigures(): Promise<Figure[]> {
     values: [await idlePercent(pids)],
     aim: 0.5,
   })
-  const among = await wakes(croft, ['vm-a3', 'vm-a150', 'vm-a290'])
+  const some = ['vm-a3', 'vm-a150', 'vm-a290']
+  await wakes(croft, some) // as a copy, it has to be told that it is another; only then it is like any that has slept
+  const among = await wakes(croft, some)
   figures.push({ what: '`wake` → usable, alone', unit: 'ms', values: alone })
   figures.push({ what: '… one of the 300', unit: 'ms', values: among, aim: 1.5 * median(alone) })
   figures.push(megabytes('disk of the 300, with their memory', await ofSleepers(croft)))
@@ -65,39 +70,40 @@ const model = 'model'
 /** A VM that sleeps, its memory compressed, as that of every VM that sleeps for a while. */
 async function sleeper(croft: Croft): Promise<string[]> {
   await croft.do('new', model)
-  await asleepCompressed(croft)
+  await asleepCompressed(croft, model)
   return [model, model, model]
 }
 
-async function asleepCompressed(croft: Croft): Promise<void> {
-  await croft.do('sleep', model)
-  const saved = await memoryOf(croft, model)
-  while ((await memoryOf(croft, model)) === saved) await delay(100)
+async function asleepCompressed(croft: Croft, vm: string): Promise<void> {
+  await croft.do('sleep', vm)
+  const saved = await memoryOf(croft, vm)
+  while ((await memoryOf(croft, vm)) === saved) await delay(100)
 }
 
 async function wakes(croft: Croft, vms: readonly string[]): Promise<number[]> {
   const took: number[] = []
   for (const vm of vms) {
     took.push(await timed(() => croft.ask('wake', { vm })))
-    if (vm === model) await asleepCompressed(croft)
+    await asleepCompressed(croft, vm)
   }
   return took
 }
 
-/** Has as many of the filled VMs sleep as the model does: with a copy each of its memory and its disk. */
+/** Has as many of the filled VMs sleep as the model does: with a copy each of its memory, its disk and its host key. */
 async function multiply(croft: Croft, count: number): Promise<void> {
   const state = await croft.state()
-  const { memory: memoryId, disk: diskId } = Object.values(state.vms).find(({ name }) => name === model)!
+  const { id: modelId, memory: memoryId, disk: diskId } = Object.values(state.vms).find(({ name }) => name === model)!
   const [memory, disk] = [state.memories[memoryId!]!, state.layers[diskId]!]
   const path = (file: string) => join(croft.folder, file)
   for (const vm of Object.values(state.vms)
     .filter(({ name }) => name !== model)
     .slice(0, count)) {
     const id = makeId('mem')
-    const own = { ...memory, id, file: `memory/${id}.save` }
+    const own = { ...memory, id, file: memory.file.replace(memory.id, id) }
     const layer = { ...disk, id: vm.disk, file: state.layers[vm.disk]!.file }
-    await must('cp', ['--sparse=always', path(memory.file), path(own.file)])
-    await must('cp', ['--sparse=always', path(disk.file), path(layer.file)])
+    await must('cp', ['--archive', '--sparse=always', path(memory.file), path(own.file)])
+    await must('cp', ['--archive', '--sparse=always', path(disk.file), path(layer.file)])
+    await must('cp', ['--archive', '--no-target-directory', path(`vms/${modelId}`), path(`vms/${vm.id}`)])
     state.memories[id] = own
     state.layers[vm.disk] = layer
     state.vms[vm.id] = { ...vm, memory: id }
@@ -166,6 +172,16 @@ export async function allDefined(croft: Croft): Promise<void> {
   const last = Object.values((await croft.state()).vms).at(-1)!
   while (!(await must('virsh', ['-q', 'list', '--all', '--name'])).includes(last.id)) await delay(1000)
   await delay(3000)
+}
+
+/** @returns the daemon's process and its children, once none of them is there for a moment only */
+async function settled(pid: number): Promise<number[]> {
+  for (let before = await family(pid); ; ) {
+    await delay(5000)
+    const now = await family(pid)
+    if (`${now}` === `${before}`) return now
+    before = now
+  }
 }
 
 async function repeated(times: number, work: () => Promise<unknown>): Promise<number[]> {

@@ -81,7 +81,7 @@ export class Croft implements AsyncDisposable {
       ...this.#options.config,
     }
     await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))
-    const args = [join(root, 'daemon/main.ts'), '--config', join(this.folder, 'config.json')]
+    const args = ['--max-semi-space-size=4', join(root, 'daemon/main.ts'), '--config', join(this.folder, 'config.json')]
     if (this.#options.recipes) args.push('--recipes', this.#options.recipes)
     const log = openSync(join(this.folder, 'log'), 'a')
     const child = spawn(join(root, 'node_modules/.bin/node'), args, {
@@ -166,7 +166,10 @@ export class Croft implements AsyncDisposable {
   /** The result of a command that must do its work. */
   async ask(name: string, args: object = {}): Promise<any> {
     const { status, body } = await this.call(name, args)
-    if (status !== 200) throw new Error(`${name}: ${status} ${JSON.stringify(body)}`)
+    if (status !== 200) {
+      const log = status === 500 ? `\nthe log's end:\n${(await this.log()).slice(-3000)}` : ''
+      throw new Error(`${name}: ${status} ${JSON.stringify(body)}${log}`)
+    }
     return body
   }
 
