@@ -13,6 +13,8 @@ const settleMs = 60_000
 const rounds = 2
 const lookMs = 500
 const mostMs = 8 * 60_000
+/** What a guest by virt-install frees stays with it: so long is waited to see that. */
+const plainMs = 60_000
 
 /** What an idle VM takes of the box's memory, beside one by libvirt without Croft; and what comes back of what a guest has used. */
 export async function memoryFigures(): Promise<Figure[]> {
@@ -22,9 +24,10 @@ export async function memoryFigures(): Promise<Figure[]> {
     figures.push({ what, unit, values })
     console.info(what, values.map((value) => value.toFixed(1)).join(', '), unit)
   }
-  await virtInstall(croft, async (pid) => {
+  await virtInstall(croft, async (pid, run) => {
     await delay(settleMs)
     add('idle VM by virt-install (PSS)', 'MB', (await sizeOf(pid)).pss)
+    await comesBack({ pid, run, mostMs: plainMs }, { ...allocates, what: `${allocates.what}, by virt-install` }, add)
   })
   await croft.do('new', 'cold', '--cold')
   await delay(settleMs)
@@ -53,7 +56,10 @@ export async function memoryFigures(): Promise<Figure[]> {
     await croft.do('box', 'ksm', 'off')
   }
   for (const name of names.slice(1)) await croft.do('rm', name, '--yes')
-  await comesBack(croft, names[0]!, add)
+  const vm = names[0]!
+  const pid = await qemuPid(await croft.ask('show', { vm }))
+  const run = (script: string) => croft.do('exec', vm, `sudo sh -c '${script}'`)
+  for (const use of [allocates, reads]) await comesBack({ pid, run, mostMs }, use, add)
   return figures
 }
 
@@ -68,55 +74,65 @@ export async function daemonCpu(croft: Croft, ms: number): Promise<{ took: numbe
   return { took, seconds: (ended - began) / 1000 }
 }
 
+interface Use {
+  what: string
+  /** Scripts, run as root: what has to be there, and the use. */
+  before: string
+  script: string
+}
+const allocates: Use = {
+  what: '1 GB that a guest allocated and freed',
+  before: 'true',
+  script: 'python3 -c "x = bytearray(1 << 30); x[::4096] = bytes(1) * len(x[::4096])"',
+}
+const reads: Use = {
+  what: '1 GB of files that a guest read',
+  before: 'head -c 1G /dev/urandom > /root/big; sync; echo 3 > /proc/sys/vm/drop_caches',
+  script: 'cat /root/big > /dev/null',
+}
+
 /** How much of what a guest has used comes back to the box, and how soon: nine tenths of what does. */
-async function comesBack(croft: Croft, name: string, add: (what: string, unit: 'MB' | 's', value: number) => void) {
-  const pid = await qemuPid(await croft.ask('show', { vm: name }))
+async function comesBack(
+  { pid, run, mostMs }: { pid: number; run: (script: string) => Promise<unknown>; mostMs: number },
+  { what, before, script }: Use,
+  add: (what: string, unit: 'MB' | 's', value: number) => void,
+): Promise<void> {
   const rss = async () => (await sizeOf(pid)).rss
-  const uses: [string, string][] = [
-    [
-      '1 GB that a guest allocated and freed',
-      'python3 -c "x = bytearray(1 << 30); x[::4096] = b\'y\' * len(x[::4096])"',
-    ],
-    ['1 GB of files that a guest read', 'cat big > /dev/null'],
-  ]
-  await croft.do('exec', name, 'head -c 1G /dev/urandom > big; sync; echo 3 | sudo tee /proc/sys/vm/drop_caches')
+  await run(before)
   // The governor has idle VMs give back what they hold of files; one that is pinned is as idle as others.
   await delay(settleMs)
-  for (const [what, command] of uses) {
-    const least = await rss()
-    const samples: { at: number; mb: number }[] = []
-    const running = croft.do('exec', name, command)
-    let most = 0
-    let under = true
-    void running.finally(() => {
-      under = false
-    })
-    while (under) {
-      most = Math.max(most, await rss())
-      await delay(50)
-    }
-    await running
-    const began = performance.now()
-    let lowest = most
-    let quietSince = began
-    // Until nothing has come back for a minute, after most of it has.
-    while (
-      performance.now() - began < mostMs &&
-      (performance.now() - quietSince < 60_000 || lowest > least + (most - least) / 2)
-    ) {
-      await delay(lookMs)
-      const mb = await rss()
-      samples.push({ at: (performance.now() - began) / 1000, mb })
-      if (mb < lowest - 1) {
-        lowest = mb
-        quietSince = performance.now()
-      }
-    }
-    const mark = most - 0.9 * (most - lowest)
-    add(`${what}: taken`, 'MB', most - least)
-    add('… come back', 'MB', most - lowest)
-    add('… nine tenths of that after', 's', samples.find(({ mb }) => mb <= mark)?.at ?? Number.NaN)
+  const least = await rss()
+  let most = 0
+  let under = true
+  const running = run(script).finally(() => {
+    under = false
+  })
+  while (under) {
+    most = Math.max(most, await rss())
+    await delay(50)
   }
+  await running
+  const samples: { at: number; mb: number }[] = []
+  const began = performance.now()
+  let lowest = most
+  let quietSince = began
+  // Until nothing has come back for a minute, after most of it has.
+  while (
+    performance.now() - began < mostMs &&
+    (performance.now() - quietSince < 60_000 || lowest > least + (most - least) / 2)
+  ) {
+    await delay(lookMs)
+    const mb = await rss()
+    samples.push({ at: (performance.now() - began) / 1000, mb })
+    if (mb < lowest - 1) {
+      lowest = mb
+      quietSince = performance.now()
+    }
+  }
+  const mark = most - 0.9 * (most - lowest)
+  add(`${what}: taken`, 'MB', most - least)
+  add('… come back', 'MB', most - lowest)
+  add('… nine tenths of that after', 's', samples.find(({ mb }) => mb <= mark)?.at ?? Number.NaN)
 }
 
 const pssOf = async (croft: Croft, name: string): Promise<number> =>

@@ -27,13 +27,13 @@ const virsh = (...args: string[]) => must('virsh', ['-q', '-c', 'qemu:///system'
 /**
  * A VM made with virt-install from the same image, on the same network, told who it is by the same script through the
  * same agent. What can be done beforehand (overlay, keys, firewall, DHCP) is, and doesn't count.
- * @param meanwhile is done while it runs, with the id of its process
+ * @param meanwhile is done while it runs, with the id of its process, and what runs a script in it as root
  * @param nth of those that run at once, 1 to 99
  * @returns milliseconds from the command to the first SSH command that works
  */
 export async function virtInstall(
   croft: Croft,
-  meanwhile: (pid: number) => Promise<void> = async () => {},
+  meanwhile: (pid: number, run: (script: string) => Promise<unknown>) => Promise<void> = async () => {},
   nth = 1,
 ): Promise<number> {
   const { domain, vm, host } = plainVm(nth)
@@ -52,7 +52,8 @@ export async function virtInstall(
       await runScript(agent, domain, await introduction(key, vm, true))
       await firstSsh(key, vm.ip)
     })
-    await meanwhile(Number(await readFile(`/run/libvirt/qemu/${domain}.pid`, 'utf8')))
+    const pid = Number(await readFile(`/run/libvirt/qemu/${domain}.pid`, 'utf8'))
+    await meanwhile(pid, (script) => runScript(agent, domain, script, 300_000))
     return took
   } finally {
     await removeDomain(domain)
