@@ -6,7 +6,7 @@ import { runScript } from '../../daemon/guest/agent.ts'
 import { findQemuUser } from '../../daemon/host/files.ts'
 import { Firewall } from '../../daemon/host/firewall.ts'
 import { tapName } from '../../daemon/libvirt/domain-xml.ts'
-import type { Vm } from '../../daemon/store/index.ts'
+import { noRates, type Vm } from '../../daemon/store/index.ts'
 import { type Croft, cache, names } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 import { timed } from './figures.ts'
@@ -19,6 +19,7 @@ function plainVm(nth: number): { domain: string; vm: Vm; host: string } {
     id: `vm_benchben${two}`,
     mac: `52:54:00:be:bc:${two}`,
     ip: names.subnet.replace('0.0/16', `250.${nth}`),
+    rates: noRates,
   } as Vm
   return { domain: `croft-bench-virt-install-${two}`, vm, host: `<host mac='${vm.mac}' ip='${vm.ip}'/>` }
 }
