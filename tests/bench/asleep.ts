@@ -31,8 +31,7 @@ async function figuresOf(croft: Croft, vm: string, words: string): Promise<Figur
   for (let round = 0; round < rounds; round++) {
     for (const each of [raw, small]) {
       await croft.ask('sleep', { vm })
-      const saved = await memoryOf(croft, vm)
-      while (each === small && (await memoryOf(croft, vm)) === saved) await delay(100)
+      if (each === small) await compressed(croft, vm)
       each.bytes.values.push((await stat(await memoryOf(croft, vm))).blocks * 512e-6)
       each.wake.values.push(await timed(() => croft.ask('wake', { vm })))
     }
@@ -40,8 +39,14 @@ async function figuresOf(croft: Croft, vm: string, words: string): Promise<Figur
   return [raw.bytes, small.bytes, raw.wake, small.wake]
 }
 
+/** Waits until the memory of a VM that has just gone to sleep is compressed. */
+export async function compressed(croft: Croft, vm: string): Promise<void> {
+  const saved = await memoryOf(croft, vm)
+  while ((await memoryOf(croft, vm)) === saved) await delay(100)
+}
+
 /** The path of the memory of a VM that sleeps. */
-export async function memoryOf(croft: Croft, name: string): Promise<string> {
+async function memoryOf(croft: Croft, name: string): Promise<string> {
   const { vms, memories } = await croft.state()
   const { memory } = Object.values(vms).find((vm) => vm.name === name)!
   return join(croft.folder, memories[memory!]!.file)

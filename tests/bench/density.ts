@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { readMemory } from '../../daemon/host/load.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
-import { qemuPid, sizeOf } from '../lib/qemu.ts'
+import { sizeOf } from '../lib/qemu.ts'
 import { type Figure, median, timed } from './figures.ts'
-import { daemonCpu } from './memory.ts'
+import { daemonCpu, pssOf, rounds, scanned } from './memory.ts'
 import { virtInstall } from './virt-install.ts'
 
 /** By so many the usual time is known. */
@@ -70,7 +69,7 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
       if (!ksm || names.length === atRefusal) stopped = String(error)
       else {
         console.info(`${names.length}: refused; until the kernel has looked at every page twice more`)
-        await merged()
+        await scanned(rounds)
         atRefusal = names.length
       }
     }
@@ -79,7 +78,7 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
   const { took: daemonMs, seconds } = await daemonCpu(croft, settleMs)
   const { memory, cpuPercent } = await croft.ask('stat')
   console.info(`a minute later: CPU ${Math.round(cpuPercent)} %, ${memory.level}: ${memory.says}`)
-  const pss = (name: string | undefined) => (name === undefined ? Promise.resolve([]) : pssMb(croft, name))
+  const pss = async (name: string | undefined) => (name === undefined ? [] : [await pssOf(croft, name)])
   const count: Figure = { what: 'idle VMs awake at once', unit: 'VMs', values: [names.length], least: 150 }
   return [
     count,
@@ -131,19 +130,8 @@ export async function plainDensityFigures(): Promise<Figure[]> {
   ]
 }
 
-/** The kernel has found which pages are the same: what has changed between two looks it leaves for the next. */
-async function merged(): Promise<void> {
-  const scans = async () => Number(await readFile('/sys/kernel/mm/ksm/full_scans', 'utf8'))
-  const from = await scans()
-  while ((await scans()) < from + 2) await delay(1000)
-}
-
 async function quiet(croft: Croft): Promise<void> {
   const late = performance.now() + patienceMs
   do await delay(2000)
   while ((await croft.ask('stat')).cpuPercent > quietPercent && performance.now() < late)
-}
-
-async function pssMb(croft: Croft, name: string): Promise<number[]> {
-  return [(await sizeOf(await qemuPid(await croft.ask('show', { vm: name })))).pss]
 }

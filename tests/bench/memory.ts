@@ -9,8 +9,8 @@ import { virtInstall } from './virt-install.ts'
 const forks = Number(process.env.CROFT_BENCH_FORKS ?? 20)
 /** A VM settles for so long before its memory is measured. */
 const settleMs = 60_000
-/** Two rounds of the kernel's over all pages, and it has found what is the same. */
-const rounds = 2
+/** So many rounds of the kernel's over all pages, and it has found what is the same: what has changed between two it leaves for the next. */
+export const rounds = 2
 const lookMs = 500
 const mostMs = 8 * 60_000
 /** What a guest by virt-install frees stays with it: so long is waited to see that. */
@@ -46,10 +46,8 @@ export async function memoryFigures(): Promise<Figure[]> {
   add(`CPU of the daemon and its children beside ${forks} VMs, of one core`, '%', took / (seconds * 10))
   await croft.do('box', 'ksm', 'on')
   try {
-    const scans = async () => Number(await readFile('/sys/kernel/mm/ksm/full_scans', 'utf8'))
     const began = performance.now()
-    const first = await scans()
-    while ((await scans()) < first + 1 + rounds) await delay(lookMs)
+    await scanned(1 + rounds)
     add('… until KSM has found what is the same', 's', (performance.now() - began) / 1000)
     add('… with KSM (PSS)', 'MB', ...(await all()))
   } finally {
@@ -61,6 +59,13 @@ export async function memoryFigures(): Promise<Figure[]> {
   const run = (script: string) => croft.do('exec', vm, `sudo sh -c '${script}'`)
   for (const use of [allocates, reads]) await comesBack({ pid, run, mostMs }, use, add)
   return figures
+}
+
+/** Waits until the kernel has looked at every page so many times more for others that are the same. */
+export async function scanned(times: number): Promise<void> {
+  const scans = async () => Number(await readFile('/sys/kernel/mm/ksm/full_scans', 'utf8'))
+  const first = await scans()
+  while ((await scans()) < first + times) await delay(lookMs)
 }
 
 /** The CPU time of the daemon, and of those of its children that live on, over some time: ms, and how long that was. */
@@ -132,8 +137,8 @@ async function comesBack(
   const mark = most - 0.9 * (most - lowest)
   add(`${what}: taken`, 'MB', most - least)
   add('… come back', 'MB', most - lowest)
-  add('… nine tenths of that after', 's', samples.find(({ mb }) => mb <= mark)?.at ?? Number.NaN)
+  if (lowest < most) add('… nine tenths of that after', 's', samples.find(({ mb }) => mb <= mark)?.at ?? Number.NaN)
 }
 
-const pssOf = async (croft: Croft, name: string): Promise<number> =>
+export const pssOf = async (croft: Croft, name: string): Promise<number> =>
   (await sizeOf(await qemuPid(await croft.ask('show', { vm: name })))).pss

@@ -9,7 +9,7 @@ import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { cpuMs, family } from '../lib/process.ts'
 import { must } from '../lib/program.ts'
 import { sizeOf } from '../lib/qemu.ts'
-import { memoryOf } from './asleep.ts'
+import { compressed } from './asleep.ts'
 import { type Figure, median, timed } from './figures.ts'
 
 const asleep = 300
@@ -76,8 +76,7 @@ async function sleeper(croft: Croft): Promise<string[]> {
 
 async function asleepCompressed(croft: Croft, vm: string): Promise<void> {
   await croft.do('sleep', vm)
-  const saved = await memoryOf(croft, vm)
-  while ((await memoryOf(croft, vm)) === saved) await delay(100)
+  await compressed(croft, vm)
 }
 
 async function wakes(croft: Croft, vms: readonly string[]): Promise<number[]> {
