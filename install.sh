@@ -900,7 +900,8 @@ our_domains() {
 ask_purge() {
   local vms size count answer
   # An installation that failed may have made none of this yet.
-  vms=$(find "$state/vms" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | wc -l) || true
+  # A spare is nobody's VM yet.
+  vms=$(grep --only-matching '"phase":"ready"' "$state/state.json" 2>/dev/null | wc -l) || true
   size=$(du --summarize --human-readable "$state" 2>/dev/null | cut --fields=1) || true
   count=$(wc -l 2>/dev/null <"$record/packages") || count=0
   local question="Croft has $vms VMs here and ${size:-nothing} on disk. All of it goes, with images, keys, configuration and the $count Debian packages that came with it. Purge?"
@@ -922,7 +923,7 @@ ask_purge() {
 # The VMs, their network and their firewall.
 remove_vms() {
   begin VMs 'removing them'
-  local name network table family count=0 own_libvirtd=
+  local name network table family own_libvirtd=
   network=$(setting name croft) table=$(setting table croft)
   if command -v virsh >/dev/null; then
     if has_systemd; then
@@ -936,7 +937,7 @@ remove_vms() {
       quietly virsh destroy "$name" || true
       quietly virsh undefine "$name" --managed-save --snapshots-metadata --checkpoints-metadata --nvram ||
         fail "libvirt does not let go of $name."
-      count=$((count + 1))
+      rm -f "/var/log/libvirt/qemu/$name".log*
     done < <(our_domains)
     quietly virsh net-destroy "$network" || true
     quietly virsh net-undefine "$network" || true
@@ -947,7 +948,7 @@ remove_vms() {
       if nft list table "$family" "$table" >/dev/null 2>&1; then quietly nft delete table "$family" "$table"; fi
     done
   fi
-  done_with "$count removed"
+  done_with 'removed'
 }
 
 # forget_packages LIST: purges what the installer had installed, but nothing that something installed since then needs.

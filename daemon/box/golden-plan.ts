@@ -37,7 +37,7 @@ export const makeGolden: Plan<OperationOf<'golden'>> = {
       name: 'forget',
       async run(box, { vm: id }) {
         const vm = findOperationVm(box, id)
-        await box.hypervisor.undefine(vm.uuid)
+        await box.hypervisor.undefine(vm)
         await box.network.remove(vm)
         await box.guests.forget(vm)
       },

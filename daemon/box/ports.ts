@@ -68,7 +68,8 @@ export interface Hypervisor {
   domains(): Promise<DomainInfo[]>
   /** Defines or redefines; a running domain keeps its present shape until its next start. */
   define(spec: DomainSpec): Promise<void>
-  undefine(uuid: string): Promise<void>
+  /** With what its QEMU has said. */
+  undefine(vm: Pick<Vm, 'id' | 'uuid'>): Promise<void>
   start(uuid: string): Promise<void>
   /** Asks the guest to shut down, through its agent or by its power button; its end shows as a `stopped` event. */
   askShutdown(uuid: string, byAgent: boolean): Promise<void>

@@ -37,7 +37,7 @@ export const preparation: readonly Step<{ vm: string; from?: string | null }>[] 
       const vm = findOperationVm(box, id)
       await box.hypervisor.define(specOf(box.store.state, vm))
     },
-    undo: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm).uuid),
+    undo: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm)),
   },
 ]
 
@@ -109,7 +109,7 @@ export const removeVm: Plan<OperationOf<'rm'>> = {
   recovery: 'finish',
   steps: [
     { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
-    { name: 'undefine', run: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm).uuid) },
+    { name: 'undefine', run: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm)) },
     { name: 'network', run: (box, { vm }) => box.network.remove(findOperationVm(box, vm)) },
     { name: 'folder', run: (box, { vm }) => box.guests.forget(findOperationVm(box, vm)) },
   ],

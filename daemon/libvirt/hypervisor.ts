@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
@@ -8,12 +8,15 @@ import { pulse } from './balloon.ts'
 import { runBlockJob } from './block-job.ts'
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
-import { type BoxShape, digest, domainXml, vmFolder } from './domain-xml.ts'
+import { type BoxShape, digest, domainName, domainXml, vmFolder } from './domain-xml.ts'
 import { LibvirtError, toCroftError } from './errors.ts'
 import type { LibvirtEvent } from './event.ts'
 import { compress, openSaveImage, withHeader } from './load.ts'
 import type { DomainSummary } from './ops/domain.ts'
 import { xml } from './xml.ts'
+
+/** Where libvirt keeps what each domain's QEMU says: for ever, one that is gone included; virtlogd keeps three older parts of each. */
+const logFolder = '/var/log/libvirt/qemu'
 
 /**
  * What the box needs of libvirt, in the box's words.
@@ -40,9 +43,11 @@ export function makeHypervisor(
       await croft(call.domainDefine(xml.text))
     },
 
-    async undefine(uuid) {
+    async undefine(vm) {
       const flags = VIR.DOMAIN_UNDEFINE_MANAGED_SAVE | VIR.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-      await unless(gone, call.domainUndefine(uuid, flags))
+      await unless(gone, call.domainUndefine(vm.uuid, flags))
+      const log = `${logFolder}/${domainName(vm)}.log`
+      await Promise.all(['', '.0', '.1', '.2'].map((older) => rm(log + older, { force: true })))
     },
 
     async start(uuid) {

@@ -43,6 +43,7 @@ async function traces() {
       layers: (await list('layers')).length,
       building: await list('building'),
     },
+    logs: (await program('grep', ['-rlF', croft.folder, '/var/log/libvirt/qemu'])).stdout.split('\n').length - 1,
     leases: [...(await must('virsh', ['net-dumpxml', names.name])).matchAll(/<host mac/g)].length,
     firewall: [...(await must('nft', ['list', 'set', 'bridge', names.table, 'vms'])).matchAll(/52:54:00/g)].length,
     taps: (await must('ip', ['-o', 'link'])).split('\n').filter((line) => line.includes(names.tapPrefix)).length,
