@@ -72,6 +72,7 @@ const virFunctions = {
   virEventRegisterDefaultImpl: ['int', []],
   virEventRunDefaultImpl: ['int', []],
   virEventAddTimeout: ['int', ['int', out, ptr, ptr]],
+  virEventUpdateTimeout: ['void', ['int', 'int']],
 
   virNodeGetInfo: ['int', [ptr, out]],
   virNodeGetFreeMemory: ['uint64', [ptr]],

@@ -13,8 +13,7 @@ import {
   word,
 } from './words.ts'
 
-const TICK_MS = 200
-const ALIVE_EVERY_TICKS = 5
+const ALIVE_MS = 1000
 const MAX_RETRY_MS = 1000
 
 /** C calls these whenever it likes, so they are never let go. */
@@ -35,6 +34,8 @@ export function watch(uri: string, send: (message: WatchMessage) => void): () =>
   const stop = () => {
     stopping = true
     if (!looping) process.exit(0)
+    // The loop waits in another thread: a timeout that is due wakes it, to see that it shall end.
+    vir.virEventUpdateTimeout(alive, 0)
   }
   const loop = () => {
     if (!stopping) return vir.virEventRunDefaultImpl.async(loop)
@@ -60,18 +61,14 @@ export function watch(uri: string, send: (message: WatchMessage) => void): () =>
     loop()
   }
 
-  let ticks = 0
-  const onTick = keep(['int', 'uint64'], () => {
-    // The loop must wake up by itself now and then, to see that it shall stop.
-    if (++ticks % ALIVE_EVERY_TICKS === 0) send({ type: 'alive' })
-  })
+  const onAlive = keep(['int', 'uint64'], () => send({ type: 'alive' }))
   const onClose = keep(['uint64', 'int', 'uint64'], (_conn, reason) => {
     send({ type: 'lost', reason: word(closeReasons, reason) })
     stop()
   })
   call('virInitialize')
   call('virEventRegisterDefaultImpl')
-  call('virEventAddTimeout', TICK_MS, onTick, 0, 0)
+  const alive = call('virEventAddTimeout', ALIVE_MS, onAlive, 0, 0)
   connect(100)
   return stop
 }
