@@ -22,7 +22,8 @@ export default defineConfig({
   test: {
     sequence: { sequencer: SlowFirst },
     projects: [
-      { test: { ...shared, name: 'unit', include: ['{daemon,ui}/**/*.test.ts'], testTimeout: 10_000 } },
+      // They leave nothing behind in what they import: two processes do for all of them.
+      { test: { ...shared, isolate: false, name: 'unit', include: ['{daemon,ui}/**/*.test.ts'], testTimeout: 10_000 } },
       {
         test: {
           ...withGuests,
