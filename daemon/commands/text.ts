@@ -38,7 +38,7 @@ export function table<T>(rows: readonly T[], columns: readonly Column<T>[], view
       return kind ? style(view, kind, pad(column.value(row))) : pad(column.value(row))
     }),
   )
-  return [head, ...body].map((each) => `${each}\n`).join('')
+  return [head, ...body].map((each) => `${each.trimEnd()}\n`).join('')
 }
 
 /** Lines of "label   value", the labels in one column. Without a value, no line. */

@@ -163,6 +163,8 @@ test('what can be changed of a VM is changed in its settings', async () => {
   await page.fill('#cpu-limit', '150%')
   await page.click('text=Change how it shares')
   await page.waitForSelector('text=at most 150 % of a CPU')
+  await page.waitForSelector('#cpu-limit[placeholder="150 %"]')
+  await page.waitForSelector('#disk-limit[placeholder^="none"]')
   await vi.waitFor(async () => {
     const [vm] = JSON.parse(await croft.do('ls', '--json')).vms
     expect(vm).toMatchObject({

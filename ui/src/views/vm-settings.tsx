@@ -1,7 +1,7 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { rates } from '../../../daemon/commands/rates.ts'
 import type { StatResult } from '../../../daemon/commands/stat.ts'
-import { ago, mebibytes, minutes, until } from '../../../daemon/units.ts'
+import { ago, mebibytes, minutes, perSecond, until } from '../../../daemon/units.ts'
 import { type Vm, vmNamed } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Field, Form } from '../parts.tsx'
@@ -227,13 +227,17 @@ function Share({ vm }: { vm: Vm }) {
         options: [['', `as now: ${vm.priority}`], ...others.map((each) => [each, each] as const)],
       }}
       fields={[
-        ['cpu-limit', 'CPU time', cpu, '150%'],
-        ['disk-limit', 'Disk a second', disk, '50M'],
-        ['net-limit', 'Network a second', net, '100M'],
+        ['cpu-limit', 'CPU time', cpu, now(vm.cpuLimitPercent, (percent) => `${percent} %`, '150%')],
+        ['disk-limit', 'Disk a second', disk, now(vm.diskLimitBytesPerS, (rate) => perSecond(rate, 'B'), '50M')],
+        ['net-limit', 'Network a second', net, now(vm.netLimitBitsPerS, (rate) => perSecond(rate, 'bit'), '100M')],
       ]}
     />
   )
 }
+
+/** What a field says that nothing is typed in: the limit as it is, or how one is written. */
+const now = (limit: number | null, inWords: (limit: number) => string, such: string) =>
+  limit === null ? `none, or ${such}` : inWords(limit)
 
 /** A form of `resize`: what is typed is what changes. */
 function Resize(props: {
