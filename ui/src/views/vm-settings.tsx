@@ -227,17 +227,17 @@ function Share({ vm }: { vm: Vm }) {
         options: [['', `as now: ${vm.priority}`], ...others.map((each) => [each, each] as const)],
       }}
       fields={[
-        ['cpu-limit', 'CPU time', cpu, now(vm.cpuLimitPercent, (percent) => `${percent} %`, '150%')],
-        ['disk-limit', 'Disk a second', disk, now(vm.diskLimitBytesPerS, (rate) => perSecond(rate, 'B'), '50M')],
-        ['net-limit', 'Network a second', net, now(vm.netLimitBitsPerS, (rate) => perSecond(rate, 'bit'), '100M')],
+        ['cpu-limit', 'CPU time', cpu, heldTo(vm.cpuLimitPercent, (percent) => `${percent} %`, '150%')],
+        ['disk-limit', 'Disk a second', disk, heldTo(vm.diskLimitBytesPerS, (rate) => perSecond(rate, 'B'), '50M')],
+        ['net-limit', 'Network a second', net, heldTo(vm.netLimitBitsPerS, (rate) => perSecond(rate, 'bit'), '100M')],
       ]}
     />
   )
 }
 
 /** What a field says that nothing is typed in: the limit as it is, or how one is written. */
-const now = (limit: number | null, inWords: (limit: number) => string, such: string) =>
-  limit === null ? `none, or ${such}` : inWords(limit)
+const heldTo = (limit: number | null, say: (limit: number) => string, such: string) =>
+  limit === null ? `none, or ${such}` : say(limit)
 
 /** A form of `resize`: what is typed is what changes. */
 function Resize(props: {
