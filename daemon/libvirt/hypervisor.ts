@@ -47,7 +47,8 @@ export function makeHypervisor(
       const flags = VIR.DOMAIN_UNDEFINE_MANAGED_SAVE | VIR.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
       await unless(gone, call.domainUndefine(vm.uuid, flags))
       const log = `${logFolder}/${domainName(vm)}.log`
-      await Promise.all(['', '.0', '.1', '.2'].map((older) => rm(log + older, { force: true })))
+      // One that can't be removed is no reason to keep a VM.
+      await Promise.all(['', '.0', '.1', '.2'].map((older) => rm(log + older).catch(() => {})))
     },
 
     async start(uuid) {
