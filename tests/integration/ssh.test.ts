@@ -418,8 +418,8 @@ describe('a VM', () => {
     const control = ['-o', `ControlPath=${laptop.path('control')}`]
     const master = start(...control, '-M', '-N', 'web@box')
     await vi.waitFor(() => must('ssh', [...laptop.settings, ...control, '-O', 'check', 'web@box']), wait)
-    const all = await Promise.all(Array.from({ length: 4 }, (_, i) => laptop.ssh([...control, 'web@box', `echo ${i}`])))
-    expect(all.map(({ stdout }) => stdout)).toEqual(Array.from({ length: 4 }, (_, i) => `${i}\n`))
+    const all = await Promise.all(Array.from({ length: 8 }, (_, i) => laptop.ssh([...control, 'web@box', `echo ${i}`])))
+    expect(all.map(({ stdout }) => stdout)).toEqual(Array.from({ length: 8 }, (_, i) => `${i}\n`))
     master.kill()
     await once(master, 'exit')
   })
