@@ -3,7 +3,7 @@ import { readMemory } from '../../daemon/host/load.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { sizeOf } from '../lib/qemu.ts'
 import { type Figure, median, timed } from './figures.ts'
-import { daemonCpu, pssOf, rounds, scanned } from './memory.ts'
+import { daemonPercent, pssOf, rounds, scanned, settleMs } from './memory.ts'
 import { virtInstall } from './virt-install.ts'
 
 /** By so many the usual time is known. */
@@ -13,8 +13,6 @@ const between = 9
 /** A guest that has just come up takes several times what it takes when it is idle: one is measured when that is over, or not to be. */
 const quietPercent = 60
 const patienceMs = Number(process.env.CROFT_BENCH_PATIENCE_MS ?? 180_000)
-/** A VM settles for so long before its memory is measured. */
-const settleMs = 60_000
 
 /**
  * How many idle VMs of the usual kind are awake at once, until one more takes twice the usual time, or is refused: every
@@ -75,7 +73,7 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
     }
   }
   console.info(`it ended with ${names.length}: ${stopped}`)
-  const { took: daemonMs, seconds } = await daemonCpu(croft, settleMs)
+  const percent = await daemonPercent(croft, settleMs)
   const { memory, cpuPercent } = await croft.ask('stat')
   console.info(`a minute later: CPU ${Math.round(cpuPercent)} %, ${memory.level}: ${memory.says}`)
   const pss = async (name: string | undefined) => (name === undefined ? [] : [await pssOf(croft, name)])
@@ -86,7 +84,7 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
     {
       what: 'CPU of the daemon and its children beside them, of one core',
       unit: '%',
-      values: [daemonMs / (seconds * 10)],
+      values: [percent],
       aim: 2,
     },
     { what: 'memory of the 1st of them (PSS)', unit: 'MB', values: await pss(names[0]) },

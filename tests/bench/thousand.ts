@@ -6,11 +6,12 @@ import { makeLayer } from '../../daemon/box/create.ts'
 import { makeId, makeIdentity, parseSubnet } from '../../daemon/box/identity.ts'
 import { noRates, type State, type Vm } from '../../daemon/store/index.ts'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
-import { cpuMs, family } from '../lib/process.ts'
+import { family } from '../lib/process.ts'
 import { must } from '../lib/program.ts'
 import { sizeOf } from '../lib/qemu.ts'
 import { compressed } from './asleep.ts'
 import { type Figure, median, timed } from './figures.ts'
+import { daemonPercent } from './memory.ts'
 
 const asleep = 300
 /** The daemon has just read all of that: it is measured when it has come to rest. */
@@ -53,7 +54,7 @@ export async function thousandFigures(): Promise<Figure[]> {
   figures.push({
     what: 'daemon and its children, idle: CPU of one core',
     unit: '%',
-    values: [await idlePercent(pids)],
+    values: [await daemonPercent(croft, 30_000)],
     aim: 0.5,
   })
   const some = ['vm-a3', 'vm-a150', 'vm-a290']
@@ -205,11 +206,4 @@ async function lsRequests(croft: Croft): Promise<Figure> {
   const values = await repeated(200, ask)
   agent.destroy()
   return { what: '`POST /api/commands/ls`, 1,000 VMs', unit: 'ms', values, aim: 10 }
-}
-
-async function idlePercent(pids: readonly number[]): Promise<number> {
-  const before = await cpuMs(pids)
-  const seconds = 30
-  await delay(seconds * 1000)
-  return ((await cpuMs(pids)) - before) / (seconds * 10)
 }
