@@ -52,6 +52,10 @@ describe('a table', () => {
     }
     expect(table(rows, columns, { ...view, columns: 22 })).not.toContain('NOTE')
   })
+  test('ends no line with blanks, also where the last column has nothing', () => {
+    const from = { title: 'FROM', value: () => '' }
+    expect(table(rows, [columns[0]!, from], view)).toBe('NAME          FROM\nweb\nquiet-otter\n')
+  })
   test('has colours only where they are wanted', () => {
     expect(table(rows, columns, view)).not.toContain('\u001b')
     expect(table(rows, columns, { ...view, color: true })).toContain('\u001b[1mweb        \u001b[0m')
