@@ -343,7 +343,7 @@ async function recipeDigest(): Promise<string> {
   return hash.digest('hex').slice(0, 16)
 }
 
-/** Removes what a test may have left, also one that was killed in an earlier run: domains, network, tables. Only ours. */
+/** Removes what a test may have left, also one that was killed in an earlier run: domains with their logs, network, tables. Only ours. */
 export async function clean(): Promise<void> {
   const virsh = (...args: string[]) => program('virsh', ['-q', '-c', 'qemu:///system', ...args])
   // There may be a thousand, so each virsh does many.
@@ -359,6 +359,7 @@ export async function clean(): Promise<void> {
       if (xml.includes(`<source network='${names.name}'`)) ours.push(/<name>(croft-vm_[^<]+)<\/name>/.exec(xml)![1]!)
   }
   if (ours.length > 0) await many(ours.flatMap((domain) => [`destroy ${domain}`, `undefine ${domain} --managed-save`]))
+  for (const domain of ours) await rm(`/var/log/libvirt/qemu/${domain}.log`, { force: true })
   await virsh('net-destroy', names.name)
   await virsh('net-undefine', names.name)
   // Left by a run that was killed between the two.
