@@ -5,7 +5,9 @@ const shared = { pool: 'forks' as const, environment: 'node' }
 const withGuests = { ...shared, globalSetup: 'tests/lib/image.ts', testTimeout: 400_000, hookTimeout: 600_000 }
 const files = 'tests/integration/**/*.test.ts'
 /** They restart the libvirtd that all VMs are run by, flush the firewall, use up the memory of the box, or measure. */
-const alone = ['isolation', 'governor', 'libvirt*'].map((name) => `tests/integration/${name}.test.ts`)
+const alone = ['isolation', 'governor', 'libvirt', 'libvirt-liveness', 'libvirt-restart'].map(
+  (name) => `tests/integration/${name}.test.ts`,
+)
 
 /** Those that take minutes, and whose text is short: Vitest begins with the longest texts, and would wait for these alone. */
 const slow = ['restart', 'fork-faults', 'fork', 'idle', 'disk-full', 'spares'].map((name) => `/${name}.test.ts`)

@@ -4,30 +4,41 @@ import { VIR } from './constants.ts'
 import { toCroftError, unavailable } from './errors.ts'
 import type { LibvirtEvent } from './event.ts'
 
+/** What of a domain's disk is written into a layer beneath it: paths, and VIR.DOMAIN_BLOCK_COMMIT_*. */
+export interface BlockCommit {
+  top: string
+  base: string
+  flags: number
+}
+
 /**
- * Starts a job on a running domain's disk and waits for its end, which libvirt tells by an event. One that has made its
- * copy and keeps it up to date has the domain turn to it.
+ * Commits layers of a running domain's disk and waits for the end of that, which libvirt tells by an event.
  *
- * A commit into a read-only layer that is aborted between those two moments leaves QEMU with the layer open for writing
- * (its mirror job makes it read-only again only when it turned to it or failed; seen with QEMU 7.2): then it is done again,
- * to its end.
- * @param wanted ends the job, unless it is about to end by itself
+ * One of the disk itself (`ACTIVE`), which has the domain turn to `base` when it has made its copy, is not ended by the
+ * signal, and done again if somebody else ends it. Wherever it has got to, that would leave QEMU with `base` open for
+ * writing (seen with QEMU 7.2), and the domain could not go on after the next snapshot of its memory, when QEMU opens
+ * its layers anew.
+ * @param wanted ends any other
  * @throws CroftError `cancelled` on the signal or when the domain ends, `conflict` when it fails, `unavailable` when libvirt
  * is lost: the job then goes on
  */
-export async function runBlockJob(
+export async function commitBlocks(
   libvirt: Libvirt,
   uuid: string,
-  start: () => Promise<void>,
+  { top, base, flags }: BlockCommit,
   wanted?: AbortSignal,
 ): Promise<void> {
+  const isActive = (flags & VIR.DOMAIN_BLOCK_COMMIT_ACTIVE) !== 0
+  const start = () => libvirt.call.domainBlockCommit(uuid, 'vda', base, top, 0, flags)
   try {
-    const how = await awaitBlockJob(libvirt, uuid, start, wanted)
-    if (how === 'completed') return
-    if (how === 'cancelled when ready') return await runBlockJob(libvirt, uuid, start)
-    if (wanted?.aborted || how === 'stopped')
-      throw new CroftError('cancelled', 'Work on a disk was ended with its VM, or for it.')
-    throw new CroftError('conflict', `Work on a disk did not come to its end: ${how}.`)
+    for (;;) {
+      const how = await awaitBlockJob(libvirt, uuid, start, isActive ? undefined : wanted)
+      if (how === 'completed') return
+      if (how === 'cancelled' && isActive) continue
+      if (wanted?.aborted || how === 'stopped')
+        throw new CroftError('cancelled', 'Work on a disk was ended with its VM, or for it.')
+      throw new CroftError('conflict', `Work on a disk did not come to its end: ${how}.`)
+    }
   } catch (error) {
     throw toCroftError(error)
   }
@@ -38,28 +49,20 @@ async function awaitBlockJob(
   libvirt: Libvirt,
   uuid: string,
   start: () => Promise<void>,
-  wanted?: AbortSignal,
+  wanted: AbortSignal | undefined,
 ): Promise<string> {
   const ended = Promise.withResolvers<string>()
   ended.promise.catch(() => {})
-  let ready = false
   const unwatch = libvirt.onEvent((event) => {
     if (event.type === 'disconnected') ended.reject(unavailable(event.reason))
     const how = endOf(event, uuid)
-    if (how === 'ready') pivot()
-    else if (how) ended.resolve(ready && how === 'cancelled' ? 'cancelled when ready' : how)
+    if (how === 'ready') {
+      const pivoted = libvirt.call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+      pivoted.catch(ended.reject)
+    } else if (how) ended.resolve(how)
   })
-  const pivot = () => {
-    ready = true
-    libvirt.call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT).catch((error) => {
-      // Otherwise it is being aborted, and tells so.
-      if (!wanted?.aborted) ended.reject(error)
-    })
-  }
   // A job that has ended meanwhile can't be aborted, and has told so.
-  const onWanted = () => {
-    if (!ready) libvirt.call.domainBlockJobAbort(uuid, 'vda').catch(() => {})
-  }
+  const onWanted = () => libvirt.call.domainBlockJobAbort(uuid, 'vda').catch(() => {})
   try {
     await start()
     wanted?.addEventListener('abort', onWanted, { once: true })

@@ -5,7 +5,7 @@ import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.
 import { CroftError } from '../error.ts'
 import type { Hardware, Image, Limits } from '../store/index.ts'
 import { pulse } from './balloon.ts'
-import { runBlockJob } from './block-job.ts'
+import { commitBlocks } from './block-job.ts'
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
 import { type BoxShape, digest, domainName, domainXml, vmFolder } from './domain-xml.ts'
@@ -148,15 +148,14 @@ export function makeHypervisor(
     },
 
     async commit(uuid, top, base, wanted) {
-      const [from, into] = [join(folder, top.file), join(folder, base.file)]
       const isDisk = (await this.diskOf(uuid)) === top.file
       const flags = isDisk ? VIR.DOMAIN_BLOCK_COMMIT_ACTIVE : VIR.DOMAIN_BLOCK_COMMIT_RELATIVE
-      await runBlockJob(libvirt, uuid, () => call.domainBlockCommit(uuid, 'vda', into, from, 0, flags), wanted)
+      await commitBlocks(libvirt, uuid, { top: join(folder, top.file), base: join(folder, base.file), flags }, wanted)
     },
 
     async endBlockJob(uuid) {
       const none = [...gone, ...already, ...jobless]
-      // One that waits to be turned to must be: see runBlockJob. Any other refuses that.
+      // One that waits to be turned to must be: see commitBlocks. Any other refuses that.
       const pivoted = call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT).then(
         () => true,
         () => false,

@@ -84,8 +84,8 @@ export class PrivateLibvirtd {
   }
 }
 
-/** A domain without disk, that never gets beyond its firmware; what that says goes to a serial port. */
-export const tinyDomain = (name: string): string => `
+/** A domain that never gets beyond its firmware; what that says goes to a serial port. @param disk its only one, if any */
+export const tinyDomain = (name: string, disk?: string): string => `
 <domain type='qemu'>
   <name>croft-itest-${name}</name>
   <memory unit='MiB'>32</memory>
@@ -93,6 +93,7 @@ export const tinyDomain = (name: string): string => `
   <os><type arch='x86_64' machine='q35'>hvm</type><bios useserial='yes'/></os>
   <features><acpi/><tcg><tb-cache unit='MiB'>16</tb-cache></tcg></features>
   <devices>
+    ${disk ? `<disk type='file'><driver name='qemu' type='qcow2'/><source file='${disk}'/><target dev='vda' bus='virtio'/></disk>` : ''}
     <serial type='pty'/>
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
     <memballoon model='virtio'/>

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Libvirt, type LibvirtEvent, openLibvirt, toCroftError, VIR } from '../../daemon/libvirt/index.ts'
-import { hear, qemuPid, removeTinyDomains, tinyDomain } from './libvirt-fixtures.ts'
+import { hear, qemuPid, removeTinyDomains, tinyDomain, until } from './libvirt-fixtures.ts'
 
 let libvirt: Libvirt
 
@@ -31,21 +31,27 @@ describe('lifecycle events', () => {
     const { call } = libvirt
     const heard = hear(libvirt, ({ type }) => type === 'lifecycle')
     const uuid = await define('life')
+    const story = () => told(heard.events.filter(lifecycleOf(uuid)))
+    // Of what QEMU says libvirt tells only what still holds when it comes to it.
+    const tells = (line: string, times: number) => until(() => story().filter((each) => each === line).length === times)
     await call.domainStart(uuid, VIR.DOMAIN_START_PAUSED)
     expect(await call.domainState(uuid)).toMatchObject({ state: 'paused' })
+    await tells('suspended paused', 1)
     await call.domainResume(uuid)
     expect(await call.domainState(uuid)).toEqual({ state: 'running', reason: 'unpaused' })
+    await tells('resumed unpaused', 1)
     await call.domainSuspend(uuid)
     expect(await call.domainState(uuid)).toEqual({ state: 'paused', reason: 'user' })
+    await tells('suspended paused', 2)
     await call.domainResume(uuid)
+    await tells('resumed unpaused', 2)
     await call.domainDestroy(uuid)
     expect(await call.domainState(uuid)).toEqual({ state: 'shut-off', reason: 'destroyed' })
     await call.domainUndefine(uuid)
     await heard.next((event) => event.type === 'lifecycle' && event.event === 'undefined')
     heard.stop()
-    const story = told(heard.events.filter(lifecycleOf(uuid)))
     // Whether QEMU still says that it is being shut down, when its plug is pulled, is up to its haste.
-    expect(story.filter((line) => line !== 'shutdown host')).toEqual([
+    expect(story().filter((line) => line !== 'shutdown host')).toEqual([
       'defined added',
       'started booted',
       'suspended paused',
