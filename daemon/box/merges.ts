@@ -13,8 +13,9 @@ const restMs = 10 * 60_000
 
 /**
  * Keeps the chains of layers short, in the background: one merge at a time, each ended at once when somebody wants one
- * of its VMs, but for one of a running VM's own disk: see commitBlocks. Looks whenever something was done with a VM, or one has started or ended.
- * @returns stops it, and ends the merge that is under way
+ * of its VMs, but for one of a running VM's own disk: see commitBlocks. Looks whenever something was done with a VM, or
+ * one has started or ended.
+ * @returns stops it, and ends the merge that is under way, in the same way
  */
 export function keepMerged(box: Box): () => Promise<void> {
   let stopped = false

@@ -110,7 +110,8 @@ export interface Hypervisor {
   /**
    * Writes into `base`, a layer beneath a running domain's disk, what the layers above it up to `top` hold. The one
    * above `top` then stands on `base`; when `top` is the disk itself, the domain turns to `base`.
-   * @param wanted ends it, unless `top` is the disk @throws CroftError `cancelled` on the signal or when the domain ends; all is then as it was
+   * @param wanted ends it, unless `top` is the disk
+   * @throws CroftError `cancelled` on the signal or when the domain ends; all is then as it was
    */
   commit(uuid: string, top: Layer, base: Layer, wanted?: AbortSignal): Promise<void>
   /** Ends the `commit` that is under way for a domain: one that has all but happened happens. @returns whether one was */

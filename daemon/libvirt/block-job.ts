@@ -4,17 +4,17 @@ import { VIR } from './constants.ts'
 import { toCroftError, unavailable } from './errors.ts'
 import type { LibvirtEvent } from './event.ts'
 
-/** What of a domain's disk is written into a layer beneath it: paths, and VIR.DOMAIN_BLOCK_COMMIT_*. */
+/** What of a domain's disk is written into a layer beneath it, by paths; whether `top` is the disk itself. */
 export interface BlockCommit {
   top: string
   base: string
-  flags: number
+  isDisk: boolean
 }
 
 /**
  * Commits layers of a running domain's disk and waits for the end of that, which libvirt tells by an event.
  *
- * One of the disk itself (`ACTIVE`), which has the domain turn to `base` when it has made its copy, is not ended by the
+ * One of the disk itself, which has the domain turn to `base` when it has made its copy, is not ended by the
  * signal, and done again if somebody else ends it. Wherever it has got to, that would leave QEMU with `base` open for
  * writing (seen with QEMU 7.2), and the domain could not go on after the next snapshot of its memory, when QEMU opens
  * its layers anew.
@@ -25,16 +25,16 @@ export interface BlockCommit {
 export async function commitBlocks(
   libvirt: Libvirt,
   uuid: string,
-  { top, base, flags }: BlockCommit,
+  { top, base, isDisk }: BlockCommit,
   wanted?: AbortSignal,
 ): Promise<void> {
-  const isActive = (flags & VIR.DOMAIN_BLOCK_COMMIT_ACTIVE) !== 0
+  const flags = isDisk ? VIR.DOMAIN_BLOCK_COMMIT_ACTIVE : VIR.DOMAIN_BLOCK_COMMIT_RELATIVE
   const start = () => libvirt.call.domainBlockCommit(uuid, 'vda', base, top, 0, flags)
   try {
     for (;;) {
-      const how = await awaitBlockJob(libvirt, uuid, start, isActive ? undefined : wanted)
+      const how = await awaitBlockJob(libvirt, uuid, start, isDisk ? undefined : wanted)
       if (how === 'completed') return
-      if (how === 'cancelled' && isActive) continue
+      if (how === 'cancelled' && isDisk) continue
       if (wanted?.aborted || how === 'stopped')
         throw new CroftError('cancelled', 'Work on a disk was ended with its VM, or for it.')
       throw new CroftError('conflict', `Work on a disk did not come to its end: ${how}.`)

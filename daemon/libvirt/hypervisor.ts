@@ -149,8 +149,7 @@ export function makeHypervisor(
 
     async commit(uuid, top, base, wanted) {
       const isDisk = (await this.diskOf(uuid)) === top.file
-      const flags = isDisk ? VIR.DOMAIN_BLOCK_COMMIT_ACTIVE : VIR.DOMAIN_BLOCK_COMMIT_RELATIVE
-      await commitBlocks(libvirt, uuid, { top: join(folder, top.file), base: join(folder, base.file), flags }, wanted)
+      await commitBlocks(libvirt, uuid, { top: join(folder, top.file), base: join(folder, base.file), isDisk }, wanted)
     },
 
     async endBlockJob(uuid) {

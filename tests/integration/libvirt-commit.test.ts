@@ -2,16 +2,14 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest'
 import { commitBlocks } from '../../daemon/libvirt/block-job.ts'
-import { type Libvirt, openLibvirt, VIR } from '../../daemon/libvirt/index.ts'
+import type { Libvirt } from '../../daemon/libvirt/index.ts'
 import { must } from '../lib/program.ts'
-import { hear, removeTinyDomains, tinyDomain } from './libvirt-fixtures.ts'
+import { hear, openForTinyDomains, removeTinyDomains, tinyDomain } from './libvirt-fixtures.ts'
 
 /** Commits of layers of a running domain's disk, by libvirt and QEMU. */
 let libvirt: Libvirt
 beforeAll(async () => {
-  libvirt = openLibvirt({ uri: 'qemu:///system' })
-  await hear(libvirt).next(({ type }) => type === 'connected')
-  await removeTinyDomains(libvirt)
+  libvirt = await openForTinyDomains()
 })
 afterAll(() => libvirt.close())
 
@@ -43,7 +41,7 @@ async function written(): Promise<string[]> {
 }
 
 it.each([0, 20])('one of a frozen layer is ended by who wants the domain, %i ms after its begin', async (afterMs) => {
-  const commit = { top: file('middle'), base: file('low'), flags: VIR.DOMAIN_BLOCK_COMMIT_RELATIVE }
+  const commit = { top: file('middle'), base: file('low'), isDisk: false }
   const done = commitBlocks(libvirt, uuid, commit, AbortSignal.timeout(afterMs))
   await expect(done).rejects.toMatchObject({ code: 'cancelled' })
   expect(await written()).toEqual(['disk'])
@@ -51,7 +49,7 @@ it.each([0, 20])('one of a frozen layer is ended by who wants the domain, %i ms 
 
 it('one of the disk goes on all the same, and is done again if somebody else ends it', async () => {
   const { call } = libvirt
-  const commit = { top: file('disk'), base: file('middle'), flags: VIR.DOMAIN_BLOCK_COMMIT_ACTIVE }
+  const commit = { top: file('disk'), base: file('middle'), isDisk: true }
   const heard = hear(libvirt, ({ type }) => type === 'block-job')
   const done = commitBlocks(libvirt, uuid, commit, AbortSignal.abort())
   await vi.waitUntil(() =>

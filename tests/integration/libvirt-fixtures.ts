@@ -4,7 +4,7 @@ import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
-import type { Libvirt, LibvirtEvent } from '../../daemon/libvirt/index.ts'
+import { type Libvirt, type LibvirtEvent, openLibvirt } from '../../daemon/libvirt/index.ts'
 
 /** Whether a process is there and not a mere zombie. */
 export function isRunning(pid: number | undefined): boolean {
@@ -99,6 +99,14 @@ export const tinyDomain = (name: string, disk?: string): string => `
     <memballoon model='virtio'/>
   </devices>
 </domain>`
+
+/** The box's libvirt, without what a run that was killed has left of these tests. */
+export async function openForTinyDomains(): Promise<Libvirt> {
+  const libvirt = openLibvirt({ uri: 'qemu:///system' })
+  await hear(libvirt).next(({ type }) => type === 'connected')
+  await removeTinyDomains(libvirt)
+  return libvirt
+}
 
 /** Removes every domain of these tests, running or not. */
 export async function removeTinyDomains(libvirt: Libvirt): Promise<void> {

@@ -5,15 +5,13 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { type Libvirt, type LibvirtEvent, openLibvirt, toCroftError, VIR } from '../../daemon/libvirt/index.ts'
-import { hear, qemuPid, removeTinyDomains, tinyDomain, until } from './libvirt-fixtures.ts'
+import { type Libvirt, type LibvirtEvent, toCroftError, VIR } from '../../daemon/libvirt/index.ts'
+import { hear, openForTinyDomains, qemuPid, removeTinyDomains, tinyDomain, until } from './libvirt-fixtures.ts'
 
 let libvirt: Libvirt
 
 beforeAll(async () => {
-  libvirt = openLibvirt({ uri: 'qemu:///system' })
-  await hear(libvirt).next(({ type }) => type === 'connected')
-  await removeTinyDomains(libvirt)
+  libvirt = await openForTinyDomains()
 })
 afterEach(() => removeTinyDomains(libvirt))
 afterAll(() => libvirt.close())
