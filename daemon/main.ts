@@ -123,7 +123,9 @@ async function main(log: Logger): Promise<void> {
   ends.defer(() => libvirt.close())
   const [settings, qemu] = await Promise.all([boxSettings(config), findQemuUser()])
   const shapes = makeShapes(config, store, libvirt, qemu)
-  const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape)
+  const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape, (why) =>
+    log.warn({ why }, 'saved memory is not understood, and loaded as it is: pages of zeroes take time and memory'),
+  )
   const ports = config.web || { http: 80, https: 443 }
   const front = () => frontOf(store.state.web, ports)
   const firewall = new Firewall({ ...network, subnet: settings.subnet, quic: config.web ? ports.https : 0 })

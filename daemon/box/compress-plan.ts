@@ -18,7 +18,7 @@ export const compressMemory: Plan<Compressing> = {
       name: 'data',
       async run(box, { id, memory, file }) {
         const wanted = box.wanted.get(id) ?? AbortSignal.abort()
-        await box.hypervisor.compress(box.store.state.memories[memory]!, file, wanted)
+        await box.hypervisor.rewrite(box.store.state.memories[memory]!, file, 'zstd', wanted)
       },
       undo: (box, { file }) => box.files.remove(file),
     },

@@ -1,4 +1,4 @@
-import type { Vm } from '../store/index.ts'
+import type { Memory, Vm } from '../store/index.ts'
 import { bootVm } from './boot.ts'
 import { type Box, findOperationVm, layerOf, without } from './box.ts'
 import { letGo } from './memory.ts'
@@ -29,9 +29,20 @@ export const makeGolden: Plan<OperationOf<'golden'>> = {
         report({ subject: vm.name, step: 'saving its memory', fraction: 0.95 })
         await box.hypervisor.save(vm.uuid, memory)
         await box.files.freeze(layerOf(box.store.state, vm.disk).file)
-        await box.files.freeze(memory.file)
       },
       undo: (box, { memory }) => box.files.remove(memory.file),
+    },
+    {
+      // Each `new` loads it: what says nothing is left out once, and not each time.
+      name: 'shrink',
+      async run(box, { memory }) {
+        const shrunk = shrunkFile(memory)
+        await box.hypervisor.rewrite(memory, shrunk, 'raw', new AbortController().signal)
+        await box.files.freeze(shrunk)
+        await box.files.sync(shrunk)
+        await box.files.replace(shrunk, memory.file)
+      },
+      undo: (box, { memory }) => box.files.remove(shrunkFile(memory)),
     },
     {
       name: 'forget',
@@ -51,6 +62,8 @@ export const makeGolden: Plan<OperationOf<'golden'>> = {
   }),
   undone: (state, { vm }) => withoutVm(state, vm),
 }
+
+const shrunkFile = (memory: Memory): string => `${memory.file}.shrunk`
 
 /**
  * Waits until the guest has nothing left to do, and takes away what forks should not have: its network, so that none of

@@ -97,10 +97,12 @@ export interface Hypervisor {
   /** Whether the memory's file is there and whole as far as its header says. */
   memoryComplete(memory: Memory): Promise<boolean>
   /**
-   * Writes memory that nobody is loading once more, compressed, into another file; `load` reads one as the other.
-   * @param wanted ends it @throws CroftError `cancelled`, `disk-full`
+   * Writes memory as it was saved once more into another file, without what costs to load and says nothing; `load` reads
+   * one as the other.
+   * @param format `zstd` compresses it, with what others leave of the box @param wanted ends it
+   * @throws CroftError `cancelled`, `disk-full`
    */
-  compress(memory: Memory, to: string, wanted: AbortSignal): Promise<void>
+  rewrite(memory: Memory, to: string, format: 'raw' | 'zstd', wanted: AbortSignal): Promise<void>
   /** The path, relative to the state folder, of the disk that a domain has now; undefined when there is no domain. */
   diskOf(uuid: string): Promise<string | undefined>
   /** Ends the save or snapshot that is under way for a domain, if there is one; who asked for it gets `cancelled`. */

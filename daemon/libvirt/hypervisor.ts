@@ -11,9 +11,10 @@ import { VIR } from './constants.ts'
 import { type BoxShape, digest, domainName, domainXml, vmFolder } from './domain-xml.ts'
 import { LibvirtError, toCroftError } from './errors.ts'
 import type { LibvirtEvent } from './event.ts'
-import { compress, openSaveImage, withHeader } from './load.ts'
+import { openSaveImage, rewrite, withHeader } from './load.ts'
 import type { DomainSummary } from './ops/domain.ts'
 import { xml } from './xml.ts'
+import type { Summary } from './zero-pages.ts'
 
 /** Where libvirt keeps what each domain's QEMU says: for ever, one that is gone included; virtlogd keeps three older parts of each. */
 const logFolder = '/var/log/libvirt/qemu'
@@ -22,16 +23,23 @@ const logFolder = '/var/log/libvirt/qemu'
  * What the box needs of libvirt, in the box's words.
  * @param folder the state folder @param instance marks its domains
  * @param shape what surrounds a domain made from this image
+ * @param warn hears, once, that QEMU writes memory in a way that Croft does not understand, and why
  */
 export function makeHypervisor(
   libvirt: Libvirt,
   folder: string,
   instance: string,
   shape: (image: Image) => Promise<BoxShape>,
+  warn: (why: string) => void,
 ): Hypervisor {
   const { call } = libvirt
   /** How often libvirt reads a save image's header. Since about version 11 it closes the file in between; before, once. */
   let headers = 1
+  let isUnderstood = true
+  const noteSummary = ({ unknown }: Summary) => {
+    if (unknown !== undefined && isUnderstood) warn(unknown)
+    isUnderstood &&= unknown === undefined
+  }
   return {
     async domains() {
       const ours = (await croft(call.domainList())).filter((domain) => domain.name.startsWith('croft-vm_'))
@@ -112,7 +120,15 @@ export function makeHypervisor(
       const fifo = join(vmFolder(folder, spec.vm), 'incoming')
       const flag = how === 'paused' ? VIR.DOMAIN_SAVE_PAUSED : VIR.DOMAIN_SAVE_RUNNING
       const attempt = () =>
-        withHeader(path, image, header, headers, fifo, (from) => croft(call.domainRestore(from, null, flag)))
+        withHeader(
+          path,
+          image,
+          header,
+          headers,
+          fifo,
+          (from) => croft(call.domainRestore(from, null, flag)),
+          noteSummary,
+        )
       await attempt().catch((error) => {
         if (headers === 2 || !/magic is incorrect/.test(error.message)) throw error
         headers = 2
@@ -131,7 +147,9 @@ export function makeHypervisor(
         () => false,
       ),
 
-    compress: ({ file }, to, wanted) => compress(join(folder, file), join(folder, to), wanted),
+    async rewrite({ file }, to, format, wanted) {
+      noteSummary(await rewrite(join(folder, file), join(folder, to), format, wanted))
+    },
 
     async diskOf(uuid) {
       const text = await unless(gone, call.domainXml(uuid))

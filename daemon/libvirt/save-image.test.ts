@@ -15,7 +15,7 @@ describe('a save image', () => {
           const written = writeSaveImage(header, room)
           if (room !== undefined) expect(written.length).toBe(room)
           const read = await readSaveImage(from(Buffer.concat([written, stream])))
-          expect(read).toEqual({ ...header, streamOffset: written.length, format: 'raw' })
+          expect(read).toEqual({ ...header, streamOffset: written.length, format: 'raw', hasZeroPages: true })
         }
       }
     }
@@ -29,12 +29,13 @@ describe('a save image', () => {
     expect(image.subarray(112)).toEqual(Buffer.alloc(16))
   })
 
-  test('says how its stream is compressed', async () => {
+  test('says how its stream is written', async () => {
     const image = writeSaveImage({ xml: '<domain/>', cookie: '<cookie/>', running: true })
-    const small = inFormat(image, 'zstd')
-    expect(small.readUInt32LE(28)).toBe(5)
-    expect(await readSaveImage(from(small))).toEqual({ ...(await readSaveImage(from(image))), format: 'zstd' })
-    expect(inFormat(small, 'raw')).toEqual(image)
+    const small = inFormat(image, { format: 'zstd', hasZeroPages: false })
+    expect([28, 36].map((at) => small.readUInt32LE(at))).toEqual([5, 1])
+    const changed = { format: 'zstd', hasZeroPages: false }
+    expect(await readSaveImage(from(small))).toEqual({ ...(await readSaveImage(from(image))), ...changed })
+    expect(inFormat(small, { format: 'raw', hasZeroPages: true })).toEqual(image)
   })
 
   test('takes no XML beyond its room, and no NUL', () => {

@@ -11,7 +11,7 @@ import { CroftError } from '../error.ts'
  *  24   4  1 when the domain ran as it was saved
  *  28   4  format of the stream: 0 is as QEMU wrote it, 5 is compressed by zstd; Croft has no others
  *  32   4  where the cookie begins, from the end of this header; 0 for no cookie
- *  36  56  zeroes
+ *  36  56  unused: zeroes; Croft writes 1 at 36 when it has taken the pages of zeroes out of the stream (zero-pages.ts)
  */
 export interface SaveImageHeader {
   xml: string
@@ -24,12 +24,15 @@ export interface SaveImage extends SaveImageHeader {
   /** Where in the file the QEMU migration stream begins, in bytes. */
   streamOffset: number
   format: Format
+  /** Whether the stream may still have records of pages of zeroes, which cost time and memory to load. */
+  hasZeroPages: boolean
 }
 
 /** How the stream stands in the file: as QEMU wrote it, or compressed. */
 export type Format = keyof typeof formats
 const formats = { raw: 0, zstd: 5 } as const
 const formatAt = 28
+const strippedAt = 36
 
 export const headerBytes = 92
 const magic = Buffer.from('LibvirtQemudSave')
@@ -64,6 +67,7 @@ export async function readSaveImage(read: (offset: number, length: number) => Pr
     running: header.readUInt32LE(24) !== 0,
     streamOffset: headerBytes + length,
     format,
+    hasZeroPages: header.readUInt32LE(strippedAt) !== 1,
   }
 }
 
@@ -90,10 +94,11 @@ export function writeSaveImage({ xml, cookie, running }: SaveImageHeader, room?:
   return image
 }
 
-/** What stands in a save image before its stream, for a stream in another format. Pure. */
-export function inFormat(head: Buffer, format: Format): Buffer {
+/** What stands in a save image before its stream, for the same stream written otherwise. Pure. */
+export function inFormat(head: Buffer, { format, hasZeroPages }: Pick<SaveImage, 'format' | 'hasZeroPages'>): Buffer {
   const changed = Buffer.from(head)
   changed.writeUInt32LE(formats[format], formatAt)
+  changed.writeUInt32LE(hasZeroPages ? 0 : 1, strippedAt)
   return changed
 }
 

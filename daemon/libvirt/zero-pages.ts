@@ -1,0 +1,318 @@
+/**
+ * QEMU's migration stream has a record of nine bytes for each page of zeroes that the guest never touched. To load one,
+ * QEMU reads the page, so that loading costs what a VM may have and not what it uses. These records say nothing, as a
+ * new QEMU's memory is zeroes: they are taken out.
+ *
+ * Format: migration/savevm.c and migration/ram.c of QEMU 7.2 to 10. Numbers are big-endian.
+ *
+ *   "QEVM", u32 version 3
+ *   7 configuration: u32 length, so many bytes
+ *   1 start: u32 id, u8 length and name, u32 instance, u32 version    sections of memory, `ram`; records follow
+ *   2 part, 3 end: u32 id                                             records follow
+ *   8 command: u16 which, u16 length, so many bytes
+ *   4 full, of a device: from here on nothing is looked at
+ *
+ * A record begins with u64 page address | flags. Unless the flag 0x20 says that the page is of the same block as the one
+ * before it, the block's name follows: u8 length, name.
+ *
+ *   0x02 a page of one byte, that byte follows       0x08 a page, 4096 bytes follow
+ *   0x04 all blocks, the address is their sum; for each follow u8 length, name, u64 bytes
+ *   0x10 the end of this section's records; then 0x7e, u32 id
+ */
+const magic = 0x5145564d
+const version = 3
+const section = { start: 1, part: 2, end: 3, full: 4, configuration: 7, command: 8, footer: 0x7e }
+const flag = { zero: 0x02, sizes: 0x04, page: 0x08, end: 0x10, same: 0x20 }
+const pageBytes = 4096
+/** Pages are remembered by the chunk, and only chunks in which there is something. */
+const chunkPages = 512
+
+/** The guest's main memory, as libvirt names it. Other blocks may hold firmware before anything is loaded. */
+const mainBlock = 'pc.ram'
+
+export interface Summary {
+  /** Records of main memory that were kept, and those that said nothing. */
+  kept: number
+  dropped: number
+  /** Why the stream was not understood to its end; what follows that place was copied as it is. */
+  unknown?: string
+}
+
+/**
+ * Copies a migration stream without the records that say nothing: a page of zeroes in main memory of which there was no
+ * record before. Loading the copy gives the same memory. What is not understood is copied as it is.
+ * @param read the next bytes of the stream, undefined at its end; it may give the same buffer each time
+ * @param write takes bytes of the copy, which are its own only until it returns
+ */
+export function dropZeroPages(read: () => Buffer | undefined, write: (part: Buffer) => void): Summary {
+  const input = new Input(read, write)
+  const memory = new Memory(input)
+  try {
+    readSections(input, memory)
+    input.copyRest()
+    return { kept: memory.kept, dropped: memory.dropped }
+  } catch (error) {
+    if (!(error instanceof NotUnderstood)) throw error
+    input.copyRest()
+    return { kept: memory.kept, dropped: memory.dropped, unknown: error.message }
+  }
+}
+
+class NotUnderstood extends Error {}
+
+function readSections(input: Input, memory: Memory): void {
+  input.need(8)
+  if (input.u32(0) !== magic || input.u32(4) !== version) throw new NotUnderstood('it does not begin like one')
+  input.keep(8)
+  input.need(5)
+  if (input.u8(0) === section.configuration) input.keep(5 + input.u32(1))
+  let id: number | undefined
+  for (;;) {
+    input.need(1)
+    switch (input.u8(0)) {
+      case section.start: {
+        input.need(6)
+        const nameBytes = input.u8(5)
+        input.need(14 + nameBytes)
+        const name = input.text(6, nameBytes)
+        if (name !== 'ram' || id !== undefined) throw new NotUnderstood(`it has a section ${JSON.stringify(name)}`)
+        id = input.u32(1)
+        input.keep(14 + nameBytes)
+        memory.readRecords(id)
+        break
+      }
+      case section.part:
+      case section.end:
+        input.need(5)
+        if (input.u32(1) !== id) throw new NotUnderstood('it has a part of another section')
+        input.keep(5)
+        memory.readRecords(id)
+        break
+      case section.command:
+        input.need(5)
+        input.keep(5 + input.u16(3))
+        break
+      case section.full:
+        return
+      default:
+        throw new NotUnderstood(`it has a section of type ${input.u8(0)}`)
+    }
+  }
+}
+
+interface Block {
+  name: string
+  bytes: number
+  /** Which pages have had a record that was kept: a bit for each, by chunk. Undefined where all records are kept. */
+  seen: Map<number, Uint8Array> | undefined
+}
+
+/** The records of memory: which block is which, what has been said of it, and of which block the next record would be. */
+class Memory {
+  kept = 0
+  dropped = 0
+  readonly #input: Input
+  readonly #blocks = new Map<string, Block>()
+  /** The block of the last record that was read, and of the last one that was written. */
+  #block: Block | undefined
+  #written: Block | undefined
+  /** The page of the last record that was dropped. */
+  #droppedAt = 0
+
+  constructor(input: Input) {
+    this.#input = input
+  }
+
+  /** Reads the records of one section and what ends it. @throws NotUnderstood at the beginning of a record or section */
+  readRecords(id: number): void {
+    const input = this.#input
+    try {
+      while (this.#readRecord());
+    } catch (error) {
+      this.#nameBlock()
+      throw error
+    }
+    this.#nameBlock()
+    input.keep(8)
+    if (!input.has(1) || input.u8(0) !== section.footer) return
+    input.need(5)
+    if (input.u32(1) !== id) throw new NotUnderstood('a section ends as another')
+    input.keep(5)
+  }
+
+  /** @returns false at the end of the records, which is left to be read */
+  #readRecord(): boolean {
+    const input = this.#input
+    input.need(8)
+    const low = input.u32(4)
+    const flags = low & (pageBytes - 1)
+    if (flags === flag.end) return false
+    const address = input.u32(0) * 2 ** 32 + (low - flags)
+    if (flags === flag.sizes) {
+      this.#readSizes(address)
+      return true
+    }
+    const isSame = (flags & flag.same) !== 0
+    const kind = flags & ~flag.same
+    if (kind !== flag.zero && kind !== flag.page)
+      throw new NotUnderstood(`it has a record of type 0x${kind.toString(16)}`)
+    let headBytes = 8
+    let block = this.#block
+    if (!isSame) {
+      input.need(9)
+      headBytes = 9 + input.u8(8)
+      input.need(headBytes)
+      block = this.#blocks.get(input.text(9, headBytes - 9))
+    }
+    if (!block || address + pageBytes > block.bytes) throw new NotUnderstood('it has a page that is nowhere')
+    const bodyBytes = kind === flag.zero ? 1 : pageBytes
+    input.need(headBytes + bodyBytes)
+    this.#block = block
+    const page = address / pageBytes
+    if (block.seen) {
+      if (kind === flag.zero && input.u8(headBytes) === 0 && !hasSeen(block.seen, page)) {
+        this.dropped++
+        this.#droppedAt = address
+        input.drop(headBytes + bodyBytes)
+        return true
+      }
+      see(block.seen, page)
+      this.kept++
+    }
+    if (isSame && this.#written !== block) {
+      input.drop(headBytes)
+      input.insert(head(address, kind, block.name))
+      headBytes = 0
+    }
+    this.#written = block
+    input.keep(headBytes + bodyBytes)
+    return true
+  }
+
+  #readSizes(sum: number): void {
+    const input = this.#input
+    let at = 8
+    for (let left = sum; left > 0; ) {
+      input.need(at + 1)
+      const nameBytes = input.u8(at)
+      input.need(at + 1 + nameBytes + 8)
+      const name = input.text(at + 1, nameBytes)
+      at += 1 + nameBytes
+      const bytes = input.u32(at) * 2 ** 32 + input.u32(at + 4)
+      at += 8
+      if (bytes === 0 || bytes > left) throw new NotUnderstood('its blocks do not add up')
+      this.#blocks.set(name, { name, bytes, seen: name === mainBlock ? new Map() : undefined })
+      left -= bytes
+    }
+    input.keep(at)
+  }
+
+  /** Has the next record be of the block that its reader takes it for, whatever was dropped before it. */
+  #nameBlock(): void {
+    if (!this.#block || this.#written === this.#block) return
+    this.#input.insert(Buffer.concat([head(this.#droppedAt, flag.zero, this.#block.name), Buffer.alloc(1)]))
+    this.#written = this.#block
+  }
+}
+
+/** A record's beginning, with the name of its block. */
+function head(address: number, kind: number, name: string): Buffer {
+  const bytes = Buffer.alloc(9 + name.length)
+  bytes.writeUInt32BE(Math.floor(address / 2 ** 32), 0)
+  bytes.writeUInt32BE((address % 2 ** 32) + kind, 4)
+  bytes.writeUInt8(name.length, 8)
+  bytes.write(name, 9, 'latin1')
+  return bytes
+}
+
+function hasSeen(seen: Map<number, Uint8Array>, page: number): boolean {
+  const bits = seen.get(Math.floor(page / chunkPages))
+  return bits !== undefined && (bits[(page % chunkPages) >> 3]! & (1 << (page & 7))) !== 0
+}
+
+function see(seen: Map<number, Uint8Array>, page: number): void {
+  const chunk = Math.floor(page / chunkPages)
+  let bits = seen.get(chunk)
+  if (!bits) {
+    bits = new Uint8Array(chunkPages / 8)
+    seen.set(chunk, bits)
+  }
+  bits[(page % chunkPages) >> 3]! |= 1 << (page & 7)
+}
+
+/** Bytes that come in parts of any size. Each is kept or dropped; what is kept is written in long parts. */
+class Input {
+  readonly #read: () => Buffer | undefined
+  readonly #write: (part: Buffer) => void
+  #data: Buffer = Buffer.alloc(0)
+  /** Where the first byte is that is neither kept nor dropped, and the first one that is kept and not written. */
+  #at = 0
+  #from = 0
+
+  constructor(read: () => Buffer | undefined, write: (part: Buffer) => void) {
+    this.#read = read
+    this.#write = write
+  }
+
+  /** Whether there are so many bytes more. */
+  has(bytes: number): boolean {
+    while (this.#data.length - this.#at < bytes) {
+      this.#flush()
+      const rest = Buffer.from(this.#data.subarray(this.#at))
+      const more = this.#read()
+      this.#data = more ? (rest.length ? Buffer.concat([rest, more]) : more) : rest
+      this.#at = this.#from = 0
+      if (!more) return false
+    }
+    return true
+  }
+
+  /** @throws NotUnderstood when there are not so many bytes more */
+  need(bytes: number): void {
+    if (this.#data.length - this.#at < bytes && !this.has(bytes)) throw new NotUnderstood('it is cut short')
+  }
+
+  u8(offset: number): number {
+    return this.#data[this.#at + offset]!
+  }
+
+  u16(offset: number): number {
+    return this.#data.readUInt16BE(this.#at + offset)
+  }
+
+  u32(offset: number): number {
+    return this.#data.readUInt32BE(this.#at + offset)
+  }
+
+  text(offset: number, length: number): string {
+    return this.#data.toString('latin1', this.#at + offset, this.#at + offset + length)
+  }
+
+  keep(bytes: number): void {
+    this.need(bytes)
+    this.#at += bytes
+  }
+
+  /** Leaves out bytes that are there. */
+  drop(bytes: number): void {
+    if (this.#at > this.#from) this.#flush()
+    this.#at += bytes
+    this.#from = this.#at
+  }
+
+  insert(bytes: Buffer): void {
+    this.#flush()
+    this.#write(bytes)
+  }
+
+  copyRest(): void {
+    this.#at = this.#data.length
+    this.#flush()
+    for (let more = this.#read(); more; more = this.#read()) this.#write(more)
+  }
+
+  #flush(): void {
+    if (this.#at > this.#from) this.#write(this.#data.subarray(this.#from, this.#at))
+    this.#from = this.#at
+  }
+}
