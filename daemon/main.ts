@@ -51,6 +51,7 @@ import { Governor } from './governor/index.ts'
 import { keepWriting } from './governor/writing.ts'
 import { makeGuests } from './guest/index.ts'
 import { daemonKeyPath } from './guest/ssh.ts'
+import { SshConnections } from './guest/ssh-connections.ts'
 import { Terminals } from './guest/terminals.ts'
 import { groupId, userId } from './host/accounts.ts'
 import { endCaddy } from './host/caddy-process.ts'
@@ -143,6 +144,9 @@ async function main(log: Logger): Promise<void> {
     return { ...memory, ...stalls, reserve: reserveBytes(config, memory.total) }
   }, pressure)
   if (store.state.samePages) await samePages.set(true).catch((err) => log.warn({ err }, 'same pages are not shared'))
+  const live = new Live()
+  const connections = new SshConnections(folder, live)
+  ends.defer(async () => connections.close())
   const box: Box = {
     settings,
     store,
@@ -150,14 +154,16 @@ async function main(log: Logger): Promise<void> {
     network: makeNetwork(libvirt, firewall, { ...network, subnet: settings.subnet }),
     files: makeFiles(folder, qemu),
     imageFiles: makeImageFiles(folder, values.recipes, qemu),
-    guests: makeGuests(folder, settings.subnet, hypervisor.agent, (vm) => [
-      daemonKey,
-      ...(gatewayKey ? [gatewayKey.line] : []),
-      ...keysOf(store.state, vm).map(authorizedLine),
-    ]),
+    guests: makeGuests(
+      folder,
+      settings.subnet,
+      hypervisor.agent,
+      (vm) => [daemonKey, ...(gatewayKey ? [gatewayKey.line] : []), ...keysOf(store.state, vm).map(authorizedLine)],
+      connections,
+    ),
     inspectKey,
     publishedKeys: (user) => publishedKeys(process.env.CROFT_KEYS_FROM ?? 'https://github.com', user),
-    live: new Live(),
+    live,
     uses: new Uses(),
     events,
     activity,
@@ -216,6 +222,7 @@ async function main(log: Logger): Promise<void> {
   const caddy = config.web ? keepCaddy(config.web, config, store, log) : undefined
   const host: Host = {
     folder,
+    connections,
     web: makeWeb({
       gate,
       port: config.port,

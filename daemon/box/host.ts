@@ -137,9 +137,24 @@ export interface SamePages {
 }
 
 /** The machine under the box, as commands see it. */
+/** An SSH connection to a VM that was lent to a command. */
+export interface Loan {
+  /** Arguments for ssh to enter the VM by it. */
+  to: readonly string[]
+  giveBack(): void
+}
+
+/** SSH connections to VMs that commands share. */
+export interface SharedConnections {
+  /** @returns undefined where a command has to have a connection of its own; why there can be none, in ssh's words */
+  borrow(vm: Vm, user: string): Promise<Loan | { refused: string } | undefined>
+}
+
 export interface Host {
   /** The state folder. */
   folder: string
+  /** SSH connections to VMs, for commands. */
+  connections: SharedConnections
   usage(): Promise<HostUsage>
   /** What each of these running or stopped VMs takes now. By id. */
   vmUsage(): Promise<Map<string, VmUsage>>

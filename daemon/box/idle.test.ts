@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { signOfUse, timeToSleep } from './idle.ts'
+import { signOfUse, timeToSleep, used } from './idle.ts'
 
 const at = new Date('2026-11-24T22:00:00Z')
 
@@ -22,4 +22,10 @@ test('a connection or more than 5 % of a CPU is a use, and said in words', () =>
   expect(signOfUse({ ports: [], cpuPercent: 40.4, most: 5 })).toBe('CPU 40 %')
   expect(signOfUse({ ports: [8080], cpuPercent: 40, most: 5 })).toBe('a connection to port 8080')
   expect(signOfUse({ ports: [8080, 22], cpuPercent: 40, most: 5 })).toBe('an SSH session')
+})
+
+test('connections of the daemon’s that only wait are no use', () => {
+  expect(used([22, 8080, 22], 0)).toEqual([22, 8080, 22])
+  expect(used([22, 8080, 22], 1)).toEqual([8080, 22])
+  expect(used([22, 22], 3)).toEqual([])
 })

@@ -34,7 +34,8 @@ export function watchIdle(box: Box, connections: Connections): { look(): Promise
     const kind = accelerator === 'auto' ? (box.store.state.accelerator?.kind ?? 'kvm') : accelerator
     const [open, percent] = await Promise.all([connections(), percents()])
     const seen = awake.flatMap((vm): [string, string][] => {
-      const why = signOfUse({ ports: open.get(vm.ip) ?? [], cpuPercent: percent.get(vm.uuid), most: busyPercent[kind] })
+      const ports = used(open.get(vm.ip) ?? [], box.guests.unusedConnections(vm))
+      const why = signOfUse({ ports, cpuPercent: percent.get(vm.uuid), most: busyPercent[kind] })
       return why === undefined ? [] : [[vm.id, why]]
     })
     box.uses.see(new Map(seen))
@@ -56,6 +57,14 @@ export function watchIdle(box: Box, connections: Connections): { look(): Promise
       unwatch()
     },
   }
+}
+
+const sshPort = 22
+
+/** Those of the ports of connections to a VM that say that it is used. @param unused SSH connections that only wait. Pure. */
+export function used(ports: readonly number[], unused: number): number[] {
+  let waiting = unused
+  return ports.filter((port) => port !== sshPort || waiting-- <= 0)
 }
 
 /** A VM that has just become usable, however it came to that, counts as used. */
@@ -149,7 +158,7 @@ export function signOfUse(signs: {
   most: number
 }): string | undefined {
   const { ports, cpuPercent = 0, most } = signs
-  if (ports.includes(22)) return 'an SSH session'
+  if (ports.includes(sshPort)) return 'an SSH session'
   if (ports.length) return `a connection to port ${ports[0]}`
   return cpuPercent > most ? `CPU ${Math.round(cpuPercent)} %` : undefined
 }

@@ -204,6 +204,10 @@ export interface Guests {
   script(uuid: string, script: string, timeoutMs?: number): Promise<ProgramResult>
   /** Logs in by SSH and out again. @throws CroftError `guest-failed` */
   enter(vm: Vm, user: string): Promise<void>
+  /** How many SSH connections the daemon has open to a VM that nobody uses now. */
+  unusedConnections(vm: Vm): number
+  /** Closes those. */
+  leave(vm: Vm): Promise<void>
   /** Makes the folder of a new VM with its host key; the same key when asked again. */
   prepare(vm: Vm): Promise<void>
   /** Removes that folder: keys and console. */

@@ -23,6 +23,7 @@ export const sleepVm: Plan<OperationOf<'sleep'>> = {
         const vm = findOperationVm(box, id)
         if (stateOf(box, vm) !== 'awake') return
         report({ subject: vm.name, step: 'letting go of what it does not need', fraction: 0.1 })
+        await box.guests.leave(vm)
         await letGo(box, vm, squeezeMs, napOf(box, id)).catch((err) =>
           box.log.warn({ vm: id, err }, 'could not be trimmed before it sleeps'),
         )

@@ -41,7 +41,7 @@ export const execCommand = command({
   touches: 'enters',
   async run({ box, host, report, stdin: given, output, signal }, { vm: name, command: words, stdin, user }) {
     const result = await inVm(box, name, 'croft exec', report, (vm) =>
-      runInVm(box, host.folder, vm, words, stdin ?? given, { output, signal, user }),
+      runInVm(box, host, vm, words, stdin ?? given, { output, signal, user }),
     )
     return { exitCode: result.code, stdout: result.stdout, stderr: result.stderr }
   },

@@ -82,7 +82,7 @@ export const newCommand = command({
       report({ subject: vm.name, step: 'running its set-up script', fraction: 0.95 })
       const result = await runInVm(
         box,
-        host.folder,
+        host,
         vm,
         ['cat > .croft-setup && chmod 700 .croft-setup && ./.croft-setup < /dev/null'],
         args.setupScript,

@@ -27,7 +27,7 @@ export async function runScript(
   script: string,
   timeoutMs = 60_000,
 ): Promise<ProgramResult> {
-  const deadline = Date.now() + timeoutMs
+  const began = performance.now()
   const { pid } = parse(
     started,
     await call(uuid, {
@@ -40,10 +40,9 @@ export async function runScript(
       },
     }),
   )
-  const began = Date.now()
-  // The agent has no event for the end of a program: ask, first often, then less so.
+  // The agent has no event for the end of a program: ask, first often, then less so, as each question takes CPU of the guest.
   for (;;) {
-    await delay(Date.now() - began < 3000 ? 15 : 250)
+    await delay(Math.min(Math.max((performance.now() - began) / 16, 10), 250))
     const result = parse(status, await call(uuid, { execute: 'guest-exec-status', arguments: { pid } }))
     if (result.exited) {
       return {
@@ -52,7 +51,7 @@ export async function runScript(
         stderr: decode(result['err-data']),
       }
     }
-    if (Date.now() > deadline)
+    if (performance.now() - began > timeoutMs)
       throw new CroftError('timed-out', `A script in the guest took longer than ${timeoutMs / 1000} s.`)
   }
 }

@@ -10,6 +10,7 @@ import type { Vm } from '../store/index.ts'
 import { type AgentCall, runScript } from './agent.ts'
 import { personalizeScript } from './personalize.ts'
 import { knownHostsPath, sshArgs } from './ssh.ts'
+import type { SshConnections } from './ssh-connections.ts'
 import { plainText } from './text.ts'
 
 export { plainText } from './text.ts'
@@ -25,16 +26,30 @@ export async function hostKeyOf(folder: string, vm: Vm): Promise<string> {
 /** The agent of a guest that boots answers early; its network, which is waited for, may come up much later on a slow box. */
 const bootingMs = 180_000
 
+/** A guest's clock may be off by so much. */
+const clockMs = 100
+
+/** A script takes a while to start in a guest that is busy, and the time that it was given is then of the past. */
+async function correctClock(agent: AgentCall, uuid: string): Promise<void> {
+  const asked = Date.now()
+  const guestMs = Number(await agent(uuid, { execute: 'guest-get-time' })) / 1e6
+  const offMs = (asked + Date.now()) / 2 - guestMs
+  // The time that this takes to start is about what the first took; not to go beyond is better than to repeat it.
+  if (Math.abs(offMs) > clockMs) await runScript(agent, uuid, `date -s '${(offMs / 1000).toFixed(3)} seconds'`)
+}
+
 /**
  * What Croft says to its guests.
  * @param folder the state folder @param subnet of the VMs' network
  * @param authorizedKeys lines of authorized_keys: the public keys that may enter a VM, as of now
+ * @param connections those that commands share
  */
 export function makeGuests(
   folder: string,
   subnet: Subnet,
   agent: AgentCall,
   authorizedKeys: (vm: Vm) => string[],
+  connections: SshConnections,
 ): Guests {
   return {
     async personalize(vm, booted) {
@@ -52,7 +67,7 @@ export function makeGuests(
         entropy: randomBytes(64).toString('hex'),
       })
       const result = await runScript(agent, vm.uuid, script, booted ? bootingMs : undefined)
-      if (result.code === 0) return
+      if (result.code === 0) return correctClock(agent, vm.uuid)
       throw new CroftError(
         'guest-failed',
         `${vm.name} could not be told who it is: ${plainText(result.stderr).trim()}`,
@@ -70,6 +85,9 @@ export function makeGuests(
         throw new CroftError('guest-failed', `${vm.name} can't be entered by SSH: ${cause.message}`, { cause })
       })
     },
+
+    unusedConnections: (vm) => connections.unused(vm),
+    leave: (vm) => connections.leave(vm),
 
     async prepare(vm) {
       await mkdir(vmFolder(folder, vm), { recursive: true, mode: 0o711 })

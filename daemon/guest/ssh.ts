@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { pipeline } from 'node:stream/promises'
 import { type Box, imageOf, stateOf } from '../box/box.ts'
+import type { Host } from '../box/host.ts'
 import { vmFolder } from '../libvirt/domain-xml.ts'
 import { quote } from '../spelling.ts'
 import type { Vm } from '../store/index.ts'
@@ -20,6 +21,8 @@ export function sshArgs(folder: string, vm: Vm, user: string, options: { ownKey?
     HostKeyAlias: vm.id,
     StrictHostKeyChecking: 'yes',
     LogLevel: 'ERROR',
+    // Nobody but the box and the VM is on the way, and an emulated guest takes half a second for what OpenSSH prefers.
+    KexAlgorithms: '^curve25519-sha256',
     ConnectTimeout: '20',
     ...(!options.ownKey && { IdentitiesOnly: 'yes', IdentityFile: daemonKeyPath(folder), ForwardAgent: 'no' }),
   }
@@ -49,7 +52,7 @@ const collectBytes = 2 ** 20
  */
 export async function runInVm(
   box: Box,
-  folder: string,
+  { folder, connections }: Pick<Host, 'folder' | 'connections'>,
   vm: Vm,
   words: readonly string[],
   input: string | AsyncIterable<Uint8Array> | undefined,
@@ -57,32 +60,52 @@ export async function runInVm(
 ): Promise<{ code: number; stdout: string; stderr: string; tail: string }> {
   const line = words.length === 1 ? words[0]! : words.map(quote).join(' ')
   const user = options.user ?? imageOf(box.store.state, vm).user
-  const args = [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes', '-T', '--', line]
   const end = endOf(box, vm)
-  const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])])
-  // Nobody would end it when the daemon is killed, and its connection has the VM count as in use.
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'ssh', ...args], { signal, killSignal: 'SIGTERM' })
   const out = collector()
   const err = collector()
-  child.stdout.on('data', (chunk: Buffer) => (options.output ? options.output.out(chunk) : out.add(chunk)))
-  child.stderr.on('data', (chunk: Buffer) => (options.output ? options.output.err(chunk) : err.add(chunk)))
-  // The command may end without reading all of its input: that is its right.
-  pipeline(typeof input === 'string' ? [input] : (input ?? []), child.stdin).catch(() => {})
-  const code = await new Promise<number>((resolve) => {
-    child.once('close', (status) => resolve(status ?? 255))
-    child.once('error', () => resolve(255))
-  }).finally(end.unwatch)
-  if (end.signal.aborted) {
-    const words = Buffer.from(`${vm.name} ended before the command did.\n`)
-    if (options.output) options.output.err(words)
-    else err.add(words)
+  const tell = options.output ?? {
+    out: (chunk: Uint8Array) => out.add(chunk),
+    err: (chunk: Uint8Array) => err.add(chunk),
   }
+  const loan = await connections.borrow(vm, user)
+  let code = 255 // what ssh ends with when it can't get in
+  try {
+    if (loan && 'refused' in loan) tell.err(Buffer.from(loan.refused))
+    else {
+      const to = loan?.to ?? [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes']
+      const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])])
+      code = await runSsh([...to, '-T', '--', line], input, tell, signal)
+      loan?.giveBack()
+    }
+  } finally {
+    end.unwatch()
+  }
+  if (end.signal.aborted) tell.err(Buffer.from(`${vm.name} ended before the command did.\n`))
   const tail = plainText(out.text() + err.text())
     .trimEnd()
     .split('\n')
     .slice(-10)
     .join('\n')
   return { code, stdout: out.text(), stderr: err.text(), tail }
+}
+
+/** @returns its exit code */
+async function runSsh(
+  args: readonly string[],
+  input: string | AsyncIterable<Uint8Array> | undefined,
+  tell: NonNullable<RunInVmOptions['output']>,
+  signal: AbortSignal,
+): Promise<number> {
+  // Nobody would end it when the daemon is killed, and its connection has the VM count as in use.
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'ssh', ...args], { signal, killSignal: 'SIGTERM' })
+  child.stdout.on('data', (chunk: Buffer) => tell.out(chunk))
+  child.stderr.on('data', (chunk: Buffer) => tell.err(chunk))
+  // The command may end without reading all of its input: that is its right.
+  pipeline(typeof input === 'string' ? [input] : (input ?? []), child.stdin).catch(() => {})
+  return new Promise<number>((resolve) => {
+    child.once('close', (status) => resolve(status ?? 255))
+    child.once('error', () => resolve(255))
+  })
 }
 
 /** Whether nothing that was open in a VM goes on: it is off, or gone. One that sleeps has not ended. */
@@ -101,10 +124,10 @@ export function endOf(box: Box, { id, uuid }: Vm): { signal: AbortSignal; unwatc
 }
 
 function collector() {
-  const chunks: Buffer[] = []
+  const chunks: Uint8Array[] = []
   let size = 0
   return {
-    add(chunk: Buffer) {
+    add(chunk: Uint8Array) {
       if (size < collectBytes) chunks.push(chunk.subarray(0, collectBytes - size))
       size += chunk.length
     },

@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Croft, startCroft } from '../lib/croft.ts'
+
+/** Commands in a VM, one after the other and side by side: they share an SSH connection, and nobody can tell. */
+let croft: Croft
+beforeAll(async () => {
+  croft = await startCroft()
+  await croft.do('new', 'web')
+}, 600_000)
+afterAll(() => croft?.[Symbol.asyncDispose]())
+
+const inside = (line: string) => croft.do('exec', 'web', line)
+/** How many SSH connections there are, this command's among them. */
+const connections = async () => Number(await inside('ss -Htn state established sport = :22 | wc -l'))
+
+test('commands share a connection', async () => {
+  await inside('true')
+  expect(await connections()).toBe(1)
+})
+
+test('each has the rights of a new login, whatever the one before it changed', async () => {
+  expect(await inside('id -nG')).not.toContain('shop')
+  await inside('sudo groupadd shop && sudo usermod --append --groups shop dev')
+  expect(await inside('id -nG')).toContain('shop')
+  await inside('echo GREETING=hello | sudo tee /etc/environment')
+  expect(await inside('echo $GREETING')).toBe('hello\n')
+})
+
+test('one that runs goes on when another gets a new connection', async () => {
+  const running = inside('until [ -e changed ]; do sleep 0.1; done; sleep 1; echo end')
+  await inside('sudo usermod --append --groups tty dev')
+  expect(await inside('touch changed; id -nG')).toContain('tty')
+  expect(await running).toBe('end\n')
+})
+
+test('any number of them run side by side, as other users too, and each has its own input and exit code', async () => {
+  const runs = Array.from({ length: 20 }, async (_, i) => {
+    const user = i % 5 === 0 ? ['--user', 'root'] : []
+    return croft.run([...['exec', ...user, 'web'], `cat; id -un; exit ${i}`], { input: `${i} ` })
+  })
+  const ends = await Promise.all(runs)
+  expect(ends.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
+    ends.map((_, i) => ({ code: i, stdout: `${i} ${i % 5 === 0 ? 'root' : 'dev'}\n` })),
+  )
+})
+
+test('a connection that was broken is opened again', async () => {
+  await inside('true')
+  await croft.run(['exec', 'web', 'sudo pkill -o -u dev sshd-session'])
+  expect(await inside('echo back')).toBe('back\n')
+})
+
+test('a connection that waits is no use of the VM, and not in what is saved of it', async () => {
+  await inside('true')
+  expect((await croft.ask('stat', { vm: 'web' })).use.why).not.toContain('SSH')
+  await croft.do('sleep', 'web')
+  expect(await connections()).toBe(1)
+})
+
+test('a command that runs when its VM is turned off ends, and says why', async () => {
+  const running = croft.run(['exec', 'web', 'touch begun; sleep 1000'])
+  await inside('until [ -e begun ]; do sleep 0.1; done')
+  await croft.do('stop', 'web', '--grace', '0')
+  expect(await running).toMatchObject({
+    code: 255,
+    stderr: expect.stringContaining('web ended before the command did'),
+  })
+})
