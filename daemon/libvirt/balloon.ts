@@ -1,5 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
+
+const lookMs = 50
 
 /**
  * Has a running guest give up memory until it is left with so much, and then have all of it again: what the guest had
@@ -17,28 +20,18 @@ export async function pulse(
   wanted: AbortSignal,
 ): Promise<void> {
   const set = (mib: number) => libvirt.call.domainSetMemory(uuid, mib * 1024, VIR.DOMAIN_AFFECT_LIVE)
-  /** Until the guest's memory fits, or the time is over: QEMU tells of its balloon at most once a second. */
+  /** Until the guest's memory fits, or the time is over. It is asked for: of its balloon QEMU tells once a second at most. */
   const until = async (fits: (mib: number) => boolean, timeoutMs: number) => {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const unwatch = libvirt.onEvent((event) => {
-      if (event.type === 'disconnected') resolve()
-      if (!('uuid' in event) || event.uuid !== uuid) return
-      if (event.type === 'lifecycle' || (event.type === 'balloon' && fits(event.actualKiB / 1024))) resolve()
-    })
     const over = AbortSignal.any([wanted, AbortSignal.timeout(timeoutMs)])
-    over.addEventListener('abort', () => resolve(), { once: true })
-    if (over.aborted) resolve()
-    await promise
-    unwatch()
+    while (!over.aborted && !fits((await libvirt.call.domainBalloon(uuid)) / 1024))
+      await delay(lookMs, undefined, { signal: over }).catch(() => {})
   }
   if (wanted.aborted) return
-  const squeezed = until((mib) => mib <= leftMiB, squeezeMs)
   try {
     await set(leftMiB)
-    await squeezed
+    await until((mib) => mib <= leftMiB, squeezeMs)
   } finally {
-    const back = until((mib) => mib >= fullMiB, squeezeMs + 2000)
     await set(fullMiB)
-    await back
+    await until((mib) => mib >= fullMiB, squeezeMs + 2000)
   }
 }

@@ -102,6 +102,7 @@ const virFunctions = {
   virDomainHasManagedSaveImage: ['int', [ptr, 'uint']],
   virDomainSetMemoryFlags: ['int', [ptr, 'ulong', 'uint']],
   virDomainSetMemoryStatsPeriod: ['int', [ptr, 'int', 'uint']],
+  virDomainMemoryStats: ['int', [ptr, out, 'uint', 'uint']],
   virDomainSetSchedulerParametersFlags: ['int', [ptr, out, 'int', 'uint']],
   virDomainSetBlkioParameters: ['int', [ptr, out, 'int', 'uint']],
   virDomainSetBlockIoTune: ['int', [ptr, 'string', out, 'int', 'uint']],

@@ -34,6 +34,16 @@ export const deviceOps = {
     withDomain(conn, uuid, (domain) => call('virDomainSetMemoryFlags', domain, memoryKiB, flags))
   },
 
+  /** KiB that its balloon leaves a running domain at this moment, as QEMU says. `struct _virDomainMemoryStat`, 16 bytes: tag at 0, value at 8. */
+  domainBalloon(conn: Pointer, uuid: string): number {
+    const actual = 6 // VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON
+    const [most, bytes] = [16, 16]
+    const stats = Buffer.alloc(most * bytes)
+    const count = withDomain(conn, uuid, (domain) => call('virDomainMemoryStats', domain, stats, most, 0))
+    const at = Array.from({ length: count }, (_, i) => i * bytes).find((each) => stats.readInt32LE(each) === actual)
+    return at === undefined ? 0 : pointerAt(stats, at + 8)
+  },
+
   /** How often the guest's balloon driver reports its memory; 0 for never. flags: VIR.DOMAIN_AFFECT_* */
   domainSetMemoryStatsPeriod(conn: Pointer, uuid: string, seconds: number, flags = 0): void {
     withDomain(conn, uuid, (domain) => call('virDomainSetMemoryStatsPeriod', domain, seconds, flags))
