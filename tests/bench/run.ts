@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { asleepFigures } from './asleep.ts'
+import { ceilingFigures } from './ceiling.ts'
 import { consoleFigures } from './console.ts'
 import { copyFigures } from './copies.ts'
 import { densityFigures, plainDensityFigures } from './density.ts'
@@ -18,6 +19,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   thousand: thousandFigures,
   fork: forkFigures,
   copies: copyFigures,
+  ceiling: ceilingFigures,
   asleep: asleepFigures,
   steps: stepFigures,
   web: webFigures,
@@ -42,6 +44,12 @@ const ratios = [
   ['a VM that has done nothing, compressed: `wake` → usable', 'a VM that has done nothing, as saved: `wake` → usable'],
   ['a VM that has worked, compressed: `wake` → usable', 'a VM that has worked, as saved: `wake` → usable'],
   ['`wake` → first SSH command', 'floor → first SSH command'],
+  ['16G: `new` → usable', '1G: `new` → usable'],
+  ['16G: `cp` → usable', '1G: `cp` → usable'],
+  ['16G: `sleep`', '1G: `sleep`'],
+  ['16G: `wake` → usable', '1G: `wake` → usable'],
+  ['16G: memory of an idle fork (PSS)', '1G: memory of an idle fork (PSS)'],
+  ['16G: memory of the copy (PSS)', '1G: memory of the copy (PSS)'],
 ]
 const chosen = process.argv.slice(2).length ? process.argv.slice(2) : Object.keys(parts)
 

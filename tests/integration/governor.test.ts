@@ -22,8 +22,10 @@ beforeAll(async () => {
   total = memory.total
   // With this reserve the VMs of this file fit, with 10 % of the box over, and some more.
   reserveMiB = Math.floor((memory.available - 0.15 * total) / MiB) - 2500
-  croft = await startCroft({ config: { reserve: { memoryMiB: reserveMiB } } })
-  for (const name of ['web', 'idle', 'kept']) await croft.do('new', name)
+  croft = await startCroft({ config: { reserve: { memoryMiB: reserveMiB }, golden: false } })
+  await croft.do('new', 'idle')
+  // These have something to give back.
+  await Promise.all(['web', 'kept'].map((name) => croft.do('new', name, '--memory', '2G')))
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 
@@ -236,7 +238,8 @@ test('when it is tight, a VM gives back what it does not use, and has it again a
     message: expect.stringMatching(/^web is held to \d+ MB of memory, as the box has /),
   })
   await vi.waitFor(async () => expect((await stat('web')).memoryBytes).toBeLessThan(before - 300 * MiB), wait)
-  expect((await stat('web')).governor.what).toMatch(/^held to/)
+  // It may also be named for the CPU that it takes, for a while.
+  await vi.waitFor(async () => expect((await stat('web')).governor?.what).toMatch(/^held to/), wait)
   // More than it was left.
   const used = await croft.do('exec', 'web', 'python3 -c "print(len(b\'x\' * (900 << 20)))"')
   expect(used.trim()).toBe(`${900 * MiB}`)

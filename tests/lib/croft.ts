@@ -26,6 +26,8 @@ export const names = {
   table: `ctest${slot}`,
 }
 const port = 17_100 + slot
+/** Plenty for the default image. What a test saves and loads costs what the guest may have where the kernel has no page of zeroes for all to share. */
+const guest = { memoryMiB: 512 }
 /** Where a test's Caddy serves. */
 export const httpPort = 17_200 + slot
 export const httpsPort = 17_300 + slot
@@ -34,7 +36,7 @@ export interface CroftOptions {
   env?: Record<string, string>
   /** Begin with the built image; by default unless `folder` is given. */
   image?: boolean
-  config?: object
+  config?: { defaults?: Partial<Config['defaults']>; [setting: string]: unknown }
   /** Use another folder of recipes. */
   recipes?: string
   /** Keep this state folder instead of a new one. */
@@ -79,6 +81,7 @@ export class Croft implements AsyncDisposable {
       // With a gateway, where a test is about that.
       ssh: false,
       ...this.#options.config,
+      defaults: { image: 'debian', sleepAfter: 0, ...guest, ...this.#options.config?.defaults },
     }
     await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))
     const args = ['--max-semi-space-size=4', join(root, 'daemon/main.ts'), '--config', join(this.folder, 'config.json')]
@@ -150,7 +153,21 @@ export class Croft implements AsyncDisposable {
     // Its folder is gone when somebody comes to read this.
     const [, crashed] = /^(\S+) is crashed/m.exec(ended.stderr) ?? []
     const logs = crashed ? `\nIts console ends with:\n${(await this.run(['logs', crashed])).stdout.slice(-4000)}` : ''
-    throw new Error(`croft ${args.join(' ')} ended with ${ended.code}: ${ended.stderr}${logs}`)
+    const network = ended.stderr.includes('No route to host') ? `\n${await this.#networkOf(args)}` : ''
+    throw new Error(`croft ${args.join(' ')} ended with ${ended.code}: ${ended.stderr}${logs}${network}`)
+  }
+
+  /** How the network of the VMs named in a command line stands: as the guest says, and as the box has it. */
+  async #networkOf(args: readonly string[]): Promise<string> {
+    const vms = Object.values((await this.state()).vms).filter(({ name }) => args.includes(name))
+    const said = vms.map(async ({ id, ip }) => {
+      const question = JSON.stringify({ execute: 'guest-network-get-interfaces' })
+      const { stdout, stderr } = await program('virsh', ['qemu-agent-command', `croft-${id}`, question])
+      const neighbour = await program('ip', ['neighbour', 'show', ip])
+      const firewall = await program('nft', ['list', 'table', 'bridge', names.table])
+      return [stdout, stderr, neighbour.stdout, firewall.stdout].join('\n')
+    })
+    return (await Promise.all(said)).join('\n')
   }
 
   /** `POST /api/commands/<name>` on the socket. */
@@ -329,7 +346,7 @@ export async function builtImage(): Promise<string> {
 
 async function recipeDigest(): Promise<string> {
   const recipe = join(root, 'images/debian')
-  const hash = createHash('sha256')
+  const hash = createHash('sha256').update(JSON.stringify(guest))
   for (const file of (await readdir(recipe, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .sort((a, b) => (join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1))) {
@@ -337,7 +354,13 @@ async function recipeDigest(): Promise<string> {
     hash.update(file.name).update(await readFile(join(file.parentPath, file.name)))
   }
   // Its records, and what its golden checkpoint depends on.
-  for (const file of ['store/schema.ts', 'box/golden-plan.ts', 'libvirt/domain-xml.ts', 'guest/personalize.ts']) {
+  for (const file of [
+    'store/schema.ts',
+    'box/golden-plan.ts',
+    'libvirt/domain-xml.ts',
+    'libvirt/zero-pages.ts',
+    'guest/personalize.ts',
+  ]) {
     hash.update(await readFile(join(root, 'daemon', file)))
   }
   return hash.digest('hex').slice(0, 16)

@@ -1,0 +1,73 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Croft, startCroft } from '../lib/croft.ts'
+import { qemuPid, sizeOf } from '../lib/qemu.ts'
+import { type Figure, timed } from './figures.ts'
+import { firstSsh } from './guest-steps.ts'
+import { settleMs } from './memory.ts'
+
+const rounds = 5
+const ceilings = ['1G', '4G', '16G'] as const
+/** Held by a process in the VM that is copied and sleeps, and not to be compressed away. */
+const usedMB = 200
+
+/** What a VM costs in time and memory, by what it may have: the same for all if a ceiling were free. */
+export async function ceilingFigures(): Promise<Figure[]> {
+  await using croft = await startCroft()
+  const figures: Figure[] = []
+  const add = (what: string, unit: Figure['unit'], value: number) => {
+    const figure = figures.find((each) => each.what === what) ?? { what, unit, values: [] }
+    if (figure.values.length === 0) figures.push(figure)
+    figure.values.push(value)
+  }
+  for (const memory of ceilings) {
+    using events = await croft.events()
+    await croft.do('new', 'first', '--memory', memory)
+    await events.until((event) => event.type === 'image.golden', 300_000)
+    await croft.do('rm', 'first', '--yes')
+  }
+  // By turns, so that what else the box does weighs on all alike.
+  for (let round = 0; round < rounds; round++) {
+    for (const memory of ceilings) {
+      const figure = (what: string, unit: Figure['unit'], value: number) => add(`${memory}: ${what}`, unit, value)
+      const began = performance.now()
+      const { address } = await croft.ask('new', { name: 'web', memory })
+      figure('`new` → usable', 'ms', performance.now() - began)
+      await firstSsh(join(croft.folder, 'keys/daemon_ed25519'), address)
+      figure('`new` → first SSH command', 'ms', performance.now() - began)
+      const fill = `import os,time; kept=os.urandom(${usedMB}*10**6); open("full","w"); time.sleep(10**6)`
+      await croft.do(
+        'exec',
+        'web',
+        `nohup python3 -c '${fill}' > /dev/null 2>&1 & until [ -e full ]; do sleep 0.2; done`,
+      )
+      const before = await sizes(croft, 'web')
+      figure('`cp` → usable', 'ms', await timed(() => croft.ask('cp', { vm: 'web', name: 'copy' })))
+      if (round === 0) {
+        await delay(settleMs)
+        figure('memory of the source, more than before the copy (PSS)', 'MB', (await sizes(croft, 'web')) - before)
+        figure('memory of the copy (PSS)', 'MB', await sizes(croft, 'copy'))
+      }
+      await croft.do('rm', 'copy', '--yes')
+      figure('`sleep`', 'ms', await timed(() => croft.ask('sleep', { vm: 'web' })))
+      figure('`wake` → usable', 'ms', await timed(() => croft.ask('wake', { vm: 'web' })))
+      await croft.do('rm', 'web', '--yes')
+      if (round > 0) continue
+      await croft.do('new', 'idle', '--memory', memory)
+      await delay(settleMs)
+      figure('memory of an idle fork (PSS)', 'MB', await sizes(croft, 'idle'))
+      await croft.do('rm', 'idle', '--yes')
+    }
+  }
+  return figures.sort((a, b) => rank(a) - rank(b))
+}
+
+/** The same figure of all ceilings side by side. */
+const rank = ({ what }: Figure): number => {
+  const all = ['`new` → usable', 'first SSH', '`cp`', '`sleep`', '`wake`', 'source', 'copy (', 'idle']
+  const [, of = ''] = what.split(': ')
+  return all.findIndex((each) => of.includes(each)) * 10 + ceilings.findIndex((each) => what.startsWith(`${each}:`))
+}
+
+const sizes = async (croft: Croft, name: string): Promise<number> =>
+  (await sizeOf(await qemuPid(await croft.ask('show', { vm: name })))).pss
