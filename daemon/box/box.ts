@@ -35,6 +35,8 @@ export interface BoxSettings {
   cpuCgroups: 0 | 1 | 2
   /** How guests run; `auto`: as the store says was found out. */
   accelerator: 'auto' | 'kvm' | 'tcg'
+  /** Whether the kernel gives memory that is only read pages of its own: to save a guest then takes all that it may have. */
+  readsTakeMemory: boolean
   /** Whether golden checkpoints are made. */
   golden: boolean
   /** How many forks of the default image are kept loaded for the next `new`. */

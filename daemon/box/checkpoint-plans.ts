@@ -1,5 +1,6 @@
 import type { State } from '../store/index.ts'
 import { type Box, findOperationVm, layerOf, specOf, withVm } from './box.ts'
+import { savingBytes } from './memory.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /**
@@ -29,7 +30,11 @@ export const checkpointVm: Plan<OperationOf<'checkpoint'>> = {
         const runs = ['running', 'paused'].includes((await box.hypervisor.state(vm.uuid)) ?? 'off')
         if (!runs || (await turned(box, operation))) return
         report({ subject: vm.name, step: 'taking the checkpoint', fraction: 0.3 })
-        await box.hypervisor.snapshot(vm.uuid, operation.memory, operation.disk, box.live.get(vm.uuid)?.ready === true)
+        const bytes = operation.memory ? await savingBytes(box, vm) : 0
+        await box.governor.lend(`a checkpoint of ${vm.name}`, bytes, () =>
+          box.hypervisor.snapshot(vm.uuid, operation.memory, operation.disk, box.live.get(vm.uuid)?.ready === true),
+        )
+        if (bytes > 0) box.governor.reclaim(vm.id, bytes)
       },
       async undo(box, operation) {
         if (operation.memory && !isSaved(box, operation)) await box.files.remove(operation.memory.file)

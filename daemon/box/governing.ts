@@ -46,6 +46,15 @@ export interface Governing {
    * @throws CroftError `no-room`; nothing has then been done
    */
   admit<T>(name: string, work: () => Promise<T>): Promise<T>
+  /**
+   * Does what has a VM take so many bytes of memory for a while, once they are there; waits for that a moment.
+   * @throws CroftError `no-room`; nothing has then been done
+   */
+  lend<T>(name: string, bytes: number, work: () => Promise<T>): Promise<T>
+  /** The same, for what has to be done whether they are there or not: none of them is given to anybody else meanwhile. */
+  expect<T>(bytes: number, work: () => Promise<T>): Promise<T>
+  /** A VM has so many bytes that it has no use for: they are taken back. */
+  reclaim(id: string, bytes: number): void
   /** What is done to a VM now, or that it takes so much that others wait, and why, in a few words each; undefined: nothing. */
   of(id: string): { what: string; why: string } | undefined
   /** What a VM takes so much of that others wait; undefined: nothing. */

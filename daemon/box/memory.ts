@@ -29,6 +29,19 @@ export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running
   }
 }
 
+/**
+ * Bytes that saving a running guest's memory has it take beyond what it has: none, but where QEMU is given a page for each
+ * that it reads.
+ */
+export async function savingBytes(box: Box, vm: Vm): Promise<number> {
+  if (!box.settings.readsTakeMemory) return 0
+  const [{ memoryMiB }, stats] = await Promise.all([
+    box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image),
+    box.hypervisor.stats(),
+  ])
+  return Math.max(0, memoryMiB * 2 ** 20 - (stats.get(vm.uuid)?.residentBytes ?? 0))
+}
+
 /** Waits until a guest whose memory was loaded answers, and tells it who it is. @throws CroftError `guest-failed` */
 export async function settleIn(box: Box, vm: Vm): Promise<void> {
   await timed(box, 'agent', () => awaitAgent(box, vm, answerTimeoutMs))

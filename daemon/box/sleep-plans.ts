@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Box, findOperationVm, specOf, stateOf, without, withVm } from './box.ts'
-import { letGo, loadMemory, settleIn } from './memory.ts'
+import { letGo, loadMemory, savingBytes, settleIn } from './memory.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /**
@@ -36,7 +36,9 @@ export const sleepVm: Plan<OperationOf<'sleep'>> = {
         const state = await box.hypervisor.state(vm.uuid)
         if (state === 'off' || state === undefined) return
         report({ subject: vm.name, step: 'saving its memory', fraction: 0.4 })
-        await interruptible(box, vm.id, vm.uuid, () => box.hypervisor.save(vm.uuid, memory))
+        await box.governor.expect(await savingBytes(box, vm), () =>
+          interruptible(box, vm.id, vm.uuid, () => box.hypervisor.save(vm.uuid, memory)),
+        )
         // Whoever wakes it next must not take its last moments, in which it stood still, for its present.
         await box.live.waitFor(vm.uuid, (live) => live?.domain !== 'running' && live?.domain !== 'paused', 10_000)
       },

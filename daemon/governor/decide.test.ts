@@ -26,6 +26,7 @@ const vm = (name: string, more: Partial<VmMemory> = {}): VmMemory => ({
   idleMs: undefined,
   pinned: false,
   busy: false,
+  unused: 0,
   past: {},
   ...more,
 })
@@ -77,6 +78,24 @@ describe('with room for all', () => {
     expect(decide(box(5000), 'plenty', [squeezed('web', 150, { past: { squeezedMs: 60_000 } })])).toMatchObject([
       { do: 'release', id: 'web' },
     ])
+  })
+})
+
+describe('what only saving has taken', () => {
+  const saved = vm('web', { unused: 3000 * MiB })
+  test('is taken back at once, used or not, and the guest keeps its files', () => {
+    for (const level of ['plenty', 'tight', 'none'] as const) {
+      const deeds = decide(box(300), level, [vm('shop', { busy: true }), saved])
+      // It uses 300 MiB, holds 500 of files, and is left some air.
+      expect(deeds).toMatchObject([{ do: 'pulse', id: 'web', to: (300 + 500 + 64) * MiB }])
+    }
+  })
+  test('is left alone where something is under way, the guest says nothing, or it is little', () => {
+    const guests = [{ busy: true }, { guest: undefined }, { unused: 10 * MiB }, { balloon: 1000 * MiB }]
+    for (const more of guests)
+      expect(decide(box(5000), 'plenty', [{ ...saved, ...more }])).not.toContainEqual(
+        expect.objectContaining({ do: 'pulse' }),
+      )
   })
 })
 

@@ -31,6 +31,8 @@ export interface VmMemory {
   pinned: boolean
   /** Something is under way with it: it is left alone. */
   busy: boolean
+  /** Bytes of the box that it has and has no use for: saving its memory took them. */
+  unused: number
   past: Past
 }
 
@@ -105,10 +107,11 @@ export function decide(box: BoxMemory, level: Level, vms: readonly VmMemory[]): 
   const releases = free.flatMap((vm) => release(vm, level))
   const released = new Set(releases.map(({ id }) => id))
   const others = free.filter(({ id }) => !released.has(id))
-  if (level === 'plenty') return [...releases, ...pulses(others).slice(0, 1)]
+  const pulse = [...reclaims(others), ...(level === 'plenty' ? pulses(others) : [])].slice(0, 1)
+  if (level === 'plenty') return [...releases, ...pulse]
   const asleep = level === 'tight' ? [] : sleeps(others, sleepIdleMs[level]).slice(0, 1)
-  const left = others.filter(({ id }) => asleep[0]?.id !== id)
-  return [...releases, ...asleep, ...squeezes(box, left)]
+  const left = others.filter(({ id }) => asleep[0]?.id !== id && pulse[0]?.id !== id)
+  return [...releases, ...asleep, ...pulse, ...squeezes(box, left)]
 }
 
 /** What a guest uses of its memory: all but what it could do without. Pure. */
@@ -167,6 +170,17 @@ function pulses(vms: readonly VmMemory[]): Deed[] {
     })
     .sort((a, b) => b.gives - a.gives)
     .map(({ vm: { id, name, maximum: of }, to }) => ({ do: 'pulse', id, name, to, of, why: 'nobody uses it' }))
+}
+
+/** What saving took is free in the guest, so it gives that up for a moment, and keeps the files that it holds. */
+function reclaims(vms: readonly VmMemory[]): Deed[] {
+  return vms
+    .filter(({ guest, balloon, maximum, unused }) => guest && balloon >= maximum && unused > pulseWorthBytes)
+    .sort((a, b) => b.unused - a.unused)
+    .map((vm): Deed => {
+      const to = Math.min(vm.maximum, usedBytes(vm) + vm.guest!.caches + spare.bytes)
+      return { do: 'pulse', id: vm.id, name: vm.name, to, of: vm.maximum, why: 'saving its memory took it' }
+    })
 }
 
 function sleeps(vms: readonly VmMemory[], leastMs: number): Deed[] {

@@ -51,6 +51,8 @@ interface Known {
   neededAt?: number
   deafAt?: number
   pulsedAt?: number
+  /** Bytes that it has and has no use for. */
+  unused?: number
   /** What its guest said last: when, by libvirt's clock in seconds, and how many major faults it had had. */
   said?: { at: number; faults: number; perS: number }
   /** What libvirt had counted of it when it was last looked at. */
@@ -119,26 +121,38 @@ export class Governor implements Governing {
     return () => this.#weightListeners.delete(listener)
   }
 
-  async admit<T>(name: string, work: () => Promise<T>): Promise<T> {
-    await this.#room(name)
-    this.#expected += oneMoreBytes
+  admit<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return this.lend(name, oneMoreBytes, work)
+  }
+
+  async lend<T>(name: string, bytes: number, work: () => Promise<T>): Promise<T> {
+    if (bytes > 0) await this.#room(name, bytes)
+    return this.expect(bytes, work)
+  }
+
+  async expect<T>(bytes: number, work: () => Promise<T>): Promise<T> {
+    this.#expected += bytes
     try {
       return await work()
     } finally {
-      this.#expected -= oneMoreBytes
+      this.#expected -= bytes
     }
   }
 
-  async #room(name: string): Promise<void> {
+  reclaim(id: string, bytes: number): void {
+    this.#knownOf(id).unused = bytes
+  }
+
+  async #room(name: string, wanted: number): Promise<void> {
     const late = performance.now() + patienceMs
     for (;;) {
       const { total, available, reserve } = await this.#readBox()
       const room = available - reserve - this.#expected
-      if (room >= oneMoreBytes) return
+      if (room >= wanted) return
       if (performance.now() > late)
         throw new CroftError(
           'no-room',
-          `There is no memory for ${name}: of ${bytes(total)} the box has ${bytes(Math.max(0, room))} left for VMs, and one more wants ${bytes(oneMoreBytes)}.`,
+          `There is no memory for ${name}: of ${bytes(total)} the box has ${bytes(Math.max(0, room))} left for VMs, and it wants ${bytes(wanted)}.`,
           { hint: 'See who has most, and put to sleep or stop what is not needed: croft top --sort memory' },
         )
       await delay(lookMs / 4)
@@ -148,8 +162,9 @@ export class Governor implements Governing {
   async #look(box: Box, stats: () => Promise<ReadonlyMap<string, VmStats>>): Promise<void> {
     const [memory, pressure] = await Promise.all([this.#readBox(), this.#readPressure()])
     this.#stand(box, memory)
-    const isHeld = [...this.#known.values()].some(({ squeeze }) => squeeze)
-    const quiet = this.#level === 'plenty' && !isHeld && (pressure.cpu ?? 0) <= waitedPercent
+    const known = [...this.#known.values()]
+    const isDue = known.some(({ squeeze, unused }) => squeeze || unused)
+    const quiet = this.#level === 'plenty' && !isDue && (pressure.cpu ?? 0) <= waitedPercent
     if (box.hypervisor.trouble() || (quiet && performance.now() - this.#vmsAt < vmsMs)) return
     this.#vmsAt = performance.now()
     const found = await stats()
@@ -236,6 +251,7 @@ export class Governor implements Governing {
       idleMs,
       pinned: vm.sleepAfter === 0,
       busy: box.locks.taken(vm.id) || this.#under?.id === vm.id,
+      unused: known.unused ?? 0,
       past: { squeezedMs: ago(known.squeeze?.at), neededMs: ago(known.neededAt), pulsedMs: ago(known.pulsedAt) },
     }
   }
@@ -265,7 +281,8 @@ export class Governor implements Governing {
         return
       }
       case 'pulse':
-        known.pulsedAt = performance.now()
+        if (known.unused) delete known.unused
+        else known.pulsedAt = performance.now()
         return this.#during(deed, 'gives back memory', () => pulse(box, vm, deed.to, deed.of))
       case 'sleep':
         return this.#during(deed, 'goes to sleep', () => sleep(box, vm, deed.why))

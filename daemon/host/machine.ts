@@ -6,6 +6,7 @@ import type { Config } from '../config.ts'
 import { CroftError } from '../error.ts'
 import type { Libvirt } from '../libvirt/index.ts'
 import { cpuCgroups } from './cgroups.ts'
+import { readsTakeMemory } from './untouched-memory.ts'
 
 /** On a box with less memory, none is held by a VM that nobody has asked for. */
 const sparesFromMiB = 8000
@@ -25,6 +26,7 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
     },
     most: { cpus: cpus().length, memoryMiB: boxMiB, diskGiB: Math.max(1, Math.floor((blocks * bsize) / 2 ** 30)) },
     cpuCgroups: await cpuCgroups(),
+    readsTakeMemory: readsTakeMemory(),
     accelerator: config.accelerator,
     golden: config.golden,
     spares: config.golden ? (config.spares ?? (boxMiB >= sparesFromMiB ? 1 : 0)) : 0,
