@@ -6,7 +6,7 @@ import { type Figure, timed } from './figures.ts'
 import { firstSsh } from './guest-steps.ts'
 import { settleMs } from './memory.ts'
 
-const rounds = 5
+const rounds = 3
 const ceilings = ['1G', '4G', '16G'] as const
 /** Held by a process in the VM that is copied and sleeps, and not to be compressed away. */
 const usedMB = 200

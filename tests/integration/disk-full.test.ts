@@ -83,7 +83,10 @@ describe('a full disk', () => {
 
 describe('a disk that is full when memory is to be saved', () => {
   let boot: string
-  const bootId = () => croft.do('exec', 'late', 'cat /proc/sys/kernel/random/boot_id')
+  const bootId = async () => {
+    await croft.do('wake', 'late')
+    return croft.peek('late', 'cat /proc/sys/kernel/random/boot_id')
+  }
   beforeAll(async () => {
     await startSmall(1300, { image: true })
     await croft.do('new', 'late')

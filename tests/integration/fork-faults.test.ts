@@ -36,7 +36,12 @@ afterEach(async () => {
   await nothingIsLeft()
 })
 
-const bootOf = (name: string) => croft.do('exec', name, 'cat /proc/sys/kernel/random/boot_id')
+/** What a script says in a VM, which is woken for that. */
+const inside = async (name: string, script: string) => {
+  await croft.do('wake', name)
+  return croft.peek(name, script)
+}
+const bootOf = (name: string) => inside(name, 'cat /proc/sys/kernel/random/boot_id')
 const recordOf = async (name: string): Promise<Vm> =>
   Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
 const points = (kind: string) => faultPoints.filter((point) => point.startsWith(`${kind}.`))
@@ -79,12 +84,12 @@ describe('cut off', () => {
   test.each(sample(points('checkpoint'), 'checkpoint.define'))(
     'at %s, a checkpoint is taken or not, and the VM runs on',
     async (point) => {
-      await croft.do('exec', 'steady', `echo ${point} > word; sync`)
+      await inside('steady', `echo ${point} > word; sync`)
       await cutAt(point, 'checkpoint', 'steady', 'cut')
       expect(await bootOf('steady')).toBe(boot)
       if ((await labels()).includes('cut')) {
         await croft.do('restore', 'steady', 'cut', '--as', 'other')
-        expect(await croft.do('exec', 'other', 'cat word')).toBe(`${point}\n`)
+        expect(await inside('other', 'cat word')).toBe(`${point}\n`)
         expect(await bootOf('other')).toBe(boot)
         await croft.do('rm', 'other', '--yes')
         await croft.do('checkpoint', 'rm', 'steady', 'cut', '--yes')
@@ -138,15 +143,15 @@ describe('cut off', () => {
   })
 
   test.each(sample(points('restore'), 'restore.disk'))('at %s, the VM is at its checkpoint', async (point) => {
-    await croft.do('exec', 'steady', `echo ${point} > word; sync`)
+    await inside('steady', `echo ${point} > word; sync`)
     await croft.do('checkpoint', 'steady', 'goal')
-    await croft.do('exec', 'steady', 'echo later > word')
+    await inside('steady', 'echo later > word')
     await cutAt(point, 'restore', 'steady', 'goal')
-    expect(await croft.do('exec', 'steady', 'cat word')).toBe(`${point}\n`)
+    expect(await inside('steady', 'cat word')).toBe(`${point}\n`)
     expect(await bootOf('steady')).toBe(boot)
     const [, before] = await labels()
     await croft.do('restore', 'steady', before)
-    expect(await croft.do('exec', 'steady', 'cat word')).toBe('later\n')
+    expect(await inside('steady', 'cat word')).toBe('later\n')
     for (const label of await labels()) await croft.do('checkpoint', 'rm', 'steady', label, '--yes')
   })
 
@@ -175,12 +180,12 @@ describe('the memory of a VM that sleeps for a while', () => {
     expect(await bytesOf(await memoryOf())).toBeLessThan(bytes / 3)
     const part = (await croft.ask('box-df')).parts.find((each: any) => each.kind === 'memory')
     expect(part.ownBytes).toBe(await bytesOf(await memoryOf()))
-    const count = async () => Number(await croft.do('exec', 'steady', 'cat n'))
+    const count = async () => Number(await inside('steady', 'cat n'))
     const woken = await count()
     expect(woken).toBeGreaterThan(1)
     await vi.waitFor(async () => expect(await count()).toBeGreaterThan(woken), { timeout: 20_000, interval: 100 })
     await croft.do('sleep', 'steady')
-    expect(await croft.do('exec', 'steady', 'pkill python3; cat /proc/sys/kernel/random/boot_id')).toBe(boot)
+    expect(await inside('steady', 'pkill python3; cat /proc/sys/kernel/random/boot_id')).toBe(boot)
   })
 
   test.each(sample(points('compress'), 'compress.end'))('is whole when the daemon dies at %s', async (point) => {
@@ -226,12 +231,12 @@ describe('memory that can’t be loaded', () => {
   test.each(sample(damages, damages[0]!))(
     'for it is %s: the VM boots from its disk, and says so',
     async (_, damage) => {
-      await croft.do('exec', 'steady', 'echo kept > kept; sync')
+      await inside('steady', 'echo kept > kept; sync')
       await croft.do('sleep', 'steady')
       const { memory } = await recordOf('steady')
       await damage(join(croft.folder, (await croft.state()).memories[memory!]!.file))
       using events = await croft.events()
-      expect(await croft.do('exec', 'steady', 'cat kept')).toBe('kept\n')
+      expect(await inside('steady', 'cat kept')).toBe('kept\n')
       await events.until(
         (event) => event.type === 'box.warning' && /its saved memory could not be loaded/.test(event.message),
       )
@@ -253,7 +258,7 @@ describe('memory that can’t be loaded', () => {
 })
 
 test('a QEMU that is killed while its memory is saved: the VM shows as crashed, and its disk is whole', async () => {
-  await croft.do('exec', 'steady', 'echo kept > kept; sync')
+  await inside('steady', 'echo kept > kept; sync')
   const vm = await recordOf('steady')
   const pid = await qemuPid(vm)
   const sleeping = croft.run(['sleep', 'steady'])
@@ -265,5 +270,5 @@ test('a QEMU that is killed while its memory is saved: the VM shows as crashed, 
   await must('qemu-img', ['check', '-q', join(croft.folder, file)])
   if (!deep) return // a boot takes long
   await croft.do('start', 'steady')
-  expect(await croft.do('exec', 'steady', 'cat kept')).toBe('kept\n')
+  expect(await inside('steady', 'cat kept')).toBe('kept\n')
 })

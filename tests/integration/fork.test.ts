@@ -23,7 +23,9 @@ const removeOthers = async () => {
 
 const recordOf = async (name: string): Promise<Vm> =>
   Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
-const inside = (name: string, script: string) => croft.do('exec', name, script)
+const inside = (name: string, script: string) => croft.peek(name, script)
+/** As somebody does who comes from outside: it wakes one that sleeps. */
+const enter = (name: string, script: string) => croft.do('exec', name, script)
 /** Each line of a command's output, as `key value`. */
 const facts = (text: string) =>
   Object.fromEntries(
@@ -241,7 +243,7 @@ describe('a copy', () => {
     await croft.do('sleep', 'source')
     await croft.do('cp', 'source', 'sleeper')
     expect(await croft.do('ls', '-q', '--state', 'asleep')).toBe('sleeper\nsource\n')
-    expect(await inside('sleeper', 'cat /run/sign; hostname')).toBe('running\nsleeper\n')
+    expect(await enter('sleeper', 'cat /run/sign; hostname')).toBe('running\nsleeper\n')
     await croft.do('stop', 'source')
     await croft.do('cp', 'source', 'stopped')
     expect(await croft.do('ls', '-q', '--state', 'stopped')).toBe('source\nstopped\n')
@@ -332,7 +334,7 @@ describe('sleep', () => {
     await croft.do('sleep', 'beta')
     expect(await must('virsh', ['-q', 'list', '--name'])).not.toContain(vm.id)
     expect(JSON.parse(await croft.do('stat', 'beta', '--json'))).toMatchObject({ state: 'asleep', memoryBytes: null })
-    expect(await inside('beta', 'cat /proc/sys/kernel/random/boot_id /run/sign')).toBe(`${boot}awake\n`)
+    expect(await enter('beta', 'cat /proc/sys/kernel/random/boot_id /run/sign')).toBe(`${boot}awake\n`)
     const said = Number(await inside('beta', 'date +%s'))
     expect(Math.abs(said - Date.now() / 1000)).toBeLessThan(3)
   })
@@ -354,7 +356,7 @@ describe('sleep', () => {
     // Knock while the memory is being written.
     const saving = async () => (await program('virsh', ['domjobinfo', `croft-${vm.id}`])).stdout.includes('Operation:')
     while (!(await saving()) && (await croft.state()).vms[vm.id]!.memory === null);
-    expect(await inside('beta', 'hostname')).toBe('beta\n')
+    expect(await enter('beta', 'hostname')).toBe('beta\n')
     expect(await sleeping).toMatchObject({ code: 1, stderr: expect.stringContaining('somebody needed it') })
     expect(Object.values((await croft.state()).memories).filter(({ id }) => id === vm.memory)).toEqual([])
   })
@@ -367,6 +369,6 @@ describe('sleep', () => {
     await must('virsh', ['-q', 'net-destroy', names.name])
     await croft.start()
     expect(await croft.do('ls', '-q', '--state', 'asleep')).toBe('beta\n')
-    expect(await inside('beta', 'cat /proc/sys/kernel/random/boot_id')).toBe(boot)
+    expect(await enter('beta', 'cat /proc/sys/kernel/random/boot_id')).toBe(boot)
   })
 })

@@ -14,8 +14,8 @@ beforeAll(async () => {
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 
-const count = async () => Number(await croft.do('exec', 'steady', 'wc -l < count'))
-const bootId = () => croft.do('exec', 'steady', 'cat /proc/sys/kernel/random/boot_id')
+const count = async () => Number(await croft.peek('steady', 'wc -l < count'))
+const bootId = () => croft.peek('steady', 'cat /proc/sys/kernel/random/boot_id')
 
 test('a daemon that is restarted leaves running VMs alone and knows them again', async () => {
   const boot = await bootId()

@@ -7,6 +7,7 @@ import http from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Config } from '../../daemon/config.ts'
+import { runScript } from '../../daemon/guest/agent.ts'
 import type { State } from '../../daemon/store/index.ts'
 import { type Ended, must, program } from './program.ts'
 
@@ -155,6 +156,22 @@ export class Croft implements AsyncDisposable {
     const logs = crashed ? `\nIts console ends with:\n${(await this.run(['logs', crashed])).stdout.slice(-4000)}` : ''
     const network = ended.stderr.includes('No route to host') ? `\n${await this.#networkOf(args)}` : ''
     throw new Error(`croft ${args.join(' ')} ended with ${ended.code}: ${ended.stderr}${logs}${network}`)
+  }
+
+  /**
+   * Runs a script in a VM that is awake, as its login user, by the guest agent: where the way in is not what a test is
+   * about. A login takes an emulated guest that was just loaded two seconds and more.
+   */
+  async peek(vm: string, script: string): Promise<string> {
+    const { id } = Object.values((await this.state()).vms).find(({ name }) => name === vm)!
+    const call = async (_: string, command: object) => {
+      const words = ['-q', '-c', 'qemu:///system', 'qemu-agent-command', `croft-${id}`, JSON.stringify(command)]
+      return JSON.parse(await must('virsh', words)).return
+    }
+    const asUser = 'HOME=/home/dev USER=dev exec setpriv --reuid dev --regid dev --init-groups sh -s'
+    const { code, stdout, stderr } = await runScript(call, id, `cd /home/dev\n${asUser} <<'PEEK'\n${script}\nPEEK\n`)
+    if (code === 0) return stdout
+    throw new Error(`In ${vm}, this ended with ${code}: ${script}\n${stderr}`)
   }
 
   /** How the network of the VMs named in a command line stands: as the guest says, and as the box has it. */
