@@ -1,13 +1,12 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Croft, startCroft } from '../lib/croft.ts'
-import { qemuPid, sizeOf } from '../lib/qemu.ts'
+import { startCroft } from '../lib/croft.ts'
 import { type Figure, timed } from './figures.ts'
 import { firstSsh } from './guest-steps.ts'
-import { settleMs } from './memory.ts'
+import { pssOf, settleMs } from './memory.ts'
 
-const rounds = 3
-const ceilings = ['1G', '4G', '16G'] as const
+const rounds = Number(process.env.CROFT_BENCH_ROUNDS ?? 3)
+const ceilings = (process.env.CROFT_BENCH_CEILINGS ?? '1G 4G 16G').split(' ')
 /** Held by a process in the VM that is copied and sleeps, and not to be compressed away. */
 const usedMB = 200
 
@@ -41,22 +40,20 @@ export async function ceilingFigures(): Promise<Figure[]> {
         'web',
         `nohup python3 -c '${fill}' > /dev/null 2>&1 & until [ -e full ]; do sleep 0.2; done`,
       )
-      const before = await sizes(croft, 'web')
+      const before = await pssOf(croft, 'web')
       figure('`cp` → usable', 'ms', await timed(() => croft.ask('cp', { vm: 'web', name: 'copy' })))
       if (round === 0) {
+        await croft.do('new', 'idle', '--memory', memory)
         await delay(settleMs)
-        figure('memory of the source, more than before the copy (PSS)', 'MB', (await sizes(croft, 'web')) - before)
-        figure('memory of the copy (PSS)', 'MB', await sizes(croft, 'copy'))
+        figure('memory of the source, more than before the copy (PSS)', 'MB', (await pssOf(croft, 'web')) - before)
+        figure('memory of the copy (PSS)', 'MB', await pssOf(croft, 'copy'))
+        figure('memory of an idle fork (PSS)', 'MB', await pssOf(croft, 'idle'))
+        await croft.do('rm', 'idle', '--yes')
       }
       await croft.do('rm', 'copy', '--yes')
       figure('`sleep`', 'ms', await timed(() => croft.ask('sleep', { vm: 'web' })))
       figure('`wake` → usable', 'ms', await timed(() => croft.ask('wake', { vm: 'web' })))
       await croft.do('rm', 'web', '--yes')
-      if (round > 0) continue
-      await croft.do('new', 'idle', '--memory', memory)
-      await delay(settleMs)
-      figure('memory of an idle fork (PSS)', 'MB', await sizes(croft, 'idle'))
-      await croft.do('rm', 'idle', '--yes')
     }
   }
   return figures.sort((a, b) => rank(a) - rank(b))
@@ -68,6 +65,3 @@ const rank = ({ what }: Figure): number => {
   const [, of = ''] = what.split(': ')
   return all.findIndex((each) => of.includes(each)) * 10 + ceilings.findIndex((each) => what.startsWith(`${each}:`))
 }
-
-const sizes = async (croft: Croft, name: string): Promise<number> =>
-  (await sizeOf(await qemuPid(await croft.ask('show', { vm: name })))).pss

@@ -10,7 +10,8 @@ beforeAll(async () => {
   await croft.do('new', 'steady')
   // Counts every 0.1 s, for as long as nobody interrupts it.
   const input = 'import time\nfile = open("count", "a", buffering=1)\nwhile True: time.sleep(0.1); print(file=file)\n'
-  await croft.run(['exec', 'steady', 'cat > count.py; nohup python3 count.py > /dev/null 2>&1 &'], { input })
+  const begin = 'cat > count.py; nohup python3 count.py > /dev/null 2>&1 & until [ -s count ]; do sleep 0.1; done'
+  await croft.run(['exec', 'steady', begin], { input })
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 
