@@ -23,6 +23,7 @@ class SlowFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     sequence: { sequencer: SlowFirst },
+    reporters: ['default', './tests/lib/skipped.ts'],
     projects: [
       // They leave nothing behind in what they import: two processes do for all of them.
       { test: { ...shared, isolate: false, name: 'unit', include: ['{daemon,ui}/**/*.test.ts'], testTimeout: 10_000 } },

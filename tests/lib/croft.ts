@@ -383,8 +383,18 @@ async function recipeDigest(): Promise<string> {
   return hash.digest('hex').slice(0, 16)
 }
 
+/** A daemon of a run that was killed has our port still. */
+async function endDaemon(): Promise<void> {
+  const { stdout } = await program('ss', ['-Hltnp', `sport = :${port}`])
+  for (const [, pid] of stdout.matchAll(/\bpid=(\d+)/g)) {
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (words.includes(`daemon/main.ts\0--config\0${cache}/`)) process.kill(Number(pid), 'SIGKILL')
+  }
+}
+
 /** Removes what a test may have left, also one that was killed in an earlier run: domains with their logs, network, tables. Only ours. */
 export async function clean(): Promise<void> {
+  await endDaemon()
   const virsh = (...args: string[]) => program('virsh', ['-q', '-c', 'qemu:///system', ...args])
   // There may be a thousand, so each virsh does many.
   const many = (lines: readonly string[]) =>
