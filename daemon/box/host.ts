@@ -136,7 +136,6 @@ export interface SamePages {
   set(on: boolean): Promise<void>
 }
 
-/** The machine under the box, as commands see it. */
 /** An SSH connection to a VM that was lent to a command. */
 export interface Loan {
   /** Arguments for ssh to enter the VM by it. */
@@ -150,6 +149,7 @@ export interface SharedConnections {
   borrow(vm: Vm, user: string): Promise<Loan | { refused: string } | undefined>
 }
 
+/** The machine under the box, as commands see it. */
 export interface Host {
   /** The state folder. */
   folder: string
