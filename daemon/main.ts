@@ -144,8 +144,7 @@ async function main(log: Logger): Promise<void> {
     return { ...memory, ...stalls, reserve: reserveBytes(config, memory.total) }
   }, pressure)
   if (store.state.samePages) await samePages.set(true).catch((err) => log.warn({ err }, 'same pages are not shared'))
-  const live = new Live()
-  const connections = new SshConnections(folder, live)
+  const connections = new SshConnections(folder, () => box)
   ends.defer(async () => connections.close())
   const box: Box = {
     settings,
@@ -163,7 +162,7 @@ async function main(log: Logger): Promise<void> {
     ),
     inspectKey,
     publishedKeys: (user) => publishedKeys(process.env.CROFT_KEYS_FROM ?? 'https://github.com', user),
-    live,
+    live: new Live(),
     uses: new Uses(),
     events,
     activity,

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import type { Box } from '../box/box.ts'
 import type { Loan, SharedConnections } from '../box/host.ts'
-import type { Live, LiveState } from '../box/live.ts'
 import { run } from '../host/run.ts'
 import { vmFolder } from '../libvirt/domain-xml.ts'
 import type { Vm } from '../store/index.ts'
-import { sshArgs } from './ssh.ts'
+import { endOf, sshArgs } from './ssh.ts'
 
 /** How long a connection stays open that nobody uses. */
 const lingerMs = 30_000
@@ -29,17 +29,15 @@ const loginStamp = "stat -c '%i %z' /etc/passwd /etc/group /etc/environment /etc
  */
 export class SshConnections implements SharedConnections {
   readonly #folder: string
+  readonly #box: () => Box
   /** All that are open. */
   readonly #open = new Set<Connection>()
-  readonly #unwatch: () => void
   #number = 0
 
-  /** @param folder the state folder */
-  constructor(folder: string, live: Pick<Live, 'watch'>) {
+  /** @param folder the state folder @param box the box that is about to have them */
+  constructor(folder: string, box: () => Box) {
     this.#folder = folder
-    this.#unwatch = live.watch((uuid, now) => {
-      if (isOver(now)) for (const each of this.#open) if (each.uuid === uuid) void each.end()
-    })
+    this.#box = box
   }
 
   /**
@@ -63,7 +61,6 @@ export class SshConnections implements SharedConnections {
   }
 
   close(): void {
-    this.#unwatch()
     for (const each of this.#open) void each.end()
   }
 
@@ -82,18 +79,18 @@ export class SshConnections implements SharedConnections {
     if (Buffer.byteLength(path) > mostPathBytes) return undefined
     const connection = new Connection(this.#folder, vm, user, path)
     this.#open.add(connection)
-    void connection.ended.then(() => this.#open.delete(connection))
+    const end = endOf(this.#box(), vm)
+    end.signal.addEventListener('abort', () => void connection.end())
+    void connection.ended.then(() => {
+      end.unwatch()
+      this.#open.delete(connection)
+    })
     return connection
   }
 }
 
-/** Whether nothing that was open in a guest goes on. */
-const isOver = (now: LiveState | undefined): boolean =>
-  !now || now.rebooting || now.domain === 'off' || now.domain === 'crashed'
-
 class Connection {
   readonly vm: string
-  readonly uuid: string
   readonly user: string
   /** Resolves when it has been closed, by whomever. */
   readonly ended: Promise<void>
@@ -111,7 +108,6 @@ class Connection {
 
   constructor(folder: string, vm: Vm, user: string, path: string) {
     this.vm = vm.id
-    this.uuid = vm.uuid
     this.user = user
     this.#to = [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes', '-o', `ControlPath=${path}`]
     const tellsWhenOpen = ['-o', 'PermitLocalCommand=yes', '-o', 'LocalCommand=echo open']

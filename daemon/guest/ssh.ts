@@ -67,9 +67,9 @@ export async function runInVm(
     out: (chunk: Uint8Array) => out.add(chunk),
     err: (chunk: Uint8Array) => err.add(chunk),
   }
-  const loan = await connections.borrow(vm, user)
   let code = 255 // what ssh ends with when it can't get in
   try {
+    const loan = await connections.borrow(vm, user)
     if (loan && 'refused' in loan) tell.err(Buffer.from(loan.refused))
     else {
       const to = loan?.to ?? [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes']

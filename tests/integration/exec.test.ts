@@ -57,6 +57,16 @@ test('a connection that waits is no use of the VM, and not in what is saved of i
   expect(await connections()).toBe(1)
 })
 
+test('a command goes on when its VM has slept amid it', async () => {
+  const running = inside('touch waits; until [ -e goes ]; do sleep 0.2; done; echo end')
+  await inside('until [ -e waits ]; do sleep 0.1; done')
+  await croft.do('sleep', 'web')
+  expect(await croft.do('ls', '-q', '--state', 'asleep')).toBe('web\n')
+  await croft.do('wake', 'web')
+  await inside('touch goes')
+  expect(await running).toBe('end\n')
+})
+
 test('a command that runs when its VM is turned off ends, and says why', async () => {
   const running = croft.run(['exec', 'web', 'touch begun; sleep 1000'])
   await inside('until [ -e begun ]; do sleep 0.1; done')
