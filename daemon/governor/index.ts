@@ -281,21 +281,23 @@ export class Governor implements Governing {
         return
       }
       case 'pulse':
+        if (!this.#during(deed, 'gives back memory', () => pulse(box, vm, deed.to, deed.of))) return
         if (known.unused) delete known.unused
         else known.pulsedAt = performance.now()
-        return this.#during(deed, 'gives back memory', () => pulse(box, vm, deed.to, deed.of))
+        return
       case 'sleep':
-        return this.#during(deed, 'goes to sleep', () => sleep(box, vm, deed.why))
+        this.#during(deed, 'goes to sleep', () => sleep(box, vm, deed.why))
     }
   }
 
-  /** Begins what takes its time, if nothing of that kind is under way. */
-  #during({ id, why }: Deed, what: string, work: () => Promise<void>): void {
-    if (this.#under) return
+  /** Begins what takes its time, if nothing of that kind is under way. @returns whether it has begun */
+  #during({ id, why }: Deed, what: string, work: () => Promise<void>): boolean {
+    if (this.#under) return false
     this.#under = { id, what, why }
     void work().finally(() => {
       this.#under = undefined
     })
+    return true
   }
 }
 

@@ -67,7 +67,8 @@ export function makeGuests(
         entropy: randomBytes(64).toString('hex'),
       })
       const result = await runScript(agent, vm.uuid, script, booted ? bootingMs : undefined)
-      if (result.code === 0) return correctClock(agent, vm.uuid)
+      // A clock that is a little off keeps nobody out.
+      if (result.code === 0) return correctClock(agent, vm.uuid).catch(() => {})
       throw new CroftError(
         'guest-failed',
         `${vm.name} could not be told who it is: ${plainText(result.stderr).trim()}`,

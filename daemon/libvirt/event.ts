@@ -18,7 +18,6 @@ export type LibvirtEvent =
   | { type: 'reboot'; uuid: string }
   | { type: 'agent'; uuid: string; state: 'connected' | 'disconnected'; reason: string }
   | { type: 'block-job'; uuid: string; disk: string; job: string; status: string }
-  | { type: 'balloon'; uuid: string; actualKiB: number }
   | {
       type: 'io-error'
       uuid: string

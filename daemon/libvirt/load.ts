@@ -97,8 +97,13 @@ function script(commands: string, path: string, { streamOffset }: Pick<SaveImage
   return ['bash', '-o', 'pipefail', '-c', commands, 'bash', path, String(streamOffset), process.execPath, program]
 }
 
+/** What the program says of a stream; undefined for any other line, and for half of one. */
 function parseSummary(line: string): Summary | undefined {
-  return line.startsWith('{') ? (JSON.parse(line) as Summary) : undefined
+  try {
+    return line.startsWith('{') ? (JSON.parse(line) as Summary) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /**

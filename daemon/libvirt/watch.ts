@@ -104,7 +104,6 @@ function subscribe(conn: Pointer, emit: (event: LibvirtEvent) => void): void {
     action: word(ioErrorActions, action),
     reason: text(reason),
   }))
-  on(13, ['uint64'], (uuid, [actualKiB]) => ({ type: 'balloon', uuid, actualKiB }))
   on(16, ['uint64', 'int', 'int'], (uuid, [disk, job, status]) => ({
     type: 'block-job',
     uuid,
