@@ -83,11 +83,15 @@ test('a daemon that finds the box rebooted starts what should run, what somebody
   for (const vm of Object.values(state.vms)) if (others.includes(vm.name)) vm.power = 'on'
   await writeFile(path, JSON.stringify({ ...state, bootId: 'before-the-reboot' }))
   await croft.start()
+  using events = await croft.events()
   // Two boot at once; this one would be the last.
-  expect(await croft.do('exec', 'wanted', 'hostname')).toBe('wanted\n')
-  expect(await croft.do('ls', '-q', '--state', 'awake')).not.toContain('third')
+  const wanted = croft.do('exec', 'wanted', 'hostname')
+  const starting = (event: any) => event.type === 'vm.state' && event.state === 'starting'
+  const next = await events.until((event) => starting(event) && ['third', 'wanted'].includes(event.name), 180_000)
+  expect(next.name).toBe('wanted')
   // A daemon that came anew now would go on with it.
   expect((await croft.state()).bootId).toBe('before-the-reboot')
+  expect(await wanted).toBe('wanted\n')
   for (const name of others) await croft.do('rm', name, '--yes')
   await vi.waitFor(async () => expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('steady\n'), {
     timeout: 120_000,
