@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
@@ -5,6 +6,9 @@ import { type Box, findVm, type Report, stateOf, vmsOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
 import { wakeUp } from './sleep.ts'
 import { checkAllowed } from './state.ts'
+
+/** How long a guest that has refused to shut down is left alone before it is asked again. */
+const askAgainMs = 1_000
 
 /** Makes a VM awake and waits until it can be used; one that is awake already is left alone. @throws CroftError */
 export function startVm(box: Box, name: string, report: Report): Promise<Vm> {
@@ -69,14 +73,15 @@ async function bringDown(box: Box, vm: Vm, graceMs: number, report: Report): Pro
   if (down()) return 'shutdown'
   if (graceMs > 0 && state() !== 'paused') {
     report({ subject: vm.name, step: 'shutting down', fraction: 0.3 })
+    const late = performance.now() + graceMs
     try {
-      await box.hypervisor.askShutdown(vm.uuid, box.live.get(vm.uuid)?.agent === true)
+      await askToShutDown(box, vm, down, late)
       box.live.mark(vm.uuid, { stopping: true })
-      await box.live.waitFor(vm.uuid, down, graceMs)
+      await box.live.waitFor(vm.uuid, down, late - performance.now())
       return 'shutdown'
     } catch (error) {
       // A guest that won't or can't is turned off; that libvirt is away says nothing about it.
-      if (error instanceof CroftError && error.code === 'unavailable') throw error
+      if (isAway(error)) throw error
     }
   }
   if (down()) return 'shutdown'
@@ -85,6 +90,25 @@ async function bringDown(box: Box, vm: Vm, graceMs: number, report: Report): Pro
   await box.live.waitFor(vm.uuid, down, 10_000)
   return 'powered-off'
 }
+
+/**
+ * Asks until the guest has taken it: one refusal (its service manager is busy, its agent just restarts) is no reason to cut
+ * its power. @param late when to give up, by `performance.now()` @throws the last refusal
+ */
+async function askToShutDown(box: Box, vm: Vm, down: () => boolean, late: number): Promise<void> {
+  for (;;) {
+    try {
+      return await box.hypervisor.askShutdown(vm.uuid, box.live.get(vm.uuid)?.agent === true)
+    } catch (error) {
+      if (down()) return
+      if (isAway(error) || performance.now() + askAgainMs > late) throw error
+      box.log.warn({ vm: vm.id, err: error }, 'did not take the request to shut down; it is asked again')
+      await delay(askAgainMs)
+    }
+  }
+}
+
+const isAway = (error: unknown): boolean => error instanceof CroftError && error.code === 'unavailable'
 
 /** Stops the VM as `stop` does, and starts it cold. */
 export function restartVm(box: Box, name: string, graceMs: number, report: Report): Promise<Vm> {

@@ -69,7 +69,7 @@ export async function neighbourFigures(): Promise<Figure[]> {
   const reserve = { memoryMiB: Math.floor((available - roomBytes) / 2 ** 20) }
   await using reached = await startReached({
     folder: join(disk.folder, 'state'),
-    image: true,
+    image: 'debian',
     config: { web: caddy.web, reserve },
   })
   const { croft, laptop } = reached

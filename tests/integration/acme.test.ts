@@ -15,7 +15,7 @@ let croft: Croft
 beforeAll(async () => {
   ca = await TestCa.start(['croft.one.test', 'web.one.test', 'croft.two.test', 'croft.three.test'])
   caddy = await TestCaddy.start()
-  croft = await startCroft({ config: { web: caddy.web } })
+  croft = await startCroft({ image: 'bare', config: { web: caddy.web } })
   await croft.do('new', 'web')
 })
 afterAll(async () => {

@@ -25,7 +25,7 @@ let root: string
 beforeAll(async () => {
   caddy = await TestCaddy.start()
   folder = await mkdtemp(join(tmpdir(), 'croft-clients-'))
-  croft = await startCroft({ config: { web: caddy.web } })
+  croft = await startCroft({ image: 'bare', config: { web: caddy.web } })
   await croft.do('domain', 'set', 'box.test', '--tls', 'internal')
   root = join(caddy.folder, 'caddy/pki/authorities/local/root.crt')
   await croft.do('new', 'web')

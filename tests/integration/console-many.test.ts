@@ -10,7 +10,7 @@ let croft: Croft
 let page: Page
 const browsers = new Browsers()
 beforeAll(async () => {
-  croft = await startCroft()
+  croft = await startCroft({ image: 'bare' })
   await croft.kill('SIGTERM')
   await fill(croft, 1000, varied)
   await croft.start()

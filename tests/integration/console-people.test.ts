@@ -11,7 +11,7 @@ let croft: Croft
 const consoles = new Consoles(() => croft)
 beforeAll(async () => {
   caddy = await TestCaddy.start()
-  croft = await startCroft({ config: { web: caddy.web } })
+  croft = await startCroft({ image: 'bare', config: { web: caddy.web } })
   await croft.do('new', 'shop')
   await servePython(croft, 'shop', server, 8000)
 }, 600_000)

@@ -18,7 +18,7 @@ let croft: Croft
 const consoles = new Consoles(() => croft)
 beforeAll(async () => {
   caddy = await TestCaddy.start()
-  croft = await startCroft({ config: { web: caddy.web } })
+  croft = await startCroft({ image: 'bare', config: { web: caddy.web } })
 }, 600_000)
 afterAll(async () => {
   await consoles[Symbol.asyncDispose]()

@@ -1,14 +1,14 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type Croft, cache, startCroft } from '../lib/croft.ts'
+import { type Croft, type CroftOptions, cache, startCroft } from '../lib/croft.ts'
 import { sample } from '../lib/deep.ts'
 import { must, program } from '../lib/program.ts'
 
 /** A state folder on a file system of its own that can be filled to the last byte. */
 let croft: Croft
 let folder: string
-async function startSmall(megabytes: number, options: { image?: boolean; recipes?: string }): Promise<void> {
+async function startSmall(megabytes: number, options: Pick<CroftOptions, 'image' | 'recipes'>): Promise<void> {
   await must('mkdir', ['-p', '-m', '711', cache])
   folder = await mkdtemp(join(cache, 'full-'))
   await must('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=711`, 'tmpfs', folder])
@@ -88,7 +88,7 @@ describe('a disk that is full when memory is to be saved', () => {
     return croft.peek('late', 'cat /proc/sys/kernel/random/boot_id')
   }
   beforeAll(async () => {
-    await startSmall(1300, { image: true })
+    await startSmall(1300, { image: 'bare' })
     await croft.do('new', 'late')
     boot = await bootId()
   }, 120_000)

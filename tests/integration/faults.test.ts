@@ -11,7 +11,7 @@ import { must, program } from '../lib/program.ts'
  */
 let croft: Croft
 beforeAll(async () => {
-  croft = await startCroft({ recipes: join(import.meta.dirname, 'fixtures/recipes') })
+  croft = await startCroft({ image: 'bare', recipes: join(import.meta.dirname, 'fixtures/recipes') })
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 

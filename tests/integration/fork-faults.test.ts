@@ -17,7 +17,7 @@ let croft: Croft
 /** The boot of the one VM that all tests are about. */
 let boot: string
 beforeAll(async () => {
-  croft = await startCroft()
+  croft = await startCroft({ image: 'bare' })
   await croft.do('new', 'steady')
   boot = await bootOf('steady')
 }, 600_000)

@@ -18,7 +18,7 @@ let caddy: TestCaddy
 let croft: Croft
 beforeAll(async () => {
   caddy = await TestCaddy.start()
-  croft = await startCroft({ config: { web: caddy.web } })
+  croft = await startCroft({ image: 'bare', config: { web: caddy.web } })
   await croft.do('new', 'web')
   await serveIn(croft, 'web', 9000, 9001)
   await croft.do('share', 'public', 'web', '9000')

@@ -15,7 +15,7 @@ let caddy: TestCaddy
 let croft: Croft
 beforeAll(async () => {
   caddy = await TestCaddy.start()
-  croft = await startCroft({ config: { web: caddy.web } })
+  croft = await startCroft({ image: 'bare', config: { web: caddy.web } })
   await croft.do('new', 'web')
   await servePython(croft, 'web', echoServer, 9000)
   const site = `mkdir site; echo 'hello from web' > site/index.html; tmux new-session -d "cd site && python3 -m http.server 8000"`

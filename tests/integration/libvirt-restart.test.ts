@@ -6,7 +6,7 @@ import { startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
 
 test('libvirtd restarted under the daemon: it says so, reconnects, and the VM runs on', async () => {
-  await using croft = await startCroft()
+  await using croft = await startCroft({ image: 'bare' })
   await croft.do('new', 'steady')
   const bootId = () => croft.do('exec', 'steady', 'cat /proc/sys/kernel/random/boot_id')
   const boot = await bootId()

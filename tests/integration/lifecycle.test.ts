@@ -203,6 +203,20 @@ describe('a VM', () => {
     expect(await croft.do('exec', 'web', 'echo in')).toBe('in\n')
   })
 
+  test('gives back what is deleted, by a timer of its own: by the time that it has been awake, not all VMs at once', async () => {
+    const { vms, layers } = await croft.state()
+    const disk = `${croft.folder}/${layers[Object.values(vms)[0]!.disk]!.file}`
+    const taken = async () => Number(await must('stat', ['-c', '%b', disk])) * 512
+    await croft.do('exec', 'web', 'dd if=/dev/urandom of=big bs=1M count=64 status=none && sync')
+    const before = await taken()
+    await croft.do('exec', 'web', 'rm big && sync && sudo systemctl start fstrim.service && sync')
+    expect(before - (await taken())).toBeGreaterThan(60e6)
+    const timer = await croft.do('exec', 'web', 'systemctl show fstrim.timer')
+    for (const each of ['ActiveState=active', 'OnActiveUSec=2h', 'OnUnitActiveUSec=6d', 'RandomizedDelayUSec=22h'])
+      expect(timer).toContain(each)
+    expect(timer).not.toContain('TimersCalendar')
+  })
+
   test('takes another name, inside too, and only one that is free', async () => {
     await croft.do('new', 'taken', '--stopped')
     expect(await croft.run(['rename', 'web', 'taken'])).toMatchObject({
@@ -229,6 +243,9 @@ describe('a VM', () => {
 
   test('stops when asked, starts again with its disk and new limits', async () => {
     await croft.do('exec', 'shop', 'echo kept > file; sync')
+    // As it may refuse for a moment, when it has just begun with something else.
+    const refuses = `#!/bin/sh\nln -sf ../bin/systemctl /usr/sbin/shutdown\nexit 1\n`
+    await croft.do('exec', 'shop', `printf '${refuses}' > s; chmod +x s; sudo mv s /usr/sbin/shutdown`)
     expect(await croft.do('stop', 'shop')).toBe('shop is stopped.\n')
     expect(await croft.run(['exec', 'shop', 'true'])).toMatchObject({
       code: 1,

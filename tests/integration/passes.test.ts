@@ -11,7 +11,7 @@ let caddy: TestCaddy
 let croft: Croft
 beforeAll(async () => {
   caddy = await TestCaddy.start()
-  croft = await startCroft({ config: { web: caddy.web } })
+  croft = await startCroft({ image: 'bare', config: { web: caddy.web } })
   await croft.do('new', 'web')
   await servePython(croft, 'web', saysHeaders, 9000)
 }, 600_000)

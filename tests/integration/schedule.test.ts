@@ -10,7 +10,7 @@ import { deep } from '../lib/deep.ts'
  */
 let croft: Croft
 beforeAll(async () => {
-  croft = await startCroft()
+  croft = await startCroft({ image: 'bare' })
   await croft.do('new', 'rests', '--stopped')
   await croft.do('new', 'runs')
 }, 600_000)

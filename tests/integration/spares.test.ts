@@ -11,7 +11,7 @@ import { qemuPid } from '../lib/qemu.ts'
 /** A VM that is loaded before it is asked for. */
 let croft: Croft
 beforeAll(async () => {
-  croft = await startCroft({ config: { spares: 1 } })
+  croft = await startCroft({ image: 'bare', config: { spares: 1 } })
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 

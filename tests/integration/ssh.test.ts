@@ -20,7 +20,7 @@ let laptop: Laptop
 const wait = { timeout: 60_000, interval: 100 }
 
 beforeAll(async () => {
-  reached = await startReached()
+  reached = await startReached({ image: 'bare' })
   croft = reached.croft
   laptop = reached.laptop
   await croft.do('new', 'web')
@@ -83,7 +83,7 @@ describe('the lobby', () => {
   })
 
   test('to a key that is limited to a VM shows that alone, by whatever way', async () => {
-    await croft.do('new', 'shop', '--image', 'debian')
+    await croft.do('new', 'shop', '--stopped')
     const asOther = await laptop.as('other')
     const only = (args: string[]) => program('ssh', [...asOther, ...args], { timeoutMs: 60_000 })
     for (const list of ['ls', 'top'])

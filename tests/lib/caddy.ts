@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { makeCaddy } from '../../daemon/caddy/client.ts'
 import { startConfig } from '../../daemon/caddy/config.ts'
 import { httpPort, httpsPort } from './croft.ts'
+import { endsWithUs } from './program.ts'
 
 /** A Caddy of a test's own, begun with nothing but its admin API, as the box's is. */
 export class TestCaddy implements AsyncDisposable {
@@ -43,7 +44,7 @@ export class TestCaddy implements AsyncDisposable {
     await rm(this.admin, { force: true })
     const path = join(this.folder, 'begin.json')
     await writeFile(path, JSON.stringify(this.nothing))
-    this.#child = spawn('caddy', ['run', '--config', path], {
+    this.#child = spawn('setpriv', [...endsWithUs, 'caddy', 'run', '--config', path], {
       env: { PATH: process.env.PATH, XDG_DATA_HOME: this.folder, XDG_CONFIG_HOME: this.folder },
       stdio: ['ignore', 'ignore', 'pipe'],
     })

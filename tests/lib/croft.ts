@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 import type { Config } from '../../daemon/config.ts'
 import { runScript } from '../../daemon/guest/agent.ts'
 import type { State } from '../../daemon/store/index.ts'
-import { type Ended, must, program } from './program.ts'
+import { type Ended, endsWithUs, must, program } from './program.ts'
 
 /**
  * A real croftd for a test, with a state folder, network, port and names of its own; on the box's libvirtd, QEMU and
@@ -33,10 +33,17 @@ const guest = { memoryMiB: 512 }
 export const httpPort = 17_200 + slot
 export const httpsPort = 17_300 + slot
 
+const imageNames = ['debian', 'bare'] as const
+export type ImageName = (typeof imageNames)[number]
+
 export interface CroftOptions {
   env?: Record<string, string>
-  /** Begin with the built image; by default unless `folder` is given. */
-  image?: boolean
+  /**
+   * Begin with a built image, that of `new` without another. `debian` is the product's; `bare` is the same disk and kernel
+   * without systemd, for what is not about a guest's insides: it boots, and lets somebody in, in a quarter of the time.
+   * By default `debian`, or none if `folder` is given.
+   */
+  image?: ImageName | false
   config?: { defaults?: Partial<Config['defaults']>; [setting: string]: unknown }
   /** Use another folder of recipes. */
   recipes?: string
@@ -82,13 +89,13 @@ export class Croft implements AsyncDisposable {
       // With a gateway, where a test is about that.
       ssh: false,
       ...this.#options.config,
-      defaults: { image: 'debian', sleepAfter: 0, ...guest, ...this.#options.config?.defaults },
+      defaults: { image: this.#options.image || 'debian', sleepAfter: 0, ...guest, ...this.#options.config?.defaults },
     }
     await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))
     const args = ['--max-semi-space-size=4', join(root, 'daemon/main.ts'), '--config', join(this.folder, 'config.json')]
     if (this.#options.recipes) args.push('--recipes', this.#options.recipes)
     const log = openSync(join(this.folder, 'log'), 'a')
-    const child = spawn(join(root, 'node_modules/.bin/node'), args, {
+    const child = spawn('setpriv', [...endsWithUs, join(root, 'node_modules/.bin/node'), ...args], {
       env: { ...process.env, NODE_COMPILE_CACHE: join(cache, 'compiled'), ...this.#options.env, ...env },
       stdio: ['ignore', 'pipe', log],
     })
@@ -303,7 +310,8 @@ export async function startCroft(options: CroftOptions = {}): Promise<Croft> {
   await clean()
   const folder = options.folder ?? (await mkdtemp(join(await ensured(cache), 'state-')))
   await program('chmod', ['711', cache, folder])
-  if (options.image ?? !options.folder) await borrowImage(folder)
+  const image = options.image ?? (options.folder ? false : 'debian')
+  if (image) await borrowImage(folder, image)
   if (options.state) {
     const path = join(folder, 'state.json')
     await writeFile(path, JSON.stringify(options.state(JSON.parse(await readFile(path, 'utf8')))))
@@ -324,8 +332,8 @@ async function ensured(folder: string): Promise<string> {
 }
 
 /** Gives a new state folder the image that all tests share: its files (hard links where they can be) and its records. */
-async function borrowImage(folder: string): Promise<void> {
-  const base = await builtImage()
+async function borrowImage(folder: string, image: ImageName): Promise<void> {
+  const base = await builtImage(image)
   for (const part of ['layers', 'memory', ...(await readdir(join(base, 'images'))).map((id) => `images/${id}`)]) {
     await mkdir(join(folder, part), { recursive: true, mode: 0o711 })
     for (const file of await readdir(join(base, part))) {
@@ -341,34 +349,53 @@ async function borrowImage(folder: string): Promise<void> {
 }
 
 /** A state folder with the image built from today's recipe; built by a croftd, once, and kept for later runs. */
-export async function builtImage(): Promise<string> {
-  const base = join(await ensured(cache), `base-${await recipeDigest()}`)
-  if (existsSync(join(base, 'state.json'))) return base
-  for (const old of await readdir(cache))
-    if (old.startsWith('base-')) await rm(join(cache, old), { recursive: true, force: true })
+export async function builtImage(name: ImageName): Promise<string> {
+  const [base, ...others] = await Promise.all([name, ...imageNames].map(baseFolder))
+  if (existsSync(join(base!, 'state.json'))) return base!
+  for (const old of await readdir(await ensured(cache))) {
+    const path = join(cache, old)
+    if (old.startsWith('base-') && !others.includes(path)) await rm(path, { recursive: true, force: true })
+  }
+  await clean()
   const folder = await mkdtemp(join(cache, 'state-'))
   await program('chmod', ['711', cache, folder])
-  const croft = new Croft(folder, { image: false })
+  const recipe = name === 'bare' ? { recipes, env: await madeFrom(await builtImage('debian')) } : {}
+  const croft = new Croft(folder, { image: false, ...recipe })
   try {
     await croft.start()
-    await croft.do('image', 'build', 'debian')
+    await croft.do('image', 'build', name)
     if (Object.keys((await croft.state()).checkpoints).length === 0) throw new Error(await croft.log())
   } finally {
     await croft.kill('SIGTERM')
     await clean()
   }
-  await rename(folder, base)
-  return base
+  await rename(folder, base!)
+  return base!
 }
 
-async function recipeDigest(): Promise<string> {
-  const recipe = join(root, 'images/debian')
+/** Recipes of images for tests alone. */
+const recipes = join(root, 'tests/images')
+
+/** What the recipe of `bare` needs of the image `debian`, in its environment. */
+async function madeFrom(base: string): Promise<Record<string, string>> {
+  const state: State = JSON.parse(await readFile(join(base, 'state.json'), 'utf8'))
+  const [image] = Object.values(state.images)
+  const { file } = state.layers[image!.layer]!
+  const [ROOT, KERNEL, INITRD] = [file, image!.kernel, image!.initrd].map((path) => join(base, path))
+  return { ROOT: ROOT!, KERNEL: KERNEL!, INITRD: INITRD!, CMDLINE: image!.cmdline }
+}
+
+/** Where an image is kept, by all that its content depends on. */
+async function baseFolder(name: ImageName): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(guest))
-  for (const file of (await readdir(recipe, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile())
-    .sort((a, b) => (join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1))) {
-    if (file.name.endsWith('.md')) continue
-    hash.update(file.name).update(await readFile(join(file.parentPath, file.name)))
+  const folders = [join(root, 'images/debian'), ...(name === 'bare' ? [join(recipes, 'bare')] : [])]
+  for (const folder of folders) {
+    for (const file of (await readdir(folder, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .sort((a, b) => (join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1))) {
+      if (file.name.endsWith('.md')) continue
+      hash.update(file.name).update(await readFile(join(file.parentPath, file.name)))
+    }
   }
   // Its records, and what its golden checkpoint depends on.
   for (const file of [
@@ -380,21 +407,11 @@ async function recipeDigest(): Promise<string> {
   ]) {
     hash.update(await readFile(join(root, 'daemon', file)))
   }
-  return hash.digest('hex').slice(0, 16)
-}
-
-/** A daemon of a run that was killed has our port still. */
-async function endDaemon(): Promise<void> {
-  const { stdout } = await program('ss', ['-Hltnp', `sport = :${port}`])
-  for (const [, pid] of stdout.matchAll(/\bpid=(\d+)/g)) {
-    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    if (words.includes(`daemon/main.ts\0--config\0${cache}/`)) process.kill(Number(pid), 'SIGKILL')
-  }
+  return join(cache, `base-${name}-${hash.digest('hex').slice(0, 16)}`)
 }
 
 /** Removes what a test may have left, also one that was killed in an earlier run: domains with their logs, network, tables. Only ours. */
 export async function clean(): Promise<void> {
-  await endDaemon()
   const virsh = (...args: string[]) => program('virsh', ['-q', '-c', 'qemu:///system', ...args])
   // There may be a thousand, so each virsh does many.
   const many = (lines: readonly string[]) =>

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { lean } from '../../daemon/ssh/paths.ts'
 import { type Croft, type CroftOptions, cache, slot, startCroft } from './croft.ts'
-import { type Ended, must, program } from './program.ts'
+import { type Ended, endsWithUs, must, program } from './program.ts'
 
 /** Where a test's gateway listens. */
 export const sshPort = 17_400 + slot
@@ -57,6 +57,7 @@ export class Gateway implements AsyncDisposable {
     const child = spawn(
       'setpriv',
       [
+        ...endsWithUs,
         ...(await asItself()),
         join(root, 'node_modules/.bin/node'),
         ...lean.flags,

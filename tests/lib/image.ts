@@ -1,6 +1,7 @@
 import { builtImage } from './croft.ts'
 
-/** Before the first test: the image that all of them share. */
+/** Before the first test: the images that all of them share. */
 export default async function setup(): Promise<void> {
-  await builtImage()
+  await builtImage('debian')
+  await builtImage('bare')
 }

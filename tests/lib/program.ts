@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process'
 
+/** Arguments of setpriv(1): what it runs ends with this process, whatever becomes of that. */
+export const endsWithUs = ['--pdeathsig', 'KILL']
+
 export interface Ended {
   code: number
   stdout: string
