@@ -3,12 +3,11 @@ import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { readConfig } from './config.ts'
 import { asCroftError, CroftError } from './error.ts'
+import { outliveErrors } from './host/outlive-errors.ts'
 import { notifyReady } from './host/systemd.ts'
 import { Croftd } from './ssh/croftd.ts'
 import { gatewayKeys } from './ssh/paths.ts'
 import { Gateway } from './ssh/server.ts'
-
-let ready = false
 
 /**
  * croft-ssh: the SSH gateway, a process and a user of its own, so that the daemon can be started anew under open sessions.
@@ -32,7 +31,7 @@ async function main(): Promise<void> {
       cause,
     })
   })
-  ready = true
+  outliveErrors(log)
   await notifyReady()
   log.info({ port: ssh.port, address: ssh.address }, 'ready')
   const signal = await new Promise((resolve) => {
@@ -43,13 +42,9 @@ async function main(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 200)) // clients are told
 }
 
-/** What goes wrong for one client must not end the sessions of all others. */
-process.on('uncaughtException', (err) => {
-  if (ready) log.error({ err }, 'something failed in an unexpected way; the others go on')
-  else throw err
-})
-
 const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
+// Should it ever run out of work before it has said how it ended, that is no success.
+process.exitCode = 1
 main().then(
   () => process.exit(0),
   (thrown) => {

@@ -69,6 +69,7 @@ import { boxSettings, reserveBytes } from './host/machine.ts'
 import { Meter } from './host/meter.ts'
 import { makeNetwork } from './host/network.ts'
 import { guardFromOom } from './host/oom.ts'
+import { outliveErrors } from './host/outlive-errors.ts'
 import { publishedKeys } from './host/published-keys.ts'
 import { keepHistories } from './host/record.ts'
 import { run } from './host/run.ts'
@@ -288,6 +289,7 @@ async function main(log: Logger): Promise<void> {
     ends.defer(every(caddyLookMs, 'give Caddy its configuration', log, () => caddy.keep()))
     ends.defer(keepOut(gate, clients, log))
   }
+  outliveErrors(log)
   await notifyReady()
   if (gatewayKey?.made) void reconciler.first.then(() => tellGuests(box, () => true))
   keepGolden(box)
@@ -398,6 +400,8 @@ async function makeGatewayKeys(folder: string, { user }: SshConfig): Promise<{ l
 }
 
 const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
+// Should it ever run out of work before it has said how it ended, that is no success.
+process.exitCode = errorCodes.internal.exit
 main(log).then(
   () => process.exit(0),
   (thrown) => {

@@ -85,13 +85,23 @@ export function startConfig(admin: string): Pick<CaddyConfig, 'admin' | 'logging
   return { admin: { listen: `unix/${admin}`, origins: [adminOrigin], config: { persist: false } }, logging }
 }
 
+/** What a session's token looks like: 256 bits in base64url. Nothing else a client says is taken for one. */
+export const tokenPattern = '[A-Za-z0-9_-]{43}'
+
 /**
  * A pass is a folder of this name that has one file, called `address:port` like the VM's port it leads to. While it is there,
- * requests for this host name, by this connection and with this session's token (empty: with none, to a public port) go
- * straight to that port. Also how it is written with Caddy's placeholders, of which none can hold a `/` that leads elsewhere:
- * where a cookie has `..`, no pass is looked for. Pure.
+ * requests for this host name, by this connection and with this session's token (null: with no session, to a public port) go
+ * straight to that port. The two rights begin with different words, so whatever a client says, one is never taken for the
+ * other. Also how it is written with Caddy's placeholders: a host name (Go's net/http) and a token have no `/`. Pure.
  */
-export const passName = (host: string, remote: string, token: string): string => `${host}~${remote}~${token}`
+export const passName = (host: string, remote: string, token: string | null): string =>
+  token === null ? `public~${host}~${remote}` : `owner~${host}~${remote}~${token}`
+
+/**
+ * How long a server may take to answer `Expect: 100-continue` before the body is sent anyway. With none at all, Caddy sends
+ * it at once and says `100 Continue` itself; the server's own would be a second, at which a client may send its body again.
+ */
+const patienceForConsent = '5s'
 
 /** How long a client may take to say what it wants. */
 const patience = '30s'
@@ -182,7 +192,7 @@ const toGate = (gate: string): Handler => ({
   handler: 'reverse_proxy',
   headers: { request: { set: { [peerHeader]: [peer] } } },
   upstreams: [{ dial: `unix/${gate}` }],
-  transport: { protocol: 'http', compression: false },
+  transport: { protocol: 'http', compression: false, expect_continue_timeout: patienceForConsent },
   load_balancing: { try_duration: '30s', try_interval: '100ms' },
 })
 
@@ -226,11 +236,15 @@ const passing = [
 
 /**
  * The ways that need a pass: of the owner, and of anybody. The gate has to look at a token, and at what is at its own paths.
+ * The owner's needs one session's cookie, whole; anybody's none at all, nor what resembles one.
  * Caddy tries what stands in one matcher in any order, and looking for a file is what costs: so these are one in another.
  */
 function withPass(passes: string, cookie: string): Route {
-  const hasSession = { header: { Cookie: [`*${cookie}=*`] } }
-  const hasDots = { header: { Cookie: ['*..*'] } }
+  const hasSession = {
+    header_regexp: { Cookie: { name: 'session', pattern: `(?:^|;\\s*)${cookie}=(${tokenPattern})(?:;|$)` } },
+  }
+  const hasMore = { header_regexp: { Cookie: { pattern: `${cookie}=.*${cookie}=` } } }
+  const resembles = { header: { Cookie: ['*croft_session*'] } }
   const owner: Handler[] = [
     { handler: 'headers', request: { set: { [userHeader]: ['owner'] } } },
     withoutSession(),
@@ -240,15 +254,18 @@ function withPass(passes: string, cookie: string): Route {
     match: [{ header: { Authorization: null }, not: [{ path: ['/.croft/*'] }] }],
     handle: [
       subroute(
-        { match: [hasSession], handle: [subroute(pass(passes, `{http.request.cookie.${cookie}}`, [hasDots], owner))] },
-        pass(passes, '', [hasSession], []),
+        {
+          match: [{ ...hasSession, not: [hasMore] }],
+          handle: [subroute(pass(passes, '{http.regexp.session.1}', owner))],
+        },
+        { match: [{ not: [resembles] }], handle: [subroute(pass(passes, null, []))] },
       ),
     ],
   }
 }
 
-/** Where a pass leads, if there is one and the request is none of those that it is not for. */
-function pass(passes: string, token: string, not: object[], handle: Handler[]): Route {
+/** Where a pass leads, if there is one. */
+function pass(passes: string, token: string | null, handle: Handler[]): Route {
   const file = passName('{http.request.host}', '{http.request.remote}', token)
   const address: Handler = {
     handler: 'map',
@@ -257,7 +274,7 @@ function pass(passes: string, token: string, not: object[], handle: Handler[]): 
     mappings: [{ input_regexp: '([^/]+)$', outputs: ['$1'] }],
   }
   return {
-    match: [{ not, file: { root: passes, try_files: [`/${file}/*`] } }],
+    match: [{ file: { root: passes, try_files: [`/${file}/*`] } }],
     handle: [address, ...handle, toVm('{pass}')],
     terminal: true,
   }
@@ -307,6 +324,7 @@ const toVm = (dial: string): Handler => ({
   transport: {
     protocol: 'http',
     dial_timeout: '5s',
+    expect_continue_timeout: patienceForConsent,
     compression: false,
     keep_alive: { idle_timeout: '4s', max_idle_conns_per_host: 100 },
   },

@@ -15,13 +15,28 @@ test.each([
 ])('%j is no path to be sent to', (to) => expect(localPath(to)).toBe('/'))
 test.each(['/', '/a/b?c=d#e', '/@user', '/a//b'])('%s is', (to) => expect(localPath(to)).toBe(to))
 
+test('what a header can’t hold is percent-encoded', () => {
+  expect(localPath('/日?q=ü 1#\u007f')).toBe('/%E6%97%A5?q=%C3%BC%201#%7F')
+  expect(localPath('/\ud800')).toBe('/%EF%BF%BD')
+})
+
+const token = 'a'.repeat(43)
+
 test('the token is read from among other cookies', () => {
-  expect(tokenIn('a=1; croft_session=abc; b=2', false)).toBe('abc')
-  expect(tokenIn('xcroft_session=abc', false)).toBeUndefined()
+  expect(tokenIn(`a=1; croft_session=${token}; b=2`, false)).toBe(token)
+  expect(tokenIn(`xcroft_session=${token}`, false)).toBeUndefined()
   expect(tokenIn(undefined, false)).toBeUndefined()
 })
 
+test.each(['', '/', '/.', '"', token.slice(1), `${token}a`, `${token}=`, `${token.slice(1)}/`])(
+  '%j is no token',
+  (value) => {
+    expect(tokenIn(`croft_session=${value}`, false)).toBeUndefined()
+    expect(tokenIn(`croft_session=${value}; croft_session=${token}`, false)).toBe(token)
+  },
+)
+
 test('by HTTPS only the cookie counts that no other host can have set', () => {
-  expect(tokenIn('croft_session=evil; __Host-croft_session=abc', true)).toBe('abc')
+  expect(tokenIn(`croft_session=evil; __Host-croft_session=${token}`, true)).toBe(token)
   expect(tokenIn('croft_session=evil', true)).toBeUndefined()
 })

@@ -111,7 +111,7 @@ function givePass(
   gate.passes.give({
     host: host.slice(0, host.length - portSuffix(host).length),
     peer,
-    token: token ?? '',
+    token: owner ? token : null,
     vm,
     upstream,
     grant,
@@ -130,7 +130,8 @@ export async function explain(gate: Gate, visit: Visit, user: string): Promise<V
   const vm = target?.vm
   if (vm) {
     gate.ports.forget(vm)
-    gate.passes.takeBack((pass) => pass.vm === vm.id)
+    // The client itself may have made it fail: other connections' passes are none of its business.
+    gate.passes.takeBack((pass) => pass.vm === vm.id && pass.peer === visit.peer)
   }
   // What else there is in a VM is its owner's to know.
   if (!vm || user !== 'owner') return page(pages.notNow)
@@ -266,10 +267,13 @@ async function openLink(
   return { kind: 'redirect', to: '/', cookie: { token, seconds } }
 }
 
-/** A path on the same host, whatever was asked for: nobody is sent elsewhere from here. Pure. */
+/**
+ * A path on the same host, whatever was asked for: nobody is sent elsewhere from here. What a header can't hold is
+ * percent-encoded. Pure.
+ */
 export function localPath(to: string | null): string {
   if (to === null || !/^\/(?![/\\])/.test(to) || /[\u0000-\u001f\\]/.test(to)) return '/'
-  return to
+  return to.toWellFormed().replace(/[^\x21-\x7e]/gu, encodeURIComponent)
 }
 
 /** @returns a page instead, when the VM is not there yet or can't be */

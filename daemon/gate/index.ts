@@ -7,6 +7,7 @@ import {
   nameHeader,
   peerHeader,
   sessionCookie,
+  tokenPattern,
   upstreamHeader,
   userHeader,
   verdictHeader,
@@ -42,18 +43,11 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   const { server, close } = makeWebServer(site, { maxHeaderSize: 2 ** 21 }, (request, response) => {
     const asked = request.headers[askHeader.toLowerCase()]
     if (asked === undefined) return false
-    const { secure } = gate.front()
-    const visit = visitOf(request, secure)
-    // A request that failed has no session any more: it has been made ready for the VM.
-    const user = String(request.headers[userHeader.toLowerCase()] ?? '')
-    const deciding = asked === 'failed' ? explain(gate, visit, user) : decide(gate, visit)
-    deciding.then(
-      (verdict) => answer(response, verdict, visit, secure),
-      (err) => {
-        gate.box.log.error({ err, host: request.headers.host }, 'a request could not be decided')
-        response.writeHead(500).end()
-      },
-    )
+    settle(gate, request, response, asked === 'failed').catch((err) => {
+      gate.box.log.error({ err, host: request.headers.host }, 'a request could not be decided')
+      if (response.headersSent) response.destroy()
+      else response.writeHead(500).end()
+    })
     return true
   })
   server.keepAliveTimeout = 60_000
@@ -72,6 +66,16 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   }
 }
 
+/** Answers what Caddy asks. @param failed about a request that a VM did not answer; else about one that is to go on */
+async function settle(gate: Gate, request: IncomingMessage, response: ServerResponse, failed: boolean): Promise<void> {
+  const { secure } = gate.front()
+  const visit = visitOf(request, secure)
+  // A request that failed has no session any more: it has been made ready for the VM.
+  const user = String(request.headers[userHeader.toLowerCase()] ?? '')
+  const verdict = await (failed ? explain(gate, visit, user) : decide(gate, visit))
+  answer(response, verdict, visit, secure)
+}
+
 function visitOf({ headers }: IncomingMessage, secure: boolean): Visit {
   const uri = String(headers['x-forwarded-uri'] ?? '')
   const page = headers['x-forwarded-method'] === 'GET' && (headers.accept ?? '').includes('text/html')
@@ -87,12 +91,12 @@ function visitOf({ headers }: IncomingMessage, secure: boolean): Visit {
   }
 }
 
-/** The session's token among a request's cookies. Pure. */
+/** The session's token among a request's cookies: the first that is whole. Pure. */
 export function tokenIn(cookies: string | undefined, secure: boolean): string | undefined {
-  const begin = `${sessionCookie(secure)}=`
+  const whole = new RegExp(`^${sessionCookie(secure)}=(${tokenPattern})$`)
   for (const each of cookies?.split(';') ?? []) {
-    const cookie = each.trim()
-    if (cookie.startsWith(begin)) return cookie.slice(begin.length)
+    const [, token] = whole.exec(each.trim()) ?? []
+    if (token !== undefined) return token
   }
   return undefined
 }

@@ -28,18 +28,21 @@ const pass = (change: Partial<Pass> = {}): Pass => ({
 
 test('a pass is a folder with one file, which says where it leads', async () => {
   passes.give(pass())
-  passes.give(pass({ peer: 'udp [2001:db8::1]:2', token: '' }))
-  expect((await readdir(folder)).sort()).toEqual(['web.localhost~192.0.2.1:1~abc', 'web.localhost~[2001:db8::1]:2~'])
-  expect(await readdir(join(folder, 'web.localhost~192.0.2.1:1~abc'))).toEqual(['10.77.0.2:80'])
+  passes.give(pass({ peer: 'udp [2001:db8::1]:2', token: null }))
+  expect((await readdir(folder)).sort()).toEqual([
+    'owner~web.localhost~192.0.2.1:1~abc',
+    'public~web.localhost~[2001:db8::1]:2',
+  ])
+  expect(await readdir(join(folder, 'owner~web.localhost~192.0.2.1:1~abc'))).toEqual(['10.77.0.2:80'])
 })
 
 test('what is taken back is gone at once, and can be given again', async () => {
   passes.give(pass())
   passes.give(pass({ vm: 'vm_2', token: 'other' }))
   passes.takeBack(({ vm }) => vm === 'vm_1')
-  expect(await readdir(folder)).toEqual(['web.localhost~192.0.2.1:1~other'])
+  expect(await readdir(folder)).toEqual(['owner~web.localhost~192.0.2.1:1~other'])
   passes.give(pass({ upstream: '10.77.0.3:80' }))
-  expect(await readdir(join(folder, 'web.localhost~192.0.2.1:1~abc'))).toEqual(['10.77.0.3:80'])
+  expect(await readdir(join(folder, 'owner~web.localhost~192.0.2.1:1~abc'))).toEqual(['10.77.0.3:80'])
 })
 
 test('each lasts 10 s', async () => {
@@ -49,7 +52,7 @@ test('each lasts 10 s', async () => {
   passes.give(pass({ token: 'later' }))
   vi.advanceTimersByTime(5_000)
   passes.takeBackOld()
-  expect(await readdir(folder)).toEqual(['web.localhost~192.0.2.1:1~later'])
+  expect(await readdir(folder)).toEqual(['owner~web.localhost~192.0.2.1:1~later'])
 })
 
 test('none is made that leads out of the folder, or has too long a name', async () => {

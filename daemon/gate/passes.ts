@@ -9,8 +9,8 @@ export interface Pass {
   /** The host name as the client writes it. */
   host: string
   peer: Peer
-  /** The session's token, or empty: it is for a public port. */
-  token: string
+  /** The session's token, or null: it is for a public port. */
+  token: string | null
   /** Id of the VM that it leads to, and `address:port` there. */
   vm: string
   upstream: string

@@ -6,7 +6,7 @@ export class Tries {
   readonly #failures = new Map<string, number[]>()
   readonly #clock: () => number
 
-  constructor(clock: () => number = () => Date.now()) {
+  constructor(clock: () => number = () => performance.now()) {
     this.#clock = clock
   }
 

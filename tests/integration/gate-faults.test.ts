@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { get as secureGet } from 'node:https'
@@ -121,6 +122,36 @@ test('a body that comes in drips is waited for, and arrives whole', async () => 
   }
   expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 200 /)
   expect((await seen()).find(({ target }) => target === '/drips')?.body).toBe('x'.repeat(100))
+})
+
+/** Asks whether a body may come (`Expect: 100-continue`), and sends it each time that it may. */
+async function offer(path: string, body: Buffer): Promise<{ status: number; consents: number }> {
+  let consents = 0
+  const headers = { Host: host, Expect: '100-continue', 'Content-Length': body.length }
+  const put = request({ host: '127.0.0.1', port: httpPort, path, method: 'PUT', headers })
+  put.on('continue', () => {
+    consents++
+    put.write(body)
+  })
+  put.flushHeaders()
+  const [response]: IncomingMessage[] = await once(put, 'response')
+  response!.resume()
+  await once(response!, 'end')
+  put.destroy()
+  return { status: response!.statusCode!, consents }
+}
+
+test('a body that the VM’s server consents to is sent once, and arrives as it was', async () => {
+  const body = randomBytes(300_000)
+  await seen()
+  expect(await offer('/', body)).toEqual({ status: 200, consents: 1 })
+  expect((await seen())[0]!.body).toBe(body.toString('latin1'))
+})
+
+test('one that it refuses is not sent', async () => {
+  await seen()
+  expect(await offer('/denied', Buffer.alloc(5_000_000))).toEqual({ status: 401, consents: 0 })
+  await vi.waitFor(async () => expect(await seen()).toMatchObject([{ target: '/denied', unread: 0 }]), wait)
 })
 
 test('a VM’s events come as it sends them', async () => {

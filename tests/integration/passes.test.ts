@@ -1,9 +1,11 @@
 import { readdir } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { TestCaddy } from '../lib/caddy.ts'
-import { Client, enter } from '../lib/client.ts'
-import { type Croft, startCroft } from '../lib/croft.ts'
+import { Client, enter, enterAt } from '../lib/client.ts'
+import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
 import { servePython } from '../lib/guest-server.ts'
 
 /** Clients that keep their connection: the gate is asked about the first requests, and not about those after. */
@@ -44,9 +46,11 @@ ThreadingHTTPServer(("0.0.0.0", 9000), Says).serve_forever()
 `
 
 /** The passes of a session, or of nobody's. */
-async function passes({ Cookie = '' } = {}): Promise<string[]> {
+async function passes({ Cookie }: { Cookie?: string } = {}): Promise<string[]> {
   const all = await readdir(join(caddy.folder, 'passes'))
-  return all.filter((name) => name.endsWith(`~${Cookie.split('=')[1] ?? ''}`))
+  return all.filter((name) =>
+    Cookie === undefined ? name.startsWith('public~') : name.endsWith(`~${Cookie.split('=')[1]}`),
+  )
 }
 
 /** Gets a page until it has a pass, which is at its second request. */
@@ -80,6 +84,43 @@ test('a public port is answered without asking, until it is private', async () =
   await vi.waitFor(async () => expect((await client.get('web-9000')).status).toBe(401), takenBack)
 })
 
+test('whatever cookies a stranger has, to a public port he is a stranger', async () => {
+  await croft.do('share', 'public', 'web', '9000')
+  try {
+    using client = new Client()
+    await gets(client)
+    for (const cookie of [
+      'croft_session=',
+      'croft_session=/',
+      'croft_session=/.',
+      'croft_session="',
+      'xcroft_session=abc',
+      'croft_session=; croft_session=',
+      `croft_session=${'a'.repeat(43)}`,
+      '__Host-croft_session=',
+    ]) {
+      const { status, body } = await client.get('web-9000', '/', { Cookie: cookie })
+      expect([cookie, status, JSON.parse(body)['X-Croft-User']]).toEqual([cookie, 200, undefined])
+    }
+  } finally {
+    await croft.do('share', 'private', 'web', '9000')
+  }
+})
+
+test('a request that a client itself spoils takes back no other client’s pass', async () => {
+  await croft.do('share', 'public', 'web', '9000')
+  try {
+    using client = new Client()
+    await gets(client)
+    const spoils = connect(httpPort, '127.0.0.1')
+    spoils.write('POST / HTTP/1.1\r\nHost: web-9000.localhost\r\nTransfer-Encoding: chunked\r\n\r\nnot a length\r\n')
+    expect(await text(spoils)).toMatch(/^HTTP\/1\.1 [45]/)
+    expect(await passes()).toHaveLength(1)
+  } finally {
+    await croft.do('share', 'private', 'web', '9000')
+  }
+})
+
 test('who is signed in is answered without asking, with all that the VM is told, until he is signed out', async () => {
   using client = new Client()
   const session = await enter(croft, 'web-9000')
@@ -101,6 +142,11 @@ test('who is signed in is answered without asking, with all that the VM is told,
   await croft.do('session', 'end')
   expect(await passes(session)).toEqual([])
   await vi.waitFor(async () => expect((await client.get('web-9000', '/', session)).status).toBe(401), takenBack)
+})
+
+test('who signs in on the way to a path that no header can hold is sent there', async () => {
+  const { status, headers } = await enterAt(croft, 'web-9000', '/日?q=ü')
+  expect([status, headers.location]).toEqual([303, '/%E6%97%A5?q=%C3%BC'])
 })
 
 test('an address that leads elsewhere does so at once', async () => {

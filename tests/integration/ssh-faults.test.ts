@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import ssh2 from 'ssh2'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { unforeseen } from '../../daemon/host/outlive-errors.ts'
 import { deep } from '../lib/deep.ts'
 import { type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
 import { residentMb } from '../lib/process.ts'
@@ -21,7 +22,7 @@ beforeAll(async () => {
 const open = new Set<Socket>()
 afterAll(async () => {
   for (const socket of open) socket.destroy()
-  const unexpected = reached?.gateway.log.filter((line) => line.includes('unexpected'))
+  const unexpected = reached?.gateway.log.filter((line) => line.includes(unforeseen))
   await reached?.[Symbol.asyncDispose]()
   expect(unexpected).toEqual([])
 })

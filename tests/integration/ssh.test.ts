@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { unforeseen } from '../../daemon/host/outlive-errors.ts'
 import type { Croft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
 import { gatewaySocket, type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
@@ -27,7 +28,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  const unexpected = reached?.gateway.log.filter((line) => line.includes('unexpected'))
+  const unexpected = reached?.gateway.log.filter((line) => line.includes(unforeseen))
   await reached?.[Symbol.asyncDispose]()
   expect(unexpected).toEqual([])
 })
@@ -203,7 +204,7 @@ test('a client that goes away at the prompt takes nobody with it', async () => {
   child.kill('SIGKILL')
   await ended
   expect(await laptop.ssh(['croft@box', 'ls', '-q'])).toMatchObject({ code: 0, stdout: 'web\n' })
-  expect(reached.gateway.log.filter((line) => line.includes('unexpected'))).toEqual([])
+  expect(reached.gateway.log.filter((line) => line.includes(unforeseen))).toEqual([])
   expect(reached.gateway.pid).toBe(pid)
 })
 

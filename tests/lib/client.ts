@@ -31,14 +31,19 @@ export class Client {
   }
 }
 
+const cookieOf = ({ headers }: Answer) => ({ Cookie: headers['set-cookie']![0]!.split(';')[0]! })
+
 /** Signs in as a browser does, and enters a VM's address. @param label the address's first part @returns the cookie of its session */
-export async function enter(croft: Croft, label: string): Promise<{ Cookie: string }> {
+export const enter = async (croft: Croft, label: string): Promise<{ Cookie: string }> =>
+  cookieOf(await enterAt(croft, label, '/'))
+
+/** The same, to go on to a path there. @returns the last answer on the way: the cookie, and where it leads */
+export async function enterAt(croft: Croft, label: string, to: string): Promise<Answer> {
   using browser = new Client()
   const code = (await croft.do('login')).split('\n')[0]!.split('code=')[1]!
   const origin = { Origin: `http://croft.localhost:${httpPort}`, 'Content-Type': 'application/x-www-form-urlencoded' }
-  const cookieOf = ({ headers }: Answer) => ({ Cookie: headers['set-cookie']![0]!.split(';')[0]! })
   const owner = cookieOf(await browser.get('croft', '/login', origin, `code=${code}`))
-  const path = `/enter?host=${label}.localhost:${httpPort}&to=/`
+  const path = `/enter?host=${label}.localhost:${httpPort}&to=${encodeURIComponent(to)}`
   const { headers } = await browser.get('croft', path, owner)
-  return cookieOf(await browser.get(label, new URL(headers.location!, 'http://x').href.replace(/^http:\/\/[^/]+/, '')))
+  return await browser.get(label, new URL(headers.location!, 'http://x').href.replace(/^http:\/\/[^/]+/, ''))
 }

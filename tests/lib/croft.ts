@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Config } from '../../daemon/config.ts'
 import { runScript } from '../../daemon/guest/agent.ts'
+import { unforeseen } from '../../daemon/host/outlive-errors.ts'
 import type { State } from '../../daemon/store/index.ts'
 import { type Ended, endsWithUs, must, program } from './program.ts'
 
@@ -250,7 +251,9 @@ export class Croft implements AsyncDisposable {
     await this.kill()
     if (process.env.CROFT_TEST_KEEP) return
     await clean()
+    const faults = (await this.log()).split('\n').filter((line) => line.includes(unforeseen))
     await rm(this.folder, { recursive: true, force: true })
+    if (faults.length > 0) throw new Error(`The daemon met what it did not foresee:\n${faults.join('\n')}`)
   }
 }
 

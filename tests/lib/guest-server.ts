@@ -5,7 +5,8 @@ import type { Croft } from './croft.ts'
  * for each connection, which an emulated guest has no time for.
  *   /        ok                          /seen      what was asked since this was asked last, as JSON
  *   /slow    ok, after 12 s              /big       10 GB of zeros, as fast as they are read
- *   /events  an event every 0.2 s        an upgrade to a WebSocket: raw bytes back
+ *   /events  an event every 0.2 s        /denied    401 at once, whatever is sent
+ *   an upgrade to a WebSocket: raw bytes back
  */
 const script = `
 import asyncio, base64, hashlib, json, sys
@@ -22,6 +23,11 @@ async def once(port, reader, writer):
     headers = [line.split(": ", 1) for line in lines]
     fields = {name.lower(): value for name, value in headers}
     body = b""
+    if target == "/denied":
+        writer.write(b"HTTP/1.1 401 Unauthorized\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n"); await writer.drain()
+        seen.append({"target": target, "unread": len(await reader.read(1000000))})
+        return False
+    if fields.get("expect") == "100-continue": writer.write(b"HTTP/1.1 100 Continue\\r\\n\\r\\n")
     if "chunked" in fields.get("transfer-encoding", ""):
         while size := int(await reader.readline(), 16): body += (await reader.readexactly(size + 2))[:-2]
         while (await reader.readline()).strip(): pass
