@@ -78,7 +78,7 @@ export interface Box {
   /** Checkpoints that copies are being made from, by id, with how many: they are not collected. */
   readonly held: Map<string, number>
   /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
-  readonly copying: Map<string, Promise<Checkpoint>>
+  readonly copying: Map<string, Promise<{ checkpoint: Checkpoint; source: Vm; state: VmState }>>
   /** What of their shares of the box VMs could not be given when that was last tried, with one of them, and why. */
   readonly unshared: Map<ShareKind, { vm: string; why: string }>
   /** VMs that are loaded already, for the next `new`. */

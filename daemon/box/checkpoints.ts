@@ -15,11 +15,9 @@ import { checkAllowed } from './state.ts'
 /** Checkpoints that `restore` takes by itself; older ones of them go. */
 const keptBeforeRestore = 5
 
-/** The checkpoints of a VM that people see, oldest first. Pure. */
-export function checkpointsOf(state: State, vm: Pick<Vm, 'id'>): Checkpoint[] {
-  return Object.values(state.checkpoints)
-    .filter((checkpoint) => checkpoint.vm === vm.id && checkpoint.kind !== 'copy')
-    .sort((a, b) => a.createdAt.localeCompare(b.createdAt))
+/** The checkpoints of a VM that people see, oldest first: as they came into the store, whatever the clock said. Pure. */
+export function checkpointsOf(state: Pick<State, 'checkpoints'>, vm: Pick<Vm, 'id'>): Checkpoint[] {
+  return Object.values(state.checkpoints).filter(({ vm: of, kind }) => of === vm.id && kind !== 'copy')
 }
 
 /** @throws CroftError `not-found`, with the label that was probably meant */
@@ -123,30 +121,31 @@ export interface CopyOptions {
  * sleeping VM is asleep, that of a stopped one stopped. Copies asked for at the same time are made from one checkpoint.
  */
 export async function copyVm(box: Box, name: string, options: CopyOptions, report: Report): Promise<Made> {
-  const source = findVm(box.store.state, name)
+  const { id } = findVm(box.store.state, name)
   if (options.name !== undefined) checkNewName(box.store.state, options.name)
   const memory = !options.diskOnly
-  const key = `${source.id} ${memory}`
+  const key = `${id} ${memory}`
   let coming = box.copying.get(key)
   if (!coming) {
-    coming = box.locks.run(source.id, () => {
+    coming = box.locks.run(id, async () => {
       box.copying.delete(key)
-      return take(box, source.id, { kind: 'copy', label: 'copy', memory }, report).then((checkpoint) => {
-        hold(box, checkpoint.id, 1)
-        return checkpoint
-      })
+      // As it is now: while this waited for its turn it may have been put to sleep, or renamed.
+      const source = findVm(box.store.state, id)
+      const state = stateOf(box, source)
+      const checkpoint = await take(box, id, { kind: 'copy', label: 'copy', memory }, report)
+      hold(box, checkpoint.id, 1)
+      return { checkpoint, source, state }
     })
     box.copying.set(key, coming)
     coming.then(
       // Held until all who share it have taken hold of it themselves.
-      (checkpoint) => setImmediate(() => letGo(box, checkpoint.id)),
+      ({ checkpoint }) => setImmediate(() => letGo(box, checkpoint.id)),
       () => box.copying.delete(key),
     )
   }
-  const checkpoint = await coming
+  const { checkpoint, source, state } = await coming
   hold(box, checkpoint.id, 1)
   try {
-    const state = stateOf(box, source)
     return await forkCheckpoint(
       box,
       checkpoint,
@@ -245,15 +244,15 @@ export async function restoreVm(
 }
 
 async function prune(box: Box, id: string): Promise<void> {
-  await box.store.update((state) => {
-    const own = checkpointsOf(state, { id }).filter(({ kind }) => kind === 'before-restore')
-    const old = new Set(own.slice(0, -keptBeforeRestore).map((each) => each.id))
-    return {
-      ...state,
-      checkpoints: filterRecord(state.checkpoints, ({ id: each }) => !old.has(each)),
-    }
-  })
+  await box.store.update((state) => ({ ...state, checkpoints: pruned(state, { id }) }))
   await collect(box)
+}
+
+/** The checkpoints without those too many that `restore` took of a VM by itself. Pure. */
+export function pruned(state: Pick<State, 'checkpoints'>, vm: Pick<Vm, 'id'>): State['checkpoints'] {
+  const own = checkpointsOf(state, vm).filter(({ kind }) => kind === 'before-restore')
+  const old = new Set(own.slice(0, -keptBeforeRestore).map(({ id }) => id))
+  return filterRecord(state.checkpoints, ({ id }) => !old.has(id))
 }
 
 /** Forgets a checkpoint. What later ones and forks need of it stays. */

@@ -83,7 +83,7 @@ async function dropOld(box: Box): Promise<void> {
   const freeBytes = await box.files.freeBytes()
   await box.store.update((state) => {
     const { cpus, memoryMiB } = box.settings.defaults
-    const newestFirst = goldens(state).sort((a, b) => b.createdAt.localeCompare(a.createdAt))
+    const newestFirst = goldens(state).toReversed()
     // Of those with the same limits, all but the newest are of hardware that is no more.
     const outdated = newestFirst.filter(
       (each, i) => newestFirst.findIndex((one) => one.label === each.label && one.image === each.image) < i,

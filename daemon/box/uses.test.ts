@@ -3,7 +3,13 @@ import { Uses } from './uses.ts'
 
 const clock = () => {
   let now = Date.parse('2026-11-24T22:00:00Z')
-  return { now: () => new Date(now), pass: (minutes: number) => (now += minutes * 60_000) }
+  let jump = 0
+  return {
+    now: () => new Date(now + jump),
+    steady: () => now,
+    pass: (minutes: number) => (now += minutes * 60_000),
+    jump: (hours: number) => (jump += hours * 3_600_000),
+  }
 }
 
 test('of a VM that nothing has used, nothing is known', () => {
@@ -11,8 +17,8 @@ test('of a VM that nothing has used, nothing is known', () => {
 })
 
 test('a use that was noted stays at its moment', () => {
-  const { now, pass } = clock()
-  const uses = new Uses(now)
+  const { now, steady, pass } = clock()
+  const uses = new Uses(steady, now)
   const then = now()
   uses.note('a', 'a web request')
   pass(3)
@@ -22,9 +28,18 @@ test('a use that was noted stays at its moment', () => {
   expect(uses.of('a')).toBeUndefined()
 })
 
+test.each([24, -24])('a clock that is set by %i hours changes nothing of how long ago a use was', (hours) => {
+  const { now, steady, pass, jump } = clock()
+  const uses = new Uses(steady, now)
+  uses.note('a', 'a web request')
+  pass(3)
+  jump(hours)
+  expect(now().getTime() - uses.of('a')!.at.getTime()).toBe(3 * 60_000)
+})
+
 test('what is done in a VM is a use until all of it has ended, also by a failure', async () => {
-  const { now, pass } = clock()
-  const uses = new Uses(now)
+  const { now, steady, pass } = clock()
+  const uses = new Uses(steady, now)
   const [one, two] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()]
   const first = uses.during('a', 'croft exec', () => one.promise)
   const second = uses.during('a', 'croft cp', () => two.promise)
@@ -42,8 +57,8 @@ test('what is done in a VM is a use until all of it has ended, also by a failure
 })
 
 test('what a look saw is a use until the next look', () => {
-  const { now, pass } = clock()
-  const uses = new Uses(now)
+  const { now, steady, pass } = clock()
+  const uses = new Uses(steady, now)
   const seen = now()
   uses.see(new Map([['a', 'CPU 40 %']]))
   expect(uses.of('a')).toMatchObject({ why: 'CPU 40 %', now: true })

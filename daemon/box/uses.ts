@@ -13,22 +13,29 @@ export interface Use {
  * time to time. Kept in memory only: a VM that is found awake counts as used then.
  */
 export class Uses {
-  readonly #last = new Map<string, Omit<Use, 'now'>>()
+  /** `at`: by the steady clock. */
+  readonly #last = new Map<string, { why: string; at: number }>()
   /** What this daemon does in a VM now, by the VM's id. */
   readonly #inside = new Map<string, string[]>()
   /** How many sessions the gateway has in each, by the VM's id. */
   #sessions: ReadonlyMap<string, number> = new Map()
   /** What the latest look saw. */
   #seen: ReadonlyMap<string, string> = new Map()
+  readonly #steady: () => number
   readonly #clock: () => Date
 
-  constructor(clock: () => Date = () => new Date()) {
+  /**
+   * @param steady milliseconds by a clock that nobody sets: however the time of day jumps, a VM has been idle for as long
+   * as it has @param clock the time of day, to say it in
+   */
+  constructor(steady: () => number = () => performance.now(), clock: () => Date = () => new Date()) {
+    this.#steady = steady
     this.#clock = clock
   }
 
   /** Something used the VM at this moment: somebody woke it, or a request came for it. */
   note(id: string, why: string): void {
-    this.#last.set(id, { why, at: this.#clock() })
+    this.#last.set(id, { why, at: this.#steady() })
   }
 
   /** The VM is in use until the work is done. */
@@ -66,7 +73,9 @@ export class Uses {
     const why = entered ?? this.#inside.get(id)?.[0] ?? this.#seen.get(id)
     if (why !== undefined) return { why, at: this.#clock(), now: true }
     const last = this.#last.get(id)
-    return last && { ...last, now: false }
+    if (!last) return undefined
+    const at = new Date(this.#clock().getTime() - (this.#steady() - last.at))
+    return { why: last.why, at, now: false }
   }
 
   forget(id: string): void {

@@ -27,7 +27,7 @@ export class Meter {
   readonly host: () => Promise<HostUsage> = shared(freshMs, () => this.#measureHost())
   readonly #box: Box
   readonly #folder: string
-  #sample: Sample = { at: 0, stats: new Map() }
+  #sample: Sample = { at: Number.NEGATIVE_INFINITY, stats: new Map() }
   #percent = new Map<string, number>()
   #sampling: Promise<void> | undefined
   /** Of VMs that do not run, so that their disks do not change. */
@@ -124,8 +124,7 @@ export class Meter {
   }
 
   async #refresh(): Promise<void> {
-    const age = Date.now() - this.#sample.at
-    if (age >= 0 && age < freshMs) return
+    if (performance.now() - this.#sample.at < freshMs) return
     this.#sampling ??= this.#take().finally(() => {
       this.#sampling = undefined
     })
@@ -135,7 +134,7 @@ export class Meter {
   async #take(): Promise<void> {
     const before = this.#sample
     const stats: Sample['stats'] = this.#running().length ? await this.#box.hypervisor.stats() : new Map()
-    const now: Sample = { at: Date.now(), stats }
+    const now: Sample = { at: performance.now(), stats }
     const percent = new Map<string, number>()
     for (const [uuid, { cpuTimeNs }] of stats) {
       const spent = cpuTimeNs - (before.stats.get(uuid)?.cpuTimeNs ?? cpuTimeNs)

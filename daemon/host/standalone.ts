@@ -130,11 +130,11 @@ export async function superviseServices(
       for (let pause = 200; !stop.signal.aborted; pause = Math.min(pause * 2, 10_000)) {
         if (!(await answers(service.at))) {
           log.info({ service: name }, 'starting a service')
-          const began = Date.now()
+          const began = performance.now()
           const how = await start(service).catch((error: Error) => error.message)
           if (stop.signal.aborted) return
           log.warn({ service: name, how }, 'a service ended')
-          if (Date.now() - began > 10_000) pause = 200
+          if (performance.now() - began > 10_000) pause = 200
         }
         await delay(pause, undefined, { signal: stop.signal }).catch(() => {})
       }

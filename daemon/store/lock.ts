@@ -40,6 +40,7 @@ export async function takeLock(path: string, waitMs = 3000): Promise<Lock> {
     lost,
     release: async () => {
       released = true
+      child.ref() // it may be all that keeps this process alive until then
       child.stdin.end()
       await ended
     },

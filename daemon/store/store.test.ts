@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openStore } from './index.ts'
 import { migrate } from './migrations.ts'
@@ -172,4 +173,15 @@ describe('migrations', () => {
   test.each([[undefined], ['1'], [0], [4], [1.5]])('refuse version %s', (version) => {
     expect(() => migrate({ version }, steps, 3)).toThrow(RangeError)
   })
+})
+
+test('a process that has nothing else to do lives until its lock is released', async () => {
+  const program = new URL('./fixtures/take-and-release.ts', import.meta.url)
+  const runs = Array.from({ length: 12 }, async (_, i) => {
+    const child = fork(program, [join(folder, `lock-${i}`)], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
+    child.disconnect()
+    const [said, [code]] = await Promise.all([text(child.stdout!), once(child, 'exit')])
+    return [code, said]
+  })
+  expect(await Promise.all(runs)).toEqual(runs.map(() => [0, 'released']))
 })

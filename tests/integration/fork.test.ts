@@ -240,8 +240,12 @@ describe('a copy', () => {
   test('of a stopped VM is stopped, and of a sleeping one asleep; both come up as themselves', async () => {
     await croft.do('cp', 'alpha', 'source')
     await inside('source', 'sudo sh -c "echo running > /run/sign"')
-    await croft.do('sleep', 'source')
-    await croft.do('cp', 'source', 'sleeper')
+    // One after the other: when the copy was asked for, it was still awake.
+    await Promise.all([
+      croft.ask('checkpoint', { vm: 'source' }),
+      croft.ask('sleep', { vm: 'source' }),
+      croft.ask('cp', { vm: 'source', name: 'sleeper' }),
+    ])
     expect(await croft.do('ls', '-q', '--state', 'asleep')).toBe('sleeper\nsource\n')
     expect(await enter('sleeper', 'cat /run/sign; hostname')).toBe('running\nsleeper\n')
     await croft.do('stop', 'source')

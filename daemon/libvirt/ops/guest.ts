@@ -65,7 +65,7 @@ export const guestOps = {
       lend(call('virStreamNew', conn, nonBlocking), vir.virStreamFree, (stream) => {
         call('virDomainOpenConsole', domain, device, stream, flags)
         try {
-          return exchange(conn, stream, Buffer.from(input), maxBytes, Date.now() + waitMs)
+          return exchange(conn, stream, Buffer.from(input), maxBytes, performance.now() + waitMs)
         } finally {
           vir.virStreamAbort(stream)
         }
@@ -81,7 +81,7 @@ function exchange(conn: Pointer, stream: Pointer, input: Buffer, maxBytes: numbe
   const chunks: Buffer[] = []
   let unsent = input
   let size = 0
-  while (size < maxBytes && Date.now() < deadline) {
+  while (size < maxBytes && performance.now() < deadline) {
     if (unsent.length > 0) {
       const sent = vir.virStreamSend(stream, unsent, unsent.length)
       if (sent !== wouldBlock) unsent = unsent.subarray(check(sent))
