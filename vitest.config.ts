@@ -4,10 +4,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const shared = { pool: 'forks' as const, environment: 'node' }
 const withGuests = { ...shared, globalSetup: 'tests/lib/image.ts', testTimeout: 400_000, hookTimeout: 600_000 }
 const files = 'tests/integration/**/*.test.ts'
-/** They restart the libvirtd that all VMs are run by, flush the firewall, use up the memory of the box, or measure. */
-const alone = ['isolation', 'governor', 'libvirt', 'libvirt-liveness', 'libvirt-restart'].map(
-  (name) => `tests/integration/${name}.test.ts`,
-)
+const named = (...names: string[]) => names.map((name) => `tests/integration/${name}.test.ts`)
+/** It uses up the memory of the box, and measures what is left. */
+const alone = named('governor')
+/** They restart the libvirtd that all VMs are run by, flush the firewall, or measure: beside them are no VMs of others. */
+const apart = named('isolation', 'libvirt', 'libvirt-liveness', 'libvirt-restart')
 
 /** Those that take minutes, and whose text is short: Vitest begins with the longest texts, and would wait for these alone. */
 const slow = ['restart', 'fork-faults', 'fork', 'idle', 'disk-full', 'spares'].map((name) => `/${name}.test.ts`)
@@ -32,13 +33,14 @@ export default defineConfig({
           ...withGuests,
           name: 'integration',
           include: [files],
-          exclude: alone,
+          exclude: [...alone, ...apart],
           // Each in a slot of its own; half of the time one waits, for a guest's clock or its only CPU.
           maxWorkers: process.env.CROFT_TEST_SLOT ? 1 : 2,
           sequence: { groupOrder: 1 },
         },
       },
       { test: { ...withGuests, name: 'alone', include: alone, fileParallelism: false, sequence: { groupOrder: 2 } } },
+      { test: { ...withGuests, name: 'apart', include: apart, fileParallelism: false, sequence: { groupOrder: 3 } } },
     ],
   },
 })

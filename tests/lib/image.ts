@@ -5,3 +5,5 @@ export default async function setup(): Promise<void> {
   await builtImage('debian')
   await builtImage('bare')
 }
+
+if (import.meta.main) await setup()
