@@ -2,6 +2,7 @@ import { CroftError } from '../error.ts'
 import type { State, Vm } from '../store/index.ts'
 import { type Box, type Report, specOf } from './box.ts'
 import { keysDiffer } from './limit.ts'
+import { ownDisk } from './own-disk.ts'
 
 /**
  * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
@@ -13,6 +14,7 @@ export async function bootVm(box: Box, vm: Vm, report: Report): Promise<void> {
   say('waiting for its turn to boot', 0.1)
   await box.boots.run(async () => {
     say('booting', 0.15)
+    await ownDisk(box, vm)
     await box.network.add(vm)
     await box.hypervisor.define(specOf(box.store.state, vm))
     await powerOn(box, vm)

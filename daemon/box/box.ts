@@ -72,7 +72,7 @@ export interface Box {
   /** VMs that are being put to sleep, by id: aborting interrupts it. */
   readonly naps: Map<string, AbortController>
   /** VMs that are being woken, by id, for whoever else needs them awake. */
-  readonly waking: Map<string, Promise<unknown>>
+  readonly waking: Map<string, Promise<string | undefined>>
   /** VMs that are started again after a restart of the box. */
   readonly returning: Returning
   /** Checkpoints that copies are being made from, by id, with how many: they are not collected. */

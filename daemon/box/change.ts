@@ -2,6 +2,7 @@ import { CroftError } from '../error.ts'
 import type { Limits, Vm } from '../store/index.ts'
 import { type Box, findVm, stateOf, withVm } from './box.ts'
 import { checkLimits, checkNewName } from './create.ts'
+import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { tellGuests } from './keys.ts'
 import { keysDiffer } from './limit.ts'
@@ -11,7 +12,7 @@ import { checkAllowed } from './state.ts'
 /** Gives a VM another name, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
 export async function renameVm(box: Box, name: string, to: string): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
-  return box.locks.run(id, async () => {
+  return exclusively(box, id, async () => {
     const vm = findVm(box.store.state, id)
     checkAllowed('rename', vm.name, stateOf(box, vm))
     if (vm.name === to) return vm
@@ -36,7 +37,7 @@ export async function resizeVm(
 ): Promise<{ vm: Vm; atNextStart: boolean }> {
   checkLimits(box, change)
   const { id } = findVm(box.store.state, name)
-  return box.locks.run(id, async () => {
+  return exclusively(box, id, async () => {
     const before = findVm(box.store.state, id)
     const state = stateOf(box, before)
     checkAllowed('resize', before.name, state)

@@ -1,17 +1,21 @@
 import type { State } from '../store/index.ts'
 import { type Box, findOperationVm, layerOf, specOf, withVm } from './box.ts'
 import { savingBytes } from './memory.ts'
+import { giveDisk } from './own-disk.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /**
  * `checkpoint`: the VM turns to a new, empty disk on top of its old one, which nobody writes again. A running guest's
  * memory is saved at that instant by one libvirt snapshot, which does both or neither; a sleeping one's is saved already.
- * Cut off, the VM's disk tells whether it happened.
+ * Cut off or failed, the VM's disk tells whether it happened. Once a guest has run on its new disk there is no way back.
  */
 export const checkpointVm: Plan<OperationOf<'checkpoint'>> = {
   async recovery(box, operation) {
-    await box.hypervisor.jobDone(findOperationVm(box, operation.vm).uuid)
-    return (await turned(box, operation)) ? 'finish' : 'undo'
+    const { uuid } = findOperationVm(box, operation.vm)
+    await box.hypervisor.jobDone(uuid)
+    if (!(await turned(box, operation))) return 'undo'
+    const ran = (await runs(box, uuid)) || (operation.memory !== null && !isSaved(box, operation))
+    return ran || (await box.files.isWritten(operation.disk)) ? 'finish' : 'undo'
   },
   steps: [
     {
@@ -27,8 +31,7 @@ export const checkpointVm: Plan<OperationOf<'checkpoint'>> = {
       name: 'snapshot',
       async run(box, operation, report) {
         const vm = findOperationVm(box, operation.vm)
-        const runs = ['running', 'paused'].includes((await box.hypervisor.state(vm.uuid)) ?? 'off')
-        if (!runs || (await turned(box, operation))) return
+        if (!(await runs(box, vm.uuid)) || (await turned(box, operation))) return
         report({ subject: vm.name, step: 'taking the checkpoint', fraction: 0.3 })
         const bytes = operation.memory ? await savingBytes(box, vm) : 0
         await box.governor.lend(`a checkpoint of ${vm.name}`, bytes, () =>
@@ -46,13 +49,20 @@ export const checkpointVm: Plan<OperationOf<'checkpoint'>> = {
         const vm = findOperationVm(box, id)
         await box.hypervisor.define({ ...specOf(box.store.state, vm), disk })
       },
+      async undo(box, operation) {
+        const vm = findOperationVm(box, operation.vm)
+        if (await turned(box, operation)) await box.hypervisor.define(specOf(box.store.state, vm))
+      },
     },
     {
       name: 'freeze',
       async run(box, operation) {
         const vm = findOperationVm(box, operation.vm)
         await box.files.freeze(layerOf(box.store.state, vm.disk).file)
-        if (operation.memory) await box.files.freeze(operation.memory.file)
+        if (operation.memory && !isSaved(box, operation)) await box.files.freeze(operation.memory.file)
+      },
+      async undo(box, { vm }) {
+        await giveDisk(box, findOperationVm(box, vm))
       },
     },
   ],
@@ -62,6 +72,10 @@ export const checkpointVm: Plan<OperationOf<'checkpoint'>> = {
     checkpoints: { ...state.checkpoints, [checkpoint.id]: checkpoint },
     memories: memory ? { ...state.memories, [memory.id]: memory } : state.memories,
   }),
+}
+
+async function runs(box: Box, uuid: string): Promise<boolean> {
+  return ['running', 'paused'].includes((await box.hypervisor.state(uuid)) ?? 'off')
 }
 
 /** Whether the VM's domain has the new disk. */

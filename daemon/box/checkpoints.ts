@@ -4,8 +4,9 @@ import { bootVm } from './boot.ts'
 import { type Box, findVm, imageOf, type Report, stateOf, without } from './box.ts'
 import { collect } from './collect.ts'
 import { checkNewName, type Made, makeLayer, makeVm } from './create.ts'
+import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
-import { describeMemory } from './memory.ts'
+import { checkMemory, describeMemory } from './memory.ts'
 import { onLayer } from './merges.ts'
 import { closest } from './name.ts'
 import { carryOut } from './operations.ts'
@@ -48,7 +49,7 @@ export async function takeCheckpoint(
   report: Report,
 ): Promise<Checkpoint> {
   const { id } = findVm(box.store.state, name)
-  return box.locks.run(id, () => take(box, id, { label, kind, memory: true }, report))
+  return exclusively(box, id, () => take(box, id, { label, kind, memory: true }, report))
 }
 
 interface Take {
@@ -73,6 +74,7 @@ async function take(box: Box, id: string, { label, kind, memory: wanted }: Take,
         ? describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
         : null
   const memory = wanted ? saved : null
+  if (state === 'asleep' && memory) await checkMemory(box, vm, memory)
   const checkpoint: Checkpoint = {
     id: makeId('chk'),
     kind,
@@ -127,7 +129,7 @@ export async function copyVm(box: Box, name: string, options: CopyOptions, repor
   const key = `${id} ${memory}`
   let coming = box.copying.get(key)
   if (!coming) {
-    coming = box.locks.run(id, async () => {
+    coming = exclusively(box, id, async () => {
       box.copying.delete(key)
       // As it is now: while this waited for its turn it may have been put to sleep, or renamed.
       const source = findVm(box.store.state, id)
@@ -214,7 +216,7 @@ export async function restoreVm(
   report: Report,
 ): Promise<{ before: Checkpoint; cold: string | undefined }> {
   const { id } = findVm(box.store.state, name)
-  return box.locks.run(id, async () => {
+  return exclusively(box, id, async () => {
     const vm = findVm(box.store.state, id)
     const state = stateOf(box, vm)
     checkAllowed('restore', vm.name, state)
@@ -258,7 +260,7 @@ export function pruned(state: Pick<State, 'checkpoints'>, vm: Pick<Vm, 'id'>): S
 /** Forgets a checkpoint. What later ones and forks need of it stays. */
 export async function removeCheckpoint(box: Box, name: string, label: string): Promise<Checkpoint> {
   const { id } = findVm(box.store.state, name)
-  return box.locks.run(id, async () => {
+  return exclusively(box, id, async () => {
     const vm = findVm(box.store.state, id)
     const checkpoint = findCheckpoint(box.store.state, vm, label)
     await box.store.update((state) => {

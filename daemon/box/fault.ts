@@ -1,7 +1,22 @@
+import { readFileSync, rmSync } from 'node:fs'
+
 /**
- * Kills the daemon on the spot when the environment names this point (`CROFT_FAULT=new.disk`): how the tests show
- * that a cut at any step loses nothing. Without the variable it does nothing.
+ * Where a test has something go wrong, to show that nothing is lost by it. With `CROFT_FAULT=new.disk` the daemon is killed
+ * on the spot at this point. `CROFT_FAIL` names a file: when it holds the point's name, the file is removed and the point
+ * fails, as if the step before it had. Without the variables it does nothing.
  */
 export function fault(point: string): void {
   if (process.env.CROFT_FAULT === point) process.kill(process.pid, 'SIGKILL')
+  const file = process.env.CROFT_FAIL
+  if (file === undefined || readIfThere(file) !== point) return
+  rmSync(file)
+  throw new Error(`A test has ${point} fail.`)
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
 }

@@ -2,6 +2,7 @@ import { CroftError } from '../error.ts'
 import type { Image } from '../store/index.ts'
 import { type Box, findImage, type Report } from './box.ts'
 import { collect } from './collect.ts'
+import { exclusively } from './exclusively.ts'
 import { ensureGolden } from './golden.ts'
 import { makeId } from './identity.ts'
 import { closest } from './name.ts'
@@ -21,7 +22,7 @@ export async function buildImage(box: Box, recipe: string, report: Report): Prom
       hint: 'croft image ls shows when it is done.',
     })
   }
-  return box.locks.run(`image ${recipe}`, async () => {
+  return exclusively(box, `image ${recipe}`, async () => {
     const id = makeId('img')
     const operation = {
       id: makeId('op'),

@@ -20,6 +20,7 @@ export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running
   const today = await box.hypervisor.hardware(spec.image, vm.limits)
   const reason = misfit(memory.hardware, today)
   if (reason) throw new CroftError('memory-unusable', `The memory of ${vm.name} was saved ${reason}.`)
+  await checkMemory(box, vm, memory)
   box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
   try {
     await timed(box, 'load', () => box.hypervisor.load(spec, memory, how))
@@ -27,6 +28,14 @@ export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running
     box.live.apply({ type: 'stopped', uuid: vm.uuid, how: 'powered-off', reason: 'did not load' })
     throw error
   }
+}
+
+/** @throws CroftError `memory-unusable` when the file of saved memory is gone */
+export async function checkMemory(box: Box, vm: Vm, { file }: Memory): Promise<void> {
+  if (await box.files.exists(file)) return
+  throw new CroftError('memory-unusable', `The saved memory of ${vm.name} is gone: there is no ${file}.`, {
+    hint: `croft wake ${vm.name} starts it from its disk.`,
+  })
 }
 
 /**
@@ -90,9 +99,9 @@ function misfit(saved: Hardware, today: Hardware): string | undefined {
   return undefined
 }
 
-/** Errors that say nothing about the memory that was to be loaded. */
+/** Errors that say nothing about the memory that was to be loaded: of the box, and those that nobody foresaw. */
 export function isBoxTrouble(error: unknown): boolean {
-  if (!(error instanceof CroftError)) return false
+  if (!(error instanceof CroftError)) return true
   return (
     ['unavailable', 'disk-full', 'timed-out', 'cancelled'].includes(error.code) ||
     /allocate memory/i.test(error.message)

@@ -178,8 +178,9 @@ export interface Files {
   growDisk(layer: Layer, diskGiB: number): Promise<void>
   /** Removes a file or folder; one that is not there is removed already. */
   remove(path: string): Promise<void>
-  /** When it was last written. A disk that nobody has written since it was made says the `createdAt` of its layer. */
-  changedAt(path: string): Promise<Date>
+  /** Whether a disk has been written since `createDisk` made it. */
+  isWritten(layer: Layer): Promise<boolean>
+  exists(path: string): Promise<boolean>
   /** Bytes that it takes on the box; nothing when it is not there. */
   usage(path: string): Promise<number>
   /** Bytes that are free where all of this lies. */

@@ -4,18 +4,23 @@ import type { Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
 import { type Box, findVm, type Report, stateOf, vmsOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
+import { exclusively } from './exclusively.ts'
 import { wakeUp } from './sleep.ts'
 import { checkAllowed } from './state.ts'
 
 /** How long a guest that has refused to shut down is left alone before it is asked again. */
 const askAgainMs = 1_000
 
-/** Makes a VM awake and waits until it can be used; one that is awake already is left alone. @throws CroftError */
-export function startVm(box: Box, name: string, report: Report): Promise<Vm> {
-  return locked(box, name, async (vm) => {
+/**
+ * Makes a VM awake and waits until it can be used; one that is awake already is left alone.
+ * @returns also why one that slept had to boot, if it had to @throws CroftError
+ */
+export async function startVm(box: Box, name: string, report: Report): Promise<{ vm: Vm; cold: string | undefined }> {
+  let cold: string | undefined
+  const started = await locked(box, name, async (vm) => {
     checkAllowed('start', vm.name, stateOf(box, vm))
     if (stateOf(box, vm) === 'asleep') {
-      await box.governor.admit(vm.name, () => wakeUp(box, vm, report))
+      cold = await box.governor.admit(vm.name, () => wakeUp(box, vm, report))
       return
     }
     const bring = async () => {
@@ -25,6 +30,7 @@ export function startVm(box: Box, name: string, report: Report): Promise<Vm> {
     const runs = ['awake', 'starting', 'paused'].includes(stateOf(box, vm))
     await (runs ? bring() : box.governor.admit(vm.name, bring))
   })
+  return { vm: started, cold }
 }
 
 async function bringUp(box: Box, vm: Vm, report: Report): Promise<void> {
@@ -130,6 +136,6 @@ export async function stopAll(box: Box, graceMs: number): Promise<void> {
 
 async function locked(box: Box, name: string, work: (vm: Vm) => Promise<void>): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
-  await box.locks.run(id, () => work(findVm(box.store.state, id)))
+  await exclusively(box, id, () => work(findVm(box.store.state, id)))
   return findVm(box.store.state, id)
 }

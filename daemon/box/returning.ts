@@ -3,6 +3,7 @@ import { CroftError } from '../error.ts'
 import { priorities, type Vm } from '../store/index.ts'
 import { bootVm } from './boot.ts'
 import { type Box, stateOf } from './box.ts'
+import { exclusively } from './exclusively.ts'
 import { sleepMinutes } from './idle.ts'
 import { ownDeed } from './own-deed.ts'
 
@@ -91,7 +92,7 @@ export class Returning {
   async #startOne(box: Box, id: string, turn: Turn): Promise<void> {
     turn.under = true
     try {
-      await box.locks.run(id, async () => {
+      await exclusively(box, id, async () => {
         const vm = box.store.state.vms[id]
         if (!vm || !isDue(box, vm)) return // its owner has done something else with it
         const deed = ownDeed(vm, 'started it after the box was restarted')

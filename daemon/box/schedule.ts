@@ -56,8 +56,7 @@ async function isWorthIt(box: Box, vm: Vm): Promise<boolean> {
   if (state === 'awake') return true
   if (state !== 'asleep' && state !== 'stopped' && state !== 'crashed') return false
   // Each checkpoint gives the VM a new disk: it has changed since when it has changed at all.
-  const disk = layerOf(box.store.state, vm.disk)
-  return (await box.files.changedAt(disk.file)) > new Date(disk.createdAt)
+  return box.files.isWritten(layerOf(box.store.state, vm.disk))
 }
 
 function warn(box: Box, id: string, err: unknown): void {

@@ -1,6 +1,7 @@
 import { CroftError } from '../error.ts'
 import { noRates, type Rates, type Vm } from '../store/index.ts'
 import { type Box, findVm, stateOf, whenStarted, withVm } from './box.ts'
+import { exclusively } from './exclusively.ts'
 import { checkAllowed } from './state.ts'
 
 /** What a VM gets of the box beside others, and at most. */
@@ -109,7 +110,7 @@ export async function shareVm(
 ): Promise<void> {
   checkRates(box, rates)
   const { id } = findVm(box.store.state, name)
-  await box.locks.run(id, async () => {
+  await exclusively(box, id, async () => {
     const before = findVm(box.store.state, id)
     const state = stateOf(box, before)
     checkAllowed('limit', before.name, state)

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Box, findOperationVm, specOf, stateOf, without, withVm } from './box.ts'
 import { letGo, loadMemory, savingBytes, settleIn } from './memory.ts'
+import { ownDisk } from './own-disk.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /**
@@ -101,6 +102,7 @@ export const wakeVm: Plan<OperationOf<'wake'>> = {
         const state = await box.hypervisor.state(vm.uuid)
         if (state === 'running' || state === 'paused') return
         report({ subject: vm.name, step: 'loading its memory', fraction: 0.2 })
+        await ownDisk(box, vm)
         await Promise.all([box.network.add(vm), box.hypervisor.define(specOf(box.store.state, vm))])
         await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'paused')
       },

@@ -3,6 +3,7 @@ import type { Vm } from '../store/index.ts'
 import { awaitAgent, bootVm, makeReady } from './boot.ts'
 import { type Box, findVm, imageOf, type Report, stateOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
+import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { describeMemory, isBoxTrouble } from './memory.ts'
 import { carryOut } from './operations.ts'
@@ -21,7 +22,7 @@ export async function putToSleep(
   wanted: () => boolean = () => true,
 ): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
-  await box.locks.run(id, async () => {
+  await exclusively(box, id, async () => {
     if (!wanted()) return
     const vm = findVm(box.store.state, id)
     const state = stateOf(box, vm)
@@ -58,6 +59,11 @@ export async function putToSleep(
  * @throws CroftError `conflict` when the VM is shut down, `guest-failed`, `not-found`
  */
 export async function ensureAwake(box: Box, name: string, report: Report = () => {}): Promise<Vm> {
+  return (await wakeVm(box, name, report)).vm
+}
+
+/** The same. @returns also why it had to boot, when its memory was lost */
+export async function wakeVm(box: Box, name: string, report: Report): Promise<{ vm: Vm; cold: string | undefined }> {
   const { id } = findVm(box.store.state, name)
   box.uses.note(id, 'somebody needed it')
   const nap = box.naps.get(id)
@@ -66,12 +72,12 @@ export async function ensureAwake(box: Box, name: string, report: Report = () =>
   // A nap that is under way may be over sooner than it is interrupted.
   if (!waking && (nap || stateOf(box, findVm(box.store.state, id)) !== 'awake')) {
     const turn = box.returning.want(id)
-    const enter = () => box.locks.run(id, () => wake(box, id, report))
+    const enter = () => exclusively(box, id, () => wake(box, id, report))
     waking = (turn ? turn.then(enter) : enter()).finally(() => box.waking.delete(id))
     box.waking.set(id, waking)
   }
-  await waking
-  return findVm(box.store.state, id)
+  const cold = await waking
+  return { vm: findVm(box.store.state, id), cold }
 }
 
 /** Does something in a VM: has it awake before, and in use until it is done. @param why what it is then used by */
@@ -86,16 +92,17 @@ export async function inVm<T>(
   return box.uses.during(id, why, async () => work(await ensureAwake(box, id, report)))
 }
 
-async function wake(box: Box, id: string, report: Report): Promise<void> {
+async function wake(box: Box, id: string, report: Report): Promise<string | undefined> {
   const vm = findVm(box.store.state, id)
   const state = stateOf(box, vm)
   checkAllowed('enter', vm.name, state)
-  if (state === 'asleep') await box.governor.admit(vm.name, () => wakeUp(box, vm, report))
+  if (state === 'asleep') return box.governor.admit(vm.name, () => wakeUp(box, vm, report))
   if (state === 'paused') await box.hypervisor.resume(vm.uuid)
   if (state === 'starting') {
     await awaitAgent(box, vm, box.settings.bootTimeoutMs)
     await makeReady(box, vm, true)
   }
+  return undefined
 }
 
 /**

@@ -116,6 +116,8 @@ export const removeVm: Plan<OperationOf<'rm'>> = {
   end: (state, { vm }) => ({
     ...state,
     vms: without(state.vms, vm),
+    // One that could be neither finished nor taken back: what it has made is nobody's now, and swept up.
+    operations: filterRecord(state.operations, (each) => !('vm' in each && each.vm === vm)),
     links: notOf(vm, state.links),
     tokens: notOf(vm, state.tokens),
     keys: notOf(vm, state.keys),

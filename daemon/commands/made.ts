@@ -19,14 +19,24 @@ export function describeMade(box: Box, { id }: Vm, cold: string | undefined, beg
   return { ...describeVm(box, findVm(box.store.state, id)), tookMs: performance.now() - began, cold: cold ?? null }
 }
 
+/** The line that says so, or none. @param why a sentence, or a part of one; null when it did not have to */
+export function hadToBoot(why: string | null): string {
+  if (why === null) return ''
+  const part = why.replace(/\.$/, '').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase())
+  return `It had to boot: ${part}.\n`
+}
+
+/** The same of a VM that slept: what was in its memory is gone. */
+export const lostMemory = (why: string | null): string =>
+  why === null ? '' : `${hadToBoot(why)}What was only in its memory is lost.\n`
+
 export function printMade(vm: MadeResult, view: View): string {
   const name = style(view, 'bold', vm.name)
   if (vm.state === 'stopped') return `${name} is made. Start it: croft start ${vm.name}\n`
   if (vm.state === 'asleep')
     return `${name} is made, and asleep. It wakes when you enter it, or: croft wake ${vm.name}\n`
-  const booted = vm.cold === null ? '' : `It had to boot: ${vm.cold}.\n`
   return (
-    `${name} is ready, in ${seconds(vm.tookMs)}.\n${booted}` +
+    `${name} is ready, in ${seconds(vm.tookMs)}.\n${hadToBoot(vm.cold)}` +
     `  ${style(view, 'dim', 'shell')}   croft ssh ${vm.name}${vm.ssh ? `   or   ${vm.ssh}` : ''}\n` +
     `  ${style(view, 'dim', 'run')}     croft exec ${vm.name} uname -a\n` +
     (vm.web ? `  ${style(view, 'dim', 'web')}     ${vm.web}   ${sharing(vm)}\n` : '')

@@ -4,7 +4,7 @@ import { forkFrom, restoreVm } from '../box/checkpoints.ts'
 import { seconds } from '../units.ts'
 import { labelArg, newNameArg, vmArg } from './args.ts'
 import { command } from './command.ts'
-import { describeMade, madeResult, printMade } from './made.ts'
+import { describeMade, hadToBoot, madeResult, printMade } from './made.ts'
 
 export const restoreCommand = command({
   name: 'restore',
@@ -32,8 +32,7 @@ export const restoreCommand = command({
   },
   print(vm, view) {
     if (vm.before === null) return printMade(vm, view)
-    const booted = vm.cold === null ? '' : `It had to boot: ${vm.cold}.\n`
-    return `${vm.name} is back at ${vm.label}, in ${seconds(vm.tookMs)}.\n${booted}  undo   croft restore ${vm.name} ${vm.before}\n`
+    return `${vm.name} is back at ${vm.label}, in ${seconds(vm.tookMs)}.\n${hadToBoot(vm.cold)}  undo   croft restore ${vm.name} ${vm.before}\n`
   },
   names: (vm) => [vm.name],
 })

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { startVm } from '../box/power.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
+import { lostMemory } from './made.ts'
 import { describeVm, vmResult } from './vm-result.ts'
 
 export const startCommand = command({
@@ -10,9 +11,12 @@ export const startCommand = command({
   examples: ['croft start web'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],
-  result: vmResult,
+  result: vmResult.extend({ cold: z.string().nullable() }),
   touches: 'changes',
-  run: async ({ box, report }, { vm }) => describeVm(box, await startVm(box, vm, report)),
-  print: (vm) => `${vm.name} is ${vm.state}.\n`,
+  async run({ box, report }, { vm: name }) {
+    const { vm, cold } = await startVm(box, name, report)
+    return { ...describeVm(box, vm), cold: cold ?? null }
+  },
+  print: (vm) => `${vm.name} is ${vm.state}.\n${lostMemory(vm.cold)}`,
   names: (vm) => [vm.name],
 })

@@ -1,8 +1,9 @@
 import { z } from 'zod'
-import { ensureAwake } from '../box/sleep.ts'
+import { wakeVm } from '../box/sleep.ts'
 import { seconds } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
+import { lostMemory } from './made.ts'
 import { describeVm, vmResult } from './vm-result.ts'
 
 export const wakeCommand = command({
@@ -11,13 +12,13 @@ export const wakeCommand = command({
   examples: ['croft wake web'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],
-  result: vmResult.extend({ tookMs: z.number() }),
+  result: vmResult.extend({ tookMs: z.number(), cold: z.string().nullable() }),
   touches: 'changes',
   async run({ box, report }, { vm }) {
     const began = performance.now()
-    const awake = await ensureAwake(box, vm, report)
-    return { ...describeVm(box, awake), tookMs: performance.now() - began }
+    const { vm: awake, cold } = await wakeVm(box, vm, report)
+    return { ...describeVm(box, awake), tookMs: performance.now() - began, cold: cold ?? null }
   },
-  print: (vm) => `${vm.name} is awake, in ${seconds(vm.tookMs)}.\n`,
+  print: (vm) => `${vm.name} is awake, in ${seconds(vm.tookMs)}.\n${lostMemory(vm.cold)}`,
   names: (vm) => [vm.name],
 })

@@ -66,8 +66,12 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
     async remove(path) {
       await rm(join(folder, path), { recursive: true, force: true })
     },
-    async changedAt(path) {
-      return (await stat(join(folder, path))).mtime
+    async isWritten({ file, createdAt }) {
+      // Made with this time (see `createDisk`), which is kept to the millisecond or so.
+      return Math.abs((await stat(join(folder, file))).mtimeMs - Date.parse(createdAt)) > 5
+    },
+    async exists(path) {
+      return (await lstat(join(folder, path)).catch(() => undefined)) !== undefined
     },
     async usage(path) {
       // Links are not followed: those of an image that is being built lead to files of the box.

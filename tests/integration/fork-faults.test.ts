@@ -1,10 +1,11 @@
 import { type FSWatcher, watch } from 'node:fs'
-import { open, readdir, rm, stat, truncate } from 'node:fs/promises'
+import { open, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { faultPoints } from '../../daemon/box/operations.ts'
 import type { Vm } from '../../daemon/store/index.ts'
-import { type Croft, startCroft } from '../lib/croft.ts'
+import { type Croft, slot, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
 import { must, program } from '../lib/program.ts'
 import { qemuPid } from '../lib/qemu.ts'
@@ -14,14 +15,19 @@ import { qemuPid } from '../lib/qemu.ts'
  * asleep with its memory, never rebooted; no layer or memory is lost that is needed, and none is left that is not.
  */
 let croft: Croft
+/** Holds the name of the step that is to fail next, see daemon/box/fault.ts. */
+const toFail = join(tmpdir(), `croft-fail-${slot}`)
 /** The boot of the one VM that all tests are about. */
 let boot: string
 beforeAll(async () => {
-  croft = await startCroft({ image: 'bare' })
+  croft = await startCroft({ image: 'bare', env: { CROFT_FAIL: toFail } })
   await croft.do('new', 'steady')
   boot = await bootOf('steady')
 }, 600_000)
-afterAll(() => croft?.[Symbol.asyncDispose]())
+afterAll(async () => {
+  await croft?.[Symbol.asyncDispose]()
+  await rm(toFail, { force: true })
+})
 
 /** After a failed test the daemon may be down; each test begins with a running one and a VM that is awake. */
 beforeEach(async () => {
@@ -216,6 +222,103 @@ async function memoryAppears(): Promise<string> {
   }
 }
 
+describe('a step that fails', () => {
+  /** Does something that fails at a point, or is carried to its end by what comes next. */
+  async function failAt(point: string, ...args: string[]): Promise<void> {
+    await writeFile(toFail, point)
+    const { code } = await croft.run(args)
+    expect([point, code]).toEqual([point, 1])
+    await expect(stat(toFail)).rejects.toThrow('ENOENT')
+  }
+  const writerOf = async (name: string) => {
+    const { disk } = await recordOf(name)
+    return must('stat', ['-c', '%U %a', join(croft.folder, (await croft.state()).layers[disk]!.file)])
+  }
+  const atRest = 'libvirt-qemu 600\n'
+
+  test('of a checkpoint leaves a VM that is awake running, and the next checkpoint is taken', async () => {
+    for (const point of points('checkpoint')) {
+      await failAt(point, 'checkpoint', 'steady', 'failed')
+      await croft.do('checkpoint', 'steady', 'next')
+      expect((await croft.state()).operations).toEqual({})
+      const taken = await labels()
+      expect(taken).toContain('next')
+      for (const label of taken) await croft.do('checkpoint', 'rm', 'steady', label, '--yes')
+      expect(await bootOf('steady')).toBe(boot)
+    }
+  })
+
+  test('of a checkpoint or a copy leaves a VM that is asleep so, with its disk for it to write', async () => {
+    await croft.do('sleep', 'steady')
+    for (const point of points('checkpoint')) {
+      await failAt(point, ...(point === 'checkpoint.freeze' ? ['cp', 'steady', 'other'] : ['checkpoint', 'steady']))
+      expect([point, await croft.do('ls', '-q', '--state', 'asleep')]).toEqual([point, 'steady\n'])
+      expect([point, await writerOf('steady')]).toEqual([point, atRest])
+      await checkNothingIsLeft()
+    }
+    expect(await bootOf('steady')).toBe(boot)
+  })
+
+  test('of waking leaves its memory, and it wakes with that', async () => {
+    await croft.do('sleep', 'steady')
+    await failAt('wake.load', 'wake', 'steady')
+    expect(await bootOf('steady')).toBe(boot)
+    for (const point of sample(points('wake').slice(1), 'wake.resume')) {
+      await croft.do('sleep', 'steady')
+      await failAt(point, 'wake', 'steady')
+      expect([point, await bootOf('steady')]).toEqual([point, boot])
+    }
+  })
+
+  test('of going to sleep has the VM awake, or asleep', async () => {
+    for (const point of sample(points('sleep'), 'sleep.save', 'sleep.end')) {
+      await failAt(point, 'sleep', 'steady')
+      expect([point, await bootOf('steady')]).toEqual([point, boot])
+    }
+  })
+
+  test('of a checkpoint or going back leaves a VM that is stopped able to start', async () => {
+    await croft.do('checkpoint', 'steady', 'good')
+    await croft.do('stop', 'steady')
+    for (const point of points('checkpoint')) {
+      await failAt(point, 'checkpoint', 'steady')
+      expect([point, await writerOf('steady')]).toEqual([point, atRest])
+      await checkNothingIsLeft()
+    }
+    for (const point of points('restore')) await failAt(point, 'restore', 'steady', 'good')
+    expect(await bootOf('steady')).toBe(boot)
+    for (const label of await labels()) await croft.do('checkpoint', 'rm', 'steady', label, '--yes')
+  })
+
+  test('for good goes with the VM that is deleted', async () => {
+    await croft.do('new', 'lost', '--stopped')
+    const { disk } = await recordOf('lost')
+    await rm(join(croft.folder, (await croft.state()).layers[disk]!.file))
+    expect(await croft.run(['resize', 'lost', '--disk', '70G'])).toMatchObject({ code: 1 })
+    expect(await croft.run(['start', 'lost'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^The disk of lost is gone: |^What was begun with lost before is not over: /),
+    })
+    await croft.do('rm', 'lost', '--yes')
+    await nothingIsLeft()
+  })
+})
+
+test('a VM whose saved memory is gone says so: it is not copied, and boots when it is woken', async () => {
+  await croft.do('sleep', 'steady')
+  const { memory } = await recordOf('steady')
+  await rm(join(croft.folder, (await croft.state()).memories[memory!]!.file))
+  expect(await croft.run(['cp', 'steady', 'other'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(
+      /^The saved memory of steady is gone: .*\ncroft wake steady starts it from its disk\.\n$/,
+    ),
+  })
+  expect(await croft.do('wake', 'steady')).toMatch(
+    /^steady is awake, in [\d.]+ s\.\nIt had to boot: the saved memory of steady is gone: .*\nWhat was only in its memory is lost\.\n$/,
+  )
+})
+
 describe('memory that can’t be loaded', () => {
   const damages: [string, (path: string) => Promise<void>][] = [
     ['cut short', (path: string) => truncate(path, 40_000_000)],
@@ -250,7 +353,6 @@ describe('memory that can’t be loaded', () => {
     const state = await croft.state()
     const memory = state.memories[(await recordOf('steady')).memory!]!
     memory.hardware.cpu = 'another'
-    const { writeFile } = await import('node:fs/promises')
     await writeFile(join(croft.folder, 'state.json'), JSON.stringify(state))
     await croft.start()
     expect(await bootOf('steady')).not.toBe(boot)

@@ -1,0 +1,33 @@
+import { asCroftError, CroftError } from '../error.ts'
+import type { Box } from './box.ts'
+import { lockOf, recover } from './operations.ts'
+
+/**
+ * Does something while nobody else has the lock. What an earlier operation under it has left open is finished or taken back
+ * first, so that the store and the box agree when `work` looks at them.
+ * @param key a VM's id, or another lock of an operation, see `lockOf`
+ * @throws CroftError `conflict` when the earlier operation can be neither finished nor taken back
+ */
+export function exclusively<T>(box: Box, key: string, work: () => Promise<T>): Promise<T> {
+  return box.locks.run(key, async () => {
+    await settle(box, key).catch((err) => {
+      const { message, code } = asCroftError(err)
+      if (code === 'unavailable' || code === 'disk-full') throw err
+      const name = box.store.state.vms[key]?.name ?? key
+      throw new CroftError('conflict', `What was begun with ${name} before is not over: ${message}`, {
+        hint: 'It is tried again each minute; the log of the daemon says more: journalctl -u croft',
+        cause: err,
+      })
+    })
+    return work()
+  })
+}
+
+/** Finishes or takes back what is open under a lock, which is held. */
+export async function settle(box: Box, key: string): Promise<void> {
+  for (const open of Object.values(box.store.state.operations)) {
+    if (lockOf(open) !== key) continue
+    const how = await recover(box, open)
+    box.log.info({ operation: open }, `an operation that was left open is ${how}`)
+  }
+}
