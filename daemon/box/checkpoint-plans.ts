@@ -1,7 +1,7 @@
 import type { State } from '../store/index.ts'
 import { type Box, findOperationVm, layerOf, specOf, withVm } from './box.ts'
 import { savingBytes } from './memory.ts'
-import { giveDisk } from './own-disk.ts'
+import { giveDisk, onlyReadBeneath } from './own-disk.ts'
 import type { OperationOf, Plan } from './plan.ts'
 
 /**
@@ -34,6 +34,7 @@ export const checkpointVm: Plan<OperationOf<'checkpoint'>> = {
         if (!(await runs(box, vm.uuid)) || (await turned(box, operation))) return
         report({ subject: vm.name, step: 'taking the checkpoint', fraction: 0.3 })
         const bytes = operation.memory ? await savingBytes(box, vm) : 0
+        if (operation.memory) await onlyReadBeneath(box, vm)
         await box.governor.lend(`a checkpoint of ${vm.name}`, bytes, () =>
           box.hypervisor.snapshot(vm.uuid, operation.memory, operation.disk, box.live.get(vm.uuid)?.ready === true),
         )

@@ -111,9 +111,14 @@ function lent(state: State, operation: Merging): Layer[] {
   return [partsOf(state, operation).lowest, ...above.filter(({ id }) => !isDisk(id))]
 }
 
-/** Not what has become the VM's disk. */
+/** Not what has become the VM's disk. What a QEMU has open for writing, for its commit failed, it only reads from then on. */
 async function freeze(box: Box, operation: Merging): Promise<void> {
-  if (operation.way === 'commit' && operation.above === null && (await isMerged(box, operation))) return
+  if (operation.way === 'commit' && operation.above === null) {
+    if (await isMerged(box, operation)) return
+    const vm = box.store.state.vms[operation.by!]
+    const { lowest, base } = partsOf(box.store.state, operation)
+    if (vm && (await box.hypervisor.state(vm.uuid)) === 'running') await box.hypervisor.onlyRead(vm.uuid, lowest, base)
+  }
   for (const { file } of lent(box.store.state, operation)) await box.files.freeze(file)
 }
 

@@ -1,6 +1,6 @@
-import { CroftError } from '../error.ts'
+import { CroftError, diskFull } from '../error.ts'
 import type { Vm } from '../store/index.ts'
-import { type Box, stateOf } from './box.ts'
+import { type Box, layerOf, stateOf } from './box.ts'
 import { collect } from './collect.ts'
 import { fault } from './fault.ts'
 import { makeId } from './identity.ts'
@@ -8,8 +8,12 @@ import { filesLeft, mergeFaultPoint } from './merge-plan.ts'
 import { chainOf, type Merge, nextMerge } from './merge-planner.ts'
 import { carryOutAside, lockOf, recover } from './operations.ts'
 
-/** A merge that failed is not tried again for so long. */
+/** A merge that failed is not tried again for so long; one for which there is no room, for less. */
 const restMs = 10 * 60_000
+const noRoomMs = 5_000
+
+/** What is left free beside what a merge may take: VMs write meanwhile. */
+const marginBytes = 128 * 2 ** 20
 
 /**
  * Keeps the chains of layers short, in the background: one merge at a time, each ended at once when somebody wants one
@@ -21,6 +25,8 @@ export function keepMerged(box: Box): () => Promise<void> {
   let stopped = false
   /** Layers whose merge failed a short while ago. */
   const failed = new Set<string>()
+  /** Those for which there was no room, as the log says already. */
+  const told = new Set<string>()
   let under: Promise<void> | undefined
   let current: Merge | undefined
 
@@ -34,12 +40,18 @@ export function keepMerged(box: Box): () => Promise<void> {
     under = merging
       .catch((err) => {
         if (err instanceof CroftError && err.code === 'cancelled') return
-        box.log.warn({ merge, err }, 'layers could not be merged; tried again later')
+        const noRoom = err instanceof CroftError && err.code === 'disk-full'
+        if (!noRoom || !told.has(merge.layer))
+          box.log.warn({ merge, err }, 'layers could not be merged; tried again later')
+        if (noRoom) told.add(merge.layer)
         failed.add(merge.layer)
-        setTimeout(() => {
-          failed.delete(merge.layer)
-          look()
-        }, restMs).unref()
+        setTimeout(
+          () => {
+            failed.delete(merge.layer)
+            look()
+          },
+          noRoom ? noRoomMs : restMs,
+        ).unref()
       })
       .finally(() => {
         under = undefined
@@ -67,6 +79,7 @@ function findMerge(box: Box, except: ReadonlySet<string>): Merge | undefined {
 function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefined {
   return box.locks.aside([merge.layer, ...vms], async (wanted) => {
     const operation = { id: makeId('op'), kind: 'merge', startedAt: new Date().toISOString(), ...merge } as const
+    await checkRoom(box, operation)
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
     await carryOutAside(box, operation, wanted)
@@ -76,6 +89,17 @@ function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefin
     await collect(box)
     box.log.info({ ...merge, ms: Math.round(performance.now() - began) }, 'merged layers')
   })
+}
+
+/** A merge that fills the disk would have every VM stand still. @throws CroftError `disk-full` */
+async function checkRoom(box: Box, { way, layer, gone }: Pick<Merge, 'way' | 'layer' | 'gone'>): Promise<void> {
+  // What is written: into the lowest what lies above it, into the layer what lies beneath it, or a copy with all of it.
+  const read = { commit: [layer, ...gone.slice(0, -1)], rebase: gone, copy: [layer, ...gone] }[way]
+  const sizes = await Promise.all(read.map((id) => box.files.usage(layerOf(box.store.state, id).file)))
+  const most = sizes.reduce((sum, size) => sum + size, 0)
+  const free = await box.files.freeBytes()
+  if (free >= most + marginBytes) return
+  throw diskFull({ cause: new Error(`Merging layers may take ${most} bytes; ${free} are free.`) })
 }
 
 /**

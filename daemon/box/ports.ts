@@ -71,6 +71,10 @@ export interface Hypervisor {
   /** With what its QEMU has said. */
   undefine(vm: Pick<Vm, 'id' | 'uuid'>): Promise<void>
   start(uuid: string): Promise<void>
+  /** Of these files, those that its QEMU has open for writing. */
+  writes(vm: Pick<Vm, 'id'>, files: readonly string[]): Promise<string[]>
+  /** Has it only read a layer beneath its disk, into which a commit did not come to its end. */
+  onlyRead(uuid: string, layer: Layer, beneath: Layer): Promise<void>
   /** Asks the guest to shut down, through its agent or by its power button; its end shows as a `stopped` event. */
   askShutdown(uuid: string, byAgent: boolean): Promise<void>
   powerOff(uuid: string): Promise<void>

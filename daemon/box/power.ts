@@ -5,6 +5,7 @@ import { bootVm, makeReady } from './boot.ts'
 import { type Box, findVm, type Report, stateOf, vmsOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
 import { exclusively } from './exclusively.ts'
+import { goOn } from './own-disk.ts'
 import { wakeUp } from './sleep.ts'
 import { checkAllowed } from './state.ts'
 
@@ -38,7 +39,7 @@ async function bringUp(box: Box, vm: Vm, report: Report): Promise<void> {
     case 'awake':
       return
     case 'paused':
-      return box.hypervisor.resume(vm.uuid)
+      return goOn(box, vm)
     case 'starting':
       await box.live.waitFor(vm.uuid, (live) => live?.agent === true, box.settings.bootTimeoutMs)
       return makeReady(box, vm, true)

@@ -7,6 +7,7 @@ import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { describeMemory, isBoxTrouble } from './memory.ts'
 import { carryOut } from './operations.ts'
+import { goOn } from './own-disk.ts'
 import { checkAllowed } from './state.ts'
 
 /**
@@ -97,7 +98,7 @@ async function wake(box: Box, id: string, report: Report): Promise<string | unde
   const state = stateOf(box, vm)
   checkAllowed('enter', vm.name, state)
   if (state === 'asleep') return box.governor.admit(vm.name, () => wakeUp(box, vm, report))
-  if (state === 'paused') await box.hypervisor.resume(vm.uuid)
+  if (state === 'paused') await goOn(box, vm)
   if (state === 'starting') {
     await awaitAgent(box, vm, box.settings.bootTimeoutMs)
     await makeReady(box, vm, true)

@@ -3,6 +3,7 @@ import { type Box, stateOf, vmsOf } from '../box/box.ts'
 import { every } from '../box/every.ts'
 import type { LiveState } from '../box/live.ts'
 import { ownDeed } from '../box/own-deed.ts'
+import { goOn } from '../box/own-disk.ts'
 
 const lookMs = 5_000
 /** With less than that free, who goes on stands still again at once. */
@@ -41,7 +42,7 @@ export function keepWriting(box: Box, keepReserve: () => Promise<boolean>): () =
     const isReserved = await keepReserve()
     if (waiting.length === 0 || !isReserved || (await box.files.freeBytes()) < leastFreeBytes) return
     for (const vm of waiting) {
-      await box.hypervisor.resume(vm.uuid)
+      await goOn(box, vm)
       // One that a new daemon found standing still has not been told by it who it is.
       await box.live.waitFor(vm.uuid, (live) => live?.domain === 'running', lookMs)
       if (stateOf(box, vm) === 'starting') await box.locks.run(vm.id, () => makeReady(box, vm, false))

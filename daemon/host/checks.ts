@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
-import type { Box } from '../box/box.ts'
+import { type Box, stateOf, vmsOf } from '../box/box.ts'
 import { diskForecast, type Forecast, inWords } from '../box/forecast.ts'
 import { standings } from '../box/governing.ts'
 import type { Check, Host, HostUsage } from '../box/host.ts'
 import { reachedFromBox } from '../ssh/paths.ts'
-import type { Accelerator } from '../store/index.ts'
+import type { Accelerator, Vm } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import { checkSharing } from './check-sharing.ts'
 import type { Firewall } from './firewall.ts'
@@ -42,7 +42,21 @@ const soonMs = 7 * 86_400_000
 
 /** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
 export async function checkBox(parts: CheckParts): Promise<Check[]> {
-  const checks = [libvirt, accelerator, image, firewall, forwarding, web, ssh, disk, memory, swap, sharing, operations]
+  const checks = [
+    libvirt,
+    accelerator,
+    image,
+    firewall,
+    forwarding,
+    web,
+    ssh,
+    disk,
+    memory,
+    swap,
+    sharing,
+    standstill,
+    operations,
+  ]
   const found = await Promise.all(
     checks.map((check) =>
       check(parts).catch(
@@ -218,6 +232,21 @@ export function checkSwap({ total, used }: { total: number; used: number }): Che
   const what = 'swap'
   if (total > 0) return { what, state: 'fine', says: `${bytes(used)} of ${bytes(total)} used` }
   return { what, state: 'fine', says: 'none; as a cushion: sudo /opt/croft/install.sh --swap zram' }
+}
+
+/** Whatever has a VM stand still is told by its name. */
+async function standstill({ box }: CheckParts): Promise<Check> {
+  const what = 'VMs'
+  const paused = vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === 'paused')
+  if (paused.length === 0) return { what, state: 'fine', says: 'none stands still' }
+  const why = (vm: Vm) =>
+    box.live.get(vm.uuid)?.reason === 'io-error' ? 'the disk of the box was full' : box.live.get(vm.uuid)?.reason
+  return {
+    what,
+    state: 'wrong',
+    says: `stand still: ${paused.map((vm) => `${vm.name} (${why(vm) ?? 'paused'})`).join(', ')}`,
+    advice: `One goes on by: croft start ${paused[0]!.name}`,
+  }
 }
 
 async function operations({ box }: CheckParts): Promise<Check> {

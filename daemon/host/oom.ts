@@ -20,7 +20,7 @@ export function guardFromOom(box: Box): () => void {
   return whenUp(box, (vm) => void pidOf(vm).then(guard).catch(tell))
 }
 
-/** The process of a VM's that libvirt has started: its QEMU. */
-async function pidOf(vm: { id: string }): Promise<number> {
+/** The process of a VM's that libvirt has started: its QEMU. @throws when it has none */
+export async function pidOf(vm: { id: string }): Promise<number> {
   return Number(await readFile(`/run/libvirt/qemu/${domainName(vm)}.pid`, 'utf8'))
 }

@@ -79,3 +79,41 @@ function endOf(event: LibvirtEvent, uuid: string): string | undefined {
   if (event.type === 'block-job') return event.status
   return event.type === 'lifecycle' && event.event === 'stopped' ? 'stopped' : undefined
 }
+
+interface BlockNode {
+  'node-name': string
+  drv: string
+  ro: boolean
+  image: { filename: string }
+}
+
+/**
+ * Has a running domain's QEMU open a layer beneath its disk for reading only, as it was before a commit into it that did
+ * not come to its end; one that it only reads stays as it is. By QMP's `blockdev-reopen`
+ * (https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html), with the names that libvirt gives to nodes.
+ * @param layer its path @param beneath the path of the layer beneath that
+ */
+export async function reopenReadOnly(libvirt: Libvirt, uuid: string, layer: string, beneath: string): Promise<void> {
+  const command = async (execute: string, args?: object) => {
+    const answer = JSON.parse(
+      await libvirt.call.domainMonitorCommand(uuid, JSON.stringify({ execute, arguments: args })),
+    )
+    if (answer.error) throw new CroftError('program-failed', `QEMU: ${execute}: ${answer.error.desc}`)
+    return answer.return
+  }
+  const nodes: BlockNode[] = await command('query-named-block-nodes', { flat: true })
+  const nodeOf = (path: string) => nodes.find(({ drv, image }) => drv === 'qcow2' && fileOf(image.filename) === path)
+  const node = nodeOf(layer)
+  if (!node || node.ro) return
+  const storage = node['node-name'].replace(/-format$/, '-storage')
+  const backing = nodeOf(beneath)?.['node-name']
+  if (backing === undefined || !nodes.some((each) => each['node-name'] === storage))
+    throw new CroftError('program-failed', `QEMU names no parts of ${layer}.`)
+  const options = { driver: 'qcow2', 'node-name': node['node-name'], 'read-only': true, file: storage, backing }
+  await command('blockdev-reopen', { options: [options] })
+}
+
+/** The file that holds a node: it is told by its path, or in JSON with all that lies beneath it. Pure. */
+function fileOf(filename: string): string {
+  return filename.startsWith('json:') ? JSON.parse(filename.slice('json:'.length)).file.filename : filename
+}

@@ -3,9 +3,11 @@ import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
+import { pidOf } from '../host/oom.ts'
+import { openForWriting } from '../host/open-files.ts'
 import type { Hardware, Image, Limits } from '../store/index.ts'
 import { pulse } from './balloon.ts'
-import { commitBlocks } from './block-job.ts'
+import { commitBlocks, reopenReadOnly } from './block-job.ts'
 import type { Libvirt } from './client.ts'
 import { VIR } from './constants.ts'
 import { type BoxShape, digest, domainName, domainXml, vmFolder } from './domain-xml.ts'
@@ -61,6 +63,15 @@ export function makeHypervisor(
 
     async start(uuid) {
       await unless(already, call.domainStart(uuid))
+    },
+
+    async writes(vm, files) {
+      const open = new Set(await openForWriting(await pidOf(vm)))
+      return files.filter((file) => open.has(join(folder, file)))
+    },
+
+    async onlyRead(uuid, layer, beneath) {
+      await croft(reopenReadOnly(libvirt, uuid, join(folder, layer.file), join(folder, beneath.file)))
     },
 
     async askShutdown(uuid, byAgent) {

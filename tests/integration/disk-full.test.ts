@@ -19,6 +19,8 @@ async function remove(): Promise<void> {
   await program('umount', ['-l', folder])
   await rm(folder, { recursive: true, force: true })
 }
+const wait = { timeout: 60_000, interval: 250 }
+
 /** @param left how many MiB to leave */
 async function fill(left = 0): Promise<void> {
   const reserve = join(folder, 'reserve')
@@ -88,7 +90,7 @@ describe('a disk that is full when memory is to be saved', () => {
     return croft.peek('late', 'cat /proc/sys/kernel/random/boot_id')
   }
   beforeAll(async () => {
-    await startSmall(1300, { image: 'bare' })
+    await startSmall(2000, { image: 'bare' })
     await croft.do('new', 'late')
     boot = await bootId()
   }, 120_000)
@@ -139,6 +141,28 @@ describe('a disk that is full when memory is to be saved', () => {
       ]),
     )
     await croft.do('exec', 'late', 'rm big; sync; sudo fstrim /')
+  })
+
+  test('nothing is merged for which there is no room; it is, once there is', async () => {
+    const write = (file: string, size: string) => `head -c ${size} /dev/urandom > ${file}; sync`
+    await croft.do('exec', 'late', write('one', '60M'))
+    await croft.do('checkpoint', 'late', 'first')
+    await croft.do('exec', 'late', write('two', '60M'))
+    await croft.do('checkpoint', 'late', 'second')
+    await croft.do('exec', 'late', write('three', '200M'))
+    // The memory that goes with the checkpoint is not room enough.
+    await fill(20)
+    await croft.do('checkpoint', 'rm', 'late', 'second', '--yes')
+    await vi.waitFor(async () => expect(await croft.log()).toContain('layers could not be merged'), wait)
+    const layersOf = async () => Object.keys((await croft.state()).layers).length
+    const before = await layersOf()
+    expect((await croft.state()).operations).toEqual({})
+    expect((await croft.ask('show', { vm: 'late' })).state).toBe('awake')
+    await rm(join(folder, 'filler'))
+    await vi.waitFor(async () => expect(await layersOf()).toBe(before - 1), wait)
+    await croft.do('checkpoint', 'rm', 'late', 'first', '--yes')
+    expect(await bootId()).toBe(boot)
+    await croft.do('exec', 'late', 'rm one two three; sync; sudo fstrim /')
   })
 
   test('with room again, it sleeps', async () => {

@@ -1,8 +1,8 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest'
-import { commitBlocks } from '../../daemon/libvirt/block-job.ts'
-import type { Libvirt } from '../../daemon/libvirt/index.ts'
+import { commitBlocks, reopenReadOnly } from '../../daemon/libvirt/block-job.ts'
+import { type Libvirt, VIR } from '../../daemon/libvirt/index.ts'
 import { must } from '../lib/program.ts'
 import { hear, openForTinyDomains, removeTinyDomains, tinyDomain } from './libvirt-fixtures.ts'
 
@@ -61,5 +61,18 @@ it('one of the disk goes on all the same, and is done again if somebody else end
   await done
   heard.stop()
   expect(heard.events).toMatchObject([{ status: 'cancelled' }, { status: 'ready' }, { status: 'completed' }])
+  expect(await written()).toEqual(['middle'])
+})
+
+it('one that ended before its time leaves its layer open for writing, until that is opened anew for reading', async () => {
+  const { call } = libvirt
+  await call.domainBlockCommit(uuid, 'vda', file('middle'), file('disk'), 0, VIR.DOMAIN_BLOCK_COMMIT_ACTIVE)
+  await call.domainBlockJobAbort(uuid, 'vda')
+  await vi.waitFor(async () => expect((await written()).sort()).toEqual(['disk', 'middle']))
+  for (let i = 0; i < 2; i++) {
+    await reopenReadOnly(libvirt, uuid, file('middle'), file('low'))
+    expect(await written()).toEqual(['disk'])
+  }
+  await commitBlocks(libvirt, uuid, { top: file('disk'), base: file('middle'), isDisk: true })
   expect(await written()).toEqual(['middle'])
 })
