@@ -64,10 +64,19 @@ export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number): Promise<v
 export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void> {
   await box.locks.run(`ready ${vm.id}`, async () => {
     let told: State
+    let failed: string[]
     do {
       told = box.store.state
-      await box.guests.personalize(told.vms[vm.id] ?? vm, booted)
+      failed = await box.guests.personalize(told.vms[vm.id] ?? vm, booted)
     } while (keysDiffer(told, box.store.state, vm.id))
     box.live.mark(vm.uuid, { ready: true })
+    if (failed.length > 0) warnOf(box, told.vms[vm.id] ?? vm, failed)
   })
+}
+
+/** It runs all the same; what is wrong in it is its owner's to mend. */
+function warnOf(box: Box, { id, name }: Vm, failed: readonly string[]): void {
+  box.log.warn({ vm: id, failed }, 'could not be told all of who it is')
+  const message = `${name} runs, and could not be told all of who it is. In it this can't be set: ${failed.join(', ')}.`
+  box.events.publish({ type: 'box.warning', vm: id, name, message })
 }

@@ -203,8 +203,10 @@ export interface Guests {
   /**
    * Writes who the guest is (name, keys, machine-id, address, clock …) into it and sees that its SSH server runs.
    * @param booted it has just booted: its file system may have to grow
+   * @returns what of that could not be done in it, in its own words: paths, `address`, `clock` @throws CroftError
+   * `guest-failed` when it does not take the script
    */
-  personalize(vm: Vm, booted: boolean): Promise<void>
+  personalize(vm: Vm, booted: boolean): Promise<string[]>
   /** Runs a script as root through the guest agent. */
   script(uuid: string, script: string, timeoutMs?: number): Promise<ProgramResult>
   /** Logs in by SSH and out again. @throws CroftError `guest-failed` */

@@ -26,6 +26,9 @@ export async function hostKeyOf(folder: string, vm: Vm): Promise<string> {
 /** The agent of a guest that boots answers early; its network, which is waited for, may come up much later on a slow box. */
 const bootingMs = 180_000
 
+/** So many are told of what a guest could not be told: there are about ten, and it says them itself. */
+const mostFailures = 20
+
 /** A guest's clock may be off by so much. */
 const clockMs = 100
 
@@ -67,15 +70,15 @@ export function makeGuests(
         entropy: randomBytes(64).toString('hex'),
       })
       const result = await runScript(agent, vm.uuid, script, booted ? bootingMs : undefined)
-      // A clock that is a little off keeps nobody out.
-      if (result.code === 0) return correctClock(agent, vm.uuid).catch(() => {})
-      throw new CroftError(
-        'guest-failed',
-        `${vm.name} could not be told who it is: ${plainText(result.stderr).trim()}`,
-        {
+      if (result.code !== 0) {
+        const why = plainText(result.stderr).trim()
+        throw new CroftError('guest-failed', `${vm.name} could not be told who it is: ${why}`, {
           hint: `croft logs ${vm.name} shows its console.`,
-        },
-      )
+        })
+      }
+      // A clock that is a little off keeps nobody out.
+      await correctClock(agent, vm.uuid).catch(() => {})
+      return plainText(result.stdout).split(/\s+/).filter(Boolean).slice(0, mostFailures)
     },
 
     script: (uuid, script, timeoutMs) => runScript(agent, uuid, script, timeoutMs),

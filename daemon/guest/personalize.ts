@@ -22,7 +22,9 @@ export interface Personality {
  * The script that tells a guest who it is. It runs as root through the guest agent, at every start, fork and wake and
  * after a rename, and may run any number of times. Values are quoted for the shell, so none of them can be taken for it.
  * A fork waits for it, so it starts as few programs as it can, side by side: the shell writes the files itself.
- * Croft's keys and settings go to files of their own; the user's authorized_keys and sshd_config stay the user's.
+ * Croft's keys and settings go to files of their own; the user's authorized_keys and sshd_config stay the user's. So does
+ * a host name that is not the one that Croft gave last (/etc/croft/name), and all of /etc/hosts but that name.
+ * What can't be done stops nothing else: it is named on standard output, a word each.
  *
  * Nothing here waits for a service. systemd holds the port of SSH and starts sshd at the first connection, so one that
  * runs with an older host key or older settings is only ended (its sessions stay); the journal's daemon too comes back
@@ -36,46 +38,83 @@ export function personalizeScript(who: Personality): string {
   ].join('\n')
   const stamp = createHash('sha256').update(who.hostKey.public).update(sshd).digest('hex')
   const { address } = who.network
-  return `set -eu
+  return `set -uf
 umask 022
+failed=
 [ -d /etc/croft ] || mkdir /etc/croft
-put() { printf %s "$2" > "$1"; } # path content
+put() { { printf %s "$2" > "$1"; } 2> /dev/null || failed="$failed $1"; } # path content
 was() { was=; { IFS= read -r was < "$1"; } 2> /dev/null || [ "$was" ]; } # path: its first line
 date -s @${who.now.toFixed(2)} > /dev/null &
 clock=$!
 put /dev/urandom ${quote(who.entropy)}
 ${who.booted ? '' : reseed}name=${quote(who.name)}
-put /proc/sys/kernel/hostname "$name"
-put /etc/hostname "$name
+was /etc/hostname
+host=$was
+was /etc/croft/name || was=$host
+old=$was
+if [ "$host" != "$name" ] && { [ "$host" = "$old" ] || [ ! "$host" ]; }; then
+  host=$name
+  put /etc/hostname "$name
 "
-hosts=
-while IFS= read -r line; do
-  case $line in 127.0.1.1[[:space:]]*) ;; *) hosts="$hosts$line
-" ;; esac
-done < /etc/hosts
-printf '%s127.0.1.1\\t%s\\n' "$hosts" "$name" > /etc/hosts
+fi
+was /proc/sys/kernel/hostname
+case $was in "$host") ;; ${who.booted ? '*' : '"$old" | ""'}) put /proc/sys/kernel/hostname "$host" ;; esac
+put /etc/croft/name "$name
+"
+${nameInHosts}
 put /etc/croft/env ${quote(environmentFile(who.env))}
 put /etc/ssh/croft_authorized_keys ${quote(who.authorizedKeys.map((line) => `${line}\n`).join(''))}
 put /etc/ssh/sshd_config.d/05-croft.conf ${quote(sshd)}
 put /etc/ssh/ssh_host_ed25519_key.pub ${quote(who.hostKey.public)}
-(umask 077; put /etc/ssh/ssh_host_ed25519_key ${quote(who.hostKey.private)})
-was /run/croft-sshd || true
+umask 077
+put /etc/ssh/ssh_host_ed25519_key ${quote(who.hostKey.private)}
+umask 022
+was /run/croft-sshd
 if [ "$was" != ${stamp} ]; then
   put /run/croft-sshd "${stamp}
 "
-  if was /run/sshd.pid; then kill "$was" || true; fi
+  if was /run/sshd.pid; then kill "$was" 2> /dev/null; fi
 fi
-was /etc/machine-id || true
+was /etc/machine-id
 if [ "$was" != ${quote(who.machineId)} ]; then
   put /etc/machine-id ${quote(`${who.machineId}\n`)}
-  if was /sys/fs/cgroup/system.slice/systemd-journald.service/cgroup.procs; then kill "$was" || true; fi
+  if was /sys/fs/cgroup/system.slice/systemd-journald.service/cgroup.procs; then kill "$was" 2> /dev/null; fi
 fi
 ${who.booted ? awaitAddress(address) : takeAddress(who.network)}put /run/croft-address "${address}
 "
-wait "$clock"
-${who.booted ? 'resize2fs /dev/vda > /dev/null 2>&1' : 'wait "$seed"'} || true
+wait "$clock" || failed="$failed clock"
+${who.booted ? 'resize2fs /dev/vda > /dev/null 2>&1' : 'wait "$seed"'}
+printf %s "$failed"
 `
 }
+
+/** Gives the name in /etc/hosts that Croft gave before (`$old`) its successor, and adds one that is not there. */
+const nameInHosts = `hosts=
+changed=
+there=
+while IFS= read -r line || [ "$line" ]; do
+  case $line in
+    127.0.1.1[[:space:]]*)
+      names=
+      for word in \${line#127.0.1.1}; do
+        if [ "$word" = "$old" ] && [ "$old" != "$name" ]; then
+          word=$name
+          changed=yes
+        fi
+        if [ "$word" = "$name" ]; then there=yes; fi
+        names="$names\${names:+ }$word"
+      done
+      if [ "$changed" ]; then line="127.0.1.1	$names"; fi ;;
+  esac
+  hosts="$hosts$line
+"
+done 2> /dev/null < /etc/hosts
+if [ ! "$there" ]; then
+  changed=yes
+  hosts="\${hosts}127.0.1.1	$name
+"
+fi
+if [ "$changed" ]; then put /etc/hosts "$hosts"; fi`
 
 /**
  * Has the kernel draw on what it was just given, now and not within a minute: until then a fork would draw the same random
@@ -92,6 +131,7 @@ until [ $wait = 200 ] || case $(ip -4 -oneline address show dev eth0 2> /dev/nul
   sleep 0.1
   wait=$((wait + 1))
 done
+[ $wait != 200 ] || failed="$failed address"
 `
 
 /**
@@ -101,20 +141,16 @@ done
  * that nobody waits for DHCP, which then confirms it. What QEMU saved of the card (`ethtool -P`) stays the parent's until
  * the next boot.
  */
-const takeAddress = ({
-  mac,
-  address,
-  gateway,
-}: Personality['network']): string => `was /sys/class/net/eth0/address || true
+const takeAddress = ({ mac, address, gateway }: Personality['network']): string => `was /sys/class/net/eth0/address
 if [ "$was" != ${quote(mac)} ]; then
-  ip -batch - <<EOF
+  ip -batch - <<EOF || failed="$failed address"
 address flush dev eth0
 link set dev eth0 address ${mac}
 link set dev eth0 up
 address replace ${address} dev eth0
 route replace default via ${gateway} dev eth0
 EOF
-  if was /run/croft-address; then ss --tcp --kill --no-header src "\${was%/*}" > /dev/null 2>&1 || true; fi
+  if was /run/croft-address; then ss --tcp --kill --no-header src "\${was%/*}" > /dev/null 2>&1; fi
 fi
 `
 
