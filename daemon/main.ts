@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
 import { Activity } from './activity/index.ts'
 import type { Box } from './box/box.ts'
+import { keepClocks } from './box/clocks.ts'
 import { keepCompressed } from './box/compress.ts'
 import { EventLog } from './box/events.ts'
 import { every } from './box/every.ts'
@@ -92,6 +93,7 @@ const stopGraceMs = 60_000
 const firstConnectionMs = 5_000
 /** How often it is seen to that Caddy runs its configuration. */
 const caddyLookMs = 1_000
+const networkLookMs = 5_000
 
 /** croftd: builds the parts, wires them, starts them, and ends them in the other order. The only file that knows everything. */
 async function main(log: Logger): Promise<void> {
@@ -151,7 +153,9 @@ async function main(log: Logger): Promise<void> {
     settings,
     store,
     hypervisor,
-    network: makeNetwork(libvirt, firewall, { ...network, subnet: settings.subnet }),
+    network: makeNetwork(libvirt, firewall, { ...network, subnet: settings.subnet }, () =>
+      Object.values(store.state.vms),
+    ),
     files: makeFiles(folder, qemu),
     imageFiles: makeImageFiles(folder, values.recipes, qemu),
     guests: makeGuests(
@@ -194,6 +198,7 @@ async function main(log: Logger): Promise<void> {
 
   ends.defer(guardFromOom(box))
   ends.defer(keepShares(box))
+  ends.defer(keepClocks(box))
   ends.defer(keepWriting(box, () => reserve.keep()))
   const idle = watchIdle(box, readConnections)
   ends.defer(() => idle.stop())
@@ -201,6 +206,7 @@ async function main(log: Logger): Promise<void> {
   const reconciler = keepReconciled(box, bootId)
   ends.defer(() => reconciler.stop())
   ends.defer(firewall.watch(() => restoreFirewall(box, firewall)))
+  ends.defer(every(networkLookMs, 'look after the network', log, () => reconciler.first.then(() => lookAtNetwork(box))))
   const meter = new Meter(box, folder)
   ends.defer(() => meter.close())
   ends.defer(governor.start(box, () => meter.stats()))
@@ -368,13 +374,21 @@ function restoreFirewall(box: Box, firewall: Firewall): void {
     .standing()
     .then(async (standing) => {
       if (standing) return
-      await box.network.restore(() => Object.values(box.store.state.vms))
+      await box.network.restore()
       box.events.publish({
         type: 'box.warning',
         message: 'The firewall had been removed by something on this box; it is back.',
       })
     })
     .catch((err) => box.log.error({ err }, 'could not restore the firewall'))
+}
+
+/** A bridge that is gone says nothing by itself. */
+async function lookAtNetwork(box: Box): Promise<void> {
+  if (box.hypervisor.trouble() || (await box.network.look())) return
+  const message = "The VMs' network had been taken away by something on this box; it is back."
+  box.log.warn(message)
+  box.events.publish({ type: 'box.warning', message })
 }
 
 /** A key of Croft's own, made once: its public line, and whether it is a new one. */

@@ -152,7 +152,9 @@ export interface Hypervisor {
 
 export interface Network {
   /** Makes the network and the firewall as they should be for the VMs there are; whatever is there already stays. */
-  restore(current: () => readonly Vm[]): Promise<void>
+  restore(): Promise<void>
+  /** The same, if something on the box has taken the bridge away or a running VM from it. @returns whether all stood */
+  look(): Promise<boolean>
   /** Lets a VM in, within its `rates`; safe to repeat, also for one that runs. */
   add(vm: Vm): Promise<void>
   remove(vm: Vm): Promise<void>
@@ -207,6 +209,8 @@ export interface Guests {
    * `guest-failed` when it does not take the script
    */
   personalize(vm: Vm, booted: boolean): Promise<string[]>
+  /** Sets its clock, if that is off. */
+  tellTime(vm: Pick<Vm, 'uuid'>): Promise<void>
   /** Runs a script as root through the guest agent. */
   script(uuid: string, script: string, timeoutMs?: number): Promise<ProgramResult>
   /** Logs in by SSH and out again. @throws CroftError `guest-failed` */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
-import { bootVm, makeReady } from './boot.ts'
+import { awaitAgent, bootVm, makeReady } from './boot.ts'
 import { type Box, findVm, type Report, stateOf, vmsOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
 import { exclusively } from './exclusively.ts'
@@ -41,7 +41,7 @@ async function bringUp(box: Box, vm: Vm, report: Report): Promise<void> {
     case 'paused':
       return goOn(box, vm)
     case 'starting':
-      await box.live.waitFor(vm.uuid, (live) => live?.agent === true, box.settings.bootTimeoutMs)
+      await awaitAgent(box, vm, box.settings.bootTimeoutMs)
       return makeReady(box, vm, true)
     default:
       return bootVm(box, vm, report)

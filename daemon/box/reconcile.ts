@@ -15,7 +15,7 @@ import type { DomainEvent } from './ports.ts'
 async function reconcile(box: Box, bootId: string): Promise<void> {
   box.live.replace(await box.hypervisor.domains())
   await recoverOperations(box)
-  await box.network.restore(() => Object.values(box.store.state.vms))
+  await box.network.restore()
   await defineMissing(box)
   const rebooted = box.store.state.bootId !== '' && box.store.state.bootId !== bootId
   if (rebooted && !box.returning.begun) startAgain(box, bootId)

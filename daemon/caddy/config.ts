@@ -280,12 +280,18 @@ function pass(passes: string, token: string | null, handle: Handler[]): Route {
   }
 }
 
-/** Nobody else says what Croft says: some servers take `_` for `-`; and what `Connection` names would not be handed on. */
+/** What a header's name may have beside letters and digits (RFC 9110, 5.6.2), and a server that makes variables of names folds into one. */
+const marks = [..."!#$%&'*+-.^_`|~"]
+
+/**
+ * Nobody else says what Croft says, however it is spelled, nor with what a server may put before it (`HTTP_X_CROFT_USER`);
+ * and what `Connection` names would not be handed on.
+ */
 const withoutOurs: Handler = {
   handler: 'headers',
   request: {
-    delete: ['X-Croft*', 'X_Croft*'],
-    replace: { Connection: [{ search_regexp: '(?i)x[-_]croft[^,]*', replace: '' }] },
+    delete: marks.map((mark) => `*x${mark}croft*`),
+    replace: { Connection: [{ search_regexp: '(?i)x[^a-z0-9]croft[^,]*', replace: '' }] },
   },
 }
 

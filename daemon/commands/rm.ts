@@ -1,7 +1,8 @@
 import { z } from 'zod'
-import { findVm, layerOf } from '../box/box.ts'
+import { findVm } from '../box/box.ts'
 import { checkpointsOf } from '../box/checkpoints.ts'
 import { removeVm } from '../box/create.ts'
+import { readDiskUse } from '../box/disk-use.ts'
 import { bytes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
@@ -17,11 +18,13 @@ export const rmCommand = command({
   async confirm(box, { vm: name }) {
     const vm = findVm(box.store.state, name)
     const { state } = box.store
-    const size = await box.files.usage(layerOf(state, vm.disk).file)
+    // With what only it and its checkpoints stand on: after a copy or a checkpoint its topmost layer has next to nothing.
+    const { parts } = await readDiskUse(box)
+    const own = parts.find(({ kind, id }) => kind === 'vm' && id === vm.id)?.ownBytes ?? 0
     const checkpoints = checkpointsOf(state, vm).length
     const hosts = Object.values(state.hosts).flatMap((each) => (each.vm === vm.id ? each.host : []))
     const what = [
-      `${bytes(size)} on disk`,
+      `${bytes(own)} on disk`,
       ...(checkpoints ? [`${checkpoints} checkpoint${checkpoints === 1 ? '' : 's'}`] : []),
       ...(hosts.length ? [`an address of its own (${hosts.join(', ')})`] : []),
       ...(vm.web.public.length ? [`what anybody may open (port ${vm.web.public.join(', ')})`] : []),

@@ -81,6 +81,8 @@ export function makeGuests(
       return plainText(result.stdout).split(/\s+/).filter(Boolean).slice(0, mostFailures)
     },
 
+    tellTime: ({ uuid }) => correctClock(agent, uuid),
+
     script: (uuid, script, timeoutMs) => runScript(agent, uuid, script, timeoutMs),
 
     async enter(vm, user) {

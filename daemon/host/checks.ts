@@ -106,7 +106,7 @@ async function image({ box }: CheckParts): Promise<Check> {
 async function firewall({ box, firewall }: CheckParts): Promise<Check> {
   if (await firewall.standing())
     return { what: 'firewall', state: 'fine', says: 'keeps VMs apart from each other and from the box' }
-  await box.network.restore(() => Object.values(box.store.state.vms))
+  await box.network.restore()
   return {
     what: 'firewall',
     state: 'look',
@@ -115,7 +115,14 @@ async function firewall({ box, firewall }: CheckParts): Promise<Check> {
   }
 }
 
-async function forwarding(): Promise<Check> {
+async function forwarding({ box }: CheckParts): Promise<Check> {
+  if (!(await box.network.look()))
+    return {
+      what: 'network',
+      state: 'look',
+      says: 'had been taken away, and is back',
+      advice: 'Something else on this box stops libvirt’s networks or deletes bridges.',
+    }
   const on = (await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8')).trim() === '1'
   if (on) return { what: 'network', state: 'fine', says: 'VMs reach the outside' }
   return {

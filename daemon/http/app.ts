@@ -125,8 +125,24 @@ export function makeHttp(app: App, version: string, door: Door, terminals: Termi
   return http
 }
 
+/** What is sent to commands is flat: nothing of what reads it has to be ready for more. */
+const deepest = 32
+
+/** How deep the arrays and objects of a JSON text lie in one another. Pure. */
+export function depthOf(json: string): number {
+  let depth = 0
+  let most = 0
+  for (const [each] of json.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    if (each === '[' || each === '{') most = Math.max(most, ++depth)
+    else if (each === ']' || each === '}') depth--
+  }
+  return most
+}
+
 async function readJson(text: string): Promise<Record<string, unknown>> {
   if (text.trim() === '') return {}
+  if (depthOf(text) > deepest)
+    throw new CroftError('misuse', `The body has more than ${deepest} arrays and objects in one another.`)
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -62,7 +62,7 @@ export function makeHypervisor(
     },
 
     async start(uuid) {
-      await unless(already, call.domainStart(uuid))
+      await become(call.domainStart(uuid), () => this.state(uuid), 'running', 'paused')
     },
 
     async writes(vm, files) {
@@ -80,15 +80,15 @@ export function makeHypervisor(
     },
 
     async powerOff(uuid) {
-      await unless([...gone, ...already], call.domainDestroy(uuid))
+      await become(call.domainDestroy(uuid), () => this.state(uuid), 'off', 'crashed', undefined)
     },
 
     async pause(uuid) {
-      await unless(already, call.domainSuspend(uuid))
+      await become(call.domainSuspend(uuid), () => this.state(uuid), 'paused')
     },
 
     async resume(uuid) {
-      await unless(already, call.domainResume(uuid))
+      await become(call.domainResume(uuid), () => this.state(uuid), 'running')
     },
 
     hardware,
@@ -351,6 +351,20 @@ async function hostCpu(): Promise<string> {
 /** libvirt's errors as ours. */
 function croft<T>(work: Promise<T>): Promise<T> {
   return unless([], work) as Promise<T>
+}
+
+/**
+ * Has a domain become something. libvirt has one code for "it is so already" and for much that keeps it from becoming so,
+ * such as a network that does not run: so it is asked how it is.
+ */
+async function become<S>(work: Promise<unknown>, state: () => Promise<S>, ...wanted: S[]): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    const maybe = error instanceof LibvirtError && [...already, ...gone].includes(error.codeName)
+    const so = maybe && wanted.includes(await state())
+    if (!so) throw toCroftError(error)
+  }
 }
 
 /** The same, but an error with one of these of libvirt's codes is no failure: what was asked for is so already. */

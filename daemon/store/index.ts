@@ -65,6 +65,7 @@ export async function openStore(folder: string, makeRoom = async (): Promise<boo
     throw error
   }
 
+  db.data = withBareRecords(db.data)
   let durable = db.data
   let closed = false
   const listeners = new Set<(before: State) => void>()
@@ -108,7 +109,7 @@ export async function openStore(folder: string, makeRoom = async (): Promise<boo
       try {
         const changed = change(db.data)
         if (changed === db.data) return Promise.resolve()
-        show(changed)
+        show(withBareRecords(changed))
       } catch (error) {
         return Promise.reject(error)
       }
@@ -128,6 +129,21 @@ export async function openStore(folder: string, makeRoom = async (): Promise<boo
       await lock.release()
     },
   }
+}
+
+const recordsOfState = Object.entries(stateSchema.shape).flatMap(([name, schema]) =>
+  schema instanceof z.ZodRecord ? [name as keyof State] : [],
+)
+
+/**
+ * The same state with records that have what is in them and no more: looked up by a word from outside, such as
+ * "constructor", an object with a prototype would have it. Those that have no prototype already stay what they are.
+ */
+function withBareRecords(state: State): State {
+  const bare = recordsOfState.flatMap((name) =>
+    Object.getPrototypeOf(state[name]) === null ? [] : [[name, Object.assign(Object.create(null), state[name])]],
+  )
+  return bare.length === 0 ? state : { ...state, ...Object.fromEntries(bare) }
 }
 
 function parseState(raw: unknown): State {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { openStore } from './index.ts'
+import { openStore, type State } from './index.ts'
 import { migrate } from './migrations.ts'
 
 let folder: string
@@ -35,6 +35,21 @@ describe('store', () => {
     await Promise.all(writes)
     expect(JSON.parse(await readFile(join(folder, 'state.json'), 'utf8')).bootId).toBe('boot 499')
     await store.close()
+  })
+
+  test('has nothing by a name that nobody gave, also after a change and when it is read again', async () => {
+    const has = (state: State) =>
+      [state.vms, state.tokens, state.keys].flatMap((record) =>
+        ['constructor', 'toString', '__proto__'].map((name) => record[name]),
+      )
+    const store = await openStore(folder)
+    expect(has(store.state).filter(Boolean)).toEqual([])
+    await store.update((state) => ({ ...state, vms: { ...state.vms }, tokens: { ...state.tokens } }))
+    expect(has(store.state).filter(Boolean)).toEqual([])
+    await store.close()
+    const again = await openStore(folder)
+    expect(has(again.state).filter(Boolean)).toEqual([])
+    await again.close()
   })
 
   test('a change that throws changes nothing', async () => {

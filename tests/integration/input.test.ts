@@ -120,6 +120,25 @@ describe('wrong input', () => {
     },
   )
 
+  test('names that every object has are those of nothing', async () => {
+    for (const word of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
+      expect((await croft.call('show', { vm: word })).status).toBe(404)
+      expect((await croft.call('token-revoke', { token: word })).status).toBe(404)
+      expect((await croft.call('share-revoke', { link: word })).status).toBe(404)
+      expect((await croft.call('key-rm', { key: word, confirmed: true })).status).toBe(404)
+      expect((await croft.call('session-end', { session: word })).status).toBe(404)
+      expect((await croft.call('rm', { vm: word, yes: true })).status).toBe(404)
+    }
+  })
+
+  test('a body that is deeper than any command takes is refused', async () => {
+    const deep = (levels: number) => `{"vm":${'['.repeat(levels)}${']'.repeat(levels)}}`
+    for (const levels of [40, 5_000, 500_000]) {
+      const { status, text } = await croft.request({ method: 'POST', path: '/api/commands/show', body: deep(levels) })
+      expect([levels, status, JSON.parse(text).code]).toEqual([levels, 400, 'misuse'])
+    }
+  })
+
   test('every command refuses arguments that it does not know, and never with a 500', async () => {
     for (const command of commands) {
       const name = command.name.replaceAll(' ', '-')

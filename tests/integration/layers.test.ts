@@ -433,6 +433,11 @@ describe('what a guest deletes and trims', () => {
     expect(diskFreeBytes).toBeGreaterThan(0)
     expect(forecast).toBeNull()
 
+    // Its topmost layer has next to nothing; what goes with it has much.
+    const { stderr } = await croft.run(['rm', 'trim'])
+    const [, megabytes] = /^trim has (\d+) MB on disk and 1 checkpoint\. All of it goes/.exec(stderr)!
+    expect(Number(megabytes) * 1e6).toBeGreaterThan(0.9 * part('vm').ownBytes)
+
     expect(await croft.do('box', 'df')).toMatch(/^trim .*\n {2}counted .*\nbare .*/m)
     await croft.do('checkpoint', 'rm', 'trim', 'counted', '--yes')
     await settled(['trim'])

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type Croft, startCroft } from '../lib/croft.ts'
-import { program } from '../lib/program.ts'
+import { type Croft, names, startCroft } from '../lib/croft.ts'
+import { must, program } from '../lib/program.ts'
+import { qemuPid } from '../lib/qemu.ts'
 
 /** What restarts around a running VM, and how little the VM notices. */
 let croft: Croft
@@ -57,6 +58,42 @@ test('what it had measured is still there', async () => {
   }
 })
 
+test('a network that is taken away comes back at once, and running VMs with it', async () => {
+  const boot = await bootId()
+  using events = await croft.events()
+  const back = async () => {
+    await events.until((event) => event.event === 'box.warning' && /network had been taken away/.test(event.message))
+    expect(await croft.do('exec', 'steady', 'echo reached')).toBe('reached\n')
+    events.seen.length = 0
+  }
+  await must('virsh', ['-q', 'net-destroy', names.name])
+  await back()
+  await must('ip', ['link', 'delete', names.bridge])
+  await back()
+  const tap = names.tapPrefix + Object.values((await croft.state()).vms)[0]!.id.slice(3)
+  expect(await must('bridge', ['-d', 'link', 'show', 'dev', tap])).toContain('isolated on')
+  // Before anybody has looked:
+  await must('virsh', ['-q', 'net-destroy', names.name])
+  await croft.do('new', 'late')
+  expect(await croft.do('exec', 'late', 'echo reached')).toBe('reached\n')
+  await must('virsh', ['-q', 'net-destroy', names.name])
+  const { checks } = await croft.ask('doctor')
+  expect(checks.find(({ what }: { what: string }) => what === 'network').says).toMatch(/reach the outside|and is back/)
+  await croft.do('rm', 'late', '--yes')
+  expect(await bootId()).toBe(boot)
+})
+
+test('a VM that stood still knows what time it is when it goes on', async () => {
+  const { id } = Object.values((await croft.state()).vms)[0]!
+  await must('virsh', ['-q', 'suspend', `croft-${id}`])
+  await new Promise((resolve) => setTimeout(resolve, 3000))
+  await must('virsh', ['-q', 'resume', `croft-${id}`])
+  await vi.waitFor(async () => {
+    const said = Number(await croft.peek('steady', 'date +%s.%N'))
+    expect(Math.abs(Date.now() / 1000 - said)).toBeLessThan(1)
+  })
+})
+
 test('a guest that reboots itself is starting, then awake again, with the same name', async () => {
   using events = await croft.events()
   const before = await bootId()
@@ -68,6 +105,17 @@ test('a guest that reboots itself is starting, then awake again, with the same n
     { timeout: 60_000, interval: 500 },
   )
   expect(await bootId()).not.toBe(before)
+})
+
+test('a VM that ends while it starts is told of at once', async () => {
+  using events = await croft.events()
+  await croft.run(['exec', 'steady', 'sudo reboot'])
+  await events.until((event) => event.type === 'vm.state' && event.state === 'starting')
+  const starts = croft.call('start', { vm: 'steady' })
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  process.kill(await qemuPid(Object.values((await croft.state()).vms)[0]!), 'SIGKILL')
+  const { status, body } = await starts
+  expect([status, body.code, body.detail]).toEqual([502, 'guest-failed', expect.stringMatching(/ended as it started/)])
 })
 
 test('a daemon that finds the box rebooted starts what should run, what somebody waits for before the others', async () => {
