@@ -132,27 +132,21 @@ export function openSession(guest: Client, { what, pty, env, agent }: Wanted): P
  * @param after what to do with the client's channel in place of closing it, given the exit code
  */
 export function joinSession(client: ServerChannel, guest: ClientChannel, after?: (exit: number) => void): void {
-  let ending: { code: number } | { signal: string; dump: boolean; text: string } | undefined
   const take = (chunk: Buffer) => void (guest.write(chunk) || pauseFor(client, guest))
   const takeEnd = () => guest.end()
   client.on('data', take).once('end', takeEnd)
   guest.on('data', (chunk: Buffer) => void (client.write(chunk) || pauseFor(guest, client)))
   guest.stderr.on('data', (chunk: Buffer) => void (client.stderr.write(chunk) || pauseFor(guest.stderr, client.stderr)))
-  guest.once('exit', (code: number | null, signal?: string, dump?: boolean, text?: string) => {
-    ending =
-      code === null
-        ? { signal: (signal ?? 'TERM').replace(/^SIG/, ''), dump: dump === true, text: text ?? '' }
-        : { code }
-  })
   const gone = () => guest.close()
   client.once('close', gone)
-  guest.once('close', () => {
+  // How it ended comes with its close. The event `exit` may have been before anybody listened: a short command's answer,
+  // output and end come in one piece.
+  guest.once('close', (code?: number | null, signal?: string, dump?: boolean, text?: string) => {
     client.off('data', take).off('end', takeEnd).off('close', gone)
-    if (after) return after(ending && 'code' in ending ? ending.code : 255)
+    if (after) return after(code ?? 255)
     client.stderr.end(() => {
-      if (!ending) client.exit(255)
-      else if ('code' in ending) client.exit(ending.code)
-      else client.exit(ending.signal, ending.dump, ending.text)
+      if (code === null) client.exit((signal ?? 'TERM').replace(/^SIG/, ''), dump === true, text ?? '')
+      else client.exit(code ?? 255)
       client.end()
     })
   })
