@@ -107,17 +107,6 @@ test('a guest that reboots itself is starting, then awake again, with the same n
   expect(await bootId()).not.toBe(before)
 })
 
-test('a VM that ends while it starts is told of at once', async () => {
-  using events = await croft.events()
-  await croft.run(['exec', 'steady', 'sudo reboot'])
-  await events.until((event) => event.type === 'vm.state' && event.state === 'starting')
-  const starts = croft.call('start', { vm: 'steady' })
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  process.kill(await qemuPid(Object.values((await croft.state()).vms)[0]!), 'SIGKILL')
-  const { status, body } = await starts
-  expect([status, body.code, body.detail]).toEqual([502, 'guest-failed', expect.stringMatching(/ended as it started/)])
-})
-
 test('a daemon that finds the box rebooted starts what should run, what somebody waits for before the others', async () => {
   await croft.do('new', 'off', '--stopped')
   const others = ['second', 'third', 'wanted']
@@ -146,4 +135,15 @@ test('a daemon that finds the box rebooted starts what should run, what somebody
     interval: 500,
   })
   expect(await croft.do('ls', '-q', '--state', 'stopped')).toBe('off\n')
+})
+
+test('a VM that ends while it starts is told of at once', async () => {
+  using events = await croft.events()
+  await croft.run(['exec', 'steady', 'sudo reboot'])
+  await events.until((event) => event.type === 'vm.state' && event.state === 'starting')
+  const starts = croft.call('start', { vm: 'steady' })
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  process.kill(await qemuPid(await croft.ask('show', { vm: 'steady' })), 'SIGKILL')
+  const { status, body } = await starts
+  expect([status, body.code, body.detail]).toEqual([502, 'guest-failed', expect.stringMatching(/ended as it started/)])
 })
