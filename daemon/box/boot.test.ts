@@ -30,6 +30,7 @@ test.each([
       async personalize() {
         told++
         store.state = after
+        return []
       },
     },
     live: {
