@@ -74,7 +74,7 @@ export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void
   })
 }
 
-/** It runs all the same; what is wrong in it is its owner's to mend. */
+/** The VM runs regardless; whatever blocks these settings inside it is for its owner to fix. */
 function warnOf(box: Box, { id, name }: Vm, failed: readonly string[]): void {
   box.log.warn({ vm: id, failed }, 'could not be told all of who it is')
   const message = `${name} runs, and could not be told all of who it is. In it this can't be set: ${failed.join(', ')}.`

@@ -3,7 +3,7 @@ import { type Checkpoint, type Layer, type Limits, noRates, type Rates, type Sta
 import { mebibytes } from '../units.ts'
 import { type Box, findImage, findVm, type Report, stateOf, vmsOf } from './box.ts'
 import { collect } from './collect.ts'
-import { settle } from './exclusively.ts'
+import { recoverUnder } from './exclusively.ts'
 import { ensureGolden, findGolden } from './golden.ts'
 import { makeId, makeIdentity, nextAddress } from './identity.ts'
 import { onLayer } from './merges.ts'
@@ -194,7 +194,9 @@ export function checkLimits(box: Box, limits: { [key in keyof Limits]?: number |
 export async function removeVm(box: Box, name: string): Promise<void> {
   const { id } = findVm(box.store.state, name)
   await box.locks.run(id, async () => {
-    await settle(box, id).catch((err) => box.log.warn({ vm: id, err }, 'what was begun with it before goes with it'))
+    await recoverUnder(box, id).catch((err) =>
+      box.log.warn({ vm: id, err }, 'what was begun with it before goes with it'),
+    )
     const vm = findVm(box.store.state, id)
     checkAllowed('rm', vm.name, stateOf(box, vm))
     const operation = { id: makeId('op'), kind: 'rm', startedAt: new Date().toISOString(), vm: id } as const

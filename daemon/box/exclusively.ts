@@ -1,6 +1,6 @@
 import { asCroftError, CroftError } from '../error.ts'
 import type { Box } from './box.ts'
-import { lockOf, recover } from './operations.ts'
+import { lockOf, recoverIfOpen } from './operations.ts'
 
 /**
  * Does something while nobody else has the lock. What an earlier operation under it has left open is finished or taken back
@@ -10,7 +10,7 @@ import { lockOf, recover } from './operations.ts'
  */
 export function exclusively<T>(box: Box, key: string, work: () => Promise<T>): Promise<T> {
   return box.locks.run(key, async () => {
-    await settle(box, key).catch((err) => {
+    await recoverUnder(box, key).catch((err) => {
       const { message, code } = asCroftError(err)
       if (code === 'unavailable' || code === 'disk-full') throw err
       const name = box.store.state.vms[key]?.name ?? key
@@ -24,10 +24,6 @@ export function exclusively<T>(box: Box, key: string, work: () => Promise<T>): P
 }
 
 /** Finishes or takes back what is open under a lock, which is held. */
-export async function settle(box: Box, key: string): Promise<void> {
-  for (const open of Object.values(box.store.state.operations)) {
-    if (lockOf(open) !== key) continue
-    const how = await recover(box, open)
-    box.log.info({ operation: open }, `an operation that was left open is ${how}`)
-  }
+export async function recoverUnder(box: Box, key: string): Promise<void> {
+  for (const open of Object.values(box.store.state.operations)) if (lockOf(open) === key) await recoverIfOpen(box, open)
 }

@@ -6,7 +6,7 @@ import { fault } from './fault.ts'
 import { makeId } from './identity.ts'
 import { filesLeft, mergeFaultPoint } from './merge-plan.ts'
 import { chainOf, type Merge, nextMerge } from './merge-planner.ts'
-import { carryOutAside, lockOf, recover } from './operations.ts'
+import { carryOutAside, lockOf, recoverIfOpen } from './operations.ts'
 
 /** A merge that failed is not tried again for so long; one for which there is no room, for less. */
 const restMs = 10 * 60_000
@@ -121,7 +121,5 @@ function mergeEnding(box: Box, chain: string[]): Promise<unknown> | undefined {
     (operation) => operation.kind === 'merge' && chain.includes(operation.layer),
   )
   if (!open) return undefined
-  return box.locks.run(lockOf(open), async () => {
-    if (box.store.state.operations[open.id]) await recover(box, open)
-  })
+  return box.locks.run(lockOf(open), () => recoverIfOpen(box, open))
 }

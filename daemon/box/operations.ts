@@ -92,6 +92,13 @@ export async function recover(box: Box, operation: Operation): Promise<'finished
   return 'undone'
 }
 
+/** Recovers an operation whose lock is held, if it is still open: its own caller may have ended it meanwhile. @throws as `recover` */
+export async function recoverIfOpen(box: Box, operation: Operation): Promise<void> {
+  if (!box.store.state.operations[operation.id]) return
+  const how = await recover(box, operation)
+  box.log.info({ operation }, `an operation that was left open is ${how}`)
+}
+
 /** The lock under which whoever began the operation carries it out. */
 export function lockOf(operation: Operation): string {
   if (operation.kind === 'merge') return operation.layer

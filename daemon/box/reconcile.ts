@@ -3,7 +3,7 @@ import type { Vm } from '../store/index.ts'
 import { makeReady } from './boot.ts'
 import { type Box, specOf, stateOf, vmsOf, withVm } from './box.ts'
 import { collect, sweep } from './collect.ts'
-import { lockOf, recover } from './operations.ts'
+import { lockOf, recoverIfOpen } from './operations.ts'
 import { ownDeed } from './own-deed.ts'
 import type { DomainEvent } from './ports.ts'
 
@@ -29,11 +29,7 @@ async function reconcile(box: Box, bootId: string): Promise<void> {
 async function recoverOperations(box: Box): Promise<void> {
   for (const operation of Object.values(box.store.state.operations)) {
     await box.locks
-      .run(lockOf(operation), async () => {
-        if (!box.store.state.operations[operation.id]) return // its own caller has ended it meanwhile
-        const how = await recover(box, operation)
-        box.log.info({ operation }, `an operation that was cut off is ${how}`)
-      })
+      .run(lockOf(operation), () => recoverIfOpen(box, operation))
       .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is tried again later'))
   }
 }

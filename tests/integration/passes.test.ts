@@ -84,7 +84,7 @@ test('a public port is answered without asking, until it is private', async () =
   await vi.waitFor(async () => expect((await client.get('web-9000')).status).toBe(401), takenBack)
 })
 
-test('whatever cookies a stranger has, to a public port he is a stranger', async () => {
+test('a stranger stays one at a public port, with any cookie', async () => {
   await croft.do('share', 'public', 'web', '9000')
   try {
     using client = new Client()
