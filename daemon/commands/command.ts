@@ -13,10 +13,10 @@ export interface View {
   now: Date
 }
 
-/** Where a command that goes on talking while it runs says what it has to say. */
+/** Where a command that goes on talking while it runs says what it has to say: more of it once the promise resolves. */
 export interface Output {
-  out(chunk: Uint8Array | string): void
-  err(chunk: Uint8Array | string): void
+  out(chunk: Uint8Array | string): Promise<void>
+  err(chunk: Uint8Array | string): Promise<void>
 }
 
 /**

@@ -37,13 +37,19 @@ export const execCommand = command({
   }),
   positional: ['vm'],
   rest: 'command',
-  result: z.object({ exitCode: z.int(), stdout: z.string(), stderr: z.string() }),
+  result: z.object({
+    exitCode: z.int(),
+    stdout: z.string(),
+    stderr: z.string(),
+    truncated: z.boolean().describe('Whether there was more than the first MiB of either'),
+  }),
   touches: 'enters',
   async run({ box, host, report, stdin: given, output, signal }, { vm: name, command: words, stdin, user }) {
     const result = await inVm(box, name, 'croft exec', report, (vm) =>
       runInVm(box, host, vm, words, stdin ?? given, { output, signal, user }),
     )
-    return { exitCode: result.code, stdout: result.stdout, stderr: result.stderr }
+    const { code: exitCode, stdout, stderr, truncated } = result
+    return { exitCode, stdout, stderr, truncated }
   },
   print: ({ stdout }) => stdout,
   exitCode: ({ exitCode }) => exitCode,

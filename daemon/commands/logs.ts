@@ -23,7 +23,7 @@ export const logsCommand = command({
     const vm = findVm(box.store.state, name)
     const tail = await box.guests.consoleTail(vm, lines).catch(() => '')
     if (!follow || !output) return { vm: vm.name, text: tail && `${tail}\n` }
-    if (tail) output.out(`${tail}\n`)
+    if (tail) await output.out(`${tail}\n`)
     const plain = plainPieces()
     await followFile(consoleLogPath(host.folder, vm), (text) => output.out(plain(text)), signal)
     return { vm: vm.name, text: null }

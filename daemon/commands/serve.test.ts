@@ -39,7 +39,10 @@ async function watched(line: string[], sizes: Size[], rows?: number) {
   const app = { commands: [command], box: { store: { state: {} } } } as unknown as App
   const said: Record<'shown' | 'out' | 'err', string[]> = { shown: [], out: [], err: [] }
   const caller = {
-    output: { out: (text) => void said.out.push(String(text)), err: (text) => void said.err.push(String(text)) },
+    output: {
+      out: async (text) => void said.out.push(String(text)),
+      err: async (text) => void said.err.push(String(text)),
+    },
     terminal: { columns: 80, rows, color: false },
     progress() {},
     scope: everything,

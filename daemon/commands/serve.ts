@@ -55,7 +55,7 @@ export async function serveLine(app: App, words: readonly string[], caller: Call
   try {
     line = parseLine(app.commands, words.length ? words : ['help'])
     if (line.help) {
-      caller.output.out(printCommand(describeCommand(line.command), view))
+      await caller.output.out(printCommand(describeCommand(line.command), view))
       return 0
     }
     return await runParsed(app, line, caller, view)
@@ -66,10 +66,10 @@ export async function serveLine(app: App, words: readonly string[], caller: Call
       app.box.log.error({ err: thrown, words: words[0] }, 'a command failed in an unexpected way')
     const wantsJson = line?.json ?? words.includes('--json')
     if (wantsJson)
-      caller.output.err(
+      await caller.output.err(
         `${JSON.stringify({ error: { code: error.code, message: error.message, hint: error.hint } })}\n`,
       )
-    else caller.output.err(`${[error.message, error.hint].filter(Boolean).join('\n')}\n`)
+    else await caller.output.err(`${[error.message, error.hint].filter(Boolean).join('\n')}\n`)
     return errorCodes[error.code].exit
   }
 }
@@ -119,7 +119,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
           .map((name) => `${name}\n`)
           .join('')
       : command.print(result, view)
-  if (text) caller.output.out(text)
+  if (text) await caller.output.out(text)
   return command.exitCode?.(result) ?? 0
 }
 

@@ -4,10 +4,14 @@ import { basename, dirname } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 
 /**
- * Passes on what is appended to a file from now on, until the signal. Follows the name across rotation:
+ * Passes on what is appended to a file from now on, until the signal, the next of it once the promise resolves. Follows the name across rotation:
  * when the file becomes smaller or another one, it is read from its beginning.
  */
-export async function followFile(path: string, onText: (text: string) => void, signal: AbortSignal): Promise<void> {
+export async function followFile(
+  path: string,
+  onText: (text: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   let decoder = new StringDecoder('utf8')
   let inode: number | undefined
   let position = 0
@@ -24,11 +28,11 @@ export async function followFile(path: string, onText: (text: string) => void, s
       }
       inode = ino
       const buffer = Buffer.alloc(64 * 1024)
-      for (;;) {
+      while (!signal.aborted) {
         const { bytesRead } = await file.read(buffer, 0, buffer.length, position)
         if (bytesRead === 0) return
         position += bytesRead
-        onText(decoder.write(buffer.subarray(0, bytesRead)))
+        await onText(decoder.write(buffer.subarray(0, bytesRead)))
       }
     } finally {
       await file.close()
@@ -37,8 +41,14 @@ export async function followFile(path: string, onText: (text: string) => void, s
 
   await readOn(true)
   let reading: Promise<void> = Promise.resolve()
+  let waiting = false
   const watcher = watch(dirname(path), (_, name) => {
-    if (name === basename(path)) reading = reading.then(() => readOn(false)).catch(() => {})
+    if (name !== basename(path) || waiting) return
+    waiting = true
+    reading = reading.then(() => {
+      waiting = false
+      return readOn(false).catch(() => {})
+    })
   })
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve()

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Box, imageOf, stateOf } from '../box/box.ts'
 import type { Host } from '../box/host.ts'
@@ -37,8 +38,8 @@ export function sshArgs(folder: string, vm: Vm, user: string, options: { ownKey?
 }
 
 export interface RunInVmOptions {
-  /** Where output goes as it comes. Without it, it is collected (the first MiB of each). */
-  output?: { out(chunk: Uint8Array): void; err(chunk: Uint8Array): void } | undefined
+  /** Where output goes as it comes, the next of it once the promise resolves. Without it, the first MiB of each is collected. */
+  output?: { out(chunk: Uint8Array): Promise<void>; err(chunk: Uint8Array): Promise<void> } | undefined
   /** Ends the connection, and with it, as sshd sees to, the command's streams. */
   signal?: AbortSignal | undefined
   user?: string | undefined
@@ -57,20 +58,17 @@ export async function runInVm(
   words: readonly string[],
   input: string | AsyncIterable<Uint8Array> | undefined,
   options: RunInVmOptions = {},
-): Promise<{ code: number; stdout: string; stderr: string; tail: string }> {
+): Promise<{ code: number; stdout: string; stderr: string; truncated: boolean; tail: string }> {
   const line = words.length === 1 ? words[0]! : words.map(quote).join(' ')
   const user = options.user ?? imageOf(box.store.state, vm).user
   const end = endOf(box, vm)
   const out = collector()
   const err = collector()
-  const tell = options.output ?? {
-    out: (chunk: Uint8Array) => out.add(chunk),
-    err: (chunk: Uint8Array) => err.add(chunk),
-  }
+  const tell = options.output ?? { out: out.add, err: err.add }
   let code = 255 // what ssh ends with when it can't get in
   try {
     const loan = await connections.borrow(vm, user)
-    if (loan && 'refused' in loan) tell.err(Buffer.from(loan.refused))
+    if (loan && 'refused' in loan) await tell.err(Buffer.from(loan.refused))
     else {
       const to = loan?.to ?? [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes']
       const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])])
@@ -80,13 +78,13 @@ export async function runInVm(
   } finally {
     end.unwatch()
   }
-  if (end.signal.aborted) tell.err(Buffer.from(`${vm.name} ended before the command did.\n`))
+  if (end.signal.aborted) await tell.err(Buffer.from(`${vm.name} ended before the command did.\n`))
   const tail = plainText(out.text() + err.text())
     .trimEnd()
     .split('\n')
     .slice(-10)
     .join('\n')
-  return { code, stdout: out.text(), stderr: err.text(), tail }
+  return { code, stdout: out.text(), stderr: err.text(), truncated: out.truncated || err.truncated, tail }
 }
 
 /** @returns its exit code */
@@ -98,14 +96,20 @@ async function runSsh(
 ): Promise<number> {
   // Nobody would end it when the daemon is killed, and its connection has the VM count as in use.
   const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'ssh', ...args], { signal, killSignal: 'SIGTERM' })
-  child.stdout.on('data', (chunk: Buffer) => tell.out(chunk))
-  child.stderr.on('data', (chunk: Buffer) => tell.err(chunk))
+  const told = Promise.all([tellAll(child.stdout, tell.out), tellAll(child.stderr, tell.err)]).catch(() => {})
   // The command may end without reading all of its input: that is its right.
   pipeline(typeof input === 'string' ? [input] : (input ?? []), child.stdin).catch(() => {})
-  return new Promise<number>((resolve) => {
-    child.once('close', (status) => resolve(status ?? 255))
+  const code = await new Promise<number>((resolve) => {
+    child.once('exit', (status) => resolve(status ?? 255))
     child.once('error', () => resolve(255))
   })
+  await told
+  return code
+}
+
+/** Reads no faster than what is read is taken on. */
+async function tellAll(from: Readable, tell: (chunk: Buffer) => Promise<void>): Promise<void> {
+  for await (const chunk of from) await tell(chunk)
 }
 
 /** Whether nothing that was open in a VM goes on: it is off, or gone. One that sleeps has not ended. */
@@ -127,9 +131,12 @@ function collector() {
   const chunks: Uint8Array[] = []
   let size = 0
   return {
-    add(chunk: Uint8Array) {
+    async add(chunk: Uint8Array) {
       if (size < collectBytes) chunks.push(chunk.subarray(0, collectBytes - size))
       size += chunk.length
+    },
+    get truncated() {
+      return size > collectBytes
     },
     text: () => Buffer.concat(chunks).toString('utf8'),
   }

@@ -1,3 +1,4 @@
+import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import { vmsOf } from '../box/box.ts'
@@ -6,7 +7,8 @@ import type { App } from '../commands/serve.ts'
 import { describeVm } from '../commands/vm-result.ts'
 
 const heartbeatMs = 15_000
-const mostWaiting = 1000
+/** More than the log keeps, which is what waits for a listener that was away. */
+const mostWaiting = 4000
 
 /**
  * The event log as server-sent events. A listener that names the last event it saw (`Last-Event-ID`) gets what came
@@ -19,7 +21,9 @@ export function eventsRoute({ box }: App, c: Context, isStillIn: () => boolean):
     const waiting: NumberedEvent[] = []
     let wake: (() => void) | undefined
     const stop = box.events.listen((event) => {
-      waiting.push(event)
+      // What is written to a client that does not read never ends: only its connection can.
+      if (waiting.length >= mostWaiting) (c.env as HttpBindings).outgoing.destroy()
+      else waiting.push(event)
       wake?.()
     })
     const heartbeat = setInterval(() => wake?.(), heartbeatMs)
@@ -31,7 +35,7 @@ export function eventsRoute({ box }: App, c: Context, isStillIn: () => boolean):
         const vms = vmsOf(box.store.state).map((vm) => describeVm(box, vm))
         await sse.writeSSE({ event: 'state', id: box.events.lastId, data: JSON.stringify({ vms }) })
       }
-      while (!sse.aborted && !sse.closed && waiting.length < mostWaiting && isStillIn()) {
+      while (!sse.aborted && !sse.closed && isStillIn()) {
         const event = waiting.shift()
         if (event) await sse.writeSSE({ event: event.type, id: event.id, data: JSON.stringify(event) })
         else {

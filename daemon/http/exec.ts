@@ -3,7 +3,7 @@ import { stream } from 'hono/streaming'
 import { z } from 'zod'
 import type { By } from '../activity/index.ts'
 import { type App, type Caller, serveLine } from '../commands/serve.ts'
-import { CroftError } from '../error.ts'
+import { CroftError, errorCodes } from '../error.ts'
 import { userName } from '../host/accounts.ts'
 import type { Entered, Entrant } from './app.ts'
 import { readLines } from './lines.ts'
@@ -12,7 +12,8 @@ import { splitWords } from './words.ts'
 /**
  * A command line run for somebody elsewhere.
  *
- * `text/plain`: the body is the line; the answer is what it prints, as text, with its exit code in `X-Croft-Exit`.
+ * `text/plain`: the body is the line; the answer is what it prints, as text, with its exit code in `X-Croft-Exit`. One that
+ * prints more than 8 MiB is ended; the answer says so at its end, with exit code 2.
  *
  * `application/x-ndjson`: a conversation, one JSON value per line in both directions at once. The caller begins with
  * `{argv, terminal, uid}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
@@ -32,11 +33,21 @@ export async function execRoute(app: App, c: HonoContext<Entered>, local: boolea
   )
 }
 
+/** What a text may have, in bytes: nothing of it is sent before its end. */
+const mostText = 8 * 1024 * 1024
+
 async function execText(app: App, c: HonoContext<Entered>): Promise<Response> {
   const words = splitWords((await c.req.text()).trim())
   if (words[0] === 'croft') words.shift()
   const said: Buffer[] = []
-  const say = (chunk: Uint8Array | string) => void said.push(Buffer.from(chunk))
+  let left = mostText
+  const tooMuch = new AbortController()
+  const say = async (chunk: Uint8Array | string) => {
+    const bytes = Buffer.from(chunk)
+    if (bytes.length > left) tooMuch.abort()
+    if (left > 0) said.push(bytes.subarray(0, left))
+    left = Math.max(0, left - bytes.length)
+  }
   const exit = await serveLine(app, words, {
     stdin: undefined,
     output: { out: say, err: say },
@@ -46,12 +57,14 @@ async function execText(app: App, c: HonoContext<Entered>): Promise<Response> {
       Promise.reject(
         new CroftError('misuse', 'Files can not be named here.', { hint: 'POST /api/commands/… takes their content.' }),
       ),
-    signal: c.req.raw.signal,
+    signal: AbortSignal.any([c.req.raw.signal, tooMuch.signal]),
     root: false,
     scope: c.get('scope'),
     actor: c.get('actor'),
   })
-  c.header('X-Croft-Exit', String(exit))
+  if (tooMuch.signal.aborted)
+    said.push(Buffer.from('\nIt was cut off here, after 8 MiB. As application/x-ndjson all of it comes.\n'))
+  c.header('X-Croft-Exit', String(tooMuch.signal.aborted ? errorCodes['too-large'].exit : exit))
   c.header('Content-Type', 'text/plain; charset=utf-8')
   return c.body(Buffer.concat(said))
 }
@@ -75,6 +88,9 @@ const message = z.union([
 type Message = z.infer<typeof message>
 type Answer = Exclude<Message, { stdin: unknown }>
 
+/** Sends a line; resolves when the caller takes more, and never fails: `signal` says that the caller has gone. */
+type Send = (value: object) => Promise<void>
+
 function execConversation(app: App, c: HonoContext<Entered>, local: boolean): Response {
   const body = c.req.raw.body
   if (!body) throw new CroftError('misuse', 'The conversation has no beginning.')
@@ -84,12 +100,12 @@ function execConversation(app: App, c: HonoContext<Entered>, local: boolean): Re
     out.onAbort(() => gone.abort())
     const over = new AbortController()
     const lines = readLines(body, over.signal)
-    const send = (value: object) => void out.write(`${JSON.stringify(value)}\n`).catch(() => gone.abort())
+    const send: Send = async (value) => void (await out.write(`${JSON.stringify(value)}\n`))
     const first = await lines.next()
     const parsed = hello.safeParse(first.done ? undefined : first.value)
     if (!parsed.success) {
-      send({ err: Buffer.from('The conversation does not begin as it should.\n').toString('base64') })
-      send({ exit: 2 })
+      await send({ err: Buffer.from('The conversation does not begin as it should.\n').toString('base64') })
+      await send({ exit: 2 })
       return
     }
     const inbox = new Inbox()
@@ -98,7 +114,7 @@ function execConversation(app: App, c: HonoContext<Entered>, local: boolean): Re
     const { scope, actor } = c.var
     const entrant = local ? { scope, actor: { ...actor, by: await userOf(uid) } } : c.var
     const exit = await serveLine(app, argv, callerOf(inbox, send, gone.signal, terminal, entrant, local && uid === 0))
-    await out.write(`${JSON.stringify({ exit })}\n`)
+    await send({ exit })
     inbox.end()
     over.abort()
   })
@@ -109,7 +125,7 @@ const userOf = async (uid: number): Promise<By> => ({ kind: 'user', name: await 
 
 function callerOf(
   inbox: Inbox,
-  send: (value: object) => void,
+  send: Send,
   signal: AbortSignal,
   terminal: Caller['terminal'] | null,
   { scope, actor }: Entrant,
@@ -117,7 +133,7 @@ function callerOf(
 ): Caller {
   const base64 = (chunk: Uint8Array | string) => Buffer.from(chunk).toString('base64')
   const request = async (value: object) => {
-    send(value)
+    await send(value)
     const answer = await inbox.answer()
     if ('error' in answer) throw new CroftError('misuse', answer.error)
     return answer
@@ -128,7 +144,7 @@ function callerOf(
     terminal: terminal ?? undefined,
     scope,
     actor,
-    progress: (progress) => send({ progress: progress ?? null }),
+    progress: (progress) => void send({ progress: progress ?? null }),
     ask: terminal
       ? async (question) => {
           const answer = await request({ ask: question })

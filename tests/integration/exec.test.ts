@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Croft, startCroft } from '../lib/croft.ts'
 
@@ -42,6 +46,53 @@ test('any number of them run side by side, as other users too, and each has its 
   expect(ends.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
     ends.map((_, i) => ({ code: i, stdout: `${i} ${i % 5 === 0 ? 'root' : 'dev'}\n` })),
   )
+})
+
+/** How much more memory the daemon has had at once while this was done than before it, in MB. */
+async function peakOf(work: () => Promise<void>): Promise<number> {
+  const read = async (field: string) =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(await readFile(`/proc/${croft.pid}/status`, 'utf8'))![1])
+  await writeFile(`/proc/${croft.pid}/clear_refs`, '5') // its peak begins anew: proc(5)
+  const before = await read('VmRSS')
+  await work()
+  return ((await read('VmHWM')) - before) / 1000
+}
+
+test('a text that is too long for one answer is cut off, and says so', async () => {
+  const peak = await peakOf(async () => {
+    const { headers, text } = await croft.request({
+      method: 'POST',
+      path: '/api/exec',
+      headers: { 'content-type': 'text/plain' },
+      body: "exec web 'head -c 200000000 /dev/zero'",
+    })
+    expect(headers['x-croft-exit']).toBe('2')
+    expect(text.replaceAll('\0', '')).toBe(
+      '\nIt was cut off here, after 8 MiB. As application/x-ndjson all of it comes.\n',
+    )
+  })
+  expect(peak).toBeLessThan(64)
+})
+
+test('a caller that does not read has the command wait, not the daemon collect what it prints', async () => {
+  const size = 100_000_000
+  let heard = 0
+  const peak = await peakOf(async () => {
+    const request = http.request({
+      socketPath: croft.socket,
+      method: 'POST',
+      path: '/api/exec',
+      headers: { 'content-type': 'application/x-ndjson' },
+    })
+    const argv = ['exec', 'web', `head -c ${size} /dev/zero; echo over >&2`]
+    request.write(`${JSON.stringify({ argv, terminal: null, uid: 0 })}\n`)
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage]
+    await once(response, 'readable')
+    await delay(5000)
+    for await (const chunk of response) heard += chunk.length
+  })
+  expect(heard).toBeGreaterThan((size * 4) / 3)
+  expect(peak).toBeLessThan(64)
 })
 
 test('a connection that was broken is opened again', async () => {
