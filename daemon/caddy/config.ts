@@ -127,7 +127,7 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
     read_header_timeout: patience,
     ...(secure && { tls_connection_policies: [{}] }),
     routes: [
-      { handle: [withoutOurs] },
+      { handle: [withoutOurs, withoutServer] },
       withoutH2c,
       { match: [{ host: [`croft.${domain}`] }], handle: [toGate(gate)], terminal: true },
       withPass(passes, sessionCookie(secure)),
@@ -294,6 +294,9 @@ const withoutOurs: Handler = {
     replace: { Connection: [{ search_regexp: '(?i)x[^a-z0-9]croft[^,]*', replace: '' }] },
   },
 }
+
+/** Which server answers is the VM's to say: Caddy would add its own name to that. */
+const withoutServer: Handler = { handler: 'headers', response: { delete: ['Server'] } }
 
 /**
  * A VM's server that went over to HTTP/2 within a connection would take requests from the client itself, with whatever it says

@@ -4,7 +4,7 @@ import { vmStates } from '../box/state.ts'
 import { bytes } from '../units.ts'
 import { tagArg } from './args.ts'
 import { command } from './command.ts'
-import { maySee } from './scope.ts'
+import { maySee, seesSome } from './scope.ts'
 import { style, table } from './text.ts'
 import {
   counted,
@@ -34,17 +34,18 @@ export const lsCommand = command({
   }),
   result: z.object({
     vms: z.array(vmResult.extend(usageResult.shape)),
-    box: hostUsageResult,
+    /** Null to who sees only some of the VMs. */
+    box: hostUsageResult.nullable(),
   }),
   touches: 'reads',
   async run({ box, host, scope }, { state, tag }) {
-    const [usage, hostUsage] = await Promise.all([host.vmUsage(), host.usage()])
+    const [usage, whole] = await Promise.all([host.vmUsage(), seesSome(scope) ? null : host.usage()])
     const vms = vmsOf(box.store.state)
       .filter((vm) => maySee(scope, vm))
       .map((vm) => ({ ...describeVm(box, vm), ...(usage.get(vm.id) ?? noUsage) }))
       .filter((vm) => (!state || vm.state === state) && (tag ?? []).every((each) => vm.tags.includes(each)))
       .sort((a, b) => a.name.localeCompare(b.name))
-    return { vms, box: hostUsage }
+    return { vms, box: whole }
   },
   print({ vms, box }, view) {
     if (vms.length === 0) return 'No VMs. Make one: croft new\n'
@@ -61,8 +62,9 @@ export const lsCommand = command({
       ],
       view,
     )
-    const used = `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)} memory`
     const many = `${vms.length} VM${vms.length === 1 ? '' : 's'}: ${counted(countStates(vms.map(({ state }) => state))).join(', ')}.`
+    if (!box) return `${rows}${style(view, 'dim', many)}\n`
+    const used = `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)} memory`
     const whole = `Box: ${used}, ${Math.round(box.cpuPercent)} % CPU, ${bytes(box.diskFreeBytes)} disk free.`
     const between = many.length + whole.length + 2 <= view.columns ? '  ' : '\n'
     return `${rows}${style(view, 'dim', `${many}${between}${whole}`)}\n`

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { findVm, stateOf } from '../box/box.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
+import { portAddress } from './share.ts'
 import { table } from './text.ts'
 
 const portResult = z.object({
@@ -46,7 +47,7 @@ export const portsCommand = command({
           loopback,
           public: vm.web.public.includes(port),
           main: port === main,
-          address: web.on && !loopback ? web.address(vm, port === main ? null : port) : null,
+          address: web.on && !loopback ? portAddress(web, vm, port) : null,
         }
       })
     return { vm: vm.name, awake, ports }

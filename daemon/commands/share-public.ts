@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { portArg, vmArg } from './args.ts'
 import { command } from './command.ts'
-import { changeWeb, meantPort, shareOf, shareResult, webOf } from './share.ts'
+import { changeWeb, meantPort, portAddress, shareOf, shareResult, webOf } from './share.ts'
 
 export const sharePublicCommand = command({
   name: 'share public',
@@ -19,7 +19,7 @@ export const sharePublicCommand = command({
       port: asked === undefined ? port : before.port,
       public: [...new Set([...before.public, port])],
     }))
-    return { ...shareOf(web, vm), opened: web.address(vm, port === vm.web.port ? null : port) }
+    return { ...shareOf(web, vm), opened: portAddress(web, vm, port) }
   },
   print: ({ opened }) => `Anybody may open ${opened}\n`,
 })

@@ -41,6 +41,13 @@ export function describeLink(web: Web, vm: Vm, link: Link): z.output<typeof link
   return { id, vm: vm.name, address: web.address(vm, port), name, createdAt, expiresAt }
 }
 
+/**
+ * Where a port is opened by all who may: at the plain address only where that is set to lead there. Where the plain address
+ * leads to what it finds, it is private.
+ */
+export const portAddress = (web: Web, vm: Vm, port: number): string =>
+  web.address(vm, port === vm.web.port ? null : port)
+
 export function shareOf(web: Web, vm: Vm): Share {
   const ports = vm.web.public.toSorted((a, b) => a - b)
   return {
@@ -48,7 +55,7 @@ export function shareOf(web: Web, vm: Vm): Share {
     links: web.linksOf(vm).map((link) => describeLink(web, vm, link)),
     port: vm.web.port,
     address: web.address(vm),
-    public: ports.map((port) => ({ port, address: web.address(vm, port === vm.web.port ? null : port) })),
+    public: ports.map((port) => ({ port, address: portAddress(web, vm, port) })),
   }
 }
 

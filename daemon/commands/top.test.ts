@@ -18,7 +18,7 @@ const otter = vm('quiet-otter', {
   use: { why: 'a web request', at: at(-21), now: false },
 })
 const idea = vm('old-idea')
-const box: TopResult['box'] = {
+const box: NonNullable<TopResult['box']> = {
   ...{ cpus: 2, cpuPercent: 38.24, memoryBytes: 25.2e9, memoryUsedBytes: 4.1e9, swapBytes: 0, swapUsedBytes: 0 },
   ...{ diskBytes: 400e9, diskFreeBytes: 210e9, diskKeptBytes: 0, pressure: { cpu: 3.14, memory: 0, io: 12.5 } },
   memory: { level: 'plenty', says: '21 GB of 25 GB left for VMs' },
@@ -93,9 +93,17 @@ test('is whole where there is no terminal, and has colours only where they are w
   expect(linesOf(few, { color: true }).join('')).toContain('\u001b[32mawake ')
 })
 
-test('of a box without VMs, or to who sees only some, there is less to say', () => {
-  const lines = linesOf({ ...few, box: { ...box, pressure: null }, vms: [] })
+test('of a box without VMs, or to a key for some of them, there is less to say', () => {
+  const pressure = { cpu: null, memory: null, io: null }
+  const lines = linesOf({ ...few, box: { ...box, pressure }, vms: [] })
   expect(lines.slice(4)).toEqual(['  VMs      none', '', 'No VMs. Make one: croft new'])
+  expect(linesOf({ ...few, box: null, vms: [idea] })).toEqual([
+    'Your VMs   by CPU; Ctrl-C leaves',
+    '  VMs   1 asleep',
+    '',
+    'NAME       STATE      CPU   MEMORY     DISK   USED BY',
+    'old-idea   asleep       –        –   140 MB   –',
+  ])
 })
 
 test('VMs are sorted by what is asked for, and those of which there is nothing by name', () => {

@@ -37,8 +37,8 @@ type TopVm = z.infer<typeof topVm>
  */
 const topResult = z.object({
   sort: z.enum(orders),
-  /** Its pressure, and how its memory stands, are null to who sees only some of the VMs. */
-  box: hostUsageResult.extend({ pressure: pressureResult.nullable(), memory: standingResult.nullable() }),
+  /** Null to who sees only some of the VMs. */
+  box: hostUsageResult.extend({ pressure: pressureResult, memory: standingResult }).nullable(),
   /** What is most comes first. */
   vms: z.array(topVm),
 })
@@ -69,8 +69,11 @@ export const topCommand = command({
   result: topResult,
   touches: 'reads',
   async run({ box, host, scope }, { sort }) {
-    const pressed = seesSome(scope) ? null : host.pressure()
-    const [usage, hostUsage, pressure] = await Promise.all([host.vmUsage(), host.usage(), pressed])
+    const ofBox = async () => {
+      const [all, pressure] = await Promise.all([host.usage(), host.pressure()])
+      return { ...all, pressure, memory: box.governor.now() }
+    }
+    const [usage, whole] = await Promise.all([host.vmUsage(), seesSome(scope) ? null : ofBox()])
     const vms = vmsOf(box.store.state)
       .filter((vm) => maySee(scope, vm))
       .map((vm): TopVm => {
@@ -86,8 +89,7 @@ export const topCommand = command({
           governor: box.governor.of(vm.id) ?? null,
         }
       })
-    const memory = seesSome(scope) ? null : box.governor.now()
-    return { sort, box: { ...hostUsage, pressure, memory }, vms: sorted(vms, sort) }
+    return { sort, box: whole, vms: sorted(vms, sort) }
   },
   refreshMs: ({ every }) => every * 1000,
   print: picture,
@@ -107,8 +109,9 @@ export function sorted<T extends { name: string } & UsageResult>(vms: readonly T
 /** The box, and below it as many of the VMs as there is room for. Pure. */
 function picture({ sort, box, vms }: TopResult, view: View): string {
   const { rows: room = Number.POSITIVE_INFINITY } = view
-  const hint = `VMs by ${sort === 'cpu' ? 'CPU' : sort}${view.rows === undefined ? '' : '; Ctrl-C leaves'}`
-  const head = [`${style(view, 'bold', 'The box')}   ${style(view, 'dim', hint)}`, ...boxLines(box, vms, view), '']
+  const hint = `${box ? 'VMs by' : 'by'} ${sort === 'cpu' ? 'CPU' : sort}${view.rows === undefined ? '' : '; Ctrl-C leaves'}`
+  const title = style(view, 'bold', box ? 'The box' : 'Your VMs')
+  const head = [`${title}   ${style(view, 'dim', hint)}`, ...linesOf(facts(rowsOf(box, vms, view), view)), '']
   const [titles = '', ...rows] = vms.length
     ? linesOf(table(vms, columnsAt(view.now), view))
     : ['No VMs. Make one: croft new']
@@ -119,15 +122,17 @@ function picture({ sort, box, vms }: TopResult, view: View): string {
   return lines.map((line) => `${line}\n`).join('')
 }
 
-function boxLines({ pressure, memory, ...box }: TopResult['box'], vms: readonly TopVm[], view: View): string[] {
+function rowsOf(box: TopResult['box'], vms: readonly TopVm[], view: View): [string, string | undefined][] {
   const room = view.columns - 14
-  const rows = [
+  const states: [string, string] = ['VMs', fitting(counted(countStates(vms.map(({ state }) => state))), room) || 'none']
+  if (!box) return [states]
+  return [
     ['CPU', `${bar(box.cpuPercent / 100)} ${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     [
       'memory',
       `${bar(box.memoryUsedBytes / box.memoryBytes)} ${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`,
     ],
-    ['', memory ? fitting(standing(memory), room) : undefined],
+    ['', fitting(standing(box.memory), room)],
     [
       'swap',
       box.swapBytes > 0
@@ -135,10 +140,9 @@ function boxLines({ pressure, memory, ...box }: TopResult['box'], vms: readonly 
         : undefined,
     ],
     ['disk', `${bar(1 - box.diskFreeBytes / box.diskBytes)} ${bytes(box.diskFreeBytes)} free`],
-    ['waits for', pressure ? fitting(waits(pressure), room) : undefined],
-    ['VMs', fitting(counted(countStates(vms.map(({ state }) => state))), room) || 'none'],
-  ] as const
-  return linesOf(facts(rows, view))
+    ['waits for', fitting(waits(box.pressure), room)],
+    states,
+  ]
 }
 
 const columnsAt = (now: Date): Column<TopVm>[] => [

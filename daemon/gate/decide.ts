@@ -11,7 +11,7 @@ import type { Links } from './links.ts'
 import { byOf, noSuchLink, stranger, tooOften } from './noted.ts'
 import * as pages from './pages.ts'
 import type { Pass, Passes } from './passes.ts'
-import { type Front, hostName, hostOf, portSuffix, type Target, targetOf } from './place.ts'
+import { type Front, hostName, hostOf, isAbsolute, placeOf, portSuffix, type Target, targetOf } from './place.ts'
 import { digestOf } from './secret.ts'
 import { type Browser, type Sessions, sessionSeconds } from './sessions.ts'
 import type { Tokens } from './tokens.ts'
@@ -75,7 +75,12 @@ const patienceMs = 2_000
 /** What becomes of a request for a VM's address. */
 export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
   const host = hostName(visit.host)
-  const target = targetOf(gate.box.store.state, host)
+  const { state } = gate.box.store
+  const target = targetOf(state, host)
+  // To a browser the two spellings of a name are two places, with cookies of their own.
+  const isSiteOrPage = target ? visit.client === 'page' : placeOf(host, state.web.domain)?.kind === 'croft'
+  if (isAbsolute(visit.host) && isSiteOrPage)
+    return { kind: 'redirect', to: `//${host}${portSuffix(visit.host)}${localPath(visit.uri)}` }
   if (!target) return page(pages.nothingHere)
   const { vm } = target
   const { path, query } = partsOf(visit.uri)

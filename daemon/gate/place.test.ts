@@ -6,6 +6,8 @@ describe('a host name', () => {
     ['web.localhost', { kind: 'vm', name: 'web', port: null }],
     ['WEB.LocalHost:8080', { kind: 'vm', name: 'web', port: null }],
     ['web-8080.localhost', { kind: 'vm', name: 'web', port: 8080 }],
+    ['web.localhost.', { kind: 'vm', name: 'web', port: null }],
+    ['web.localhost.:8080', { kind: 'vm', name: 'web', port: null }],
     ['quiet-otter-3000.localhost:80', { kind: 'vm', name: 'quiet-otter', port: 3000 }],
     ['croft.localhost:8080', { kind: 'croft' }],
   ])('%s leads to its place', (host, place) => {
@@ -23,7 +25,7 @@ describe('a host name', () => {
     '8080.localhost',
     'weblocalhost',
     'web.localhost.evil.example',
-    'web.localhost.',
+    'web.localhost..',
     'web_x.localhost',
     'web.localhost:99999999',
     '',

@@ -61,8 +61,11 @@ export function targetOf(state: State, host: string): Target | undefined {
   return place?.kind === 'vm' ? { vm: vmNamed(state, place.name), port: place.port } : undefined
 }
 
-/** A Host header's name, without its port, in lower case. Pure. */
-export const hostName = (host: string): string => host.toLowerCase().replace(/:[0-9]{1,5}$/, '')
+/** A Host header's name, without its port and the dot of an absolute name (RFC 1034, 3.1), in lower case. Pure. */
+export const hostName = (host: string): string => host.toLowerCase().replace(/\.?(:[0-9]{1,5})?$/, '')
+
+/** Whether a Host header has that dot. Pure. */
+export const isAbsolute = (host: string): boolean => /\.(:[0-9]{1,5})?$/.test(host)
 
 /** The port in a Host header, as it stands in an address: `:8080`, or nothing. Pure. */
 export const portSuffix = (host: string): string => /:[0-9]{1,5}$/.exec(host)?.[0] ?? ''

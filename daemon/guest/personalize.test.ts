@@ -37,7 +37,7 @@ function tell(change: Partial<Personality> = {}): string {
     entropy: '00',
     ...change,
   })
-  const shims = ['date', 'systemctl', 'resize2fs', 'kill', 'perl', 'ss'].map((name) => `${name}() { :; }`)
+  const shims = ['date', 'systemctl', 'resize2fs', 'kill', 'mount', 'perl', 'ss'].map((name) => `${name}() { :; }`)
   const ip = `ip() { case "$*" in *show*) echo '2: eth0    inet 10.77.0.2/16 brd 10.77.255.255' ;; esac; }`
   const local = script.replaceAll(/(?<=[\s])\/(?=(?:dev|etc|proc|run|sys)\/)/g, `${root}/`)
   const done = spawnSync('sh', ['-s'], { input: [...shims, ip, local].join('\n'), cwd: root, encoding: 'utf8' })

@@ -78,7 +78,7 @@ fi
 was /etc/machine-id
 if [ "$was" != ${quote(who.machineId)} ]; then
   put /etc/machine-id ${quote(`${who.machineId}\n`)}
-  if was /sys/fs/cgroup/system.slice/systemd-journald.service/cgroup.procs; then kill "$was" 2> /dev/null; fi
+${who.booted ? '' : newBootId}  if was /sys/fs/cgroup/system.slice/systemd-journald.service/cgroup.procs; then kill "$was" 2> /dev/null; fi
 fi
 ${who.booted ? awaitAddress(address) : takeAddress(who.network)}put /run/croft-address "${address}
 "
@@ -132,6 +132,18 @@ until [ $wait = 200 ] || case $(ip -4 -oneline address show dev eth0 2> /dev/nul
   wait=$((wait + 1))
 done
 [ $wait != 200 ] || failed="$failed address"
+`
+
+/**
+ * A fork has its parent's boot ID, which the kernel never changes. systemd-nspawn too puts a file over it; what has read it
+ * before keeps what it read. https://www.freedesktop.org/software/systemd/man/latest/sd_id128_get_boot.html
+ */
+const newBootId = `  was /proc/sys/kernel/random/uuid
+  put /run/croft-boot-id "$was
+"
+  boot=$was
+  was /proc/sys/kernel/random/boot_id
+  [ "$was" = "$boot" ] || mount --bind /run/croft-boot-id /proc/sys/kernel/random/boot_id || failed="$failed boot-id"
 `
 
 /**

@@ -297,6 +297,22 @@ describe('who has signed in', () => {
 })
 
 describe('a public port', () => {
+  test('is told at the address where anybody may open it, also where the plain one only happens to lead to it', async () => {
+    expect(await croft.do('share', 'public', 'web', '8000')).toBe(`Anybody may open ${at('web-8000')}\n`)
+    expect((await curl(at('web-8000'))).status).toBe(200)
+    expect((await curl(at('web'))).status).toBe(401)
+    expect((await croft.ask('share-ls', { vm: 'web' })).shares[0].public).toEqual([
+      { port: 8000, address: at('web-8000') },
+    ])
+    const { ports } = await croft.ask('ports', { vm: 'web' })
+    expect(ports.find(({ port }: { port: number }) => port === 8000)).toMatchObject({
+      main: true,
+      public: true,
+      address: at('web-8000'),
+    })
+    await croft.do('share', 'private', 'web', '8000')
+  })
+
   test('is open to anybody, and opens no other', async () => {
     expect(await croft.do('share', 'public', 'web')).toBe(`Anybody may open ${at('web')}\n`)
     expect((await curl(at('web'))).body).toBe('hello from web\n')
@@ -311,6 +327,30 @@ describe('a public port', () => {
     expect((await curl(at('web'))).status).toBe(200)
     expect(await croft.do('share', 'private', 'web')).toBe('web is private.\n')
     expect((await curl(at('web'))).status).toBe(401)
+  })
+
+  test('is the same with the dot of an absolute name; a browser is sent to the usual one', async () => {
+    await croft.do('share', 'public', 'web', '9000')
+    const absolute = (label: string) => ['-H', `Host: ${label}.localhost.:${httpPort}`]
+    expect((await curl(at('web-9000'), ...absolute('web-9000'))).status).toBe(200)
+    expect((await curl(at('web-9001'), ...absolute('web-9001'))).status).toBe(401)
+    for (const [label, args] of [
+      ['web-9000', page],
+      ['croft', []],
+    ] as const) {
+      const { status, headers } = await curl(at(label, '/a?b'), ...absolute(label), ...args)
+      expect(status).toBe(303)
+      expect(headers).toContain(`Location: //${label}.localhost:${httpPort}/a?b`)
+    }
+    await croft.do('share', 'private', 'web', '9000')
+  })
+
+  test('says itself what server it is, and nobody else does', async () => {
+    const servers = (headers: string) => [...headers.matchAll(/^Server: (\S+)/gim)].map(([, name]) => name)
+    await croft.do('share', 'public', 'web', '9000')
+    expect(servers((await curl(at('web-9000'))).headers)).toEqual([expect.stringMatching(/^BaseHTTP/)])
+    expect(servers((await curl(at('web'))).headers)).toEqual([])
+    await croft.do('share', 'private', 'web', '9000')
   })
 
   test('is among what goes with its VM, and is said before', async () => {

@@ -89,8 +89,11 @@ describe('the lobby', () => {
     const only = (args: string[]) => program('ssh', [...asOther, ...args], { timeoutMs: 60_000 })
     for (const list of ['ls', 'top'])
       expect(await only(['croft@box', list, '-q'])).toMatchObject({ code: 0, stdout: 'web\n' })
-    const seen = JSON.parse((await only(['croft@box', 'top', '--json'])).stdout)
-    expect(seen).toMatchObject({ box: { pressure: null }, vms: [{ name: 'web', sshSessions: 0 }] })
+    for (const list of ['ls', 'top']) {
+      const seen = JSON.parse((await only(['croft@box', list, '--json'])).stdout)
+      expect(seen).toMatchObject({ box: null, vms: [{ name: 'web', sshSessions: 0 }] })
+      expect((await only(['croft@box', list])).stdout).toContain('1 awake')
+    }
     expect(await only(['croft@box', 'complete', '--', 'show', ''])).toMatchObject({
       stdout: expect.not.stringContaining('shop'),
     })
