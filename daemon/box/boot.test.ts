@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import type { State, Vm } from '../store/index.ts'
 import { emptyState } from '../store/schema.ts'
-import { makeReady } from './boot.ts'
+import { awaitAgent, makeReady } from './boot.ts'
 import type { Box } from './box.ts'
+import { Live } from './live.ts'
 import { Locks } from './sync.ts'
 
 const vm = { id: 'v1', uuid: 'u1', name: 'web', tags: ['ci'] } as unknown as Vm
@@ -41,4 +42,34 @@ test.each([
   } as unknown as Box
   await makeReady(box, vm, true)
   expect({ told, ready }).toEqual({ told: times, ready: true })
+})
+
+/** A box whose one guest has been started. */
+function startedBox(personalize: () => Promise<string[]>) {
+  const live = new Live()
+  live.apply({ type: 'started', uuid: 'u1', reason: 'booted' })
+  const guests = { personalize, consoleTail: async () => 'Kernel panic' }
+  const box = { store: { state: withKeys() }, locks: new Locks(), guests, live } as unknown as Box
+  return { box, live }
+}
+
+test('a guest that crashes while it is told who it is is answered for by its console', async () => {
+  const { box, live } = startedBox(async () => {
+    setTimeout(() => live.apply({ type: 'stopped', uuid: 'u1', how: 'crashed', reason: 'panicked' }), 10)
+    throw new Error('Guest agent disappeared while executing command')
+  })
+  await expect(makeReady(box, vm, true)).rejects.toMatchObject({
+    code: 'guest-failed',
+    message: 'web ended as it started. Its console ends with:\nKernel panic',
+    hint: 'croft logs web shows more of it.',
+  })
+})
+
+test('a guest that restarts again and again is not waited for', async () => {
+  const { box, live } = startedBox(async () => [])
+  const waiting = awaitAgent(box, vm, 60_000)
+  for (let i = 0; i < 3; i++) live.apply({ type: 'rebooted', uuid: 'u1' })
+  await expect(waiting).rejects.toMatchObject({
+    message: 'web restarted itself 3 times as it started. Its console ends with:\nKernel panic',
+  })
 })

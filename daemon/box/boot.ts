@@ -2,6 +2,7 @@ import { CroftError } from '../error.ts'
 import type { State, Vm } from '../store/index.ts'
 import { type Box, type Report, specOf } from './box.ts'
 import { keysDiffer } from './limit.ts'
+import { isOver, type LiveState } from './live.ts'
 import { ownDisk } from './own-disk.ts'
 
 /**
@@ -36,24 +37,49 @@ async function powerOn(box: Box, vm: Vm): Promise<void> {
   }
 }
 
-/** @throws CroftError `guest-failed` with its last console lines, when it ends or does not answer in time */
+/** A guest that restarts itself so often before its agent answers goes on with that: a kernel that panics restarts too. */
+const mostReboots = 3
+
+/** @throws CroftError `guest-failed` with its last console lines, when it ends, goes in circles or does not answer in time */
 export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number): Promise<void> {
+  const before = box.live.get(vm.uuid)?.reboots ?? 0
+  const circles = (live: LiveState | undefined) => (live?.reboots ?? 0) - before >= mostReboots
   try {
     const state = await box.live.waitFor(
       vm.uuid,
-      (live) => live?.agent === true || live?.domain === 'off' || live?.domain === 'crashed',
+      (live) => live?.agent === true || isOver(live) || circles(live),
       timeoutMs,
     )
     if (state?.agent) return
   } catch (error) {
     if (!(error instanceof CroftError && error.code === 'timed-out')) throw error
   }
-  const tail = await box.guests.consoleTail(vm, 5).catch(() => '')
   const state = box.live.get(vm.uuid)
-  const how = state?.domain === 'running' ? `did not answer within ${timeoutMs / 1000} s` : 'ended as it started'
-  throw new CroftError('guest-failed', `${vm.name} ${how}.${tail ? ` Its console ends with:\n${tail}` : ''}`, {
-    hint: `croft doctor looks at the box.`,
+  if (state?.domain !== 'running') throw await failed(box, vm, endedAsItStarted)
+  const how = circles(state) ? `restarted itself ${mostReboots} times` : `did not answer within ${timeoutMs / 1000} s`
+  throw await failed(box, vm, `${how} as it started`)
+}
+
+const endedAsItStarted = 'ended as it started'
+
+async function failed(box: Box, vm: Vm, how: string): Promise<CroftError> {
+  const tail = await box.guests.consoleTail(vm, 5).catch(() => '')
+  return new CroftError('guest-failed', `${vm.name} ${how}.${tail ? ` Its console ends with:\n${tail}` : ''}`, {
+    hint: `croft logs ${vm.name} shows more of it.`,
   })
+}
+
+/** How long after its agent it may be known that a guest has ended. */
+const endMs = 2_000
+
+/** @returns what it could not be told @throws CroftError `guest-failed`, with its last console lines when it has ended */
+async function personalize(box: Box, vm: Vm, booted: boolean): Promise<string[]> {
+  try {
+    return await box.guests.personalize(vm, booted)
+  } catch (error) {
+    const over = await box.live.waitFor(vm.uuid, isOver, endMs).catch(() => undefined)
+    throw over ? await failed(box, vm, endedAsItStarted) : error
+  }
 }
 
 /**
@@ -64,19 +90,19 @@ export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number): Promise<v
 export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void> {
   await box.locks.run(`ready ${vm.id}`, async () => {
     let told: State
-    let failed: string[]
+    let unset: string[]
     do {
       told = box.store.state
-      failed = await box.guests.personalize(told.vms[vm.id] ?? vm, booted)
+      unset = await personalize(box, told.vms[vm.id] ?? vm, booted)
     } while (keysDiffer(told, box.store.state, vm.id))
     box.live.mark(vm.uuid, { ready: true })
-    if (failed.length > 0) warnOf(box, told.vms[vm.id] ?? vm, failed)
+    if (unset.length > 0) warnOf(box, told.vms[vm.id] ?? vm, unset)
   })
 }
 
 /** The VM runs regardless; whatever blocks these settings inside it is for its owner to fix. */
-function warnOf(box: Box, { id, name }: Vm, failed: readonly string[]): void {
-  box.log.warn({ vm: id, failed }, 'could not be told all of who it is')
-  const message = `${name} runs, and could not be told all of who it is. In it this can't be set: ${failed.join(', ')}.`
+function warnOf(box: Box, { id, name }: Vm, unset: readonly string[]): void {
+  box.log.warn({ vm: id, unset }, 'could not be told all of who it is')
+  const message = `${name} runs, and could not be told all of who it is. In it this can't be set: ${unset.join(', ')}.`
   box.events.publish({ type: 'box.warning', vm: id, name, message })
 }

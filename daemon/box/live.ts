@@ -10,6 +10,8 @@ export interface LiveState {
   readonly ready: boolean
   /** The guest restarts itself, and its agent has not come back yet. */
   readonly rebooting: boolean
+  /** How often it has done so since its start. */
+  readonly reboots: number
   /** A shutdown was asked for. */
   readonly stopping: boolean
   /** Why it is so, in a word or two of libvirt's. */
@@ -17,9 +19,12 @@ export interface LiveState {
   readonly since: Date
 }
 
-const off = { domain: 'off', agent: false, ready: false, rebooting: false, stopping: false } as const
+const off = { domain: 'off', agent: false, ready: false, rebooting: false, reboots: 0, stopping: false } as const
 
 type Watcher = (uuid: string, now: LiveState | undefined, before: LiveState | undefined) => void
+
+/** Whether a domain that was started runs no more. */
+export const isOver = (live: LiveState | undefined): boolean => live?.domain === 'off' || live?.domain === 'crashed'
 
 /** The daemon's picture of what runs: fed by events, corrected by whole listings, asked and waited on by everybody. */
 export class Live {
@@ -62,7 +67,13 @@ export class Live {
         this.#change(event.uuid, { domain: 'running', reason: event.reason })
         break
       case 'rebooted':
-        this.#change(event.uuid, { ready: false, agent: false, rebooting: true, stopping: false })
+        this.#change(event.uuid, {
+          ready: false,
+          agent: false,
+          rebooting: true,
+          reboots: (this.get(event.uuid)?.reboots ?? 0) + 1,
+          stopping: false,
+        })
         break
       case 'agent':
         // After a reboot the guest finds on its disk who it is: its agent's answer makes it ready again.

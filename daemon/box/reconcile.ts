@@ -26,8 +26,10 @@ async function reconcile(box: Box, bootId: string): Promise<void> {
   await sweep(box)
 }
 
+/** What is under way is not open: it may be the build of an image, which nobody here needs to wait for. */
 async function recoverOperations(box: Box): Promise<void> {
   for (const operation of Object.values(box.store.state.operations)) {
+    if (box.locks.taken(lockOf(operation))) continue
     await box.locks
       .run(lockOf(operation), () => recoverIfOpen(box, operation))
       .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is tried again later'))
@@ -120,8 +122,9 @@ function follow(box: Box, onConnected: () => void): () => void {
       box.events.publish({ type: 'box.libvirt', connected: false, reason: event.reason })
       return
     }
+    const asked = box.live.get(event.uuid)?.stopping
     box.live.apply(event)
-    settle(box, event)
+    settle(box, event, asked === true)
   })
   return () => {
     unwatch()
@@ -129,14 +132,19 @@ function follow(box: Box, onConnected: () => void): () => void {
   }
 }
 
-function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'disconnected' }>): void {
+/** @param asked the guest was asked to shut down: by who holds the VM's lock, if anybody does */
+function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'disconnected' }>, asked: boolean): void {
   const vm = Object.values(box.store.state.vms).find((each) => each.uuid === event.uuid)
-  if (vm?.phase !== 'ready' || box.locks.busy(vm.id)) return
-  if (event.type === 'stopped' && event.how === 'shutdown') {
-    box.store
-      .update(withVm(vm.id, { power: 'off' }))
-      .catch((err) => box.log.error({ vm: vm.id, err }, 'could not note its end'))
+  if (vm?.phase !== 'ready') return
+  const busy = box.locks.busy(vm.id)
+  if (event.type === 'stopped' && event.how === 'shutdown' && !(busy && asked)) {
+    const stayedOff = async () => {
+      const now = box.store.state.vms[vm.id]
+      if (now && stateOf(box, now) === 'stopped') await box.store.update(withVm(vm.id, { power: 'off' }))
+    }
+    box.locks.run(vm.id, stayedOff).catch((err) => box.log.error({ vm: vm.id, err }, 'could not note its end'))
   }
+  if (busy) return
   if (event.type === 'agent' && event.connected && stateOf(box, vm) === 'starting') {
     makeReady(box, vm, true).catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be made ready'))
   }
