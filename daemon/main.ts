@@ -132,7 +132,7 @@ async function main(log: Logger): Promise<void> {
   )
   const ports = config.web || { http: 80, https: 443 }
   const front = () => frontOf(store.state.web, ports)
-  const firewall = new Firewall({ ...network, subnet: settings.subnet, quic: config.web ? ports.https : 0 })
+  const firewall = new Firewall({ ...network, subnet: settings.subnet, web: config.web })
   const { line: daemonKey } = await makeKey(daemonKeyPath(folder), 'croft')
   const gatewayKey = config.ssh ? await makeGatewayKeys(folder, config.ssh) : undefined
   const events = new EventLog(randomBytes(4).toString('hex'))

@@ -9,7 +9,7 @@ const shape = {
   bridge: 'crofttest0',
   tapPrefix: 'cx-',
   subnet: parseSubnet('10.77.0.0/16'),
-  quic: 443,
+  web: { http: 80, https: 443 },
 }
 const vm = (id: string, mac: string, ip: string) => ({ id: `vm_${id}`, mac, ip, rates: noRates }) as Vm
 const web = vm('aaaaaaaaaa', '52:54:00:00:00:01', '10.77.0.2')
@@ -26,6 +26,17 @@ describe('the script', () => {
     const script = firewallScript(shape, [], 'stamp')
     for (const name of ['from-vm', 'arp-from-vm', 'arp-of-vm', 'dhcp-from-vm', 'dhcp-of-vm', 'from-vms'])
       expect(script.split(`chain ${name} {\n`)[1]!.split('\n  }\n')[0]).toMatch(/\n {4}drop$/)
+  })
+
+  test('lets VMs come to the web where it is served, by that rule alone', () => {
+    const ways = (web: typeof shape.web | false) => {
+      const script = firewallScript({ ...shape, web }, [], 'stamp')
+      return script.match(/.* goto as-any-client/g)?.map((line) => line.trim())
+    }
+    const ping = 'icmp type echo-request goto as-any-client'
+    const served = ['tcp dport { 80, 443 } goto as-any-client', 'udp dport 443 goto as-any-client']
+    expect(ways(shape.web)).toEqual([ping, ...served])
+    expect(ways(false)).toEqual([ping])
   })
 
   test('names no table but ours', () => {

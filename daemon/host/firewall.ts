@@ -12,8 +12,8 @@ export interface FirewallShape {
   bridge: string
   tapPrefix: string
   subnet: Subnet
-  /** The port of the box that HTTP/3 comes to, by UDP; 0 for none. */
-  quic: number
+  /** The ports of the box at which the web is served: by TCP, and HTTP/3 at that of HTTPS by UDP. */
+  web: { http: number; https: number } | false
 }
 
 /** Clients of the web by UDP, `address:port` each (an IPv6 address in brackets): those heard within a minute, and those cut. */
@@ -22,7 +22,7 @@ export interface QuicClients {
   silent: readonly string[]
 }
 
-/** Connections to the outside that one VM may have at once: more than programs need, few beside the 262,144 that the box can track. */
+/** Connections to the outside and to the box that one VM may have at once: more than programs need, few beside the 262,144 that the box can track. */
 const connectionsPerVm = 4096
 
 /**
@@ -31,8 +31,9 @@ const connectionsPerVm = 4096
  * `bridge`: what may enter by a VM's tap. Only IPv4 and ARP, only with the MAC and address that are that VM's; ARP only
  * to the box or to announce itself; DHCP only as a question for its own MAC, in its data too, and not many. No VLAN
  * tags, no IPv6, no multicast, and nothing to another VM's tap.
- * `inet`: of the box, VMs reach only DHCP and DNS at the bridge's own address; never each other, never link-local
- * addresses (where clouds keep their metadata services); the rest of the world by NAT, and only the answers come back.
+ * `inet`: of the box, VMs reach only DHCP and DNS at the bridge's own address, a ping, and the web's ports, as any client
+ * of the network does; never each other, never link-local addresses (where clouds keep their metadata services); the rest
+ * of the world by NAT, and only the answers come back.
  *
  * A check that drops must not hang on bytes that may be missing: nft skips a rule that can't be read. So the rules say
  * what is accepted, and each chain ends with `drop`.
@@ -46,7 +47,8 @@ export function firewallScript(
   stamp: string,
   clients: QuicClients = { heard: [], silent: [] },
 ): string {
-  const { table, bridge, tapPrefix, subnet, quic } = shape
+  const { table, bridge, tapPrefix, subnet, web } = shape
+  const quic = web ? web.https : 0
   const box = boxAddress(subnet)
   const net = `${formatAddress(subnet.base)}/${subnet.prefix}`
   const limits = vms.flatMap((vm) => limitsOf(shape, vm))
@@ -174,7 +176,7 @@ table inet ${table} {
   }
   chain input {
     type filter hook input priority -10; policy accept;
-    iifname "${bridge}" goto from-vms
+    iifname "${bridge}" jump from-vms
     udp dport ${quic} ip saddr . udp sport @silent4 drop
     udp dport ${quic} ip6 saddr . udp sport @silent6 drop
     udp dport ${quic} update @heard4 { ip saddr . udp sport }
@@ -190,7 +192,16 @@ table inet ${table} {
     ct state established,related ct original ip daddr ${net} accept
     ip daddr { ${box}, 255.255.255.255 } udp dport 67 accept
     ip daddr ${box} meta l4proto { tcp, udp } th dport 53 accept
+    # A box may be told to route what is for its loopback.
+    ip daddr 127.0.0.0/8 drop
+    icmp type echo-request goto as-any-client
+    ${web ? `tcp dport { ${web.http}, ${web.https} } goto as-any-client\n    udp dport ${web.https} goto as-any-client` : ''}
     drop
+  }
+  # What is left here goes on in the chain "input", and to whatever else filters on this box.
+  chain as-any-client {
+    ct state invalid drop
+    ct state new add @busy { ip saddr ct count over ${connectionsPerVm} } drop
   }
   # Invalid packets are not translated: they would show the VM's address outside.
   chain forward {

@@ -41,7 +41,7 @@ export async function prepareFloor(croft: Croft, model: string, memory: string):
   const { streamOffset } = await openSaveImage(memory)
   return async () => {
     const folder = await mkdtemp(join(cache, 'floor-'))
-    const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet), quic: 0 })
+    const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet), web: false })
     const key = join(folder, 'key')
     let qemu: ChildProcess | undefined
     try {

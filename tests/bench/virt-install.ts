@@ -39,7 +39,7 @@ export async function virtInstall(
 ): Promise<number> {
   const { domain, vm, host } = plainVm(nth)
   const folder = await mkdtemp(join(cache, 'virt-install-'))
-  const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet), quic: 0 })
+  const firewall = new Firewall({ ...names, subnet: parseSubnet(names.subnet), web: false })
   try {
     await removeDomain(domain)
     const words = await commandLine(croft, folder, plainVm(nth))

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TestCaddy } from '../lib/caddy.ts'
-import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
+import { type Croft, httpPort, names, startCroft } from '../lib/croft.ts'
 import { listens, servePython } from '../lib/guest-server.ts'
 import { program } from '../lib/program.ts'
 
@@ -293,6 +293,54 @@ describe('who has signed in', () => {
     const out = await curl(at('croft', '/logout'), ...other, '-H', `Origin: ${at('croft').slice(0, -1)}`, '-X', 'POST')
     expect(out.body).toContain('Signed out')
     expect((await curl(at('web'), ...browser)).status).toBe(401)
+  })
+})
+
+describe('a VM that comes to the address of a VM', () => {
+  const box = names.subnet.replace(/0\/\d+$/, '1')
+  /** curl in the VM, where names lead to the box. */
+  const fromVm = async (url: string, ...args: string[]): Promise<string> => {
+    const options = ['-sS', '-m', '20', '-w', ' %{http_code} %{redirect_url}', '--resolve', `*:${httpPort}:${box}`]
+    return croft.do('exec', 'web', '--', 'curl', ...options, ...args, url)
+  }
+
+  test('finds what is public, its own too, and is known by its own address', async () => {
+    await croft.do('share', 'public', 'web')
+    await croft.do('share', 'public', 'web', '9000')
+    expect(await fromVm(at('web'))).toBe('hello from web\n 200 ')
+    const { headers } = JSON.parse((await fromVm(at('web-9000'))).replace(/ 200 $/, ''))
+    const { ip } = Object.values((await croft.state()).vms)[0]!
+    expect(Object.fromEntries(headers)).toMatchObject({ 'X-Forwarded-For': ip })
+    for (const port of ['8000', '9000']) await croft.do('share', 'private', 'web', port)
+  })
+
+  test('gets of the rest what a stranger gets, whatever it says', async () => {
+    for (const url of [
+      at('web'),
+      at('web-9000'),
+      at('nothing'),
+      at('croft'),
+      at('croft', '/login'),
+      at('croft', '/api/events'),
+    ]) {
+      for (const args of [[], page, ['-H', 'X-Croft-User: owner', '-H', 'X-Forwarded-For: 127.0.0.1']]) {
+        const { stdout } = await program('curl', [
+          '-sS',
+          '-w',
+          ' %{http_code} %{redirect_url}',
+          ...caddy.resolve,
+          ...args,
+          url,
+        ])
+        expect(stdout).toMatch(/ (303|4\d\d) .*$/)
+        expect(await fromVm(url, ...args)).toBe(stdout)
+      }
+    }
+  })
+
+  test('finds no other port of the box', async () => {
+    const connect = `timeout 2 bash -c '</dev/tcp/${box}/${croft.port}'; echo $?`
+    expect(await croft.do('exec', 'web', connect)).toBe('124\n')
   })
 })
 

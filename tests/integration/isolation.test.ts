@@ -4,7 +4,7 @@ import { must, names } from '../lib/croft.ts'
 import { attacks } from './isolation/attacks/index.ts'
 import * as f from './isolation/frames.ts'
 import { askDhcp, askDns } from './isolation/questions.ts'
-import { Scene, servicePort } from './isolation/scene.ts'
+import { Scene, servicePort, webPorts } from './isolation/scene.ts'
 
 /** Mallory is root in its VM and sends what it likes; the victim is its neighbour and should notice nothing. */
 let scene: Scene
@@ -38,6 +38,18 @@ describe('an honest VM', () => {
     expect(await askDhcp(scene, mallory, { kind: 'discover' })).toEqual({ ...own, kind: 'offer' })
     expect(await askDns(scene, mallory, 'version.bind', txt, chaos)).toBe(1)
     expect(await mallory.station.do('reach', 'tcp', [[box.ip, 53]], 5)).toHaveLength(1)
+  })
+
+  test("reaches the web's ports at the box's addresses, as itself, and has its ping answered", async () => {
+    const { mallory, box } = scene
+    for (const ip of [box.ip, box.otherIp]) {
+      expect(await mallory.station.do('tcp_echo', ip, webPorts.https, 3, 5)).toBeLessThan(3)
+      const token = scene.token()
+      await mallory.station.do('say', ip, webPorts.https, token)
+      await box.station.do('wait', 'web', token, 5)
+      expect(await box.station.do('arrived', token)).toMatchObject({ peer: mallory.ip })
+      await mallory.station.run('ping', '-c', '1', '-W', '5', ip)
+    }
   })
 
   test('is reached by the box, and not from outside', async () => {
@@ -86,18 +98,18 @@ describe('a hostile VM gets nowhere with', () => {
     expect(await box.station.do('arrived', token)).toMatchObject({ places: ['box'] })
   })
 
-  test('a scan of the box, which answers nothing but DNS', async () => {
+  test('a scan of the box, which answers nothing but DNS, and the web at each of its addresses', async () => {
     const { mallory, box, croft } = scene
-    const special = [2019, 5900, 16509, 16514, croft.port, servicePort]
+    const web = Object.values(webPorts)
+    const special = [2019, 5900, 16509, 16514, croft.port, servicePort, ...web]
     const listed: any[] = JSON.parse(await must('ip', ['-j', '-4', 'addr', 'show', 'scope', 'global']))
     const others = listed.flatMap(({ addr_info }) => addr_info.map(({ local }: any) => local))
     expect(others).toContain(box.otherIp)
     const targets = others.flatMap((ip) => [22, 53, 80, 443, ...special].map((port) => [ip, port]))
     const low = Array.from({ length: 1024 }, (_, i) => [box.ip, i + 1])
-    expect(await mallory.station.do('reach', 'tcp', [...low, ...targets], 1)).toEqual([
-      [box.ip, 53],
-      [box.ip, 53],
-    ])
+    const found: [string, number][] = await mallory.station.do('reach', 'tcp', [...low, ...targets], 1)
+    const open = [[box.ip, 53], ...others.flatMap((ip) => web.map((port) => [ip, port]))]
+    expect(new Set(found.map(String))).toEqual(new Set(open.map(String)))
     const udp = [69, 111, 123, 137, 161, 500, 514, 1900, 5353, servicePort]
     const asked = others.flatMap((ip) => udp.map((port) => [ip, port]))
     expect(await mallory.station.do('reach', 'udp', asked, 1)).toEqual([])

@@ -1,4 +1,6 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type Croft, must, names, program, startCroft } from '../../lib/croft.ts'
 import * as frames from './frames.ts'
 import { buildOutside, outsideNet, slot } from './outside.ts'
@@ -14,12 +16,14 @@ export interface Vm {
 
 /**
  * Where a frame of Mallory's can come: `victim` and `tap` (the victim's, seen by the box), `box` (past the bridge),
- * `service` (a program on the box that listens on all addresses), `outside`.
+ * `service` (a program on the box that listens on all addresses), `web` (the same at a port of the web's), `outside`.
  */
-export type Place = 'victim' | 'tap' | 'box' | 'service' | 'outside'
+export type Place = 'victim' | 'tap' | 'box' | 'service' | 'web' | 'outside'
 
 const boxIp = names.subnet.replace(/0\/\d+$/, '1')
 export const servicePort = 17_200 + Number(slot)
+/** Where the box is to serve the web. */
+export const webPorts = { http: 17_500 + Number(slot), https: 17_600 + Number(slot) }
 
 /** Two VMs, the box between them, and a host outside; on each somebody who looks at what arrives. */
 export class Scene implements AsyncDisposable {
@@ -35,7 +39,11 @@ export class Scene implements AsyncDisposable {
 
   static async build(): Promise<Scene> {
     await using ends = new AsyncDisposableStack()
-    const croft = ends.use(await startCroft())
+    // What listens at the web's ports here is no Caddy: the firewall does not ask.
+    const web = await mkdtemp(join(tmpdir(), 'croft-web-'))
+    ends.defer(() => rm(web, { recursive: true }))
+    const sockets = { admin: join(web, 'admin.sock'), gate: join(web, 'gate.sock'), group: 'root' }
+    const croft = ends.use(await startCroft({ config: { web: { ...sockets, ...webPorts } } }))
     const outside = await buildOutside()
     ends.defer(outside.remove)
     await Promise.all(['mallory', 'victim'].map((name) => croft.do('new', name)))
@@ -51,6 +59,7 @@ export class Scene implements AsyncDisposable {
     await box.do('sniff', 'box', names.bridge)
     await box.do('sniff', 'tap', victim.tap, true)
     for (const station of [box, victim.station, outside.station]) await station.do('serve', 'service', servicePort)
+    await box.do('serve', 'web', webPorts.https)
     await victim.station.do('sniff', 'victim', 'eth0')
     const scene = new Scene(
       croft,

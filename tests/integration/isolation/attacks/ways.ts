@@ -1,5 +1,5 @@
 import * as f from '../frames.ts'
-import { type Scene, servicePort } from '../scene.ts'
+import { type Scene, servicePort, webPorts } from '../scene.ts'
 import { type Attack, broadcastIp, direct, toAll } from './attack.ts'
 
 /** Past the box to the outside, as what Mallory isn't. */
@@ -104,6 +104,16 @@ export const services: Attack[] = (
   frames: (s: Scene, t: string) => [s.viaBox(f.udp(s.mallory.ip, address(s), servicePort, t))],
 }))
 services.push(
+  {
+    name: "a packet for the web's port at 127.0.0.1",
+    aim: 'web',
+    frames: (s, t) => [s.viaBox(f.udp(s.mallory.ip, '127.0.0.1', webPorts.https, t))],
+  },
+  {
+    name: "a packet for the web's port with the victim's address",
+    aim: 'web',
+    frames: (s, t) => [s.viaBox(f.udp(s.victim.ip, s.box.otherIp, webPorts.https, t))],
+  },
   {
     name: 'a broadcast that a service of the box would hear',
     aim: 'service',
