@@ -44,6 +44,55 @@ describe('a VM', () => {
     expect(said).toContain(known.split(' ')[2]!.trim())
   })
 
+  test('listens at the port of SSH, and for what it needs itself, alone', async () => {
+    const { ip } = Object.values((await croft.state()).vms)[0]!
+    const list = 'sudo ss --no-header --numeric --listening --tcp --udp --raw --packet'
+    const sockets = (await croft.do('exec', 'web', list)).trim().split('\n')
+    const open = sockets.map((line) => line.split(/ +/)).map(([kind, , , , local]) => `${kind} ${local}`)
+    expect(open.sort()).toEqual([
+      'tcp *:22',
+      'tcp 127.0.0.53%lo:53',
+      'tcp 127.0.0.54:53',
+      `udp ${ip}%eth0:68`,
+      'udp 127.0.0.53%lo:53',
+      'udp 127.0.0.54:53',
+    ])
+  })
+
+  test('gives its programs and files the rights that Debian gives them, and its user a ping', async () => {
+    const list = [
+      'find / -xdev -perm /6000 -not -path "/var/log/journal/*" -printf "%p %m %u:%g\\n" | sort',
+      'getcap -r /etc /opt /srv /usr /var',
+      `python3 -c "import os; print(*os.listxattr('/var/log/journal'))"`,
+    ]
+    const rights = await croft.do('exec', '--user', 'root', 'web', list.join('; '))
+    expect(rights.trim().split('\n')).toEqual([
+      '/usr/bin/chage 2755 root:shadow',
+      '/usr/bin/chfn 4755 root:root',
+      '/usr/bin/chsh 4755 root:root',
+      '/usr/bin/expiry 2755 root:shadow',
+      '/usr/bin/gpasswd 4755 root:root',
+      '/usr/bin/mount 4755 root:root',
+      '/usr/bin/newgrp 4755 root:root',
+      '/usr/bin/passwd 4755 root:root',
+      '/usr/bin/ssh-agent 2755 root:_ssh',
+      '/usr/bin/su 4755 root:root',
+      '/usr/bin/sudo 4755 root:root',
+      '/usr/bin/umount 4755 root:root',
+      '/usr/lib/dbus-1.0/dbus-daemon-launch-helper 4754 root:messagebus',
+      '/usr/lib/openssh/ssh-keysign 4755 root:root',
+      '/usr/sbin/unix_chkpwd 2755 root:shadow',
+      '/var/log/journal 2755 root:systemd-journal',
+      '/var/mail 2775 root:mail',
+      'system.posix_acl_access system.posix_acl_default',
+    ])
+    const settings =
+      '/usr/sbin/sysctl -n net.ipv4.ping_group_range fs.protected_regular fs.protected_fifos kernel.sysrq'
+    expect((await croft.do('exec', 'web', settings)).split(/\s+/)).toEqual(['0', '2147483647', '2', '1', '438', ''])
+    const box = names.subnet.replace(/0\/\d+$/, '1')
+    expect(await croft.do('exec', 'web', `ping -c 1 -W 5 ${box}`)).toContain(' 1 received')
+  })
+
   test('passes standard input, output, error and exit code through `exec`, byte for byte', async () => {
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7919) % 251))
     const sum = (await must('sha256sum', [], { input: bytes })).split(' ')[0]

@@ -116,7 +116,7 @@ export const kinds: Attack[] = [
   },
   {
     name: 'a spanning tree frame, as from a better root bridge',
-    aim: 'victim',
+    aim: 'tap',
     frames: (s, t) => [
       f.llc(
         s.mallory.mac,
