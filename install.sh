@@ -9,6 +9,7 @@
 #   sudo /opt/croft/install.sh --uninstall                    takes Croft away, leaves the VMs
 #   sudo /opt/croft/install.sh --uninstall --purge [--yes]    takes everything away, the VMs too
 #
+# As root, where there may be no sudo, leave that word out.
 # It can be run again at any time: what is done is not done twice, and VMs run on meanwhile.
 # docs/operations.md says what it puts where.
 #
@@ -36,8 +37,12 @@ readonly packages=(
   libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base nftables iproute2
   mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux zstd ca-certificates curl
 )
+# Those of them that any VM of libvirt's needs.
+readonly vm_packages=(libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base)
 readonly web_package=caddy
 readonly build_packages=(g++ make python3)
+# What somebody who came by it puts before a command that needs root.
+readonly sudo=${SUDO_USER:+sudo }
 readonly least_disk_mib=6000 least_memory_mib=1500
 
 here=${BASH_SOURCE[0]:-}
@@ -349,7 +354,7 @@ app_from_url() {
   begin app 'fetching the release'
   local url=${CROFT_URL:-$default_url} sum name size=
   if [[ -z $url ]]; then
-    fail 'it is not known where the release is.' 'Say so: curl -fsSL URL/install.sh | sudo CROFT_URL=URL bash'
+    fail 'it is not known where the release is.' "Say so: curl -fsSL URL/install.sh | ${sudo}CROFT_URL=URL bash"
   fi
   url=${url%/}
   quietly curl --fail --silent --show-error --location --retry 3 --connect-timeout 20 --output "$scratch/SHA256SUMS" "$url/SHA256SUMS" ||
@@ -481,11 +486,29 @@ start_unit() {
 }
 
 start_standalone() {
+  end_deaf_libvirtd
   mkdir --parents /run/croft
   NODE_COMPILE_CACHE=$cache setsid "$node" --max-semi-space-size=4 "$app/daemon/main.ts" --config "$config" --standalone \
     >>"$daemon_log" 2>&1 </dev/null 3>&- &
   echo $! >"$pid_file"
   disown
+}
+
+# service_pid NAME: the process of libvirtd or virtlogd, by the pid file that it writes itself.
+service_pid() {
+  local pid
+  pid=$(cat "/run/$1.pid" 2>/dev/null) || return 1
+  # An upgrade or a purge of its package leaves its program "(deleted)".
+  [[ $pid =~ ^[0-9]+$ && $(readlink "/proc/$pid/exe") == */"$1"?(' (deleted)') ]] && printf '%s' "$pid"
+}
+
+# A libvirtd whose socket has been removed: nobody reaches it, and no other comes up beside it.
+end_deaf_libvirtd() {
+  local pid
+  if [[ -S /run/libvirt/libvirt-sock ]] || ! pid=$(service_pid libvirtd); then return; fi
+  clear_line
+  say "! libvirtd (process $pid) had lost its socket: it is ended, for another to come up."
+  end_process "$pid"
 }
 
 # fail_by_log UNIT WHY [ELSE]: what it said last goes to the installer's log. Without systemd all of it is in the daemon's.
@@ -505,7 +528,7 @@ why_daemon() { fail_by_log croft 'the daemon does not come up.'; }
 standalone_pid() {
   local pid
   pid=$(cat "$pid_file" 2>/dev/null) || return 1
-  [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | holds --fixed-strings "$app/daemon/main.ts" && printf '%s' "$pid"
+  [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | holds --fixed-strings "$app/daemon/main.ts" && printf '%s' "$pid"
 }
 
 daemon_runs() {
@@ -514,17 +537,23 @@ daemon_runs() {
 }
 
 stop_daemon() {
-  local pid waited
+  local pid
   if has_systemd && [[ -e $unit ]]; then quietly systemctl stop croft.service; fi
   if pid=$(standalone_pid); then
-    kill "$pid"
-    for ((waited = 0; waited < 150; waited++)); do
-      kill -0 "$pid" 2>/dev/null || break
-      sleep 0.1
-    done
-    kill -KILL "$pid" 2>/dev/null || true
+    end_process "$pid"
     rm -f "$pid_file"
   fi
+}
+
+# end_process PID: asks it to end, and waits for that; after 15 s it is ended.
+end_process() {
+  local waited
+  kill "$1" 2>/dev/null || true
+  for ((waited = 0; waited < 150; waited++)); do
+    kill -0 "$1" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "$1" 2>/dev/null || true
 }
 
 # ---- the web ---------------------------------------------------------------
@@ -848,7 +877,7 @@ say_next() {
     say "them, change \"web\" in $config, and run the installer again."
   fi
   if ! has_systemd; then say "There is no systemd here: after a restart of the box, run install.sh again. Log: $daemon_log"; fi
-  say "Upgrade: run the installer again. Remove: sudo $app/install.sh --uninstall"
+  say "Upgrade: run the installer again. Remove: $sudo$app/install.sh --uninstall"
 }
 
 install_croft() {
@@ -920,7 +949,7 @@ ask_purge() {
   fi
 }
 
-# The VMs, their network and their firewall.
+# The VMs, their network and their firewall. Sets `others`: the VMs of libvirt's that are not Croft's.
 remove_vms() {
   begin VMs 'removing them'
   local name network table family own_libvirtd=
@@ -941,6 +970,7 @@ remove_vms() {
     done < <(our_domains)
     quietly virsh net-destroy "$network" || true
     quietly virsh net-undefine "$network" || true
+    mapfile -t others < <(virsh list --all --name 2>&3 | sed '/^$/d')
     if [[ $own_libvirtd ]]; then kill "$(cat "$own_libvirtd")" 2>&3 || true; fi
   fi
   if command -v nft >/dev/null; then
@@ -953,21 +983,9 @@ remove_vms() {
 
 # forget_packages LIST: purges what the installer had installed, but nothing that something installed since then needs.
 forget_packages() {
-  local list=$1 later=false
+  local list=$1
   if [[ ! -s $list ]]; then return; fi
-  installed_packages >"$scratch/now"
-  { cat "$record/packages-before" "$record/packages" "$record/packages-build" 2>/dev/null || true; } | sort -u >"$scratch/known"
-  if comm -23 "$scratch/now" "$scratch/known" | holds .; then later=true; fi
-  comm -12 "$scratch/now" <(sort -u "$list") >"$scratch/ours"
-  if [[ -s $scratch/ours ]]; then
-    mapfile -t ours <"$scratch/ours"
-    quietly apt-mark auto "${ours[@]}"
-    apt -o "APT::AutoRemove::RecommendsImportant=$later" -o "APT::AutoRemove::SuggestsImportant=$later" --simulate autoremove 2>&3 |
-      awk '$1 == "Remv" { print $2 }' | sort -u | comm -12 - "$scratch/ours" >"$scratch/unneeded"
-  fi
-  # Packages removed by other means leave their configuration, which goes too.
-  dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' | awk '$1 == "rc" { print $2 }' | sort -u |
-    comm -12 - <(sort -u "$list") >>"$scratch/unneeded"
+  find_unneeded "$list"
   mapfile -t unneeded <"$scratch/unneeded"
   if ((${#unneeded[@]})); then
     { apt -o APT::Status-Fd=4 purge "${unneeded[@]}" 4>&1 >&3 2>&3 3>&- | draw_apt; } || fail 'apt could not remove its packages.'
@@ -976,24 +994,59 @@ forget_packages() {
   rm -f "$list"
 }
 
+# find_unneeded LIST: writes those of the list into $scratch/unneeded that nothing else needs, nor somebody's VMs.
+find_unneeded() {
+  local list=$1 later=false
+  : >"$scratch/unneeded"
+  installed_packages >"$scratch/now"
+  { cat "$record/packages-before" "$record/packages" "$record/packages-build" 2>/dev/null || true; } | sort -u >"$scratch/known"
+  if comm -23 "$scratch/now" "$scratch/known" | holds .; then later=true; fi
+  comm -12 "$scratch/now" <(sort -u "$list") >"$scratch/ours"
+  if [[ -s $scratch/ours ]]; then
+    mapfile -t ours <"$scratch/ours"
+    quietly apt-mark auto "${ours[@]}"
+    if ((${#others[@]})); then quietly apt-mark manual "${vm_packages[@]}"; fi
+    apt -o "APT::AutoRemove::RecommendsImportant=$later" -o "APT::AutoRemove::SuggestsImportant=$later" --simulate autoremove 2>&3 |
+      awk '$1 == "Remv" { print $2 }' | sort -u | comm -12 - "$scratch/ours" >"$scratch/unneeded"
+  fi
+  # Packages removed by other means leave their configuration, which goes too.
+  dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' | awk '$1 == "rc" { print $2 }' | sort -u |
+    comm -12 - <(sort -u "$list") >>"$scratch/unneeded"
+}
+
 remove_packages() {
   begin packages 'removing those that came with Croft'
   packages_removed=0
   let_caddy_be
-  if grep --quiet --line-regexp libvirt-daemon-system "$record/packages" 2>/dev/null; then stop_libvirt; fi
+  if grep --quiet --line-regexp libvirt-daemon-system "$record/packages" 2>/dev/null; then
+    if ((${#others[@]})); then
+      clear_line
+      say "! libvirt has VMs that are not Croft's (${others[*]}): they stay, and the packages that they need."
+    else
+      stop_libvirt
+    fi
+  fi
   forget_packages "$record/packages"
   forget_packages "$record/packages-build"
   remove_forgotten
   done_with "$packages_removed removed"
 }
 
+# When it has no VM any more.
 stop_libvirt() {
-  local pid
+  local pid parent
   if has_systemd; then
     quietly systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket virtlogd.service || true
-  elif pid=$(cat /run/virtlogd.pid 2>/dev/null) && [[ $(readlink "/proc/$pid/exe") == */virtlogd ]]; then
-    quietly kill "$pid" || true
+    return
   fi
+  if pid=$(service_pid libvirtd); then
+    # The one that croftd starts has ended with it.
+    parent=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status")
+    clear_line
+    say "! libvirtd runs without Croft (process $pid, a child of $(cat "/proc/$parent/comm")). It has no VM, and its package goes: it is ended."
+    end_process "$pid"
+  fi
+  if pid=$(service_pid virtlogd); then end_process "$pid"; fi
 }
 
 # What Debian's packages forget when they are purged: kind, name, and the package that makes it.
@@ -1089,7 +1142,7 @@ usage() {
 
 main() {
   local uninstall=
-  yes='' purge='' key_files=() swap_wanted=${CROFT_SWAP:-}
+  yes='' purge='' key_files=() others=() swap_wanted=${CROFT_SWAP:-}
   while (($#)); do
     case $1 in
       --uninstall) uninstall=yes ;;
@@ -1128,7 +1181,7 @@ main() {
     exit 2
   fi
   if ((EUID != 0)); then
-    say 'install.sh changes the box, so it needs root: put sudo before it.' >&2
+    say 'install.sh changes the box, so it needs root: put sudo before it, or run it as root.' >&2
     exit 1
   fi
   export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
