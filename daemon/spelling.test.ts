@@ -34,6 +34,12 @@ test.each([
   ],
   ['comment', { vm: 'web', text: '' }, { ...plain, positional: ['vm', 'text'] }, "croft comment web ''"],
   ['exec', { vm: 'web', command: ['ls', '-l'] }, { ...plain, rest: 'command' }, 'croft exec web ls -l'],
+  [
+    'exec',
+    { vm: 'web', user: 'root', command: ['-x'] },
+    { ...plain, rest: 'command' },
+    'croft exec web --user root -- -x',
+  ],
 ])('%s with %j is written as one would type it', (name, args, spelling, line) => {
   expect(write(name, args, spelling)).toBe(line)
 })

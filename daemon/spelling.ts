@@ -40,6 +40,8 @@ export function write(
     .filter(([key]) => !positional.includes(key) && key !== rest)
     .flatMap(([key, value]) => (value === true ? [flagOf(key)] : wordsOf(key).flatMap((each) => [flagOf(key), each])))
   const last = rest === undefined ? [] : listOf(args[rest])
+  // It would be taken for a flag of ours.
+  if (last[0]?.startsWith('-')) last.unshift('--')
   const words = positional.flatMap((key) => (args[key] === '' ? [''] : wordsOf(key)))
   return ['croft', ...name.split(' '), ...words, ...flags, ...last].map(quote).join(' ')
 }

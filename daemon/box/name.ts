@@ -43,10 +43,10 @@ function suggestName(name: string): string | undefined {
 export const inventName = (taken: (name: string) => boolean, pick: (below: number) => number = randomInt): string =>
   inventWith(taken, pick)
 
-/** The known word closest to a mistyped one, if any is close: at most a third of its letters changed, and at most 3. */
+/** The known word closest to a mistyped one, if any is close: at most a third of its letters changed, but 1 of 2, and at most 3. */
 export function closest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
-  let least = Math.min(3, Math.ceil(word.length / 3)) + 1
+  let least = (word.length < 2 ? 0 : Math.min(3, Math.max(1, Math.floor(word.length / 3)))) + 1
   for (const candidate of known) {
     const distance = editDistance(word, candidate)
     if (distance < least) [best, least] = [candidate, distance]

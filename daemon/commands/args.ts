@@ -71,10 +71,7 @@ export const labelArg = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a label takes 1 to 64 letters, digits, ".", "_" and "-"')
   .meta({ placeholder: 'checkpoint' })
 
-export const commentArg = z
-  .string()
-  .max(200, 'a comment has at most 200 characters')
-  .regex(printable, 'a comment is one line without control characters')
+export const commentArg = z.string().max(200).regex(printable, 'a comment is one line without control characters')
 
 /** What a link or a token is for. */
 export const nameArg = z
@@ -95,7 +92,7 @@ export const hostNameArg = z
         /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
         'a host name is like box.example.com: letters, digits and "-", with dots between',
       )
-      .regex(/[a-z][a-z0-9-]*$/, 'a host name is no address'),
+      .regex(/[a-z][a-z0-9-]*$/, 'it is an address, and a host name is wanted'),
   )
 
 export const envArg = z
@@ -134,7 +131,8 @@ function sizeArg(unit: 'M' | 'G', least: number) {
       const scale = units[(match[2]?.toUpperCase() ?? unit) as keyof typeof units] / units[unit]
       const value = Number(match[1]) * scale
       if (value >= least && value <= 2 ** 31) return Math.ceil(value)
-      context.addIssue({ code: 'custom', message: `it must be at least ${least}${unit}` })
+      const message = value < least ? `it must be at least ${least}${unit}` : 'no box has that much'
+      context.addIssue({ code: 'custom', message })
       return z.NEVER
     })
 }
@@ -150,7 +148,8 @@ function rateArg(least: number, leastText: string) {
       if (text.toLowerCase() === noLimit) return null
       const value = Math.round(Number(text.slice(0, -1)) * powers[text.at(-1)!.toLowerCase() as keyof typeof powers])
       if (value >= least && value <= 1e12) return value
-      context.addIssue({ code: 'custom', message: `it must be at least ${leastText}` })
+      const message = value < least ? `it must be at least ${leastText}` : 'it must be at most 1000G'
+      context.addIssue({ code: 'custom', message })
       return z.NEVER
     })
 }

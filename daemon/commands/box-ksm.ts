@@ -9,7 +9,7 @@ export const boxKsmCommand = command({
   details:
     'The kernel looks for pages that several VMs have alike, and keeps one of them (KSM). VMs made from one image have much alike, so more of them fit; looking takes a few percent of a CPU. The risk: a VM can find out, by the time that a write takes, whether another has a page that it knows. It is off unless you turn it on, and should be where you don’t trust what runs in your VMs. It stays as it is set. Without a word, it says how it is.',
   examples: ['croft box ksm', 'croft box ksm on', 'croft box ksm off'],
-  args: z.object({ wanted: z.enum(['on', 'off']).optional().describe('on or off') }),
+  args: z.object({ wanted: z.enum(['on', 'off']).optional().describe('on or off').meta({ placeholder: 'on|off' }) }),
   positional: ['wanted'],
   result: z.object({ on: z.boolean(), savedBytes: z.number() }),
   touches: 'changes',

@@ -55,7 +55,7 @@ export interface Context {
  * Its arguments' schema is the one source of names, types and descriptions. In it, `meta` may have
  * `file: true` (on a command line the value is the path of a file whose content is meant), `literal` (how values begin
  * that are meant as they are all the same), `placeholder` (how the value is called in help), `complete` (what the value
- * names: 'vm', 'image', …) and `secret: true` (it may have what only its reader should know: the activity log has no
+ * names: 'vm', 'image', …), `options: true` (of `rest`: its words are flags of another program's) and `secret: true` (it may have what only its reader should know: the activity log has no
  * more of it than what it is called).
  */
 export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
@@ -67,7 +67,7 @@ export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   args: A
   /** The arguments given by position, in their order. */
   positional?: readonly (keyof z.input<A> & string)[]
-  /** The argument that takes all words left over, flags among them. */
+  /** The argument that takes all words from the first that is no flag of ours, or from `--`. */
   rest?: keyof z.input<A> & string
   /** One-letter flags. */
   short?: Partial<Record<keyof z.input<A> & string, string>>

@@ -24,9 +24,9 @@ export const domainSetCommand = command({
       .enum(modes)
       .optional()
       .describe(`Certificates: ${modes.join(', ')}`),
-    email: z.email().max(200).optional().describe('Whom the CA may write to'),
+    email: z.email('it is not an email address').max(200).optional().describe('Whom the CA may write to'),
     acmeDirectory: z
-      .url({ protocol: /^https$/ })
+      .url({ protocol: /^https$/, error: 'it must be a URL that begins with https://' })
       .max(500)
       .optional()
       .describe('Another CA than the usual one: URL of its ACME directory')

@@ -8,9 +8,10 @@ export const execCommand = command({
   name: 'exec',
   summary: 'Run a command in a VM',
   details:
-    'Standard input goes in, output and exit code come out. One word is a line for the shell in the VM; several words are a program and its arguments, given exactly so.',
+    'Standard input goes in, output and exit code come out. One word is a line for the shell in the VM; several words are a program and its arguments, given exactly so. Flags of Croft come before them.',
   examples: [
     'croft exec web uname -a',
+    'croft exec web --user root id',
     "croft exec web 'ls | wc -l'",
     'croft exec web tar x < site.tar',
     'croft exec web -- ls --all',
@@ -30,7 +31,7 @@ export const execCommand = command({
       .meta({ secret: true }),
     user: z
       .string()
-      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'that is not the name of a user')
+      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'the name of a user takes a-z, 0-9, "_" and "-"')
       .optional()
       .describe('As whom; by default the login user')
       .meta({ placeholder: 'user' }),

@@ -16,6 +16,7 @@ export interface Parameter {
   file: boolean
   literal: string | undefined
   secret: boolean
+  options: boolean
   complete: string | undefined
   default: unknown
 }
@@ -49,6 +50,7 @@ export function parameters(command: Command): Parameter[] {
       file: of('file') === true,
       literal: of('literal') as string | undefined,
       secret: of('secret') === true,
+      options: of('options') === true,
       complete: of('complete') as string | undefined,
       default: outer.default,
     }
@@ -86,7 +88,9 @@ export function findCommand(
     const meant = closest(second, verbs)
     throw new CroftError(
       'misuse',
-      second && !second.startsWith('-') ? `croft ${first} has no "${second}".` : `croft ${first} needs a verb.`,
+      second && !second.startsWith('-')
+        ? `croft ${first} has no verb ${quotedWord(second)}.`
+        : `croft ${first} needs a verb.`,
       {
         hint:
           meant && second
@@ -96,25 +100,48 @@ export function findCommand(
     )
   }
   const names = new Set(commands.map((command) => command.name.split(' ')[0]!))
-  const meant = closest(first, names)
-  throw new CroftError('misuse', `There is no command ${JSON.stringify(first.slice(0, 40))}.`, {
-    hint: meant ? `Did you mean croft ${meant}?` : 'croft help lists them all.',
-  })
+  const near = elsewhere.has(first) ? first : closest(first, [...names, ...elsewhere.keys()])
+  const meant = near && (elsewhere.get(near) ?? near)
+  throw new CroftError(
+    'misuse',
+    first.startsWith('-') ? `A command comes before ${first}.` : `There is no command ${quotedWord(first)}.`,
+    { hint: meant ? `Did you mean croft ${meant}?` : 'croft help lists them all.' },
+  )
 }
+
+/** What people call things who come from other tools, and how they are called here. */
+const elsewhere = new Map(
+  Object.entries({
+    ls: ['list', 'ps', 'status'],
+    show: ['info', 'inspect', 'describe'],
+    new: ['create', 'run', 'add', 'launch', 'up'],
+    ssh: ['shell', 'enter', 'attach', 'console'],
+    rm: ['delete', 'remove', 'destroy', 'del'],
+    cp: ['copy', 'clone', 'fork'],
+    checkpoint: ['snapshot', 'save', 'commit'],
+    restart: ['reboot'],
+    stop: ['shutdown', 'halt', 'poweroff', 'kill', 'down'],
+    sleep: ['suspend', 'pause', 'hibernate'],
+    wake: ['resume', 'unpause'],
+    rename: ['mv'],
+    'share public': ['expose', 'publish'],
+  }).flatMap(([name, words]) => words.map((word) => [word, name])),
+)
 
 /** @throws CroftError `misuse` with a sentence that names the word which is wrong */
 export function parseLine(commands: readonly Command[], words: readonly string[]): ParsedLine {
-  const { command, rest } = findCommand(commands, words)
+  const [first = ''] = words
+  const { command, rest: after } = findCommand(commands, Object.hasOwn(alone, first) ? [alone[first]!] : words)
   const known = parameters(command)
+  const rest = known.find(({ key }) => key === command.rest)
   const line: ParsedLine = { command, args: {}, files: [], json: false, quiet: false, yes: false, help: false }
   const positions = [...(command.positional ?? [])]
-  const queue = [...rest]
+  const queue = [...after]
   let flagsAreOver = false
 
   for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
-    if (command.rest && positions.length === 0 && !(word.startsWith('--') && isGeneral(word) && !flagsAreOver)) {
-      const left = word === '--' && !flagsAreOver ? queue : [word, ...queue]
-      line.args[command.rest] = [...left]
+    if (rest && positions.length === 0 && (flagsAreOver || beginsRest(rest, word))) {
+      line.args[rest.key] = word === '--' && !flagsAreOver ? [...queue] : [word, ...queue]
       break
     }
     if (!flagsAreOver && word === '--') flagsAreOver = true
@@ -123,6 +150,13 @@ export function parseLine(commands: readonly Command[], words: readonly string[]
   }
   return line
 }
+
+/** Whether the words that are passed on begin with this one: what comes before them is for Croft, flags among it. */
+const beginsRest = ({ options }: Parameter, word: string): boolean =>
+  !word.startsWith('-') || word === '-' || word === '--' || (options && !(word.startsWith('--') && isGeneral(word)))
+
+/** Flags that many programs know without a command. */
+const alone: Readonly<Record<string, string>> = { '--help': 'help', '-h': 'help', '--version': 'version' }
 
 const general = {
   '--json': 'json',
@@ -143,39 +177,63 @@ function takeFlag(line: ParsedLine, known: readonly Parameter[], word: string, q
   const { command } = line
   const short = Object.entries(command.short ?? {}).find(([, letter]) => `-${letter}` === flag)?.[0]
   const parameter = known.find((each) => each.flag === flag || each.key === short)
-  if (!parameter || command.positional?.includes(parameter.key)) {
-    if (isGeneral(flag)) {
-      line[general[flag]] = true
-      return
-    }
-    const meant = closest(flag, [...known.map((each) => each.flag), ...Object.keys(general)])
-    throw new CroftError('misuse', `croft ${command.name} has no flag ${JSON.stringify(flag.slice(0, 40))}.`, {
-      hint: meant ? `Did you mean ${meant}?` : `croft help ${command.name} lists its flags.`,
-    })
+  const isFlag = parameter && !command.positional?.includes(parameter.key) && command.rest !== parameter.key
+  if (inline !== undefined && (isFlag ? parameter.type === 'boolean' : isGeneral(flag)))
+    throw new CroftError('misuse', `${flag} takes no value.`, { hint: `Write it alone: ${flag}` })
+  if (!isFlag) {
+    if (!isGeneral(flag)) throw unknownFlag(command, known, flag, parameter)
+    line[general[flag]] = true
+    return
   }
   if (parameter.type === 'boolean') {
-    if (inline !== undefined) throw new CroftError('misuse', `${flag} takes no value.`)
     line.args[parameter.key] = true
     return
   }
-  const value = inline ?? queue.shift()
-  if (value === undefined) {
-    throw new CroftError('misuse', `${flag} needs a value.`, { hint: `For example: ${flag} ${parameter.placeholder}` })
-  }
+  const next = queue[0]
+  const isFlagToo = next !== undefined && (next in general || known.some((each) => each.flag === next))
+  const value = inline ?? (isFlagToo ? undefined : queue.shift())
+  if (value === undefined)
+    throw new CroftError('misuse', `${flag} needs a value: ${parameter.flag} <${parameter.placeholder}>`)
   put(line, parameter, value)
 }
+
+/** @param positional what is meant by position alone, if it is called so */
+function unknownFlag(
+  command: Command,
+  known: readonly Parameter[],
+  flag: string,
+  positional: Parameter | undefined,
+): CroftError {
+  const shown = flag.length > 40 ? `${flag.slice(0, 40)}…` : flag
+  if (positional)
+    return new CroftError(
+      'misuse',
+      `croft ${command.name} has no flag ${flag}: <${positional.placeholder}> is given without one.`,
+      { hint: `Usage: ${usage(command)}` },
+    )
+  const meant = flag.startsWith('--')
+    ? closest(flag, [...flagsOf(command, known), ...Object.keys(general).filter((each) => each.startsWith('--'))])
+    : undefined
+  const passesOn = known.some(({ key, required }) => key === command.rest && required)
+  const afterDashes = passesOn ? ' What is to be run comes after --, if it begins with "-".' : ''
+  return new CroftError('misuse', `croft ${command.name} has no flag ${shown}.`, {
+    hint: meant ? `Did you mean ${meant}?` : `croft help ${command.name} lists its flags.${afterDashes}`,
+  })
+}
+
+/** A word as somebody typed it, in quotes and cut short. */
+export const quotedWord = (word: string): string => JSON.stringify(word.length > 40 ? `${word.slice(0, 40)}…` : word)
+
+const flagsOf = (command: Command, known: readonly Parameter[]): string[] =>
+  known.flatMap(({ key, flag }) => (command.positional?.includes(key) || command.rest === key ? [] : flag))
 
 function takePosition(line: ParsedLine, known: readonly Parameter[], positions: string[], word: string): void {
   const key = positions[0]
   const parameter = known.find((each) => each.key === key)
   if (!parameter) {
-    throw new CroftError(
-      'misuse',
-      `croft ${line.command.name} does not know what to do with ${JSON.stringify(word.slice(0, 40))}.`,
-      {
-        hint: `It is used so: ${usage(line.command)}`,
-      },
-    )
+    throw new CroftError('misuse', `${quotedWord(word)} is one word too many for croft ${line.command.name}.`, {
+      hint: `Usage: ${usage(line.command)}`,
+    })
   }
   if (!parameter.many) positions.shift()
   put(line, parameter, word)
@@ -185,7 +243,7 @@ function put(line: ParsedLine, parameter: Parameter, text: string): void {
   const { key } = parameter
   const value = parameter.type === 'number' && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
   if (parameter.many) line.args[key] = [...((line.args[key] as unknown[] | undefined) ?? []), value]
-  else if (key in line.args) throw new CroftError('misuse', `${parameter.flag} was given twice.`)
+  else if (key in line.args) throw new CroftError('misuse', `${parameter.flag} is given twice, and takes one value.`)
   else line.args[key] = value
   if (parameter.file && isOfFile(parameter, text)) line.files.push(key)
 }
@@ -199,41 +257,8 @@ export function usage(command: Command): string {
     const word = `<${parameter.placeholder}>${parameter.many ? '…' : ''}`
     return parameter.required ? word : `[${word}]`
   })
-  if (command.rest) words.push('[--] <command>…')
-  const flags = known.filter((each) => !positional.includes(each.key) && each.key !== command.rest)
-  if (flags.length) words.push('[flags]')
+  if (flagsOf(command, known).length) words.push('[flags]')
+  const rest = known.find(({ key }) => key === command.rest)
+  if (rest) words.push(rest.required ? `[--] <${rest.placeholder}>…` : `[<${rest.placeholder}>…]`)
   return ['croft', command.name, ...words].join(' ')
 }
-
-/**
- * Checks what was given to a command.
- * @throws CroftError `misuse` (something missing or unknown) or `bad-value`, naming the argument and the rule
- */
-export function checkArgs(command: Command, given: Record<string, unknown>): Record<string, unknown> {
-  const result = z.strictObject(command.args.shape).safeParse(given)
-  if (result.success) return result.data
-  const issue = result.error.issues[0]!
-  const key = String(issue.path[0] ?? '')
-  const parameter = parameters(command).find((each) => each.key === key)
-  const label = parameter && !command.positional?.includes(key) ? parameter.flag : `<${parameter?.placeholder ?? key}>`
-  if (issue.code === 'unrecognized_keys') {
-    throw new CroftError(
-      'misuse',
-      `${command.name} has no argument ${issue.keys.map((each) => JSON.stringify(each.slice(0, 40))).join(', ')}.`,
-      {
-        hint: `It is used so: ${usage(command)}`,
-      },
-    )
-  }
-  if (!(key in given)) {
-    throw new CroftError('misuse', `croft ${command.name} needs ${label}.`, {
-      hint: `It is used so: ${usage(command)}`,
-    })
-  }
-  throw new CroftError('bad-value', `${label} can't be ${show(given[key])}: ${lower(issue.message)}.`, {
-    hint: parameter?.description ? `${label}: ${parameter.description}` : undefined,
-  })
-}
-
-const show = (value: unknown): string => JSON.stringify(value)?.slice(0, 60) ?? 'that'
-const lower = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1).replace(/\.$/, '')

@@ -4,9 +4,10 @@ import type { Host } from '../box/host.ts'
 import type { Progress } from '../box/progress.ts'
 import type { Size } from '../cli/picture.ts'
 import { asCroftError, CroftError, errorCodes } from '../error.ts'
+import { checkArgs } from './check-args.ts'
 import type { Command, Context, HandOff, Output, View } from './command.ts'
 import { describeCommand, printCommand } from './help.ts'
-import { checkArgs, type ParsedLine, parseLine } from './line.ts'
+import { type ParsedLine, parseLine } from './line.ts'
 import { type Entering, noted } from './noted.ts'
 import { checkScope, type Scope } from './scope.ts'
 
@@ -83,7 +84,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
       ? await Promise.all(path.map(caller.readFile))
       : await caller.readFile(String(path))
   }
-  const args = checkArgs(command, line.args)
+  const args = checkArgs(command, line.args, 'line')
   const { handOff, show, terminal } = caller
   const run = () =>
     noted(app.box, caller.actor, command, given, async (entering) => {
@@ -161,7 +162,7 @@ export async function serveCall(
       hint: 'GET /api/openapi.json lists them all.',
     })
   const { yes, ...given } = body
-  const args = checkArgs(command, given)
+  const args = checkArgs(command, given, 'json')
   return noted(app.box, actor, command, given, async (entering) => {
     checkScope(caller.scope, command, args, app.box.store.state)
     if (yes !== true) await confirm(app.box, command, args, entering, { hint: 'Send "yes": true to do it.' })

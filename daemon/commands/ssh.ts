@@ -16,7 +16,7 @@ export const sshCommand = command({
       .array(z.string())
       .optional()
       .describe('More arguments for ssh')
-      .meta({ placeholder: 'ssh arguments', secret: true }),
+      .meta({ placeholder: 'ssh arguments', options: true, secret: true }),
   }),
   positional: ['vm'],
   rest: 'args',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { checkArgs } from './line.ts'
+import { checkArgs } from './check-args.ts'
 import { sorted, type TopResult, topCommand } from './top.ts'
 
 const now = new Date('2026-11-26T12:00:00Z')
@@ -121,9 +121,9 @@ test.each([
   [{ every: '60s' }, 60_000],
   [{ every: '5' }, 5000],
 ])('%j is another picture every %i ms', (given, ms) => {
-  expect(topCommand.refreshMs?.(checkArgs(topCommand, given))).toBe(ms)
+  expect(topCommand.refreshMs?.(checkArgs(topCommand, given, 'line'))).toBe(ms)
 })
 
 test.each(['0s', '61s', '1m', '0.1s', '-1s', ''])('a time of %j is refused', (every) => {
-  expect(() => checkArgs(topCommand, { every })).toThrow('1s to 60s')
+  expect(() => checkArgs(topCommand, { every }, 'line')).toThrow('1s to 60s')
 })

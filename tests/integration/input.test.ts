@@ -163,7 +163,7 @@ describe('wrong input', () => {
   test.each([
     [['new', '--memroy', '1G'], 2, 'Did you mean --memory?'],
     [['lss'], 2, 'Did you mean croft ls?'],
-    [['new', 'a', 'b'], 2, 'does not know what to do with "b"'],
+    [['new', 'a', 'b'], 2, '"b" is one word too many'],
     [['show'], 2, 'needs <vm>'],
     [['show', 'wbe'], 3, 'No VM called "wbe".'],
     [['new', 'x', '--setup-script', '/nowhere'], 2, "can't be read"],
