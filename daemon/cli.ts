@@ -143,7 +143,7 @@ async function failToReach(error: NodeJS.ErrnoException): Promise<void> {
   if (['help', '--help', '-h'].includes(first)) {
     const { commands } = await import('./commands/index.ts')
     const { printOverview } = await import('./commands/help.ts')
-    const view = { columns: 80, color: false, now: new Date() }
+    const view = { columns: 80, color: false, croft: 'croft', now: new Date() }
     process.stdout.write(printOverview(commands, view))
     process.exit(0)
   }

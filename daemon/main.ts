@@ -187,9 +187,9 @@ async function main(log: Logger): Promise<void> {
     ssh: config.ssh
       ? {
           port: config.ssh.port,
-          host() {
+          host(reached = hostname()) {
             const { domain } = store.state.web
-            return domain === 'localhost' ? hostname() : domain
+            return domain === 'localhost' ? reached : domain
           },
         }
       : null,

@@ -17,7 +17,7 @@ const fromSchema = z.object({
   /** By a command line on the `box`, the `console`, the `api` with a token, the `web` address of Croft or a VM, or `ssh`. */
   way: z.enum(['box', 'console', 'api', 'web', 'ssh']),
   /** Of the client; null on the box itself. */
-  address: z.string().nullable(),
+  address: z.string().describe('An IP address').nullable(),
   /** What the browser calls itself. */
   agent: z.string().nullable(),
 })

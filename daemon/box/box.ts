@@ -89,7 +89,7 @@ export interface Box {
   webAddress(vm: Vm): string | null
   readonly governor: Governing
   /** How the box is reached by SSH; null when it has no gateway. */
-  readonly ssh: { port: number; host(): string } | null
+  readonly ssh: { port: number; host(reached?: string): string } | null
   readonly log: Logger
 }
 

@@ -67,8 +67,8 @@ function use(state: State, sizes: Record<string, number>, more: Measured[] = [])
   }))
   const found = diskUse(state, none, [...files, ...more])
   const part = (id: string) => {
-    const { ownBytes, sharedBytes, diskBytes, memoryBytes } = found.parts.find((each) => each.id === id)!
-    return [ownBytes, sharedBytes, diskBytes, memoryBytes]
+    const { ownBytes, sharedBytes, diskBytes, savedMemoryBytes } = found.parts.find((each) => each.id === id)!
+    return [ownBytes, sharedBytes, diskBytes, savedMemoryBytes]
   }
   return { ...found, part }
 }

@@ -19,7 +19,7 @@ export interface Part {
   sharedBytes: number
   /** What its own layer holds, without those beneath it, and its own memory. */
   diskBytes: number
-  memoryBytes: number
+  savedMemoryBytes: number
   createdAt: string
 }
 
@@ -68,7 +68,7 @@ export function diskUse(state: State, held: Held, files: readonly Measured[]): D
     const whole = isHead(kind) ? groups.get(group)! : [thing]
     const all = new Set(whole.flatMap(({ uses }) => uses))
     const own = sum([...all].filter((path) => keepers.get(path)?.every((keeper) => whole.includes(keeper))))
-    const held = { diskBytes: sum(thing.disk), memoryBytes: sum(thing.memory) }
+    const held = { diskBytes: sum(thing.disk), savedMemoryBytes: sum(thing.memory) }
     return [{ kind, id, name, group, createdAt, ownBytes: own, sharedBytes: sum(all) - own, ...held }]
   })
   const shared = [...keepers].filter(([, [first, ...more]]) => more.some(({ group }) => group !== first!.group))

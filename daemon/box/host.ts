@@ -6,12 +6,12 @@ import type { Range } from './ranges.ts'
 export interface HostUsage {
   cpus: number
   cpuPercent: number
-  memoryBytes: number
+  memoryTotalBytes: number
   memoryUsedBytes: number
   /** Of all kinds together; 0 when there is none. */
-  swapBytes: number
+  swapTotalBytes: number
   swapUsedBytes: number
-  diskBytes: number
+  diskTotalBytes: number
   diskFreeBytes: number
   /** What images, checkpoints and saved memory take of the disk: all of Croft's but the disks of VMs. */
   diskKeptBytes: number

@@ -48,6 +48,8 @@ export interface Opening {
   terminal: CallerTerminal | null
   /** Who types, on the box itself; -1 elsewhere. */
   uid: number
+  /** Whether commands stand alone where it was typed, with `croft` before them or not. */
+  atPrompt?: boolean
 }
 
 /** What somebody is told who waits no longer for what he has begun. */
@@ -66,7 +68,7 @@ export class Conversation {
   readonly #end: CallerEnd
   #left = false
 
-  constructor({ socketPath, headers, argv, terminal, uid }: Opening, end: CallerEnd) {
+  constructor({ socketPath, headers, argv, terminal, uid, atPrompt }: Opening, end: CallerEnd) {
     this.#end = end
     this.#request = http.request({
       socketPath,
@@ -75,7 +77,7 @@ export class Conversation {
       headers: { ...headers, 'content-type': 'application/x-ndjson' },
     })
     this.exit = this.#answer()
-    this.#send({ argv, terminal, uid })
+    this.#send({ argv, terminal, uid, atPrompt })
   }
 
   /** Hands over some of standard input, or, by null, its end. Resolves when there is room for more. */

@@ -59,17 +59,22 @@ export function ratesFrom(args: {
   }
 }
 
-export const portArg = z.int().min(1).max(65535).describe('A port of the VM').meta({ placeholder: 'port' })
+export const portArg = z
+  .int()
+  .min(1)
+  .max(65535)
+  .describe('A port of the VM')
+  .meta({ placeholder: 'port', complete: 'port' })
 
 export const tagArg = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._-]{0,39}$/, 'a tag takes 1 to 40 of a-z, 0-9, ".", "_" and "-"')
-  .meta({ placeholder: 'tag' })
+  .meta({ placeholder: 'tag', complete: 'tag' })
 
 export const labelArg = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a label takes 1 to 64 letters, digits, ".", "_" and "-"')
-  .meta({ placeholder: 'checkpoint' })
+  .meta({ placeholder: 'checkpoint', complete: 'checkpoint' })
 
 export const commentArg = z.string().max(200).regex(printable, 'a comment is one line without control characters')
 

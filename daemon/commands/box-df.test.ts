@@ -5,7 +5,7 @@ const part = {
   ownBytes: 412e6,
   sharedBytes: 1.1e9,
   diskBytes: 0,
-  memoryBytes: 212e6,
+  savedMemoryBytes: 212e6,
   createdAt: '2026-11-01T00:00:00Z',
 }
 const result: BoxDfResult = {
@@ -18,7 +18,7 @@ const result: BoxDfResult = {
   ],
   croftBytes: 12e9,
   sharedBytes: 1.4e9,
-  diskBytes: 250e9,
+  diskTotalBytes: 250e9,
   diskFreeBytes: 198e9,
   canGo: Array.from({ length: 12 }, (_, i) => ({
     command: `croft checkpoint rm ${'a'.repeat(40)} c${i}`,
@@ -27,7 +27,7 @@ const result: BoxDfResult = {
   })),
   forecast: { fullAt: '2026-12-19T12:00:00Z', bytesPerDay: 8.6e9, range: '7d' },
 }
-const view = { columns: 80, color: false, now: new Date('2026-11-26T12:00:00Z') }
+const view = { columns: 80, color: false, croft: 'croft', now: new Date('2026-11-26T12:00:00Z') }
 
 test('fits 80 columns, and says at most ten things that can go', () => {
   const text = boxDfCommand.print(result, view)

@@ -4,6 +4,7 @@ import { readDiskUse } from '../box/disk-use.ts'
 import { diskForecast, inWords } from '../box/forecast.ts'
 import { ago, bytes } from '../units.ts'
 import { command, type View } from './command.ts'
+import { diskBytes, diskTotalBytes, savedMemoryBytes } from './measures.ts'
 import { facts, style, table } from './text.ts'
 
 const partResult = z.object({
@@ -17,9 +18,8 @@ const partResult = z.object({
   ownBytes: z.number(),
   /** What it uses besides; what stays uses that too. */
   sharedBytes: z.number(),
-  /** What its own layer holds, and its own memory. */
-  diskBytes: z.number(),
-  memoryBytes: z.number(),
+  diskBytes,
+  savedMemoryBytes,
   createdAt: z.string(),
 })
 type PartResult = z.infer<typeof partResult>
@@ -29,7 +29,7 @@ const boxDf = z.object({
   /** All of Croft's, and what of it several VMs or images use; each file counted once. */
   croftBytes: z.number(),
   sharedBytes: z.number(),
-  diskBytes: z.number(),
+  diskTotalBytes,
   diskFreeBytes: z.number(),
   /** What can go: at least so many bytes, by which command. */
   canGo: z.array(z.object({ command: z.string(), bytes: z.number(), why: z.string() })),
@@ -52,13 +52,13 @@ export const boxDfCommand = command({
   touches: 'reads',
   async run({ box, host }) {
     const now = new Date()
-    const [use, { diskBytes, diskFreeBytes }] = await Promise.all([readDiskUse(box), host.usage()])
+    const [use, { diskTotalBytes: total, diskFreeBytes }] = await Promise.all([readDiskUse(box), host.usage()])
     const { parts, allBytes, sharedBytes } = use
     return {
       parts,
       croftBytes: allBytes,
       sharedBytes,
-      diskBytes,
+      diskTotalBytes: total,
       diskFreeBytes,
       canGo: canGo(box.store.state, use, box.settings.defaults.image, now),
       forecast: await diskForecast(host.history, diskFreeBytes, now),
@@ -89,7 +89,7 @@ const partLines = (parts: readonly PartResult[], view: View): string => {
       { title: 'OWN', value: ({ ownBytes }) => size(ownBytes), right: true },
       { title: 'SHARED', value: ({ sharedBytes }) => size(sharedBytes), right: true },
       { title: 'DISK', value: ({ diskBytes }) => size(diskBytes), right: true },
-      { title: 'MEMORY', value: ({ memoryBytes }) => size(memoryBytes), right: true },
+      { title: 'MEMORY', value: ({ savedMemoryBytes }) => size(savedMemoryBytes), right: true },
       { title: 'WHAT', value: (part) => whatIs(part, view.now) },
     ],
     view,
@@ -118,15 +118,15 @@ function canGoLines(all: BoxDfResult['canGo'], view: View): string {
     view,
   )
   const more = all.length - shown.length
-  return more > 0 ? `${rows}${style(view, 'dim', `and ${more} more: croft box df --json`)}\n` : rows
+  return more > 0 ? `${rows}${style(view, 'dim', `and ${more} more: ${view.croft} box df --json`)}\n` : rows
 }
 
 function totalLines(result: BoxDfResult, view: View): string {
-  const { croftBytes, sharedBytes, diskBytes, diskFreeBytes, forecast } = result
+  const { croftBytes, sharedBytes, diskTotalBytes: total, diskFreeBytes, forecast } = result
   return facts(
     [
       ['Croft', `${bytes(croftBytes)}, of which ${bytes(sharedBytes)} is shared and counted once`],
-      ['box', `${bytes(diskBytes - diskFreeBytes)} of ${bytes(diskBytes)}, ${bytes(diskFreeBytes)} free`],
+      ['box', `${bytes(total - diskFreeBytes)} of ${bytes(total)}, ${bytes(diskFreeBytes)} free`],
       ['forecast', forecast ? inWords(forecast, view.now) : undefined],
     ],
     view,

@@ -27,13 +27,13 @@ export const checkpointLsCommand = command({
     return { vm: vm.name, checkpoints, schedule: vm.schedule }
   },
   print({ vm, checkpoints }, view) {
-    if (checkpoints.length === 0) return `${vm} has no checkpoints. Take one: croft checkpoint ${vm}\n`
+    if (checkpoints.length === 0) return `${vm} has no checkpoints. Take one: ${view.croft} checkpoint ${vm}\n`
     return table(
       asTree(checkpoints),
       [
         { title: 'CHECKPOINT', value: ({ depth, each }) => `${'  '.repeat(depth)}${each.label}`, dress: () => 'bold' },
         { title: 'DISK', value: ({ each }) => bytes(each.diskBytes), right: true },
-        { title: 'MEMORY', value: ({ each }) => (each.memory ? bytes(each.memoryBytes) : '–'), right: true },
+        { title: 'MEMORY', value: ({ each }) => (each.memory ? bytes(each.savedMemoryBytes) : '–'), right: true },
         { title: 'TAKEN', value: ({ each }) => ago(each.createdAt, view.now) },
         { title: '', value: ({ each }) => (each.current ? '← now' : '') },
         { title: 'WHY', value: ({ each }) => (each.kind === 'asked' ? '' : each.kind.replace('-', ' a ')) },

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type Box, layerOf } from '../box/box.ts'
 import type { Checkpoint } from '../store/index.ts'
+import { diskBytes, savedMemoryBytes } from './measures.ts'
 
 /** A checkpoint as every command answers it. */
 export const checkpointResult = z.object({
@@ -14,9 +15,8 @@ export const checkpointResult = z.object({
   current: z.boolean(),
   /** Whether it has memory: whoever goes back to it finds running what ran. */
   memory: z.boolean(),
-  /** What it takes of the box: what its layer holds, and its memory. */
-  diskBytes: z.number(),
-  memoryBytes: z.number(),
+  diskBytes,
+  savedMemoryBytes,
   createdAt: z.string(),
 })
 export type CheckpointResult = z.infer<typeof checkpointResult>
@@ -32,7 +32,7 @@ export async function describeCheckpoint(box: Box, checkpoint: Checkpoint): Prom
     current: vm !== null && vms[vm]?.checkpoint === id,
     memory: memory !== null,
     diskBytes: await box.files.usage(layerOf(box.store.state, layer).file),
-    memoryBytes: memory === null ? 0 : await box.files.usage(memories[memory]!.file),
+    savedMemoryBytes: memory === null ? 0 : await box.files.usage(memories[memory]!.file),
     createdAt,
   }
 }

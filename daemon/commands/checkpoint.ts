@@ -11,7 +11,13 @@ export const checkpointCommand = command({
   summary: 'Keep a VM as it is now: disk, and memory when it runs',
   details: 'The VM runs on. Go back to it with croft restore, or make another VM of it with croft restore --as.',
   examples: ['croft checkpoint web', 'croft checkpoint web before-upgrade'],
-  args: z.object({ vm: vmArg, label: labelArg.optional().describe('What to call it; by default c1, c2, …') }),
+  args: z.object({
+    vm: vmArg,
+    label: labelArg
+      .optional()
+      .describe('What to call it; by default c1, c2, …')
+      .meta({ placeholder: 'checkpoint', complete: 'nothing' }),
+  }),
   positional: ['vm', 'label'],
   result: checkpointResult.extend({ vm: z.string(), tookMs: z.number() }),
   touches: 'changes',
@@ -23,8 +29,8 @@ export const checkpointCommand = command({
     )
     return { ...(await describeCheckpoint(box, checkpoint)), vm, tookMs: performance.now() - began }
   },
-  print: ({ label, vm, memory, memoryBytes, tookMs }) =>
-    `${label} is taken, in ${seconds(tookMs)}${memory ? `, with ${bytes(memoryBytes)} of memory` : ', of the disk alone'}.\n` +
-    `  go back   croft restore ${vm} ${label}\n`,
+  print: ({ label, vm, memory, savedMemoryBytes, tookMs }, { croft }) =>
+    `${label} is taken, in ${seconds(tookMs)}${memory ? `, with ${bytes(savedMemoryBytes)} of memory` : ', of the disk alone'}.\n` +
+    `  go back   ${croft} restore ${vm} ${label}\n`,
   names: ({ label }) => [label],
 })

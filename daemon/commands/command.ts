@@ -9,6 +9,8 @@ export interface View {
   /** How many lines there is room for; absent where more of them scroll by. */
   rows?: number | undefined
   color: boolean
+  /** How a command of Croft begins where the caller is: `croft`, or `ssh -p 2222 croft@box.example.com`. */
+  croft: string
   /** The moment that ages are counted from. */
   now: Date
 }
@@ -44,6 +46,8 @@ export interface Context {
   output?: Output | undefined
   /** Has the caller run a program on his terminal; its exit code. Absent where there is no terminal. */
   handOff?: HandOff | undefined
+  /** The address of the box that the caller's SSH client connected to. */
+  reached?: string | undefined
   /** Whether the caller may read what only root may. */
   root: boolean
   /** What the caller may do: a command that shows many VMs shows those that `maySee` says. */

@@ -1,8 +1,9 @@
 import { z } from 'zod'
-import { vmsOf } from '../box/box.ts'
-import type { State } from '../store/index.ts'
+import { stateOf, vmsOf } from '../box/box.ts'
+import { checkpointsOf } from '../box/checkpoints.ts'
+import type { State, Vm } from '../store/index.ts'
 import { type Command, command } from './command.ts'
-import { findCommand, parameters } from './line.ts'
+import { findCommand, type Parameter, parameters } from './line.ts'
 import { maySee, type Scope, seesSome } from './scope.ts'
 
 export const completeCommand = command({
@@ -20,61 +21,88 @@ export const completeCommand = command({
   rest: 'words',
   result: z.object({ candidates: z.array(z.string()) }),
   touches: 'reads',
-  run: async ({ box, commands, scope }, { words = [''] }) => ({
-    candidates: candidates(commands, box.store.state, scope, words),
+  run: async ({ box, host, commands, scope }, { words = [''] }) => ({
+    candidates: await candidates(commands, box.store.state, scope, words, async (vm) =>
+      stateOf(box, vm) === 'awake' ? (await host.web.listening(vm).catch(() => [])).map(({ port }) => port) : [],
+    ),
   }),
   print: ({ candidates }) => candidates.map((each) => `${each}\n`).join(''),
   names: ({ candidates }) => candidates,
 })
 
-/** The words that may stand where the last of `words` stands, among them only those that begin as it does. */
-export function candidates(
+/**
+ * The words that may stand where the last of `words` stands, among them only those that begin as it does.
+ * @param listening the ports that a VM listens on
+ */
+export async function candidates(
   commands: readonly Command[],
   state: State,
   scope: Scope,
   words: readonly string[],
-): string[] {
+  listening: (vm: Vm) => Promise<number[]> = async () => [],
+): Promise<string[]> {
   const begun = words.at(-1) ?? ''
-  return proposals(commands, (kind) => values(state, scope, kind), words.slice(0, -1)).filter((word) =>
-    word.startsWith(begun),
-  )
+  const { given = [], value, others } = wanted(commands, words.slice(0, -1))
+  const named = vmsOf(state).find((vm) => maySee(scope, vm) && given.includes(vm.name))
+  const values = value ? await valuesOf(value, state, scope, named, listening) : []
+  return [...values, ...others].filter((word) => word.startsWith(begun))
 }
 
-/** @param valuesOf what a value of a kind may be */
-function proposals(
-  commands: readonly Command[],
-  valuesOf: (kind: string | undefined) => string[],
-  before: readonly string[],
-): string[] {
-  if (before.length === 0) return [...new Set(commands.map((each) => each.name.split(' ')[0]!))]
+interface Wanted {
+  /** The words that are given by position. */
+  given?: readonly string[]
+  /** What a value is wanted of. */
+  value?: Parameter | undefined
+  /** What may stand there instead. */
+  others: readonly string[]
+}
+
+function wanted(commands: readonly Command[], before: readonly string[]): Wanted {
+  if (before.length === 0) return { others: [...new Set(commands.map((each) => each.name.split(' ')[0]!))] }
   const verbs = commands.flatMap((each) => (each.name.startsWith(`${before[0]} `) ? [each.name.split(' ')[1]!] : []))
-  if (verbs.length && before.length === 1) return verbs
+  if (verbs.length && before.length === 1) return { others: verbs }
   let found: { command: Command; rest: readonly string[] }
   try {
     found = findCommand(commands, before)
   } catch {
-    return []
+    return { others: [] }
   }
   const { command, rest } = found
   const known = parameters(command)
-  const last = known.find((each) => each.flag === rest.at(-1))
-  if (last && last.type !== 'boolean') return valuesOf(last.complete)
   const given = rest.filter((word, i) => !word.startsWith('-') && !isValue(known, rest[i - 1]))
-  const position = known.find((each) => each.key === command.positional?.[given.length])
-  const flags = known.filter((each) => !command.positional?.includes(each.key) && each.key !== command.rest)
-  return [...valuesOf(position?.complete), ...flags.map((each) => each.flag), '--json', '--help']
+  const last = known.find((each) => each.flag === rest.at(-1))
+  if (last && last.type !== 'boolean') return { given, value: last, others: [] }
+  const { positional = [] } = command
+  const key = positional[Math.min(given.length, positional.length - 1)]
+  const position = known.find((each) => each.key === key && (each.many || given.length < positional.length))
+  const flags = known.filter((each) => !positional.includes(each.key) && each.key !== command.rest)
+  return { given, value: position, others: [...flags.map((each) => each.flag), '--json', '--help'] }
 }
 
-function isValue(known: ReturnType<typeof parameters>, before: string | undefined): boolean {
+function isValue(known: readonly Parameter[], before: string | undefined): boolean {
   return known.some((each) => each.flag === before && each.type !== 'boolean')
 }
 
-/** Who is limited to some VMs is shown those, and nothing of the rest of the box. */
-function values(state: State, scope: Scope, kind: string | undefined): string[] {
-  const { images, keys } = state
-  if (kind === 'vm') return vmsOf(state).flatMap((vm) => (maySee(scope, vm) ? vm.name : []))
+/** Who is limited to some VMs is shown those and what is theirs, and nothing of the rest of the box. */
+async function valuesOf(
+  { complete: kind, values }: Parameter,
+  state: State,
+  scope: Scope,
+  vm: Vm | undefined,
+  listening: (vm: Vm) => Promise<number[]>,
+): Promise<readonly string[]> {
+  if (values) return values
+  const seen = vmsOf(state).filter((each) => maySee(scope, each))
+  if (kind === 'vm') return seen.map(({ name }) => name)
+  if (kind === 'tag') return [...new Set(seen.flatMap(({ tags }) => tags))].sort()
+  if (kind === 'checkpoint') return vm ? checkpointsOf(state, vm).map(({ label }) => label) : []
+  if (kind === 'port') {
+    const { port = null, public: open = [] } = vm?.web ?? {}
+    const ports = [...(port === null ? [] : [port]), ...open, ...(vm ? await listening(vm) : [])]
+    return [...new Set(ports)].sort((a, b) => a - b).map(String)
+  }
   if (seesSome(scope)) return []
-  if (kind === 'image') return Object.values(images).flatMap((image) => (image.current ? image.name : []))
-  if (kind === 'key') return Object.values(keys).map((key) => key.name)
+  if (kind === 'image') return Object.values(state.images).flatMap((image) => (image.current ? image.name : []))
+  if (kind === 'key') return Object.values(state.keys).map((key) => key.name)
   return []
 }

@@ -19,11 +19,11 @@ export const cpCommand = command({
   positional: ['vm', 'name'],
   result: madeResult,
   touches: 'changes',
-  async run({ box, report }, { vm: source, name, diskOnly }) {
+  async run({ box, report, reached }, { vm: source, name, diskOnly }) {
     const began = performance.now()
     const { id } = findVm(box.store.state, source)
     const { vm, cold } = await box.uses.during(id, 'croft cp', () => copyVm(box, id, { name, diskOnly }, report))
-    return describeMade(box, vm, cold, began)
+    return describeMade({ box, reached }, vm, cold, began)
   },
   print: printMade,
   names: (vm) => [vm.name],

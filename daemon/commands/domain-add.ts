@@ -36,6 +36,6 @@ export const domainAddCommand = command({
     })
     return describeHost(box.store.state, web, record)
   },
-  print: ({ address, vm, port }) =>
-    `${address} leads to ${port === null ? vm : `port ${port} of ${vm}`}.\n  whether its DNS does too   croft domain check\n`,
+  print: ({ web, vm, port }, { croft }) =>
+    `${web} leads to ${port === null ? vm : `port ${port} of ${vm}`}.\n  whether its DNS does too   ${croft} domain check\n`,
 })

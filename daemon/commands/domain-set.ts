@@ -63,5 +63,5 @@ export const domainSetCommand = command({
     return { domain, tls: mode, example: web.addressOfName('<vm>') }
   },
   print: ({ example }, view) =>
-    `VMs are at ${example}\n  ${style(view, 'dim', 'whether all leads here')}   croft domain check\n  ${style(view, 'dim', 'sign in there')}            croft login\n`,
+    `VMs are at ${example}\n  ${style(view, 'dim', 'whether all leads here')}   ${view.croft} domain check\n  ${style(view, 'dim', 'sign in there')}            ${view.croft} login\n`,
 })

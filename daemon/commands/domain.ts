@@ -3,6 +3,7 @@ import type { Web } from '../box/host.ts'
 import { CroftError } from '../error.ts'
 import type { CustomHost, State } from '../store/index.ts'
 import { hostNameArg } from './args.ts'
+import { webAddress } from './measures.ts'
 
 /** What the `domain` commands have in common. */
 
@@ -11,14 +12,14 @@ export const customHostResult = z.object({
   vm: z.string(),
   /** Null: what the VM's plain address leads to. */
   port: z.int().nullable(),
-  address: z.string(),
+  web: webAddress,
 })
 
 export type CustomHostResult = z.infer<typeof customHostResult>
 
 export function describeHost(state: State, web: Web, { host, vm: id, port }: CustomHost): CustomHostResult {
   const vm = state.vms[id]
-  return { host, vm: vm?.name ?? id, port, address: vm ? web.address(vm, port) : '' }
+  return { host, vm: vm?.name ?? id, port, web: vm ? web.address(vm, port) : '' }
 }
 
 /** @throws CroftError `not-found` */

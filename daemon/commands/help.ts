@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { asTyped } from './as-typed.ts'
 import { type Command, command, type View } from './command.ts'
 import { findCommand, parameters, usage } from './line.ts'
 import { style } from './text.ts'
@@ -33,7 +34,7 @@ export function printOverview(commands: readonly z.infer<typeof line>[], view: V
   const lines = commands.map(({ name, summary }) => `  ${name.padEnd(longest)}   ${summary}\n`)
   return (
     `Croft: your own cloud of VMs on this box.\n\n${lines.join('')}\n` +
-    `Every command takes --json, and -q for only names. ${style(view, 'bold', 'croft help <command>')} shows one in full.\n`
+    `Every command takes --json, and -q for only names. ${style(view, 'bold', `${view.croft} help <command>`)} shows one in full.\n`
   )
 }
 
@@ -63,11 +64,12 @@ export function describeCommand(command: Command): Page {
 }
 
 export function printCommand(page: Page, view: View): string {
+  const typed = (text: string) => asTyped(text, view.croft)
   const longest = Math.max(...page.arguments.map(({ form }) => form.length))
   return [
-    `${page.summary}.\n\n  ${style(view, 'bold', page.usage)}\n\n`,
-    page.details ? `${page.details}\n\n` : '',
+    `${page.summary}.\n\n  ${style(view, 'bold', typed(page.usage))}\n\n`,
+    page.details ? `${typed(page.details)}\n\n` : '',
     ...page.arguments.map(({ form, description }) => `  ${form.padEnd(longest)}   ${description}\n`),
-    `\nFor example:\n${page.examples.map((example) => `  ${example}\n`).join('')}`,
+    `\nFor example:\n${page.examples.map((example) => `  ${typed(example)}\n`).join('')}`,
   ].join('')
 }

@@ -48,7 +48,7 @@ export const imageLsCommand = command({
     return { images, recipes: await box.imageFiles.recipes() }
   },
   print({ images, recipes }, view) {
-    if (images.length === 0) return `No images. Build one: croft image build ${recipes[0] ?? 'debian'}\n`
+    if (images.length === 0) return `No images. Build one: ${view.croft} image build ${recipes[0] ?? 'debian'}\n`
     return table(
       images,
       [

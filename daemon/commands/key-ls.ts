@@ -16,7 +16,7 @@ export const keyLsCommand = command({
   }),
   print: ({ keys }, view) =>
     keys.length === 0
-      ? 'No keys. Add yours: croft key add ~/.ssh/id_ed25519.pub\n'
+      ? `No keys. Add yours: ${view.croft} key add ${view.croft === 'croft' ? '~/.ssh/id_ed25519.pub' : '- < ~/.ssh/id_ed25519.pub'}\n`
       : table(
           keys,
           [

@@ -18,6 +18,8 @@ export interface Parameter {
   secret: boolean
   options: boolean
   complete: string | undefined
+  /** All that it may be, where those are few. */
+  values: readonly string[] | undefined
   default: unknown
 }
 
@@ -52,6 +54,7 @@ export function parameters(command: Command): Parameter[] {
       secret: of('secret') === true,
       options: of('options') === true,
       complete: of('complete') as string | undefined,
+      values: of('enum') as string[] | undefined,
       default: outer.default,
     }
   })

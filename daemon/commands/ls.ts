@@ -38,17 +38,17 @@ export const lsCommand = command({
     box: hostUsageResult.nullable(),
   }),
   touches: 'reads',
-  async run({ box, host, scope }, { state, tag }) {
+  async run({ box, host, scope, reached }, { state, tag }) {
     const [usage, whole] = await Promise.all([host.vmUsage(), seesSome(scope) ? null : host.usage()])
     const vms = vmsOf(box.store.state)
       .filter((vm) => maySee(scope, vm))
-      .map((vm) => ({ ...describeVm(box, vm), ...(usage.get(vm.id) ?? noUsage) }))
+      .map((vm) => ({ ...describeVm(box, vm, reached), ...(usage.get(vm.id) ?? noUsage) }))
       .filter((vm) => (!state || vm.state === state) && (tag ?? []).every((each) => vm.tags.includes(each)))
       .sort((a, b) => a.name.localeCompare(b.name))
     return { vms, box: whole }
   },
   print({ vms, box }, view) {
-    if (vms.length === 0) return 'No VMs. Make one: croft new\n'
+    if (vms.length === 0) return `No VMs. Make one: ${view.croft} new\n`
     const rows = table<VmResult & UsageResult>(
       vms,
       [
@@ -64,7 +64,7 @@ export const lsCommand = command({
     )
     const many = `${vms.length} VM${vms.length === 1 ? '' : 's'}: ${counted(countStates(vms.map(({ state }) => state))).join(', ')}.`
     if (!box) return `${rows}${style(view, 'dim', many)}\n`
-    const used = `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)} memory`
+    const used = `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)} memory`
     const whole = `Box: ${used}, ${Math.round(box.cpuPercent)} % CPU, ${bytes(box.diskFreeBytes)} disk free.`
     const between = many.length + whole.length + 2 <= view.columns ? '  ' : '\n'
     return `${rows}${style(view, 'dim', `${many}${between}${whole}`)}\n`

@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { type Box, findVm } from '../box/box.ts'
+import { findVm } from '../box/box.ts'
 import type { Vm } from '../store/index.ts'
 import { seconds } from '../units.ts'
-import type { View } from './command.ts'
+import type { Context, View } from './command.ts'
 import { style } from './text.ts'
 import { describeVm, sharing, vmResult } from './vm-result.ts'
 
@@ -15,8 +15,14 @@ export const madeResult = vmResult.extend({
 export type MadeResult = z.infer<typeof madeResult>
 
 /** @param began when the command began, by `performance.now()` */
-export function describeMade(box: Box, { id }: Vm, cold: string | undefined, began: number): MadeResult {
-  return { ...describeVm(box, findVm(box.store.state, id)), tookMs: performance.now() - began, cold: cold ?? null }
+export function describeMade(
+  { box, reached }: Pick<Context, 'box' | 'reached'>,
+  { id }: Pick<Vm, 'id'>,
+  cold: string | undefined,
+  began: number,
+): MadeResult {
+  const vm = describeVm(box, findVm(box.store.state, id), reached)
+  return { ...vm, tookMs: performance.now() - began, cold: cold ?? null }
 }
 
 /** The line that says so, or none. @param why a sentence, or a part of one; null when it did not have to */
@@ -32,13 +38,14 @@ export const lostMemory = (why: string | null): string =>
 
 export function printMade(vm: MadeResult, view: View): string {
   const name = style(view, 'bold', vm.name)
-  if (vm.state === 'stopped') return `${name} is made. Start it: croft start ${vm.name}\n`
+  if (vm.state === 'stopped') return `${name} is made. Start it: ${view.croft} start ${vm.name}\n`
   if (vm.state === 'asleep')
-    return `${name} is made, and asleep. It wakes when you enter it, or: croft wake ${vm.name}\n`
+    return `${name} is made, and asleep. It wakes when you enter it, or: ${view.croft} wake ${vm.name}\n`
+  const shell = [...(view.croft === 'croft' ? [`croft ssh ${vm.name}`] : []), ...(vm.ssh ? [vm.ssh] : [])]
   return (
     `${name} is ready, in ${seconds(vm.tookMs)}.\n${hadToBoot(vm.cold)}` +
-    `  ${style(view, 'dim', 'shell')}   croft ssh ${vm.name}${vm.ssh ? `   or   ${vm.ssh}` : ''}\n` +
-    `  ${style(view, 'dim', 'run')}     croft exec ${vm.name} uname -a\n` +
+    `  ${style(view, 'dim', 'shell')}   ${shell.join('   or   ')}\n` +
+    `  ${style(view, 'dim', 'run')}     ${view.croft} exec ${vm.name} uname -a\n` +
     (vm.web ? `  ${style(view, 'dim', 'web')}     ${vm.web}   ${sharing(vm)}\n` : '')
   )
 }

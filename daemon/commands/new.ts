@@ -51,7 +51,7 @@ export const newCommand = command({
   positional: ['name'],
   result: madeResult,
   touches: 'changes',
-  async run({ box, report, host }, args) {
+  async run({ box, report, host, reached }, args) {
     if (args.stopped && args.setupScript !== undefined) {
       throw new CroftError('misuse', 'A set-up script needs a VM that runs.', {
         hint: 'Leave out --stopped or --setup-script.',
@@ -97,7 +97,7 @@ export const newCommand = command({
         )
       }
     }
-    return describeMade(box, vm, cold, began)
+    return describeMade({ box, reached }, vm, cold, began)
   },
   print: printMade,
   names: (vm) => [vm.name],

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { findVm, stateOf } from '../box/box.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
+import { webAddress } from './measures.ts'
 import { portAddress } from './share.ts'
 import { table } from './text.ts'
 
@@ -15,8 +16,8 @@ const portResult = z.object({
   public: z.boolean(),
   /** Whether the VM's plain address leads to it. */
   main: z.boolean(),
-  /** Where it is opened; null when this box has no web addresses, or nobody can. */
-  address: z.string().nullable(),
+  /** Null when this box has no web addresses, or nobody can open it. */
+  web: webAddress.nullable(),
 })
 
 export type PortResult = z.infer<typeof portResult>
@@ -47,7 +48,7 @@ export const portsCommand = command({
           loopback,
           public: vm.web.public.includes(port),
           main: port === main,
-          address: web.on && !loopback ? portAddress(web, vm, port) : null,
+          web: web.on && !loopback ? portAddress(web, vm, port) : null,
         }
       })
     return { vm: vm.name, awake, ports }
@@ -56,7 +57,7 @@ export const portsCommand = command({
     if (ports.length === 0)
       return awake
         ? `Nothing listens in ${vm} yet.\n`
-        : `${vm} is not awake, and none of its ports is public. Wake it: croft wake ${vm}\n`
+        : `${vm} is not awake, and none of its ports is public. Wake it: ${view.croft} wake ${vm}\n`
     return table(
       ports,
       [
@@ -67,7 +68,7 @@ export const portsCommand = command({
           value: ({ listens }) => (!awake ? '–' : listens ? 'listens' : 'nothing'),
           dress: ({ listens }) => (listens ? 'green' : 'dim'),
         },
-        { title: 'WEB', value: ({ address }) => address ?? '–' },
+        { title: 'WEB', value: ({ web }) => web ?? '–' },
       ],
       view,
     )

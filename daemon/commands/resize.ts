@@ -51,9 +51,9 @@ export const resizeCommand = command({
     if (shares) await shareVm(box, id, share)
     return { ...describeVm(box, findVm(box.store.state, id)), atNextStart }
   },
-  print: (vm) =>
+  print: (vm, { croft }) =>
     `${vm.name} has ${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk, ${vm.priority} priority.\n` +
     (rates(vm).length > 0 ? `It takes at most ${rates(vm).join(', ')}.\n` : '') +
-    (vm.atNextStart ? `CPUs and memory change at its next start: croft restart ${vm.name}\n` : ''),
+    (vm.atNextStart ? `CPUs and memory change at its next start: ${croft} restart ${vm.name}\n` : ''),
   names: (vm) => [vm.name],
 })

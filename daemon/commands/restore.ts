@@ -20,19 +20,19 @@ export const restoreCommand = command({
   positional: ['vm', 'label'],
   result: madeResult.extend({ label: z.string(), before: z.string().nullable() }),
   touches: 'changes',
-  async run({ box, report }, { vm: name, label, as }) {
+  async run({ box, report, reached }, { vm: name, label, as }) {
     const began = performance.now()
     const source = findVm(box.store.state, name)
     if (as !== undefined) {
       const { vm, cold } = await forkFrom(box, source.id, label, as, report)
-      return { ...describeMade(box, vm, cold, began), label, before: null }
+      return { ...describeMade({ box, reached }, vm, cold, began), label, before: null }
     }
     const { before, cold } = await restoreVm(box, source.id, label, report)
-    return { ...describeMade(box, source, cold, began), label, before: before.label }
+    return { ...describeMade({ box, reached }, source, cold, began), label, before: before.label }
   },
   print(vm, view) {
     if (vm.before === null) return printMade(vm, view)
-    return `${vm.name} is back at ${vm.label}, in ${seconds(vm.tookMs)}.\n${hadToBoot(vm.cold)}  undo   croft restore ${vm.name} ${vm.before}\n`
+    return `${vm.name} is back at ${vm.label}, in ${seconds(vm.tookMs)}.\n${hadToBoot(vm.cold)}  undo   ${view.croft} restore ${vm.name} ${vm.before}\n`
   },
   names: (vm) => [vm.name],
 })

@@ -7,7 +7,13 @@ import { commands } from './index.ts'
 import { parameters } from './line.ts'
 import { checkScope, everything, isLimited, maySee, type Scope } from './scope.ts'
 
-const vm = (id: string, name: string, tags: string[] = [], phase = 'ready') => ({ id, name, tags, phase })
+const vm = (id: string, name: string, tags: string[] = [], phase = 'ready') => ({
+  id,
+  name,
+  tags,
+  phase,
+  web: { port: 8080, public: [8000] },
+})
 const state = {
   ...emptyState('test'),
   vms: {
@@ -18,6 +24,10 @@ const state = {
   },
   images: { i: { name: 'debian', current: true } },
   keys: { 'SHA256:x': { name: 'laptop' } },
+  checkpoints: {
+    c1: { id: 'c1', vm: 'v1', label: 'before-upgrade', kind: 'asked', createdAt: '' },
+    c2: { id: 'c2', vm: 'v3', label: 'before-release', kind: 'asked', createdAt: '' },
+  },
 } as unknown as State
 
 const web: Scope = { ...everything, vm: 'v1' }
@@ -112,18 +122,42 @@ describe('who is limited', () => {
 })
 
 describe('words to complete', () => {
-  const next = (scope: Scope, ...words: string[]) => candidates(commands, state, scope, words)
-  test('are names of those VMs alone, and none of keys and images', () => {
-    expect(next(everything, 'start', '')).toEqual(expect.arrayContaining(['web', 'build', 'secret']))
-    expect(next(everything, 'start', 'spare')).toEqual([])
-    expect(next(ci, 'start', '').filter((word) => !word.startsWith('-'))).toEqual(['web', 'build'])
-    expect(next(web, 'start', '').filter((word) => !word.startsWith('-'))).toEqual(['web'])
+  const next = (scope: Scope, ...words: string[]) => candidates(commands, state, scope, words, async () => [3000, 8080])
+  const values = async (scope: Scope, ...words: string[]) =>
+    (await next(scope, ...words)).filter((word) => !word.startsWith('-'))
+
+  test('are names of those VMs alone, and none of keys and images', async () => {
+    expect(await next(everything, 'start', '')).toEqual(expect.arrayContaining(['web', 'build', 'secret']))
+    expect(await next(everything, 'start', 'spare')).toEqual([])
+    expect(await values(ci, 'start', '')).toEqual(['web', 'build'])
+    expect(await values(web, 'start', '')).toEqual(['web'])
     for (const scope of [web, ci]) {
-      expect(next(scope, 'start', 'sec')).toEqual([])
-      expect(next(scope, 'new', '--image', '')).toEqual([])
-      expect(next(scope, 'key', 'rm', 'l')).toEqual([])
+      expect(await next(scope, 'start', 'sec')).toEqual([])
+      expect(await next(scope, 'new', '--image', '')).toEqual([])
+      expect(await next(scope, 'key', 'rm', 'l')).toEqual([])
     }
-    expect(next(everything, 'new', '--image', '')).toEqual(['debian'])
-    expect(next(everything, 'key', 'rm', 'l')).toEqual(['laptop'])
+    expect(await next(everything, 'new', '--image', '')).toEqual(['debian'])
+    expect(await next(everything, 'key', 'rm', 'l')).toEqual(['laptop'])
+  })
+
+  test.each([
+    ['ls --state a', ['awake', 'asleep']],
+    ['new --priority ', ['low', 'normal', 'high']],
+    ['stat web --range ', ['1h', '24h', '7d', '30d']],
+    ['completion ', ['bash', 'zsh', 'fish']],
+    ['share public web ', ['3000', '8000', '8080']],
+    ['share link web --port 8', ['8000', '8080']],
+    ['restore web be', ['before-upgrade']],
+    ['ls --tag s', ['shop']],
+    ['tag build ci ', ['ci', 'prod', 'shop']],
+    ['start web ', []],
+  ])('are values of what is wanted there: croft %s', async (line, expected) => {
+    expect(await values(everything, ...line.split(' '))).toEqual(expected)
+  })
+
+  test('are ports, checkpoints and tags of VMs that one may see', async () => {
+    expect(await values(ci, 'share', 'public', 'secret', '')).toEqual([])
+    expect(await values(ci, 'restore', 'secret', '')).toEqual([])
+    expect(await values(ci, 'ls', '--tag', '')).toEqual(['ci', 'shop'])
   })
 })

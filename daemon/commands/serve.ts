@@ -4,6 +4,7 @@ import type { Host } from '../box/host.ts'
 import type { Progress } from '../box/progress.ts'
 import type { Size } from '../cli/picture.ts'
 import { asCroftError, CroftError, errorCodes } from '../error.ts'
+import { asTyped, croftFrom } from './as-typed.ts'
 import { checkArgs } from './check-args.ts'
 import type { Command, Context, HandOff, Output, View } from './command.ts'
 import { describeCommand, printCommand } from './help.ts'
@@ -23,6 +24,10 @@ export interface Caller {
   output: Output
   /** Undefined when the caller's output is not a terminal. */
   terminal: Pick<View, 'columns' | 'rows' | 'color'> | undefined
+  /** The address of the box that an SSH client connected to. */
+  reached?: string | undefined
+  /** Whether it was typed at the lobby's prompt, where commands stand alone. */
+  atPrompt: boolean
   progress(progress: Progress | undefined): void
   /**
    * Shows a picture in the place of the one before, on a terminal that has `rows`. It is the caller who waits, so nothing is
@@ -50,6 +55,7 @@ export async function serveLine(app: App, words: readonly string[], caller: Call
   const view: View = {
     columns: caller.terminal?.columns ?? 1000,
     color: caller.terminal?.color ?? false,
+    croft: croftFrom(app.box, caller.atPrompt ? undefined : caller.reached),
     now: new Date(),
   }
   let line: ParsedLine | undefined
@@ -63,14 +69,13 @@ export async function serveLine(app: App, words: readonly string[], caller: Call
   } catch (thrown) {
     caller.progress(undefined)
     const error = asCroftError(thrown)
+    const hint = error.hint && asTyped(error.hint, view.croft)
     if (error.code === 'internal')
       app.box.log.error({ err: thrown, words: words[0] }, 'a command failed in an unexpected way')
     const wantsJson = line?.json ?? words.includes('--json')
     if (wantsJson)
-      await caller.output.err(
-        `${JSON.stringify({ error: { code: error.code, message: error.message, hint: error.hint } })}\n`,
-      )
-    else await caller.output.err(`${[error.message, error.hint].filter(Boolean).join('\n')}\n`)
+      await caller.output.err(`${JSON.stringify({ error: { code: error.code, message: error.message, hint } })}\n`)
+    else await caller.output.err(`${[error.message, hint].filter(Boolean).join('\n')}\n`)
     return errorCodes[error.code].exit
   }
 }
@@ -96,6 +101,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
           ...app,
           report: caller.progress,
           signal: caller.signal,
+          reached: caller.reached,
           root: caller.root,
           scope: caller.scope,
           stdin: caller.stdin,

@@ -27,13 +27,13 @@ export const shareLsCommand = command({
   },
   names: ({ shares }) => shares.map(({ vm }) => vm),
   print({ shares }, view) {
-    if (shares.length === 0) return 'No VMs. Make one: croft new\n'
+    if (shares.length === 0) return `No VMs. Make one: ${view.croft} new\n`
     const links = shares.flatMap((share) => share.links)
     const vms = table<Share>(
       shares,
       [
         { title: 'NAME', value: ({ vm }) => vm },
-        { title: 'WEB', value: ({ address }) => address },
+        { title: 'WEB', value: ({ web }) => web },
         { title: 'PUBLIC', value: (share) => share.public.map(({ port }) => port).join(', ') || '–' },
         { title: 'LINKS', value: ({ links }) => String(links.length || '–') },
       ],
@@ -44,7 +44,7 @@ export const shareLsCommand = command({
       links,
       [
         { title: 'LINK', value: ({ id }) => id },
-        { title: 'TO', value: ({ address }) => address },
+        { title: 'TO', value: ({ web }) => web },
         { title: 'FOR', value: ({ name }) => name },
         { title: 'UNTIL', value: ({ expiresAt }) => expiresAt.slice(0, 16).replace('T', ' ') },
       ],

@@ -16,5 +16,5 @@ export const sharePortCommand = command({
     const web = webOf(host)
     return shareOf(web, await changeWeb(box, name, (before) => ({ ...before, port })))
   },
-  print: ({ address, vm, port }) => `${address} leads to port ${port} of ${vm}.\n`,
+  print: ({ web, vm, port }) => `${web} leads to port ${port} of ${vm}.\n`,
 })

@@ -5,13 +5,14 @@ import type { Host, Web } from '../box/host.ts'
 import { ensureAwake } from '../box/sleep.ts'
 import { CroftError } from '../error.ts'
 import type { Link, Vm } from '../store/index.ts'
+import { webAddress } from './measures.ts'
 
 /** What the `share` commands have in common. */
 
 export const linkResult = z.object({
   id: z.string(),
   vm: z.string(),
-  address: z.string(),
+  web: webAddress,
   name: z.string(),
   createdAt: z.string(),
   expiresAt: z.string(),
@@ -21,8 +22,8 @@ export const shareResult = z.object({
   vm: z.string(),
   /** The port that its plain address leads to; null to look which one listens. */
   port: z.int().nullable(),
-  address: z.string(),
-  public: z.array(z.object({ port: z.int(), address: z.string() })),
+  web: webAddress,
+  public: z.array(z.object({ port: z.int(), web: webAddress })),
   links: z.array(linkResult),
 })
 
@@ -38,7 +39,7 @@ export function webOf(host: Host): Web {
 
 export function describeLink(web: Web, vm: Vm, link: Link): z.output<typeof linkResult> {
   const { id, name, port, createdAt, expiresAt } = link
-  return { id, vm: vm.name, address: web.address(vm, port), name, createdAt, expiresAt }
+  return { id, vm: vm.name, web: web.address(vm, port), name, createdAt, expiresAt }
 }
 
 /**
@@ -54,8 +55,8 @@ export function shareOf(web: Web, vm: Vm): Share {
     vm: vm.name,
     links: web.linksOf(vm).map((link) => describeLink(web, vm, link)),
     port: vm.web.port,
-    address: web.address(vm),
-    public: ports.map((port) => ({ port, address: portAddress(web, vm, port) })),
+    web: web.address(vm),
+    public: ports.map((port) => ({ port, web: portAddress(web, vm, port) })),
   }
 }
 

@@ -1,11 +1,20 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
-import { ago, mebibytes } from '../units.ts'
+import { ago, bytes, mebibytes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
 import { rates } from './rates.ts'
 import { facts, style } from './text.ts'
-import { describeVm, sessions, sharing, type VmResult, vmResult } from './vm-result.ts'
+import {
+  describeVm,
+  noUsage,
+  sessions,
+  sharing,
+  type UsageResult,
+  usageResult,
+  type VmResult,
+  vmResult,
+} from './vm-result.ts'
 
 export const showCommand = command({
   name: 'show',
@@ -13,14 +22,18 @@ export const showCommand = command({
   examples: ['croft show web', 'croft show web --json'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],
-  result: vmResult,
+  result: vmResult.extend(usageResult.shape),
   touches: 'reads',
-  run: async ({ box }, { vm }) => describeVm(box, findVm(box.store.state, vm)),
+  async run({ box, host, reached }, { vm: name }) {
+    const vm = findVm(box.store.state, name)
+    const usage = await host.vmUsage()
+    return { ...describeVm(box, vm, reached), ...(usage.get(vm.id) ?? noUsage) }
+  },
   print: showVm,
   names: (vm) => [vm.name],
 })
 
-export function showVm(vm: VmResult, view: View): string {
+function showVm(vm: VmResult & UsageResult, view: View): string {
   return `${style(view, 'bold', vm.name)}   ${vm.state}\n${facts(
     [
       ['comment', vm.comment],
@@ -29,6 +42,7 @@ export function showVm(vm: VmResult, view: View): string {
       ['web', vm.web ? `${vm.web}   ${sharing(vm)}` : ''],
       ['ssh', vm.ssh ? `${vm.ssh}${sessions(vm)}` : ''],
       ['address', vm.address],
+      ['uses', uses(vm)],
       ['limits', `${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk`],
       ['at most', rates(vm).join(', ')],
       ['priority', vm.priority === 'normal' ? '' : vm.priority],
@@ -44,3 +58,13 @@ export function showVm(vm: VmResult, view: View): string {
     view,
   )}`
 }
+
+/** What it takes of the box now, as far as it takes anything. */
+const uses = ({ cpuPercent, memoryBytes, diskBytes }: UsageResult): string =>
+  [
+    cpuPercent === null ? [] : `${Math.round(cpuPercent)} % of a CPU`,
+    memoryBytes === null ? [] : `${bytes(memoryBytes)} memory`,
+    diskBytes === null ? [] : `${bytes(diskBytes)} disk`,
+  ]
+    .flat()
+    .join(', ')

@@ -16,7 +16,7 @@ export const sshConfigCommand = command({
       .string()
       .regex(/^[A-Za-z0-9:.][A-Za-z0-9.:-]{0,252}$/, 'that is not the name or address of a host')
       .optional()
-      .describe('How the box is reached; by default its domain, or its own name')
+      .describe('How the box is reached; by default its domain, else as you came to the lobby, else its own name')
       .meta({ placeholder: 'host' }),
     knownHost: z
       .string()
@@ -27,7 +27,7 @@ export const sshConfigCommand = command({
   }),
   result: z.object({ text: z.string() }),
   touches: 'reads',
-  async run({ box, host: { folder }, scope }, { host, knownHost }) {
+  async run({ box, host: { folder }, scope, reached: connected }, { host, knownHost }) {
     const { state } = box.store
     const { domain } = state.web
     if (knownHost !== undefined) {
@@ -40,7 +40,7 @@ export const sshConfigCommand = command({
         hint: 'The configuration turns it off: "ssh"',
       })
     const { port } = box.ssh
-    const reached = host ?? box.ssh.host()
+    const reached = host ?? box.ssh.host(connected)
     const through = `ssh -p ${port}`
     const image = Object.values(state.images).find((each) => each.current && each.name === box.settings.defaults.image)
     const user = image?.user ?? 'dev'

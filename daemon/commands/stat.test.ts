@@ -16,6 +16,7 @@ test('history fits 80 columns', () => {
   const series = Object.fromEntries(names.map((name) => [name, name.endsWith('Second') ? values : percents]))
   const lines = historyLines({ stepSeconds: 10, from: 0, series }, '24h', {
     columns: 80,
+    croft: 'croft',
     color: false,
     now: new Date(),
   })

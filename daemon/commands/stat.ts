@@ -55,7 +55,7 @@ export const statCommand = command({
   positional: ['vm'],
   result: z.union([vmStat, boxStat]),
   touches: 'reads',
-  async run({ box, host }, { vm: name, range }) {
+  async run({ box, host, reached }, { vm: name, range }) {
     const historyOf = async (subject: Subject) => (range ? { history: await host.history(subject, range) } : {})
     if (name === undefined) {
       const [usage, pressure, same, history] = await Promise.all([
@@ -83,7 +83,7 @@ export const statCommand = command({
     ])
     const usage = all.get(vm.id)
     return {
-      ...describeVm(box, vm),
+      ...describeVm(box, vm, reached),
       ...describeUse(box, vm),
       cpuPercent: usage?.cpuPercent ?? null,
       memoryBytes: usage?.memoryBytes ?? null,
@@ -122,13 +122,13 @@ const vmLines = (vm: StatResult, view: View): string =>
 function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResult, view: View): string {
   const rows = [
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
-    ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`],
+    ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`],
     ['', standing(memory).join(', ')],
     ['', samePagesBytes === null ? undefined : `${bytes(samePagesBytes)} saved by sharing pages that are the same`],
-    ['swap', box.swapBytes === 0 ? undefined : `${bytes(box.swapUsedBytes)} of ${bytes(box.swapBytes)}`],
+    ['swap', box.swapTotalBytes === 0 ? undefined : `${bytes(box.swapUsedBytes)} of ${bytes(box.swapTotalBytes)}`],
     [
       'disk',
-      `${bytes(box.diskBytes - box.diskFreeBytes)} of ${bytes(box.diskBytes)}, ${bytes(box.diskFreeBytes)} free`,
+      `${bytes(box.diskTotalBytes - box.diskFreeBytes)} of ${bytes(box.diskTotalBytes)}, ${bytes(box.diskFreeBytes)} free`,
     ],
     ['waits for', waits(pressure).join(', ')],
     ['VMs', counted(vms).join(', ') || 'none'],

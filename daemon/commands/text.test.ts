@@ -3,7 +3,7 @@ import { ago, bytes, seconds } from '../units.ts'
 import { table } from './text.ts'
 
 const now = new Date('2026-11-23T12:00:00Z')
-const view = { columns: 80, color: false, now }
+const view = { columns: 80, color: false, croft: 'croft', now }
 
 test.each([
   [0, '0 B'],

@@ -16,7 +16,7 @@ export const tokenLsCommand = command({
   }),
   names: ({ tokens }) => tokens.map(({ id }) => id),
   print({ tokens }, view) {
-    if (tokens.length === 0) return 'No tokens. Make one: croft token new\n'
+    if (tokens.length === 0) return `No tokens. Make one: ${view.croft} token new\n`
     return table<TokenResult>(
       tokens,
       [

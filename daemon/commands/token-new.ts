@@ -44,5 +44,5 @@ export const tokenNewCommand = command({
     return { ...describeToken(box.store.state, token), secret }
   },
   print: ({ secret, id }, view) =>
-    `${secret}\n  ${style(view, 'dim', 'It is not shown again. Take it back:')}   croft token revoke ${id}\n`,
+    `${secret}\n  ${style(view, 'dim', 'It is not shown again. Take it back:')}   ${view.croft} token revoke ${id}\n`,
 })

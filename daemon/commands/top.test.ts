@@ -19,14 +19,21 @@ const otter = vm('quiet-otter', {
 })
 const idea = vm('old-idea')
 const box: NonNullable<TopResult['box']> = {
-  ...{ cpus: 2, cpuPercent: 38.24, memoryBytes: 25.2e9, memoryUsedBytes: 4.1e9, swapBytes: 0, swapUsedBytes: 0 },
-  ...{ diskBytes: 400e9, diskFreeBytes: 210e9, diskKeptBytes: 0, pressure: { cpu: 3.14, memory: 0, io: 12.5 } },
+  ...{
+    cpus: 2,
+    cpuPercent: 38.24,
+    memoryTotalBytes: 25.2e9,
+    memoryUsedBytes: 4.1e9,
+    swapTotalBytes: 0,
+    swapUsedBytes: 0,
+  },
+  ...{ diskTotalBytes: 400e9, diskFreeBytes: 210e9, diskKeptBytes: 0, pressure: { cpu: 3.14, memory: 0, io: 12.5 } },
   memory: { level: 'plenty', says: '21 GB of 25 GB left for VMs' },
 }
 const few: TopResult = { sort: 'cpu', box, vms: [shop, otter, idea] }
 const many: TopResult = { ...few, vms: [shop, otter, ...Array.from({ length: 60 }, (_, i) => vm(`idle-${i}`))] }
 
-const at80 = { columns: 80, rows: 24, color: false, now }
+const at80 = { columns: 80, rows: 24, color: false, croft: 'croft', now }
 const linesOf = (result: TopResult, view: object = {}) =>
   topCommand
     .print(result, { ...at80, ...view })

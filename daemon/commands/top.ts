@@ -114,7 +114,7 @@ function picture({ sort, box, vms }: TopResult, view: View): string {
   const head = [`${title}   ${style(view, 'dim', hint)}`, ...linesOf(facts(rowsOf(box, vms, view), view)), '']
   const [titles = '', ...rows] = vms.length
     ? linesOf(table(vms, columnsAt(view.now), view))
-    : ['No VMs. Make one: croft new']
+    : [`No VMs. Make one: ${view.croft} new`]
   const left = Math.max(0, room - head.length - 1)
   const more = rows.length > left ? rows.length - Math.max(0, left - 1) : 0
   const shown = more > 0 ? [...rows.slice(0, -more), style(view, 'dim', `… and ${more} more`)] : rows
@@ -130,16 +130,16 @@ function rowsOf(box: TopResult['box'], vms: readonly TopVm[], view: View): [stri
     ['CPU', `${bar(box.cpuPercent / 100)} ${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     [
       'memory',
-      `${bar(box.memoryUsedBytes / box.memoryBytes)} ${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`,
+      `${bar(box.memoryUsedBytes / box.memoryTotalBytes)} ${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`,
     ],
     ['', fitting(standing(box.memory), room)],
     [
       'swap',
-      box.swapBytes > 0
-        ? `${bar(box.swapUsedBytes / box.swapBytes)} ${bytes(box.swapUsedBytes)} of ${bytes(box.swapBytes)}`
+      box.swapTotalBytes > 0
+        ? `${bar(box.swapUsedBytes / box.swapTotalBytes)} ${bytes(box.swapUsedBytes)} of ${bytes(box.swapTotalBytes)}`
         : undefined,
     ],
-    ['disk', `${bar(1 - box.diskFreeBytes / box.diskBytes)} ${bytes(box.diskFreeBytes)} free`],
+    ['disk', `${bar(1 - box.diskFreeBytes / box.diskTotalBytes)} ${bytes(box.diskFreeBytes)} free`],
     ['waits for', fitting(waits(box.pressure), room)],
     states,
   ]

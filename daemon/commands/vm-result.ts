@@ -6,6 +6,7 @@ import { sleepsAt } from '../box/idle.ts'
 import { type VmState, vmStates } from '../box/state.ts'
 import { priorities, type Vm } from '../store/index.ts'
 import { bytes } from '../units.ts'
+import { diskBytes, diskTotalBytes, ipAddress, memoryBytes, memoryTotalBytes, webAddress } from './measures.ts'
 import type { Column } from './text.ts'
 
 /** A VM as every command answers it. */
@@ -16,9 +17,9 @@ export const vmResult = z.object({
   /** Why it is in that state, in a word of libvirt's. */
   reason: z.string(),
   image: z.string(),
-  address: z.string(),
-  /** Where it is opened by the web; null when this box has no web addresses. */
-  web: z.string().nullable(),
+  address: ipAddress,
+  /** Null when this box has no web addresses. */
+  web: webAddress.nullable(),
   /** The command that enters it from elsewhere; null when this box has no SSH gateway. */
   ssh: z.string().nullable(),
   /** SSH sessions that it has now by the gateway. */
@@ -43,7 +44,8 @@ export const vmResult = z.object({
 })
 export type VmResult = z.infer<typeof vmResult>
 
-export function describeVm(box: Box, vm: Vm): VmResult {
+/** @param reached as `Context` has it */
+export function describeVm(box: Box, vm: Vm, reached?: string): VmResult {
   return {
     id: vm.id,
     name: vm.name,
@@ -52,7 +54,7 @@ export function describeVm(box: Box, vm: Vm): VmResult {
     image: box.store.state.images[vm.image]?.name ?? vm.image,
     address: vm.ip,
     web: box.webAddress(vm),
-    ssh: box.ssh && `ssh -p ${box.ssh.port} ${vm.name}@${box.ssh.host()}`,
+    ssh: box.ssh && `ssh -p ${box.ssh.port} ${vm.name}@${box.ssh.host(reached)}`,
     sshSessions: box.uses.sessions(vm.id),
     public: vm.web.public,
     mac: vm.mac,
@@ -83,8 +85,8 @@ export const sessions = ({ sshSessions: count }: Pick<VmResult, 'sshSessions'>):
 export const usageResult = z.object({
   /** Percent of one CPU. */
   cpuPercent: z.number().nullable(),
-  memoryBytes: z.number().nullable(),
-  diskBytes: z.number().nullable(),
+  memoryBytes: memoryBytes.nullable(),
+  diskBytes: diskBytes.nullable(),
 })
 export type UsageResult = z.infer<typeof usageResult>
 
@@ -154,12 +156,12 @@ export const standingResult = z.object({ level: z.enum(levels), says: z.string()
 export const hostUsageResult = z.object({
   cpus: z.int(),
   cpuPercent: z.number(),
-  memoryBytes: z.number(),
+  memoryTotalBytes,
   memoryUsedBytes: z.number(),
   /** 0 when there is none. */
-  swapBytes: z.number(),
+  swapTotalBytes: z.number(),
   swapUsedBytes: z.number(),
-  diskBytes: z.number(),
+  diskTotalBytes,
   diskFreeBytes: z.number(),
   /** Of images, checkpoints and saved memory. */
   diskKeptBytes: z.number(),

@@ -4,7 +4,7 @@ import { checkDisk, checkSwap } from './checks.ts'
 const now = new Date('2026-11-26T12:00:00Z')
 const check = (freeGB: number, fullAt?: string) =>
   checkDisk(
-    { diskBytes: 100e9, diskFreeBytes: freeGB * 1e9 },
+    { diskTotalBytes: 100e9, diskFreeBytes: freeGB * 1e9 },
     fullAt === undefined ? null : { fullAt, bytesPerDay: 9e9, range: '24h' },
     now,
   )

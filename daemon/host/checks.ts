@@ -198,14 +198,14 @@ export async function lookAtDisk({ usage, history }: Pick<CheckParts, 'usage' | 
 
 /** Pure. */
 export function checkDisk(
-  { diskFreeBytes, diskBytes }: Pick<HostUsage, 'diskFreeBytes' | 'diskBytes'>,
+  { diskFreeBytes, diskTotalBytes }: Pick<HostUsage, 'diskFreeBytes' | 'diskTotalBytes'>,
   forecast: Forecast | null,
   now: Date,
 ): Check {
   const soon = forecast && Date.parse(forecast.fullAt) < now.getTime() + soonMs ? forecast : undefined
-  const free = `${bytes(diskFreeBytes)} of ${bytes(diskBytes)} free`
+  const free = `${bytes(diskFreeBytes)} of ${bytes(diskTotalBytes)} free`
   const says = soon ? `${free}; ${inWords(soon, now)}` : free
-  if (!soon && diskFreeBytes > diskBytes / 10) return { what: 'disk', state: 'fine', says }
+  if (!soon && diskFreeBytes > diskTotalBytes / 10) return { what: 'disk', state: 'fine', says }
   return {
     what: 'disk',
     state: diskFreeBytes > 2 ** 30 ? 'look' : 'wrong',
@@ -215,9 +215,9 @@ export function checkDisk(
 }
 
 async function memory({ box, usage }: CheckParts): Promise<Check> {
-  const { memoryBytes, memoryUsedBytes } = await usage()
+  const { memoryTotalBytes, memoryUsedBytes } = await usage()
   const { level, says: left } = box.governor.now()
-  const used = `${bytes(memoryUsedBytes)} of ${bytes(memoryBytes)} used`
+  const used = `${bytes(memoryUsedBytes)} of ${bytes(memoryTotalBytes)} used`
   const does = standings[level]
   if (does === undefined) return { what: 'memory', state: 'fine', says: used }
   return {

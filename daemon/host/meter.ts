@@ -107,11 +107,11 @@ export class Meter {
     return {
       cpus: cpus().length,
       cpuPercent,
-      memoryBytes: memory.total,
+      memoryTotalBytes: memory.total,
       memoryUsedBytes: memory.total - memory.available,
-      swapBytes: swap.total,
+      swapTotalBytes: swap.total,
       swapUsedBytes: swap.used,
-      diskBytes: disk.blocks * disk.bsize,
+      diskTotalBytes: disk.blocks * disk.bsize,
       diskFreeBytes: disk.bavail * disk.bsize,
       diskKeptBytes,
     }

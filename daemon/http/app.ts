@@ -26,6 +26,8 @@ export interface Door {
 export interface Entrant {
   actor: Actor
   scope: Scope
+  /** The address of the box that an SSH client connected to. */
+  reached?: string | undefined
 }
 
 export type Entered = { Variables: Entrant }
@@ -69,9 +71,10 @@ export function makeHttp(app: App, version: string, door: Door, terminals: Termi
     }
   }
   http.use(async (c, next) => {
-    const { actor, scope } = door.enter(c)
+    const { actor, scope, reached } = door.enter(c)
     c.set('actor', actor)
     c.set('scope', scope)
+    c.set('reached', reached)
     await next()
   })
 

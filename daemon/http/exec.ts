@@ -16,7 +16,7 @@ import { splitWords } from './words.ts'
  * prints more than 8 MiB is ended; the answer says so at its end, with exit code 2.
  *
  * `application/x-ndjson`: a conversation, one JSON value per line in both directions at once. The caller begins with
- * `{argv, terminal, uid}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
+ * `{argv, terminal, uid, atPrompt}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
  * `{file: base64}` or `{error: text}`, `{code: n}`, `{size: {columns, rows}}`. The daemon sends `{out|err: base64}`,
  * `{progress: …|null}`, asks `{ask: question}`, `{read: path}`, `{run: {program, args, vm, words}}`, `{show: base64, ms}`, and
  * ends with `{exit: code}`. It asks one thing at a time. What is to be run enters a VM, with words of the caller's own; one
@@ -61,6 +61,8 @@ async function execText(app: App, c: HonoContext<Entered>): Promise<Response> {
     root: false,
     scope: c.get('scope'),
     actor: c.get('actor'),
+    reached: c.get('reached'),
+    atPrompt: false,
   })
   if (tooMuch.signal.aborted)
     said.push(Buffer.from('\nIt was cut off here, after 8 MiB. As application/x-ndjson all of it comes.\n'))
@@ -75,6 +77,7 @@ const hello = z.object({
   argv: z.array(z.string()),
   terminal: size.partial({ rows: true }).extend({ color: z.boolean() }).nullable(),
   uid: z.int(),
+  atPrompt: z.boolean().default(false),
 })
 
 const message = z.union([
@@ -110,10 +113,14 @@ function execConversation(app: App, c: HonoContext<Entered>, local: boolean): Re
     }
     const inbox = new Inbox()
     readInto(lines, inbox).catch(() => inbox.end())
-    const { argv, terminal, uid } = parsed.data
-    const { scope, actor } = c.var
-    const entrant = local ? { scope, actor: { ...actor, by: await userOf(uid) } } : c.var
-    const exit = await serveLine(app, argv, callerOf(inbox, send, gone.signal, terminal, entrant, local && uid === 0))
+    const { argv, terminal, uid, atPrompt } = parsed.data
+    const { scope, actor, reached } = c.var
+    const entrant = local ? { scope, actor: { ...actor, by: await userOf(uid) }, reached } : c.var
+    const exit = await serveLine(
+      app,
+      argv,
+      callerOf(inbox, send, gone.signal, terminal, { ...entrant, atPrompt }, local && uid === 0),
+    )
     await send({ exit })
     inbox.end()
     over.abort()
@@ -128,7 +135,7 @@ function callerOf(
   send: Send,
   signal: AbortSignal,
   terminal: Caller['terminal'] | null,
-  { scope, actor }: Entrant,
+  { scope, actor, reached, atPrompt }: Entrant & Pick<Caller, 'atPrompt'>,
   root: boolean,
 ): Caller {
   const base64 = (chunk: Uint8Array | string) => Buffer.from(chunk).toString('base64')
@@ -144,6 +151,8 @@ function callerOf(
     terminal: terminal ?? undefined,
     scope,
     actor,
+    reached,
+    atPrompt,
     progress: (progress) => void send({ progress: progress ?? null }),
     ask: terminal
       ? async (question) => {

@@ -99,11 +99,11 @@ export function metricsOf({
     counter('croft_box_cpu_busy_seconds_total', 'Time in which the CPUs of the box were busy, of all together.', {
       value: counters.cpuBusySeconds,
     }),
-    gauge('croft_box_memory_bytes', 'Memory of the box.', { value: usage.memoryBytes }),
+    gauge('croft_box_memory_bytes', 'Memory of the box.', { value: usage.memoryTotalBytes }),
     gauge('croft_box_memory_used_bytes', 'Memory of the box that is not available.', { value: usage.memoryUsedBytes }),
-    gauge('croft_box_swap_bytes', 'Swap of the box, of all kinds together.', { value: usage.swapBytes }),
+    gauge('croft_box_swap_bytes', 'Swap of the box, of all kinds together.', { value: usage.swapTotalBytes }),
     gauge('croft_box_swap_used_bytes', 'What is in it.', { value: usage.swapUsedBytes }),
-    gauge('croft_box_disk_bytes', 'Size of the file system that VMs are on.', { value: usage.diskBytes }),
+    gauge('croft_box_disk_bytes', 'Size of the file system that VMs are on.', { value: usage.diskTotalBytes }),
     gauge('croft_box_disk_free_bytes', 'What is free there.', { value: usage.diskFreeBytes }),
     gauge('croft_box_disk_kept_bytes', 'What images, checkpoints and saved memory take of it.', {
       value: usage.diskKeptBytes,

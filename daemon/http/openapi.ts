@@ -2,11 +2,19 @@ import { z } from 'zod'
 import { type Command, slug } from '../commands/command.ts'
 import { errorCodes } from '../error.ts'
 
+const what = 'Every command, as one POST. Errors are RFC 9457 problem details.'
+
+/** What programs that were written for an older version have to know. */
+const changes = `Since 0.2, a property means one thing in all answers. \`address\` is an IP address; where something is opened by
+the web is \`web\` (was \`address\`) in ports, share and domain. What the box has is memoryTotalBytes (was memoryBytes),
+swapTotalBytes (was swapBytes) and diskTotalBytes (was diskBytes) in ls, top, stat and box df; what saved memory takes is
+savedMemoryBytes (was memoryBytes) in checkpoint and box df. \`show\` has cpuPercent, memoryBytes and diskBytes, as \`ls\` has.`
+
 /** The OpenAPI 3.1 document of the API, derived from the commands' declarations. */
 export function openApi(commands: readonly Command[], version: string): object {
   return {
     openapi: '3.1.0',
-    info: { title: 'Croft', version, description: 'Every command, as one POST. Errors are RFC 9457 problem details.' },
+    info: { title: 'Croft', version, description: `${what}\n\n${changes}` },
     security: [{ token: [] }],
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },

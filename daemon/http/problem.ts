@@ -1,3 +1,5 @@
+import type { Box } from '../box/box.ts'
+import { asTyped, croftFrom } from '../commands/as-typed.ts'
 import { asCroftError, errorCodes } from '../error.ts'
 
 /** RFC 9457 problem details. `code` is stable, for programs; `detail` and `hint` are for people. */
@@ -11,9 +13,13 @@ export interface Problem {
   exit: number
 }
 
-/** Any error as a problem. What is not ours never shows its message: it may be anything. */
-export function problemOf(thrown: unknown): Problem {
+/**
+ * Any error as a problem. What is not ours never shows its message: it may be anything.
+ * @param seen for a client of SSH, whose hints name commands as they are typed there
+ */
+export function problemOf(thrown: unknown, seen?: { box: Box; reached: string | undefined }): Problem {
   const error = asCroftError(thrown)
+  const hint = error.hint && seen ? asTyped(error.hint, croftFrom(seen.box, seen.reached)) : error.hint
   const { status, exit } = errorCodes[error.code]
   return {
     type: `urn:croft:error:${error.code}`,
@@ -21,7 +27,7 @@ export function problemOf(thrown: unknown): Problem {
     status,
     code: error.code,
     detail: error.message,
-    ...(error.hint && { hint: error.hint }),
+    ...(hint && { hint }),
     exit,
   }
 }

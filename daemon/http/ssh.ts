@@ -26,7 +26,7 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
   const { box, host } = app
   const site = new Hono()
   site.onError((error, c) => {
-    const problem = problemOf(error)
+    const problem = problemOf(error, { box, reached: c.req.header('x-croft-reached') })
     return c.json(problem, problem.status as 500, { 'Content-Type': 'application/problem+json' })
   })
   const enter = (c: Context): Entrant => entrantOf(box.store.state, c)
@@ -109,11 +109,13 @@ function entrantOf(state: State, c: Context): Entrant {
     fingerprint: c.req.header('x-croft-key'),
     as: decodeURIComponent(c.req.header('x-croft-as') ?? ''),
     address: c.req.header('x-croft-from'),
+    reached: c.req.header('x-croft-reached'),
   })
   const key = said.success ? mayCome(state, said.data.fingerprint) : undefined
   if (!said.success || !key) throw new CroftError('not-allowed', 'This key may not enter, or not any more.')
-  const { as, address } = said.data
+  const { as, address, reached } = said.data
   return {
+    reached,
     scope: { vm: key.vm, tag: key.tag, commands: null },
     actor: {
       by: { kind: 'key', name: as ? `${key.name}, as ${as}` : key.name, id: key.fingerprint },

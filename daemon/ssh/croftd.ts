@@ -55,8 +55,10 @@ export class Croftd {
     return z.object({ candidates: z.array(z.string()) }).parse(answer).candidates
   }
 
-  converse(who: Visitor, argv: readonly string[], terminal: CallerTerminal | null, end: CallerEnd) {
-    return new Conversation({ socketPath: this.#socketPath, headers: headersOf(who), argv, terminal, uid: -1 }, end)
+  /** @param atPrompt whether it was typed at the lobby's prompt, where `croft start web` is a command */
+  converse(who: Visitor, argv: readonly string[], terminal: CallerTerminal | null, end: CallerEnd, atPrompt: boolean) {
+    const opening = { socketPath: this.#socketPath, headers: headersOf(who), argv, terminal, uid: -1, atPrompt }
+    return new Conversation(opening, end)
   }
 
   /**
@@ -135,8 +137,9 @@ export class Croftd {
   }
 }
 
-const headersOf = ({ fingerprint, as, address }: Visitor): Record<string, string> => ({
+const headersOf = ({ fingerprint, as, address, reached }: Visitor): Record<string, string> => ({
   'x-croft-key': fingerprint,
   'x-croft-as': encodeURIComponent(as),
   'x-croft-from': address,
+  'x-croft-reached': reached,
 })

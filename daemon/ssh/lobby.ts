@@ -67,7 +67,7 @@ export async function lobbyLine(parts: LobbyParts, channel: ServerChannel, line:
       return 2
     },
   }
-  const conversation = parts.croftd.converse(parts.who, words, null, end)
+  const conversation = parts.croftd.converse(parts.who, words, null, end, false)
   channel.once('close', () => conversation.leave())
   if (words[0] === 'exec') void passOn(input, conversation)
   return ended(conversation.exit, (text) => written(channel.stderr, Buffer.from(text)))
@@ -77,7 +77,7 @@ export async function lobbyLine(parts: LobbyParts, channel: ServerChannel, line:
 export async function lobbyPrompt(parts: LobbyParts, tty: Tty, terminal: Terminal): Promise<number> {
   const prompt = terminal.color ? '\u001b[32mcroft>\u001b[0m ' : 'croft> '
   tty.screen.write('help lists what can be done here, Tab completes, exit leaves.\n\n')
-  await lobbyLineOnTty(parts, tty, terminal, 'ls')
+  await lobbyLineOnTty(parts, tty, terminal, 'ls', true)
   let code = 0
   for (;;) {
     const line = await tty.line(prompt, true)
@@ -87,7 +87,7 @@ export async function lobbyPrompt(parts: LobbyParts, tty: Tty, terminal: Termina
     }
     const typed = line.trim()
     if (leaving.has(typed)) return 0
-    if (typed) code = await lobbyLineOnTty(parts, tty, terminal, typed)
+    if (typed) code = await lobbyLineOnTty(parts, tty, terminal, typed, true)
     if (tty.over) return code
   }
 }
@@ -109,6 +109,7 @@ export async function lobbyLineOnTty(
   tty: Tty,
   { color, dumb }: Terminal,
   line: string,
+  atPrompt = false,
 ): Promise<number> {
   const { screen } = tty
   let words: string[]
@@ -136,7 +137,7 @@ export async function lobbyLineOnTty(
   }
   const { columns, rows } = sizeOf(screen)
   const asked = { columns, rows: dumb ? undefined : rows, color }
-  const conversation = parts.croftd.converse(parts.who, words, asked, end)
+  const conversation = parts.croftd.converse(parts.who, words, asked, end, atPrompt)
   let left: number | undefined
   const leave = () => {
     if (left !== undefined) return

@@ -2,11 +2,15 @@ import { z } from 'zod'
 
 /** What the gateway and the daemon say to each other, over the daemon's socket for SSH. */
 
-/** `X-Croft-Key` (a fingerprint), `X-Croft-As` (whom its certificate names) and `X-Croft-From` (his address) say who is at the gateway. */
+/**
+ * `X-Croft-Key` (a fingerprint), `X-Croft-As` (whom its certificate names), `X-Croft-From` (the client's address) and
+ * `X-Croft-Reached` (the address of the box that it connected to) say who is at the gateway.
+ */
 export const visitor = z.object({
   fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/),
   as: z.string().max(256),
   address: z.string().max(64),
+  reached: z.string().max(64),
 })
 export type Visitor = z.infer<typeof visitor>
 

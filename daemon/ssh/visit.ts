@@ -5,7 +5,7 @@ import { Refusal } from './croftd.ts'
 import { connectTo, join, joinSession, openSession, type Wanted } from './guest.ts'
 import { BadKey, certificateFault, readSshKey, type SshKey, verifyWire } from './key.ts'
 import { type LobbyParts, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty, type Terminal } from './lobby.ts'
-import { isWithin, type Login, parseLogin } from './login.ts'
+import { isWithin, type Login, parseLogin, plainAddress } from './login.ts'
 import { socketOf, wireSignature } from './mend.ts'
 import type { Visitor } from './messages.ts'
 import { tried } from './refused.ts'
@@ -124,8 +124,9 @@ export class Visit {
     const { croftd } = this.#gateway
     const { certificate } = key
     const address = this.#address
+    const reached = plainAddress(this.socket.localAddress ?? '')
     if (!certificate) {
-      const who = { fingerprint: key.fingerprint, as: '', address }
+      const who = { fingerprint: key.fingerprint, as: '', address, reached }
       if (await croftd.knows(key.fingerprint, false)) return { key, who, permits: everything }
       this.#refused.push(key)
       return undefined
@@ -142,7 +143,7 @@ export class Visit {
     }
     return {
       key,
-      who: { fingerprint: authority.fingerprint, as: id.slice(0, 256), address },
+      who: { fingerprint: authority.fingerprint, as: id.slice(0, 256), address, reached },
       permits: {
         pty: permits.has('permit-pty'),
         forwarding: permits.has('permit-port-forwarding'),

@@ -151,7 +151,7 @@ describe('a VM', () => {
     expect(vms).toMatchObject([{ name: 'web', state: 'awake', tags: ['shop'], comment: 'a & b <c>' }])
     expect(vms[0].memoryBytes).toBeGreaterThan(50e6)
     expect(vms[0].diskBytes).toBeGreaterThan(100e3)
-    expect(box.memoryBytes).toBeGreaterThan(vms[0].memoryBytes)
+    expect(box.memoryTotalBytes).toBeGreaterThan(vms[0].memoryBytes)
     expect(await croft.do('ls', '-q')).toBe('web\n')
     expect(await croft.do('ls', '--tag', 'other', '-q')).toBe('')
   })

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { unforeseen } from '../../daemon/host/outlive-errors.ts'
@@ -46,6 +47,9 @@ function start(...args: string[]): ChildProcess {
   return child
 }
 
+/** How a command of Croft is written on the laptop. */
+const inLobby = `ssh -p ${sshPort} croft@127.0.0.1`
+
 const withoutWarning = (stderr: string) => stderr.replace(/^Warning: Permanently added.*\r?\n/, '')
 
 describe('the lobby', () => {
@@ -60,8 +64,25 @@ describe('the lobby', () => {
     ]
     for (const line of lines) {
       const [here, there] = await Promise.all([croft.run(line), laptop.ssh(['croft@box', ...line])])
-      expect({ ...there, stderr: withoutWarning(there.stderr) }).toEqual(here)
+      const asHere = (text: string) => withoutWarning(text).replaceAll(inLobby, 'croft')
+      expect({ ...there, stdout: asHere(there.stdout), stderr: asHere(there.stderr) }).toEqual(here)
     }
+  })
+
+  test('says what to do as it is done from there', async () => {
+    const stderrOf = async (...args: string[]) => withoutWarning((await laptop.ssh(args)).stderr)
+    expect(await stderrOf('croft@box', 'nonsense')).toBe(
+      `There is no command "nonsense".\n${inLobby} help lists them all.\n`,
+    )
+    expect(await laptop.ssh(['croft@box', 'new', 'hinted', '--stopped'])).toMatchObject({
+      stdout: `hinted is made. Start it: ${inLobby} start hinted\n`,
+    })
+    expect(await stderrOf('hinted@box', 'true')).toContain(`Start it: ${inLobby} start hinted`)
+    await croft.do('rm', 'hinted', '--yes')
+    // The name that the box calls itself means nothing to a laptop.
+    const { stdout } = await laptop.ssh(['croft@box', 'ssh-config'])
+    expect(stdout).toContain('HostName 127.0.0.1\n')
+    expect(stdout).not.toContain(hostname())
   })
 
   test('takes standard input where there is use for it', async () => {
@@ -273,7 +294,7 @@ describe('a VM', () => {
     await croft.do('stop', 'off')
     expect(await laptop.ssh(['off@box', 'true'])).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('croft start off'),
+      stderr: expect.stringContaining(`${inLobby} start off`),
     })
     await croft.do('rm', 'off', '--yes')
     expect(await laptop.ssh(['nothing@box', 'true'])).toMatchObject({

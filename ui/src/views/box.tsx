@@ -52,10 +52,10 @@ function Meters({ box }: { box: HostUsage }) {
     ['CPU', `${Math.round(box.cpuPercent)} %`, (each: HostUsage) => each.cpuPercent / 100],
     [
       'memory',
-      `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryBytes)}`,
-      (each: HostUsage) => each.memoryUsedBytes / each.memoryBytes,
+      `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`,
+      (each: HostUsage) => each.memoryUsedBytes / each.memoryTotalBytes,
     ],
-    ['disk', `${bytes(box.diskFreeBytes)} free`, (each: HostUsage) => 1 - each.diskFreeBytes / each.diskBytes],
+    ['disk', `${bytes(box.diskFreeBytes)} free`, (each: HostUsage) => 1 - each.diskFreeBytes / each.diskTotalBytes],
   ] as const
   return (
     <dl class="meters">
@@ -83,7 +83,7 @@ function Shared() {
   const governed = value.vms.filter((vm) => vm.governor)
   const rows = [
     ['memory', stands.length > 0 ? stands.join(', ') : 'enough for all'],
-    ['swap', box.swapBytes > 0 ? `${bytes(box.swapUsedBytes)} of ${bytes(box.swapBytes)}` : undefined],
+    ['swap', box.swapTotalBytes > 0 ? `${bytes(box.swapUsedBytes)} of ${bytes(box.swapTotalBytes)}` : undefined],
     ['waits for', pressure ? waits(pressure).join(', ') : ''],
   ] as const
   return (

@@ -17,7 +17,7 @@ export function Checkpoints({ vm }: { vm: Vm }) {
   if (problem) return <Trouble problem={problem} />
   if (!value) return <p class="soft">Looking…</p>
   const { checkpoints, schedule } = value
-  const largest = Math.max(...checkpoints.map(({ diskBytes, memoryBytes }) => diskBytes + memoryBytes))
+  const largest = Math.max(...checkpoints.map(({ diskBytes, savedMemoryBytes }) => diskBytes + savedMemoryBytes))
   return (
     <>
       {checkpoints.length === 0 && (
@@ -36,7 +36,7 @@ export function Checkpoints({ vm }: { vm: Vm }) {
             <Size of={checkpoint} largest={largest} />
             <span class="soft">
               {ago(checkpoint.createdAt, new Date())} · {bytes(checkpoint.diskBytes)} disk
-              {checkpoint.memory ? ` · ${bytes(checkpoint.memoryBytes)} memory` : ' · no memory'}
+              {checkpoint.memory ? ` · ${bytes(checkpoint.savedMemoryBytes)} memory` : ' · no memory'}
               {checkpoint.kind !== 'asked' && ` · ${checkpoint.kind}`}
               {checkpoint.current && ' · the VM goes on from here'}
             </span>
@@ -82,7 +82,7 @@ function Size({ of, largest }: { of: CheckpointResult; largest: number }) {
   return (
     <span class="size" aria-hidden="true">
       <i style={{ width: width(of.diskBytes) }} />
-      <i style={{ width: width(of.memoryBytes) }} />
+      <i style={{ width: width(of.savedMemoryBytes) }} />
     </span>
   )
 }

@@ -21,7 +21,7 @@ const measures = {
   memory: {
     title: 'memory',
     of: (vm) => vm.memoryBytes ?? 0,
-    whole: (box) => box.memoryBytes,
+    whole: (box) => box.memoryTotalBytes,
     used: (box) => box.memoryUsedBytes,
     say: bytes,
   },
@@ -35,8 +35,8 @@ const measures = {
   disk: {
     title: 'disk',
     of: (vm) => vm.diskBytes ?? 0,
-    whole: (box) => box.diskBytes,
-    used: (box) => box.diskBytes - box.diskFreeBytes,
+    whole: (box) => box.diskTotalBytes,
+    used: (box) => box.diskTotalBytes - box.diskFreeBytes,
     shared: { title: 'images and checkpoints', of: (box) => box.diskKeptBytes },
     say: bytes,
   },

@@ -36,12 +36,12 @@ export function Ports({ vm }: { vm: Vm }) {
               {value.awake && !each.listens && <span class="soft">nothing listens</span>}
             </td>
             <td>
-              {each.address ? (
+              {each.web ? (
                 <>
-                  <a href={each.address} target="_blank" rel="noopener noreferrer">
-                    {each.address}
+                  <a href={each.web} target="_blank" rel="noopener noreferrer">
+                    {each.web}
                   </a>{' '}
-                  <Copy text={each.address} what={`the address of port ${each.port}`} />
+                  <Copy text={each.web} what={`the address of port ${each.port}`} />
                 </>
               ) : each.loopback ? (
                 <span class="soft">on 127.0.0.1 alone: have it listen on 0.0.0.0</span>
@@ -50,12 +50,10 @@ export function Ports({ vm }: { vm: Vm }) {
               )}
             </td>
             <td>
-              {each.address && (
-                <span class={each.public ? 'public' : 'private'}>{each.public ? 'anybody' : 'you'}</span>
-              )}
+              {each.web && <span class={each.public ? 'public' : 'private'}>{each.public ? 'anybody' : 'you'}</span>}
             </td>
             <td class="does">
-              {each.address && (
+              {each.web && (
                 <>
                   {!each.main && (
                     <Act
@@ -105,10 +103,10 @@ function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
       <p class="soft">Whoever has one opens one address of this VM, and nothing else, until it ends.</p>
       {links.length > 0 && (
         <Table head={['For', 'Address', 'Ends', '']}>
-          {links.map(({ id, name, address, expiresAt }) => (
+          {links.map(({ id, name, web, expiresAt }) => (
             <tr key={id}>
               <td>{name || <span class="soft">no name</span>}</td>
-              <td class="mono">{address}</td>
+              <td class="mono">{web}</td>
               <td>{until(expiresAt, new Date())}</td>
               <td class="does">
                 <Act

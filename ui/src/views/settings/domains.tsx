@@ -88,7 +88,7 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
           {hosts.map((each) => (
             <tr key={each.host}>
               <td>
-                <a href={each.address} target="_blank" rel="noopener noreferrer">
+                <a href={each.web} target="_blank" rel="noopener noreferrer">
                   {each.host}
                 </a>
               </td>

@@ -29,7 +29,7 @@ export function Links() {
                     <td>
                       <a href={vmPath(link.vm, 'ports')}>{link.vm}</a>
                     </td>
-                    <td class="mono">{link.address}</td>
+                    <td class="mono">{link.web}</td>
                     <td>{ago(link.createdAt, new Date())}</td>
                     <td>{until(link.expiresAt, new Date())}</td>
                     <td class="does">
@@ -51,13 +51,13 @@ export function Links() {
               <p class="soft">Nothing: every VM is private.</p>
             ) : (
               <Table head={['VM', 'Port', 'Address', '']}>
-                {open.map(({ vm, port, address }) => (
+                {open.map(({ vm, port, web }) => (
                   <tr key={`${vm} ${port}`}>
                     <td>
                       <a href={vmPath(vm, 'ports')}>{vm}</a>
                     </td>
                     <td class="mono">{port}</td>
-                    <td class="mono">{address}</td>
+                    <td class="mono">{web}</td>
                     <td class="does">
                       <Act
                         kind="quiet"
