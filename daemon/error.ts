@@ -55,6 +55,12 @@ export function asCroftError(error: unknown): CroftError {
   })
 }
 
+/** Why something failed, in the words of what failed: for logs and for who looks after the box. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof CroftError && typeof error.details.reason === 'string') return error.details.reason
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** There is no room on the box's disk, whoever noticed. */
 export function diskFull(options: { cause?: unknown; details?: Record<string, unknown> } = {}): CroftError {
   const hint = 'Free some space (croft doctor shows how much there is), then try again.'

@@ -1,4 +1,4 @@
-import { CroftError } from '../error.ts'
+import { CroftError, reasonOf } from '../error.ts'
 import type { Hardware, Memory, Vm } from '../store/index.ts'
 import { awaitAgent, makeReady } from './boot.ts'
 import { type Box, specOf } from './box.ts'
@@ -104,6 +104,6 @@ export function isBoxTrouble(error: unknown): boolean {
   if (!(error instanceof CroftError)) return true
   return (
     ['unavailable', 'disk-full', 'timed-out', 'cancelled'].includes(error.code) ||
-    /allocate memory/i.test(error.message)
+    /allocate memory/i.test(reasonOf(error))
   )
 }

@@ -1,4 +1,4 @@
-import { CroftError } from '../error.ts'
+import { CroftError, reasonOf } from '../error.ts'
 import { noRates, type Rates, type Vm } from '../store/index.ts'
 import { type Box, findVm, stateOf, whenStarted, withVm } from './box.ts'
 import { exclusively } from './exclusively.ts'
@@ -31,7 +31,7 @@ const noCgroups = (cause?: unknown) =>
   })
 
 /** Whether libvirt refused something because it has no cgroups for it, in its own words. */
-const lacksCgroups = (err: unknown): boolean => /cgroup/i.test(String(err))
+const lacksCgroups = (err: unknown): boolean => /cgroup/i.test(reasonOf(err))
 
 /** Has each VM get, as soon as it runs, what its record says. @returns ends that */
 export function keepShares(box: Box): () => void {
@@ -59,7 +59,7 @@ export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): 
     // It has ended meanwhile: that says nothing about the box.
     if (box.live.get(vm.uuid)?.domain !== 'running') continue
     if (!box.unshared.has(what)) box.log.warn({ vm: vm.id, what, err }, 'it can not be had here for VMs')
-    box.unshared.set(what, { vm: vm.name, why: err instanceof Error ? err.message : String(err) })
+    box.unshared.set(what, { vm: vm.name, why: reasonOf(err) })
   }
 }
 

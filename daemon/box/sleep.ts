@@ -117,7 +117,8 @@ export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string |
   } catch (error) {
     const lost = ['off', undefined].includes(await box.hypervisor.state(vm.uuid))
     if (!lost || isBoxTrouble(error)) throw error
-    const why = error instanceof Error ? error.message : String(error)
+    const known = error instanceof CroftError && error.code === 'memory-unusable'
+    const why = known ? error.message : 'its saved memory could not be loaded'
     box.log.error({ vm: vm.id, err: error }, 'its memory could not be loaded')
     await box.store.update(withVm(vm.id, { memory: null, power: 'on' }))
     const message = `${vm.name} was started from its disk, as after a power cut: its saved memory could not be loaded.`

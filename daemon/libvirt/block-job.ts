@@ -37,7 +37,9 @@ export async function commitBlocks(
       if (how === 'cancelled' && isDisk) continue
       if (wanted?.aborted || how === 'stopped')
         throw new CroftError('cancelled', 'Work on a disk was ended with its VM, or for it.')
-      throw new CroftError('conflict', `Work on a disk did not come to its end: ${how}.`)
+      throw new CroftError('conflict', 'Work on the disk of the VM did not come to its end.', {
+        details: { reason: how },
+      })
     }
   } catch (error) {
     throw toCroftError(error)
@@ -98,7 +100,7 @@ export async function reopenReadOnly(libvirt: Libvirt, uuid: string, layer: stri
     const answer = JSON.parse(
       await libvirt.call.domainMonitorCommand(uuid, JSON.stringify({ execute, arguments: args })),
     )
-    if (answer.error) throw new CroftError('program-failed', `QEMU: ${execute}: ${answer.error.desc}`)
+    if (answer.error) throw refused(`${execute}: ${answer.error.desc}`)
     return answer.return
   }
   const nodes: BlockNode[] = await command('query-named-block-nodes', { flat: true })
@@ -108,7 +110,7 @@ export async function reopenReadOnly(libvirt: Libvirt, uuid: string, layer: stri
   const storage = node['node-name'].replace(/-format$/, '-storage')
   const backing = nodeOf(beneath)?.['node-name']
   if (backing === undefined || !nodes.some((each) => each['node-name'] === storage))
-    throw new CroftError('program-failed', `QEMU names no parts of ${layer}.`)
+    throw refused(`it names no parts of ${layer}`)
   const options = { driver: 'qcow2', 'node-name': node['node-name'], 'read-only': true, file: storage, backing }
   await command('blockdev-reopen', { options: [options] })
 }
@@ -117,3 +119,9 @@ export async function reopenReadOnly(libvirt: Libvirt, uuid: string, layer: stri
 function fileOf(filename: string): string {
   return filename.startsWith('json:') ? JSON.parse(filename.slice('json:'.length)).file.filename : filename
 }
+
+const refused = (reason: string): CroftError =>
+  new CroftError('program-failed', 'QEMU did not do what Croft asked for with a disk.', {
+    hint: `It says: ${reason}`,
+    details: { reason: `QEMU: ${reason}` },
+  })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { CroftError } from '../error.ts'
+import { CroftError, reasonOf } from '../error.ts'
 import { LibvirtError, toCroftError } from './errors.ts'
 
 const libvirtError = (code: number, message = 'so it is', connectionLost = false) =>
@@ -19,7 +19,24 @@ describe('what a libvirt error means', () => {
     const cause = libvirtError(code)
     const error = toCroftError(cause)
     expect(error).toMatchObject({ code: expected, cause })
-    expect(error.message).toContain('so it is')
+    expect(error.message).not.toContain('so it is')
+    expect(error.message).toMatch(/^\S.*\.$/)
+    expect(reasonOf(error)).toBe('libvirt: so it is')
+  })
+
+  it('a VM that is turned off under a copy or a checkpoint is told in plain words, with what to do', () => {
+    expect(toCroftError(libvirtError(55, 'Requested operation is not valid: domain is not running'))).toMatchObject({
+      code: 'conflict',
+      message: 'The VM was turned off, or changed, while Croft worked with it.',
+      hint: 'See how it is, and try again: croft ls',
+    })
+  })
+
+  it('what nobody foresaw has what libvirt says in its hint', () => {
+    expect(toCroftError(libvirtError(1))).toMatchObject({
+      message: 'libvirt failed at something that Croft asked for.',
+      hint: 'It says: so it is\nThe log of the daemon has more: journalctl -u croft',
+    })
   })
 
   it('a full disk is told as such', () => {

@@ -44,34 +44,60 @@ export class LibvirtError extends Error {
   }
 }
 
-const meanings: Readonly<Record<string, ErrorCode>> = {
-  NO_DOMAIN: 'not-found',
-  NO_NETWORK: 'not-found',
-  NO_DOMAIN_SNAPSHOT: 'not-found',
-  NO_DOMAIN_METADATA: 'not-found',
-  OPERATION_INVALID: 'conflict',
-  RESOURCE_BUSY: 'conflict',
-  BLOCK_COPY_ACTIVE: 'conflict',
-  OPERATION_TIMEOUT: 'timed-out',
-  OPERATION_ABORTED: 'cancelled',
-  AGENT_UNRESPONSIVE: 'guest-failed',
-  AGENT_UNSYNCED: 'guest-failed',
-  AGENT_COMMAND_TIMEOUT: 'guest-failed',
-  AGENT_COMMAND_FAILED: 'guest-failed',
+type Meaning = readonly [code: ErrorCode, message: string, hint?: string]
+
+const changed: Meaning = [
+  'conflict',
+  'The VM was turned off, or changed, while Croft worked with it.',
+  'See how it is, and try again: croft ls',
+]
+const busy: Meaning = ['conflict', 'Something else is being done with the VM.', 'Try again in a moment.']
+const gone: Meaning = ['not-found', 'libvirt does not have that, or not any more.']
+const silent: Meaning = ['guest-failed', 'The guest agent in the VM does not answer.', 'croft logs shows its console.']
+
+const meanings: Readonly<Record<string, Meaning>> = {
+  NO_DOMAIN: ['not-found', 'libvirt does not have that VM, or not any more.'],
+  NO_NETWORK: ['not-found', 'The network of the VMs is gone.', 'croft doctor looks at the box.'],
+  NO_DOMAIN_SNAPSHOT: gone,
+  NO_DOMAIN_METADATA: gone,
+  OPERATION_INVALID: changed,
+  RESOURCE_BUSY: busy,
+  BLOCK_COPY_ACTIVE: busy,
+  OPERATION_TIMEOUT: ['timed-out', 'Something else with the VM takes too long.', 'Try again in a moment.'],
+  OPERATION_ABORTED: ['cancelled', 'It was ended before it was done.'],
+  AGENT_UNRESPONSIVE: silent,
+  AGENT_UNSYNCED: silent,
+  AGENT_COMMAND_TIMEOUT: silent,
+  AGENT_COMMAND_FAILED: ['guest-failed', 'The guest agent in the VM could not do it.', 'croft logs shows its console.'],
 }
 
-/** What a failed call means to Croft. libvirt's sentence is in the message and the LibvirtError in `cause`; any other error that is not a CroftError becomes `internal`. */
+/**
+ * What a failed call means to Croft. libvirt's own sentence is for logs and diagnosis (`reasonOf`), and in the hint of what
+ * nobody foresaw; any other error that is not a CroftError becomes `internal`.
+ */
 export function toCroftError(error: unknown): CroftError {
   if (error instanceof CroftError) return error
   if (!(error instanceof LibvirtError)) {
-    return new CroftError('internal', `The libvirt binding failed: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    })
+    const reason = error instanceof Error ? error.message : String(error)
+    return unforeseen('Croft could not speak with libvirt.', reason, { cause: error })
   }
   if (error.connectionLost) return unavailable(error.message, error)
-  const details = { libvirt: error.codeName, operation: error.operation }
+  const details = { libvirt: error.codeName, operation: error.operation, reason: `libvirt: ${error.message}` }
   if (/No space left on device/i.test(error.message)) return diskFull({ cause: error, details })
-  return new CroftError(meanings[error.codeName] ?? 'internal', `libvirt: ${error.message}`, { cause: error, details })
+  const meaning = meanings[error.codeName]
+  if (!meaning)
+    return unforeseen('libvirt failed at something that Croft asked for.', error.message, { cause: error, details })
+  const [code, message, hint] = meaning
+  return new CroftError(code, message, { hint, cause: error, details })
+}
+
+const unforeseen = (
+  message: string,
+  reason: string,
+  options: { cause: unknown; details?: Record<string, unknown> },
+): CroftError => {
+  const hint = `It says: ${reason}\nThe log of the daemon has more: journalctl -u croft`
+  return new CroftError('internal', message, { ...options, hint })
 }
 
 /** There is no libvirt to talk to; `reason` says why. */

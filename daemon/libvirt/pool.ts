@@ -204,15 +204,24 @@ export class CallPool {
 
 function failure(op: OpName, reply: Exclude<Reply, { result: unknown }>): Error {
   if ('libvirtError' in reply) return new LibvirtError(reply.libvirtError)
-  return new CroftError('internal', `The libvirt operation ${op} failed in Croft itself.`, { cause: reply.defect })
+  return new CroftError('internal', 'Croft failed as it spoke with libvirt.', {
+    cause: reply.defect,
+    details: { operation: op },
+  })
 }
 
-const mayHappen = 'libvirt may still carry it out.'
+const mayHappen = 'It may still come to its end: croft ls shows it.'
 
 function cancelled(op: OpName): CroftError {
-  return new CroftError('cancelled', `The libvirt operation ${op} was given up: cancelled.`, { hint: mayHappen })
+  return new CroftError('cancelled', 'libvirt was not waited for any longer.', {
+    hint: mayHappen,
+    details: { operation: op },
+  })
 }
 
 function timedOut({ op, timeoutMs }: Job): CroftError {
-  return new CroftError('timed-out', `libvirt did not finish ${op} within ${timeoutMs / 1000} s.`, { hint: mayHappen })
+  return new CroftError('timed-out', `libvirt did not finish within ${timeoutMs / 1000} s.`, {
+    hint: mayHappen,
+    details: { operation: op },
+  })
 }
