@@ -22,7 +22,7 @@ const terminal = process.stdout.isTTY
   ? { columns, rows: dumb ? undefined : rows, color: !process.env.NO_COLOR && !dumb }
   : null
 const conversation = new Conversation(
-  { socketPath, argv, terminal, uid: process.getuid?.() ?? -1 },
+  { socketPath, argv, terminal, uid: process.getuid?.() ?? -1, cwd: process.cwd() },
   {
     write(to, bytes) {
       picture.leave()
@@ -47,7 +47,10 @@ conversation.exit.then(end, (error: NodeJS.ErrnoException) => {
 // Only these read standard input; taking it in for others would swallow what belongs to the shell's next command.
 if (argv[0] === 'exec' && !process.stdin.isTTY) passStdin()
 
+/** Not while a program runs here: Ctrl-C is for that one, and its end is ours. */
+let interruptible = true
 process.on('SIGINT', () => {
+  if (!interruptible) return
   if (picture.shown) leavePicture()
   progress.clear()
   if (progress.subject) process.stderr.write(goesOn)
@@ -91,6 +94,10 @@ async function read(path: string): Promise<Buffer> {
 
 function runHere(program: string, args: readonly string[]): Promise<number> {
   const child = spawn(program, args, { stdio: 'inherit' })
+  interruptible = false
+  child.once('close', () => {
+    interruptible = true
+  })
   return new Promise((resolve) => {
     child.once('exit', (code) => resolve(code ?? 255))
     child.once('error', () => {

@@ -50,6 +50,8 @@ export interface Opening {
   uid: number
   /** Whether commands stand alone where it was typed, with `croft` before them or not. */
   atPrompt?: boolean
+  /** The folder that whoever types is in, on the box itself. */
+  cwd?: string
 }
 
 /** What somebody is told who waits no longer for what he has begun. */
@@ -68,7 +70,7 @@ export class Conversation {
   readonly #end: CallerEnd
   #left = false
 
-  constructor({ socketPath, headers, argv, terminal, uid, atPrompt }: Opening, end: CallerEnd) {
+  constructor({ socketPath, headers, argv, terminal, uid, atPrompt, cwd }: Opening, end: CallerEnd) {
     this.#end = end
     this.#request = http.request({
       socketPath,
@@ -77,7 +79,7 @@ export class Conversation {
       headers: { ...headers, 'content-type': 'application/x-ndjson' },
     })
     this.exit = this.#answer()
-    this.#send({ argv, terminal, uid, atPrompt })
+    this.#send({ argv, terminal, uid, atPrompt, cwd })
   }
 
   /** Hands over some of standard input, or, by null, its end. Resolves when there is room for more. */

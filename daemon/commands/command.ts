@@ -46,6 +46,8 @@ export interface Context {
   output?: Output | undefined
   /** Has the caller run a program on his terminal; its exit code. Absent where there is no terminal. */
   handOff?: HandOff | undefined
+  /** The folder that the caller is in, where he has files here. */
+  cwd?: string | undefined
   /** The address of the box that the caller's SSH client connected to. */
   reached?: string | undefined
   /** Whether the caller may read what only root may. */

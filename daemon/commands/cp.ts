@@ -1,9 +1,24 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
 import { copyVm } from '../box/checkpoints.ts'
+import { CroftError } from '../error.ts'
+import { quote } from '../spelling.ts'
 import { newNameArg, vmArg } from './args.ts'
 import { command } from './command.ts'
 import { describeMade, madeResult, printMade } from './made.ts'
+
+/** What is copied by scp, docker cp and the like is a file: `web:/etc/hostname .` */
+function notFiles(source: string, target = ''): CroftError {
+  const into = /^([^:/]+):(.*)$/.exec(target)
+  const outOf = /^([^:/]+):(.*)$/.exec(source)
+  const written = (...words: string[]) => `croft ${words.filter(Boolean).map(quote).join(' ')}`
+  const instead = into
+    ? written('push', into[1]!, source, into[2]!)
+    : outOf
+      ? written('pull', outOf[1]!, outOf[2]!, target)
+      : 'croft push, croft pull'
+  return new CroftError('misuse', 'croft cp copies VMs, not files.', { hint: `For files: ${instead}` })
+}
 
 export const cpCommand = command({
   name: 'cp',
@@ -20,6 +35,7 @@ export const cpCommand = command({
   result: madeResult,
   touches: 'changes',
   async run({ box, report, reached }, { vm: source, name, diskOnly }) {
+    if (/[:/]/.test(source + name)) throw notFiles(source, name)
     const began = performance.now()
     const { id } = findVm(box.store.state, source)
     const { vm, cold } = await box.uses.during(id, 'croft cp', () => copyVm(box, id, { name, diskOnly }, report))

@@ -3,6 +3,7 @@ import { inVm } from '../box/sleep.ts'
 import { runInVm } from '../guest/ssh.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
+import { userArg } from './transfer.ts'
 
 export const execCommand = command({
   name: 'exec',
@@ -29,12 +30,7 @@ export const execCommand = command({
       .optional()
       .describe('Text for its standard input, where there is none to pass on')
       .meta({ secret: true }),
-    user: z
-      .string()
-      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'the name of a user takes a-z, 0-9, "_" and "-"')
-      .optional()
-      .describe('As whom; by default the login user')
-      .meta({ placeholder: 'user' }),
+    user: userArg,
   }),
   positional: ['vm'],
   rest: 'command',

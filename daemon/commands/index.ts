@@ -30,6 +30,8 @@ import { logsCommand } from './logs.ts'
 import { lsCommand } from './ls.ts'
 import { newCommand } from './new.ts'
 import { portsCommand } from './ports.ts'
+import { pullCommand } from './pull.ts'
+import { pushCommand } from './push.ts'
 import { renameCommand } from './rename.ts'
 import { resizeCommand } from './resize.ts'
 import { restartCommand } from './restart.ts'
@@ -67,6 +69,8 @@ export const commands: readonly Command[] = [
   topCommand,
   sshCommand,
   execCommand,
+  pushCommand,
+  pullCommand,
   logsCommand,
   startCommand,
   stopCommand,

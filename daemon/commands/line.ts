@@ -127,6 +127,9 @@ const elsewhere = new Map(
     sleep: ['suspend', 'pause', 'hibernate'],
     wake: ['resume', 'unpause'],
     rename: ['mv'],
+    'push or croft pull': ['scp', 'sftp', 'rsync'],
+    push: ['upload', 'put'],
+    pull: ['download', 'get', 'fetch'],
     'share public': ['expose', 'publish'],
   }).flatMap(([name, words]) => words.map((word) => [word, name])),
 )

@@ -40,6 +40,8 @@ export interface Caller {
   /** The content of a file of the caller's; "-" is standard input. @throws CroftError */
   readFile(path: string): Promise<string>
   handOff?: HandOff | undefined
+  /** The folder that the caller is in, where he has files here. */
+  cwd?: string | undefined
   signal: AbortSignal
   root: boolean
   scope: Scope
@@ -102,6 +104,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
           report: caller.progress,
           signal: caller.signal,
           reached: caller.reached,
+          cwd: caller.cwd,
           root: caller.root,
           scope: caller.scope,
           stdin: caller.stdin,

@@ -16,7 +16,7 @@ import { splitWords } from './words.ts'
  * prints more than 8 MiB is ended; the answer says so at its end, with exit code 2.
  *
  * `application/x-ndjson`: a conversation, one JSON value per line in both directions at once. The caller begins with
- * `{argv, terminal, uid, atPrompt}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
+ * `{argv, terminal, uid, atPrompt, cwd}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
  * `{file: base64}` or `{error: text}`, `{code: n}`, `{size: {columns, rows}}`. The daemon sends `{out|err: base64}`,
  * `{progress: …|null}`, asks `{ask: question}`, `{read: path}`, `{run: {program, args, vm, words}}`, `{show: base64, ms}`, and
  * ends with `{exit: code}`. It asks one thing at a time. What is to be run enters a VM, with words of the caller's own; one
@@ -78,6 +78,7 @@ const hello = z.object({
   terminal: size.partial({ rows: true }).extend({ color: z.boolean() }).nullable(),
   uid: z.int(),
   atPrompt: z.boolean().default(false),
+  cwd: z.string().optional(),
 })
 
 const message = z.union([
@@ -113,13 +114,13 @@ function execConversation(app: App, c: HonoContext<Entered>, local: boolean): Re
     }
     const inbox = new Inbox()
     readInto(lines, inbox).catch(() => inbox.end())
-    const { argv, terminal, uid, atPrompt } = parsed.data
+    const { argv, terminal, uid, atPrompt, cwd } = parsed.data
     const { scope, actor, reached } = c.var
     const entrant = local ? { scope, actor: { ...actor, by: await userOf(uid) }, reached } : c.var
     const exit = await serveLine(
       app,
       argv,
-      callerOf(inbox, send, gone.signal, terminal, { ...entrant, atPrompt }, local && uid === 0),
+      callerOf(inbox, send, gone.signal, terminal, { ...entrant, atPrompt, cwd }, local && uid === 0),
     )
     await send({ exit })
     inbox.end()
@@ -135,7 +136,7 @@ function callerOf(
   send: Send,
   signal: AbortSignal,
   terminal: Caller['terminal'] | null,
-  { scope, actor, reached, atPrompt }: Entrant & Pick<Caller, 'atPrompt'>,
+  { scope, actor, reached, atPrompt, cwd }: Entrant & Pick<Caller, 'atPrompt' | 'cwd'>,
   root: boolean,
 ): Caller {
   const base64 = (chunk: Uint8Array | string) => Buffer.from(chunk).toString('base64')
@@ -153,6 +154,7 @@ function callerOf(
     actor,
     reached,
     atPrompt,
+    cwd,
     progress: (progress) => void send({ progress: progress ?? null }),
     ask: terminal
       ? async (question) => {

@@ -1,9 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import http from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, startCroft } from '../lib/croft.ts'
+import { must } from '../lib/program.ts'
 
 /** Commands in a VM, one after the other and side by side: they share an SSH connection, and nobody can tell. */
 let croft: Croft
@@ -116,6 +120,93 @@ test('a command goes on when its VM has slept amid it', async () => {
   await croft.do('wake', 'web')
   await inside('touch goes')
   expect(await running).toBe('end\n')
+})
+
+describe('files', () => {
+  let folder: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'files-'))
+    await mkdir(join(folder, 'my site', 'empty'), { recursive: true })
+    await writeFile(join(folder, 'my site', 'run me'), '#!/bin/sh', { mode: 0o750 })
+    await writeFile(join(folder, 'my site', "it's"), randomBytes(300_000))
+    await symlink('run me', join(folder, 'my site', 'link'))
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+  const here = (...names: string[]) => join(folder, ...names)
+  /** What may be left of a transfer that was cut off. */
+  const leftovers = async () => [
+    ...(await readdir(folder)).filter((name) => name.startsWith('.croft-')),
+    ...(await inside('ls -A')).split('\n').filter((name) => name.startsWith('.croft-')),
+  ]
+
+  test('go into a VM and come back as they were: folders, modes, links, and spaces in names', async () => {
+    await croft.do('push', 'web', here('my site'))
+    expect(await inside('cd "my site" && stat -c "%a %n" * && readlink link')).toBe(
+      "755 empty\n644 it's\n777 link\n750 run me\nrun me\n",
+    )
+    await croft.do('pull', 'web', 'my site/', here('back'))
+    await must('diff', ['-r', '--no-dereference', here('my site'), here('back')])
+    expect((await stat(here('back', 'run me'))).mode & 0o777).toBe(0o750)
+    // Once more: a folder that is there is added to, and what was in it stays.
+    await inside('rm "my site/run me" && touch "my site/theirs"')
+    await croft.do('push', 'web', here('my site'), '.')
+    expect(await inside('ls "my site"')).toBe("empty\nit's\nlink\nrun me\ntheirs\n")
+    await croft.do('push', 'web', here('my site', 'run me'), '/etc/renamed', '--user', 'root')
+    expect(await inside('stat -c "%a %U" /etc/renamed')).toBe('750 root\n')
+    await croft.do('pull', 'web', '/etc/hostname', folder)
+    expect(await readFile(here('hostname'), 'utf8')).toBe('web\n')
+    expect(await leftovers()).toEqual([])
+  })
+
+  test.each([
+    [['push', 'web', '/nowhere/at all'], 1, 'There is no /nowhere/at all here.'],
+    [['push', 'web', '/etc/hostname', '/nowhere/x'], 3, 'web has no folder /nowhere.'],
+    [['push', 'web', '/etc/hostname', '/etc/'], 1, 'web does not take it: '],
+    [['push', 'web', '/etc/hostname', 'folder/'], 3, 'web has no folder folder/.'],
+    [['pull', 'web', '/nowhere'], 3, 'web has no /nowhere.'],
+    [['pull', 'web', '/etc/hostname', '/nowhere/x'], 1, 'There is no folder /nowhere here.'],
+    [['pull', 'web', '/'], 2, 'it must end in the name of a file or folder'],
+    [['cp', 'web:/etc/hostname', '.'], 2, 'For files: croft pull web /etc/hostname .'],
+    [['cp', './my site', 'web:/srv'], 2, "For files: croft push web './my site' /srv"],
+    [['scp'], 2, 'Did you mean croft push or croft pull?'],
+  ])('croft %j ends with %i and says %j', async (args, code, says) => {
+    expect(await croft.run(args)).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(says) })
+    expect(await leftovers()).toEqual([])
+  })
+
+  test('what a guest sends reaches nothing beyond the folder that it was wanted in', async () => {
+    await inside(`mkdir -p evil/deep && cd evil && echo good > good && ln -s /etc outside && ln -s ../../.. deep/above &&
+      ln -s good within && sudo mknod device c 1 5 && mkfifo pipe && cp /bin/true setuid && sudo chown root setuid && sudo chmod 4755 setuid`)
+    const pulled = await croft.run(['pull', 'web', 'evil', folder])
+    expect(pulled).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('Left out: outside, a link that leads outside.'),
+    })
+    expect((await readdir(here('evil'))).sort()).toEqual(['deep', 'good', 'setuid', 'within'])
+    expect(await readdir(here('evil', 'deep'))).toEqual([])
+    expect((await stat(here('evil', 'setuid'))).mode & 0o7777).toBe(0o755)
+    // A guest that sends something else than what was asked for, with a tar of its own.
+    await inside(`sudo mv /bin/tar /bin/real-tar && printf '#!/bin/sh\\nreal-tar -cPf - --transform "s,^.*,../../stolen," /etc/hostname\\n' |
+      sudo tee /bin/tar > /dev/null && sudo chmod 755 /bin/tar`)
+    const stolen = await croft.run(['pull', 'web', '/etc/hostname', here('mine')])
+    await inside('sudo mv /bin/real-tar /bin/tar')
+    expect(stolen).toMatchObject({ code: 1, stderr: expect.stringContaining('Nothing was copied.') })
+    await expect(stat(here('mine'))).rejects.toThrow('ENOENT')
+    expect(await leftovers()).toEqual([])
+  })
+
+  test('that are cut off on their way are not there in part', async () => {
+    await inside('truncate -s 3G large')
+    await must('truncate', ['-s', '3G', here('large')])
+    for (const [args, target] of [
+      [['pull', 'web', 'large', here('half')], () => stat(here('half'))],
+      [['push', 'web', here('large'), 'half'], () => croft.do('exec', 'web', 'stat half')],
+    ] as const) {
+      expect(await croft.interrupt(3, args)).not.toBe(0)
+      await expect(target()).rejects.toThrow()
+      await vi.waitFor(async () => expect(await leftovers()).toEqual([]), { timeout: 30_000, interval: 500 })
+    }
+  })
 })
 
 test('a command that runs when its VM is turned off ends, and says why', async () => {

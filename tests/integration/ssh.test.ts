@@ -56,7 +56,8 @@ describe('the lobby', () => {
   test('runs a command as the command line does: output, errors and exit codes', async () => {
     const lines = [
       ['ls', '-q'],
-      ['show', 'web', '--json'],
+      ['show', 'web', '-q'],
+      ['checkpoint', 'ls', 'web', '--json'],
       ['show', 'wbe'],
       ['nonsense'],
       ['rm', 'web'],

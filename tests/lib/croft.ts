@@ -155,6 +155,14 @@ export class Croft implements AsyncDisposable {
     })
   }
 
+  /** The croft command line, with Ctrl-C after so many seconds. @returns its exit code */
+  async interrupt(afterS: number, args: readonly string[]): Promise<number> {
+    const node = join(root, 'node_modules/.bin/node')
+    const all = ['-s', 'INT', String(afterS), node, join(root, 'daemon/cli.ts'), ...args]
+    const { code } = await program('timeout', all, { env: { ...process.env, CROFT_SOCKET: this.socket } })
+    return code
+  }
+
   /** A command line that must do its work; its standard output. */
   async do(...args: string[]): Promise<string> {
     const ended = await this.run(args)

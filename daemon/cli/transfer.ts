@@ -1,0 +1,149 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { plainLine } from '../guest/text.ts'
+import { quote } from '../spelling.ts'
+import { bytes } from '../units.ts'
+import { tame } from './tame.ts'
+
+/**
+ * Copies a file or a folder between this machine and a VM, as tar's stream through ssh: `croft push` and `croft pull` have
+ * it run where their files are, by whoever owns them. What comes from a VM is unpacked in a folder of its own, tamed, and
+ * put in place when all of it is there. One argument: a `Transfer` as JSON.
+ */
+export interface Transfer {
+  way: 'push' | 'pull'
+  /** Arguments of ssh by which the VM is entered. */
+  ssh: readonly string[]
+  vm: string
+  /** Here, absolute: what is sent, or where what comes is put. */
+  here: string
+  /** In the VM: the empty folder that takes what is sent, or what is wanted. */
+  there: string
+  /** What is wanted; what is sent, this end sees itself. */
+  kind?: 'folder' | 'file'
+}
+
+/** Something that ends it, as a sentence. */
+class Failed extends Error {}
+
+/** So long a transfer says nothing. */
+const quietMs = 2000
+
+async function push({ ssh, vm, here, there }: Transfer): Promise<void> {
+  const found = await stat(here).catch(() => {
+    throw new Failed(`There is no ${here} here.`)
+  })
+  const kind = found.isDirectory() ? 'folder' : 'file'
+  // What somebody names by a link is what the link leads to.
+  const what = kind === 'folder' ? ['-C', here, '.'] : ['-h', '-C', dirname(here), `./${basename(here)}`]
+  const into = quote(`${there}/${kind}`)
+  const from = started('tar', ['-cf', '-', ...what])
+  const to = started('ssh', [...ssh, `mkdir -m 700 -- ${into} && exec tar -xpof - -C ${into}`])
+  await flow(from, to, vm)
+}
+
+async function pull({ ssh, vm, here, there, kind = 'file' }: Transfer): Promise<void> {
+  const name = basename(there)
+  const { folder, to } = await placeOf(here, name)
+  const temporary = await mkdtemp(join(folder, '.croft-'))
+  const end = (code: number) => () =>
+    void rm(temporary, { recursive: true, force: true }).then(() => process.exit(code))
+  process.once('SIGINT', end(130)).once('SIGTERM', end(143)).once('SIGHUP', end(129))
+  try {
+    const what = kind === 'folder' ? `-C ${quote(there)} .` : `-h -C ${quote(dirname(there))} ${quote(`./${name}`)}`
+    const from = started('ssh', [...ssh, `exec tar -cf - ${what}`])
+    const into = started('tar', ['-x', '--no-same-owner', '-p', '-f', '-', '-C', temporary])
+    await flow(from, into, vm)
+    for (const { path, why } of await tame(temporary)) say(`Left out: ${plainLine(path)}, ${why}.`)
+    await putInPlace(kind === 'folder' ? temporary : join(temporary, name), kind, to)
+  } finally {
+    await rm(temporary, { recursive: true, force: true })
+  }
+}
+
+/** Where it goes: into a folder that is there, under its own name; else under the name that was given. */
+async function placeOf(target: string, name: string): Promise<{ folder: string; to: string }> {
+  const isFolder = (path: string) =>
+    stat(path).then(
+      (found) => found.isDirectory(),
+      () => false,
+    )
+  if (await isFolder(target)) return { folder: target, to: join(target, name) }
+  const folder = dirname(target)
+  if (target.endsWith('/') || !(await isFolder(folder)))
+    throw new Failed(`There is no folder ${target.endsWith('/') ? target : folder} here.`)
+  return { folder, to: target }
+}
+
+/** In one step, but a folder that is there already, which is added to. */
+async function putInPlace(made: string, kind: 'folder' | 'file', to: string): Promise<void> {
+  const sent = await stat(made).catch(() => undefined)
+  if (kind === 'file' && !sent?.isFile()) throw new Failed('The VM sent something else than what was asked for.')
+  const there = await stat(to).catch(() => undefined)
+  if (there && there.isDirectory() !== (kind === 'folder'))
+    throw new Failed(
+      `${to} is a ${there.isDirectory() ? 'folder' : 'file'} already, and a ${kind} was to be put there.`,
+    )
+  if (!there || kind === 'file') return rename(made, to)
+  const copying = started('cp', ['-a', '--remove-destination', '--', `${made}/.`, to])
+  copying.child.stdin?.end()
+  if ((await copying.code) !== 0) throw new Failed(`Not all of it could be put into ${to}.`)
+}
+
+interface Started {
+  child: ReturnType<typeof spawn>
+  code: Promise<number>
+}
+
+/** Its input and output are ours; what it complains of is shown. */
+function started(program: string, args: readonly string[]): Started {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const code = new Promise<number>((resolve) => {
+    child.once('close', (status) => resolve(status ?? 255))
+    child.once('error', () => {
+      say(`${program} is not installed here.`)
+      resolve(127)
+    })
+  })
+  return { child, code }
+}
+
+/** Has one program's output be another's input, to the end of both. @throws Failed */
+async function flow(from: Started, to: Started, label: string): Promise<void> {
+  let count = 0
+  const began = performance.now()
+  const counting = new Transform({
+    transform(chunk: Buffer, _, done) {
+      count += chunk.length
+      done(null, chunk)
+    },
+  })
+  const progress = setInterval(() => {
+    if (process.stderr.isTTY && performance.now() - began > quietMs)
+      process.stderr.write(`\r  ${label}   ${bytes(count)}\u001b[K`)
+  }, 500)
+  from.child.stdin?.end()
+  to.child.stdout?.resume()
+  const flowing = pipeline(from.child.stdout as Readable, counting, to.child.stdin as Writable).catch(() => {})
+  const codes = await Promise.all([from.code, to.code])
+  await flowing
+  clearInterval(progress)
+  if (process.stderr.isTTY && performance.now() - began > quietMs) process.stderr.write('\r\u001b[K')
+  if (codes.some((code) => code !== 0)) throw new Failed('')
+}
+
+function say(text: string): void {
+  if (text) process.stderr.write(`${text}\n`)
+}
+
+const transfer: Transfer = JSON.parse(process.argv[2]!)
+try {
+  await (transfer.way === 'push' ? push : pull)(transfer)
+} catch (error) {
+  say((error as Error).message)
+  process.exitCode = 1
+}
