@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
-import { Conversation, goesOn, isYes, Refused } from './cli/conversation.ts'
+import { Conversation, goesOn, isYes, Refused, takesBack } from './cli/conversation.ts'
 import { Picture, sizeOf } from './cli/picture.ts'
 import { ProgressLine } from './cli/progress-line.ts'
 
@@ -13,6 +13,7 @@ import { ProgressLine } from './cli/progress-line.ts'
 const socketPath = process.env.CROFT_SOCKET ?? '/run/croft/croft.sock'
 const argv = process.argv.slice(2)
 const notReady = 5
+const interrupted = 130
 
 const progress = new ProgressLine(process.stderr)
 const picture = new Picture(process.stdout)
@@ -49,12 +50,18 @@ if (argv[0] === 'exec' && !process.stdin.isTTY) passStdin()
 
 /** Not while a program runs here: Ctrl-C is for that one, and its end is ours. */
 let interruptible = true
+let revoking = false
 process.on('SIGINT', () => {
   if (!interruptible) return
   if (picture.shown) leavePicture()
   progress.clear()
+  if (progress.revocable && !revoking) {
+    revoking = true
+    process.stderr.write(takesBack)
+    return conversation.revoke()
+  }
   if (progress.subject) process.stderr.write(goesOn)
-  process.exit(130)
+  process.exit(interrupted)
 })
 process.on('SIGTERM', () => {
   picture.leave()
@@ -66,7 +73,7 @@ function end(exit: number | undefined): void {
   picture.leave()
   progress.clear()
   if (exit === undefined) process.stderr.write('croftd ended before it answered. journalctl -u croft says why.\n')
-  process.exitCode = exit ?? notReady
+  process.exitCode = revoking && exit !== 0 ? interrupted : (exit ?? notReady)
   process.stdin.destroy()
 }
 

@@ -8,9 +8,10 @@ import { ownDisk } from './own-disk.ts'
 /**
  * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
  * who it is, its SSH server runs. Whoever must wait for others to boot first, waits.
+ * @param wanted ends the waiting for the guest
  * @throws CroftError `guest-failed` with the last console lines when the guest does not come up; it is then left as it is
  */
-export async function bootVm(box: Box, vm: Vm, report: Report): Promise<void> {
+export async function bootVm(box: Box, vm: Vm, report: Report, wanted?: AbortSignal): Promise<void> {
   const say = (step: string, fraction: number) => report({ subject: vm.name, step, fraction })
   say('waiting for its turn to boot', 0.1)
   await box.boots.run(async () => {
@@ -20,7 +21,7 @@ export async function bootVm(box: Box, vm: Vm, report: Report): Promise<void> {
     await box.hypervisor.define(specOf(box.store.state, vm))
     await powerOn(box, vm)
     say('waiting for its first answer', 0.3)
-    await awaitAgent(box, vm, box.settings.bootTimeoutMs)
+    await awaitAgent(box, vm, box.settings.bootTimeoutMs, wanted)
     say('telling it who it is', 0.9)
     await makeReady(box, vm, true)
   })
@@ -41,7 +42,7 @@ async function powerOn(box: Box, vm: Vm): Promise<void> {
 const mostReboots = 3
 
 /** @throws CroftError `guest-failed` with its last console lines, when it ends, goes in circles or does not answer in time */
-export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number): Promise<void> {
+export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number, wanted?: AbortSignal): Promise<void> {
   const before = box.live.get(vm.uuid)?.reboots ?? 0
   const circles = (live: LiveState | undefined) => (live?.reboots ?? 0) - before >= mostReboots
   try {
@@ -49,6 +50,7 @@ export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number): Promise<v
       vm.uuid,
       (live) => live?.agent === true || isOver(live) || circles(live),
       timeoutMs,
+      wanted,
     )
     if (state?.agent) return
   } catch (error) {

@@ -83,7 +83,7 @@ export interface Box {
   readonly unshared: Map<ShareKind, { vm: string; why: string }>
   /** VMs that are loaded already, for the next `new`. */
   readonly spares: Spares
-  /** What is carried out aside (merges, compressing), by operation: the signal is aborted when somebody wants one of its VMs. */
+  /** What ends an operation before it is done: somebody wants a VM that is merged or compressed, or whoever began it wants it no more. */
   readonly wanted: Map<string, AbortSignal>
   /** Where a VM is opened by the web; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null

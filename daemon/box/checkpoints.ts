@@ -122,7 +122,13 @@ export interface CopyOptions {
  * Copies a VM: a running one with its memory, at one instant; the copy runs on under its own name. The copy of a
  * sleeping VM is asleep, that of a stopped one stopped. Copies asked for at the same time are made from one checkpoint.
  */
-export async function copyVm(box: Box, name: string, options: CopyOptions, report: Report): Promise<Made> {
+export async function copyVm(
+  box: Box,
+  name: string,
+  options: CopyOptions,
+  report: Report,
+  wanted?: AbortSignal,
+): Promise<Made> {
   const { id } = findVm(box.store.state, name)
   if (options.name !== undefined) checkNewName(box.store.state, options.name)
   const memory = !options.diskOnly
@@ -155,6 +161,7 @@ export async function copyVm(box: Box, name: string, options: CopyOptions, repor
       options.name,
       { asleep: state === 'asleep' && memory, power: state === 'stopped' || state === 'crashed' ? 'off' : 'on' },
       report,
+      wanted,
     )
   } finally {
     letGo(box, checkpoint.id)
@@ -198,10 +205,11 @@ function forkCheckpoint(
   name: string | undefined,
   how: { asleep: boolean; power: Vm['power'] },
   report: Report,
+  wanted?: AbortSignal,
 ): Promise<Made> {
   const { image, limits, layer } = checkpoint
   const described = { name, env, tags, comment, priority, rates, image, limits }
-  return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report)
+  return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report, wanted)
 }
 
 /**

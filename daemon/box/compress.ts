@@ -6,7 +6,7 @@ import { compressFaultPoint } from './compress-plan.ts'
 import { every } from './every.ts'
 import { fault } from './fault.ts'
 import { makeId } from './identity.ts'
-import { carryOutAside } from './operations.ts'
+import { carryOut } from './operations.ts'
 
 const lookMs = 2_000
 /** What was saved a moment ago may be wanted again at once. */
@@ -91,7 +91,7 @@ function compressAside(box: Box, memory: Memory): Promise<void> | undefined {
       file: memory.file.replace(/\.save$/, ending),
       vms,
     } as const
-    await carryOutAside(box, operation, wanted)
+    await carryOut(box, operation, (state) => state, undefined, wanted)
     fault(compressFaultPoint)
     await box.files.remove(memory.file)
     // What was taken away meanwhile had to stay for as long as it was compressed.

@@ -40,9 +40,10 @@ export interface Made {
 /**
  * Makes a VM from an image and, unless told otherwise, has it running: as a fork of the image's golden checkpoint, or
  * cold where there is none for its hardware yet; then one is made afterwards. Either all of it happens or nothing.
+ * @param wanted ends it, and nothing of it is left
  * @throws CroftError `bad-name`, `name-taken`, `not-found` (image), `bad-value` (limits), `disk-full`, `guest-failed`
  */
-export async function newVm(box: Box, options: NewVmOptions, report: Report): Promise<Made> {
+export async function newVm(box: Box, options: NewVmOptions, report: Report, wanted?: AbortSignal): Promise<Made> {
   const { defaults } = box.settings
   const image = findImage(box.store.state, options.image ?? defaults.image)
   const limits = {
@@ -66,7 +67,7 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report): Pr
   const power = options.stopped ? 'off' : 'on'
   const fork = { ...described, power, layer: golden?.layer ?? image.layer, from: golden, asleep: false } as const
   const ready = golden && (await claimSpare(box, golden, fork, report))
-  const made = ready ? { vm: ready, cold: undefined } : await makeVm(box, fork, report)
+  const made = ready ? { vm: ready, cold: undefined } : await makeVm(box, fork, report, wanted)
   if (boots && !golden && box.settings.golden) {
     ensureGolden(box, image, limits).catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
     made.cold ??= `no VM of ${image.name} with ${cpusAndMemory(limits)} has been made here yet; the next one is quick`
@@ -89,7 +90,7 @@ export interface ForkOptions
 }
 
 /** The one way in which VMs come to be. @throws CroftError `bad-name`, `name-taken`, `conflict`, `disk-full`, `guest-failed` */
-export async function makeVm(box: Box, options: ForkOptions, report: Report): Promise<Made> {
+export async function makeVm(box: Box, options: ForkOptions, report: Report, wanted?: AbortSignal): Promise<Made> {
   const id = makeId('vm')
   const now = new Date().toISOString()
   const { asleep } = options
@@ -101,7 +102,8 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report): Pr
     report(progress)
   }
   const begin = (state: State) => withNewVm(box, state, id, options, now)
-  const make = () => box.locks.run(id, () => onLayer(box, options.layer, () => carryOut(box, operation, begin, noting)))
+  const make = () =>
+    box.locks.run(id, () => onLayer(box, options.layer, () => carryOut(box, operation, begin, noting, wanted)))
   await (asleep || options.power === 'off' ? make() : box.governor.admit(options.name ?? 'another VM', make))
   const vm = box.store.state.vms[id]!
   box.events.publish({ type: 'vm.new', vm: id, name: vm.name })

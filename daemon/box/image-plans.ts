@@ -21,8 +21,13 @@ export const imageBuild: Plan<OperationOf<'image-build'>> = {
   steps: [
     {
       name: 'recipe',
-      run: (box, { image, name }, report) =>
-        box.imageFiles.build(name, image, (step, fraction) => report({ subject: name, step, fraction })),
+      run: (box, { id, image, name }, report) =>
+        box.imageFiles.build(
+          name,
+          image,
+          (step, fraction) => report({ subject: name, step, fraction }),
+          box.wanted.get(id),
+        ),
       undo: (box, { image }) => box.imageFiles.discard(image),
     },
     {

@@ -9,7 +9,7 @@ import { closest } from './name.ts'
 import { carryOut } from './operations.ts'
 
 /** Builds an image from its recipe; the old build keeps the name until the new one is whole. @throws CroftError */
-export async function buildImage(box: Box, recipe: string, report: Report): Promise<Image> {
+export async function buildImage(box: Box, recipe: string, report: Report, wanted?: AbortSignal): Promise<Image> {
   const recipes = await box.imageFiles.recipes()
   if (!recipes.includes(recipe)) {
     const meant = closest(recipe, recipes)
@@ -31,7 +31,7 @@ export async function buildImage(box: Box, recipe: string, report: Report): Prom
       image: id,
       name: recipe,
     } as const
-    await carryOut(box, operation, (state) => state, report)
+    await carryOut(box, operation, (state) => state, report, wanted)
     box.events.publish({ type: 'image.new', image: recipe })
     await collect(box)
     const image = box.store.state.images[id]!

@@ -117,6 +117,7 @@ export class Live {
     )
     const onAbort = () => reject(new CroftError('cancelled', 'Cancelled.'))
     signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted) onAbort()
     try {
       return await promise
     } finally {

@@ -6,7 +6,7 @@ import { fault } from './fault.ts'
 import { makeId } from './identity.ts'
 import { filesLeft, mergeFaultPoint } from './merge-plan.ts'
 import { chainOf, type Merge, nextMerge } from './merge-planner.ts'
-import { carryOutAside, lockOf, recoverIfOpen } from './operations.ts'
+import { carryOut, lockOf, recoverIfOpen } from './operations.ts'
 
 /** A merge that failed is not tried again for so long; one for which there is no room, for less. */
 const restMs = 10 * 60_000
@@ -82,7 +82,7 @@ function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefin
     await checkRoom(box, operation)
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
-    await carryOutAside(box, operation, wanted)
+    await carryOut(box, operation, (state) => state, undefined, wanted)
     fault(mergeFaultPoint)
     for (const file of left) await box.files.remove(file)
     // What was taken away meanwhile had to stay for as long as it was merged.

@@ -1,3 +1,4 @@
+import { CroftError } from '../error.ts'
 import type { Operation, State } from '../store/index.ts'
 import type { Box, Report } from './box.ts'
 import { without } from './box.ts'
@@ -45,37 +46,30 @@ export const faultPoints: readonly string[] = [
  * Carries out a new operation. `begin` is stored together with its record, and may refuse by throwing.
  * When a step fails, an operation to be undone is undone before the error is passed on;
  * one to be finished stays open and is tried again by `recover`.
+ * @param wanted ends it: its steps find it in `box.wanted`, and one that is to be undone is, before its next step or its end
  */
 export async function carryOut<K extends Kind>(
   box: Box,
   operation: OperationOf<K>,
   begin: (state: State) => State,
   report: Report = () => {},
+  wanted?: AbortSignal,
 ): Promise<void> {
   await box.store.update((state) => {
     const begun = begin(state)
     return { ...begun, operations: { ...begun.operations, [operation.id]: operation } }
   })
   const plan = plans[operation.kind] as unknown as Plan<OperationOf<K>>
+  if (wanted) box.wanted.set(operation.id, wanted)
   try {
     await finish(box, plan, operation, report)
   } catch (error) {
     await recoveryOf(box, plan as unknown as Plan<Operation>, operation)
       .then((way) => (way === 'undo' ? undo(box, plan, operation) : undefined))
       .catch((err) => box.log.error({ operation, err }, 'taking back is tried again later'))
-    throw error
-  }
-}
-
-/** The same for what is done aside: its steps find in `box.wanted` what ends them. Nothing is changed as it begins. */
-export async function carryOutAside<K extends Kind>(
-  box: Box,
-  operation: OperationOf<K>,
-  wanted: AbortSignal,
-): Promise<void> {
-  box.wanted.set(operation.id, wanted)
-  try {
-    await carryOut(box, operation, (state) => state)
+    throw wanted?.aborted && plan.recovery === 'undo'
+      ? new CroftError('cancelled', 'What was begun is taken back.', { cause: error })
+      : error
   } finally {
     box.wanted.delete(operation.id)
   }
@@ -112,10 +106,16 @@ async function recoveryOf(box: Box, plan: Plan<Operation>, operation: Operation)
 }
 
 async function finish<O extends Operation>(box: Box, plan: Plan<O>, operation: O, report: Report): Promise<void> {
+  const check = () => {
+    if (plan.recovery === 'undo' && box.wanted.get(operation.id)?.aborted)
+      throw new CroftError('cancelled', 'It is not wanted any more.')
+  }
   for (const step of plan.steps) {
+    check()
     fault(`${operation.kind}.${step.name}`)
     await timed(box, `${operation.kind}.${step.name}`, () => step.run(box, operation, report))
   }
+  check()
   fault(`${operation.kind}.end`)
   await box.store.update((state) => close(plan.end(state, operation), operation))
 }

@@ -52,7 +52,7 @@ export const makeVm: Plan<OperationOf<'new'>> = {
         const vm = findOperationVm(box, operation.vm)
         if (vm.power === 'off' || operation.asleep) return
         if (vm.memory) await forkIn(box, vm, operation, report)
-        else await bootVm(box, vm, report)
+        else await bootVm(box, vm, report, box.wanted.get(operation.id))
       },
       undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
     },
@@ -65,7 +65,7 @@ export const makeVm: Plan<OperationOf<'new'>> = {
  * Starts a new VM in the memory of the checkpoint that it is a fork of. When a golden checkpoint turns out not to work
  * it is given up, and the VM boots from a clean disk instead: anything else that could be wrong, the boot meets too.
  */
-async function forkIn(box: Box, vm: Vm, { from }: OperationOf<'new'>, report: Report): Promise<void> {
+async function forkIn(box: Box, vm: Vm, { id, from }: OperationOf<'new'>, report: Report): Promise<void> {
   const checkpoint = box.store.state.checkpoints[from!]!
   try {
     report({ subject: vm.name, step: 'waiting for its turn to load', fraction: 0.2 })
@@ -84,7 +84,7 @@ async function forkIn(box: Box, vm: Vm, { from }: OperationOf<'new'>, report: Re
     const disk = layerOf(box.store.state, vm.disk)
     await box.files.createDisk(disk, layerOf(box.store.state, disk.parent!), vm.limits.diskGiB)
     report({ subject: vm.name, step: 'booting', fraction: 0.15, note: 'the golden checkpoint did not work' })
-    await bootVm(box, vm, report)
+    await bootVm(box, vm, report, box.wanted.get(id))
   }
 }
 

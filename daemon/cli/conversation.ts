@@ -6,6 +6,8 @@ export interface Progress {
   subject: string
   step: string
   fraction: number
+  /** Whether what goes on can be taken back. */
+  revocable?: boolean
 }
 
 /** What the daemon says in a conversation; see http/exec.ts. */
@@ -54,6 +56,9 @@ export interface Opening {
   cwd?: string
 }
 
+/** What somebody is told who has what he has begun taken back. */
+export const takesBack = 'What was begun is being taken back. Ctrl-C again: wait no longer.\n'
+
 /** What somebody is told who waits no longer for what he has begun. */
 export const goesOn = 'croft waits no longer. What was begun goes on: croft ls shows it.\n'
 
@@ -92,6 +97,11 @@ export class Conversation {
       }
       this.#request.on('drain', done).on('close', done)
     })
+  }
+
+  /** Has what was begun taken back; the end tells whether that came in time. */
+  revoke(): void {
+    this.#send({ revoke: true })
   }
 
   /** Waits no longer. What was begun goes on. */

@@ -9,13 +9,16 @@ export class ProgressLine {
   readonly #stream: Line
   #shown = false
   subject = ''
+  /** Whether what goes on can be taken back. */
+  revocable = false
 
   constructor(stream: Line) {
     this.#stream = stream
   }
 
-  show({ subject, step, fraction }: Progress): void {
+  show({ subject, step, fraction, revocable = false }: Progress): void {
     this.subject = subject
+    this.revocable = revocable
     if (!this.#stream.isTTY) return
     const text = `  ${subject}   ${bar(fraction)} ${step}`
     const room = Math.max(10, (this.#stream.columns ?? 80) - 1)

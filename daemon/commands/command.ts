@@ -46,6 +46,8 @@ export interface Context {
   output?: Output | undefined
   /** Has the caller run a program on his terminal; its exit code. Absent where there is no terminal. */
   handOff?: HandOff | undefined
+  /** Aborted when the caller wants what he has begun taken back: for commands that are `revocable`. */
+  revoked?: AbortSignal | undefined
   /** The folder that the caller is in, where he has files here. */
   cwd?: string | undefined
   /** The address of the box that the caller's SSH client connected to. */
@@ -78,6 +80,8 @@ export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   /** One-letter flags. */
   short?: Partial<Record<keyof z.input<A> & string, string>>
   result: z.ZodType<R>
+  /** Ctrl-C takes back what it has begun. Of others it goes on. */
+  revocable?: true
   /** What it may touch; tokens and keys are limited by this. */
   touches: 'nothing' | 'reads' | 'changes' | 'enters' | 'destroys'
   /** A question that names what is lost; asked on a terminal, and answered by --yes (HTTP: `yes`) elsewhere. */

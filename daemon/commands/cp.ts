@@ -34,11 +34,14 @@ export const cpCommand = command({
   positional: ['vm', 'name'],
   result: madeResult,
   touches: 'changes',
-  async run({ box, report, reached }, { vm: source, name, diskOnly }) {
+  revocable: true,
+  async run({ box, report, reached, revoked }, { vm: source, name, diskOnly }) {
     if (/[:/]/.test(source + name)) throw notFiles(source, name)
     const began = performance.now()
     const { id } = findVm(box.store.state, source)
-    const { vm, cold } = await box.uses.during(id, 'croft cp', () => copyVm(box, id, { name, diskOnly }, report))
+    const { vm, cold } = await box.uses.during(id, 'croft cp', () =>
+      copyVm(box, id, { name, diskOnly }, report, revoked),
+    )
     return describeMade({ box, reached }, vm, cold, began)
   },
   print: printMade,

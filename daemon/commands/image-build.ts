@@ -15,9 +15,10 @@ export const imageBuildCommand = command({
   positional: ['recipe'],
   result: imageResult.extend({ tookMs: z.number() }),
   touches: 'changes',
-  async run({ box, report }, { recipe }) {
+  revocable: true,
+  async run({ box, report, revoked }, { recipe }) {
     const began = performance.now()
-    const image = await buildImage(box, recipe, report)
+    const image = await buildImage(box, recipe, report, revoked)
     return { ...(await describeImage(box, image)), tookMs: performance.now() - began }
   },
   print: (image) => `${image.name} is built, in ${seconds(image.tookMs)}: ${bytes(image.sizeBytes)}.\n`,

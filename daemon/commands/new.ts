@@ -51,7 +51,8 @@ export const newCommand = command({
   positional: ['name'],
   result: madeResult,
   touches: 'changes',
-  async run({ box, report, host, reached }, args) {
+  revocable: true,
+  async run({ box, report, host, reached, revoked }, args) {
     if (args.stopped && args.setupScript !== undefined) {
       throw new CroftError('misuse', 'A set-up script needs a VM that runs.', {
         hint: 'Leave out --stopped or --setup-script.',
@@ -77,6 +78,7 @@ export const newCommand = command({
         cold: args.cold,
       },
       report,
+      revoked,
     )
     if (args.setupScript !== undefined) {
       report({ subject: vm.name, step: 'running its set-up script', fraction: 0.95 })
@@ -86,7 +88,9 @@ export const newCommand = command({
         vm,
         ['cat > .croft-setup && chmod 700 .croft-setup && ./.croft-setup < /dev/null'],
         args.setupScript,
+        { signal: revoked },
       )
+      if (revoked?.aborted) throw new CroftError('cancelled', `${vm.name} is made; its set-up script was ended.`)
       if (result.code !== 0) {
         throw new CroftError(
           'guest-failed',

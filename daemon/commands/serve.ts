@@ -28,7 +28,8 @@ export interface Caller {
   reached?: string | undefined
   /** Whether it was typed at the lobby's prompt, where commands stand alone. */
   atPrompt: boolean
-  progress(progress: Progress | undefined): void
+  /** @param revocable whether what goes on can be taken back */
+  progress(progress: Progress | undefined, revocable?: boolean): void
   /**
    * Shows a picture in the place of the one before, on a terminal that has `rows`. It is the caller who waits, so nothing is
    * measured for one that is gone, or takes nothing in.
@@ -40,6 +41,8 @@ export interface Caller {
   /** The content of a file of the caller's; "-" is standard input. @throws CroftError */
   readFile(path: string): Promise<string>
   handOff?: HandOff | undefined
+  /** Aborted when the caller wants what he has begun taken back. */
+  revoked?: AbortSignal | undefined
   /** The folder that the caller is in, where he has files here. */
   cwd?: string | undefined
   signal: AbortSignal
@@ -101,10 +104,11 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
       return command.run(
         {
           ...app,
-          report: caller.progress,
+          report: (progress) => caller.progress(progress, command.revocable),
           signal: caller.signal,
           reached: caller.reached,
           cwd: caller.cwd,
+          revoked: caller.revoked,
           root: caller.root,
           scope: caller.scope,
           stdin: caller.stdin,

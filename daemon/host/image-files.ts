@@ -31,13 +31,14 @@ export function makeImageFiles(folder: string, recipeFolder: string, qemu: QemuU
       return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
     },
 
-    async build(recipe, id, report) {
+    async build(recipe, id, report, wanted) {
       const out = workFolder(id)
       await mkdir(out, { recursive: true, mode: 0o700 })
       // In a process namespace of its own, whose end is ours: nothing of a build outlives the daemon.
       const alone = ['--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
       await run('setpriv', [...alone, join(recipeFolder, recipe, 'build'), out], {
         timeoutMs: buildTimeoutMs,
+        signal: wanted,
         onLine(line) {
           const match = /^@ (\d+(?:\.\d+)?) (.*)$/.exec(line)
           if (match) report(match[2]!, Math.min(Number(match[1]) / 100, 1))

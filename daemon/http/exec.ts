@@ -17,7 +17,8 @@ import { splitWords } from './words.ts'
  *
  * `application/x-ndjson`: a conversation, one JSON value per line in both directions at once. The caller begins with
  * `{argv, terminal, uid, atPrompt, cwd}` and may then send `{stdin: base64}`, `{stdin: null}` (its end), and answers: `{answer: bool}`,
- * `{file: base64}` or `{error: text}`, `{code: n}`, `{size: {columns, rows}}`. The daemon sends `{out|err: base64}`,
+ * `{file: base64}` or `{error: text}`, `{code: n}`, `{size: {columns, rows}}`; `{revoke: true}` has what was begun taken back,
+ * where its progress said that it is `revocable`. The daemon sends `{out|err: base64}`,
  * `{progress: …|null}`, asks `{ask: question}`, `{read: path}`, `{run: {program, args, vm, words}}`, `{show: base64, ms}`, and
  * ends with `{exit: code}`. It asks one thing at a time. What is to be run enters a VM, with words of the caller's own; one
  * that has another way there takes that. What is to be shown is a picture in the place of the one before, to a terminal
@@ -88,9 +89,10 @@ const message = z.union([
   z.object({ error: z.string() }),
   z.object({ code: z.int() }),
   z.object({ size }),
+  z.object({ revoke: z.literal(true) }),
 ])
 type Message = z.infer<typeof message>
-type Answer = Exclude<Message, { stdin: unknown }>
+type Answer = Exclude<Message, { stdin: unknown } | { revoke: unknown }>
 
 /** Sends a line; resolves when the caller takes more, and never fails: `signal` says that the caller has gone. */
 type Send = (value: object) => Promise<void>
@@ -155,7 +157,8 @@ function callerOf(
     reached,
     atPrompt,
     cwd,
-    progress: (progress) => void send({ progress: progress ?? null }),
+    progress: (progress, revocable) => void send({ progress: progress ? { ...progress, revocable } : null }),
+    revoked: inbox.revoked,
     ask: terminal
       ? async (question) => {
           const answer = await request({ ask: question })
@@ -185,10 +188,17 @@ class Inbox {
   readonly #chunks: (Uint8Array | null)[] = []
   readonly #answers: Answer[] = []
   #wake: (() => void)[] = []
+  readonly #revoking = new AbortController()
   #ended = false
 
+  /** Aborted when the caller wants what he has begun taken back. */
+  get revoked(): AbortSignal {
+    return this.#revoking.signal
+  }
+
   put(value: Message): void {
-    if ('stdin' in value) this.#chunks.push(value.stdin === null ? null : Buffer.from(value.stdin, 'base64'))
+    if ('revoke' in value) this.#revoking.abort()
+    else if ('stdin' in value) this.#chunks.push(value.stdin === null ? null : Buffer.from(value.stdin, 'base64'))
     else this.#answers.push(value)
     this.#notify()
   }

@@ -1,5 +1,5 @@
 import type { ServerChannel } from 'ssh2'
-import { type CallerEnd, goesOn, isYes, Refused } from '../cli/conversation.ts'
+import { type CallerEnd, goesOn, isYes, Refused, takesBack } from '../cli/conversation.ts'
 import { Picture, type Size, sizeOf } from '../cli/picture.ts'
 import { ProgressLine } from '../cli/progress-line.ts'
 import { asCroftError } from '../error.ts'
@@ -139,8 +139,15 @@ export async function lobbyLineOnTty(
   const asked = { columns, rows: dumb ? undefined : rows, color }
   const conversation = parts.croftd.converse(parts.who, words, asked, end, atPrompt)
   let left: number | undefined
+  let revoking = false
   const leave = () => {
     if (left !== undefined) return
+    if (progress.revocable && !revoking) {
+      revoking = true
+      progress.clear()
+      screen.write(`^C\n${takesBack}`)
+      return conversation.revoke()
+    }
     left = picture.shown ? 0 : interrupted
     progress.clear()
     if (!picture.shown) screen.write('^C\n')

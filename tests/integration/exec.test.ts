@@ -202,7 +202,7 @@ describe('files', () => {
       [['pull', 'web', 'large', here('half')], () => stat(here('half'))],
       [['push', 'web', here('large'), 'half'], () => croft.do('exec', 'web', 'stat half')],
     ] as const) {
-      expect(await croft.interrupt(3, args)).not.toBe(0)
+      expect(await croft.interrupt(3000, args)).not.toMatchObject({ code: 0 })
       await expect(target()).rejects.toThrow()
       await vi.waitFor(async () => expect(await leftovers()).toEqual([]), { timeout: 30_000, interval: 500 })
     }

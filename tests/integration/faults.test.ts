@@ -135,6 +135,16 @@ describe('cut off', () => {
     expect((await must('ps', ['-e', '-o', 'args'])).includes('recipes/endless/build')).toBe(false)
   })
 
+  test('by Ctrl-C in the middle of a recipe, the image is as it was and the recipe has ended', async () => {
+    const before = await traces()
+    expect(await croft.interrupt(2000, ['image', 'build', 'endless'])).toMatchObject({
+      code: 130,
+      stderr: expect.stringMatching(/being taken back[\s\S]*What was begun is taken back\.\n$/),
+    })
+    expect(await traces()).toEqual(before)
+    expect((await must('ps', ['-e', '-o', 'args'])).includes('recipes/endless/build')).toBe(false)
+  })
+
   test.each(points('collect'))('at %s, a removed image is gone', async (point) => {
     const before = await traces()
     await croft.do('image', 'build', 'tiny')

@@ -350,4 +350,13 @@ describe('a VM', () => {
     expect(await must('virsh', ['net-dumpxml', names.name])).not.toContain(vm.mac)
     expect(await must('nft', ['list', 'table', 'bridge', names.table])).not.toContain(vm.mac)
   })
+
+  test('that is being made is taken back by Ctrl-C, and nothing of it is left', async () => {
+    expect(await croft.interrupt(3000, ['new', 'unwanted', '--cold'])).toMatchObject({
+      code: 130,
+      stderr: expect.stringMatching(/being taken back[\s\S]*What was begun is taken back\.\n$/),
+    })
+    expect(await croft.state()).toMatchObject({ vms: {}, operations: {} })
+    expect((await program('ls', [`${croft.folder}/vms`])).stdout).toBe('')
+  })
 })

@@ -6,6 +6,7 @@ import { cp, link, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } fr
 import http from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import type { Config } from '../../daemon/config.ts'
 import { runScript } from '../../daemon/guest/agent.ts'
 import { unforeseen } from '../../daemon/host/outlive-errors.ts'
@@ -155,12 +156,17 @@ export class Croft implements AsyncDisposable {
     })
   }
 
-  /** The croft command line, with Ctrl-C after so many seconds. @returns its exit code */
-  async interrupt(afterS: number, args: readonly string[]): Promise<number> {
-    const node = join(root, 'node_modules/.bin/node')
-    const all = ['-s', 'INT', String(afterS), node, join(root, 'daemon/cli.ts'), ...args]
-    const { code } = await program('timeout', all, { env: { ...process.env, CROFT_SOCKET: this.socket } })
-    return code
+  /** The croft command line, with Ctrl-C on its terminal after so many ms. */
+  async interrupt(afterMs: number, args: readonly string[]): Promise<{ code: number | null; stderr: string }> {
+    const child = spawn(join(root, 'node_modules/.bin/node'), [join(root, 'daemon/cli.ts'), ...args], {
+      env: { ...process.env, CROFT_SOCKET: this.socket },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true, // as a job of a shell's: the signal is for its whole process group
+    })
+    const timer = setTimeout(() => process.kill(-child.pid!, 'SIGINT'), afterMs)
+    const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')])
+    clearTimeout(timer)
+    return { code, stderr }
   }
 
   /** A command line that must do its work; its standard output. */
