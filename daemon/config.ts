@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { CroftError } from './error.ts'
+import { wrongIn } from './wrong-value.ts'
 
 /** /etc/croft/config.json. Everything has a default; several Crofts on one box differ in all of `network` and `folder`. */
 const configSchema = z.strictObject({
@@ -94,15 +95,14 @@ export async function readConfig(path: string): Promise<Config> {
     throw error
   })
   const wrong = (why: string, cause?: unknown) =>
-    new CroftError('state-damaged', `${path} can't be used: ${why}.`, { hint: 'Mend it, then start again.', cause })
+    new CroftError('state-damaged', `${path} can't be used: ${why}`, { hint: 'Mend it, then start again.', cause })
   let raw: unknown
   try {
     raw = JSON.parse(text)
   } catch (error) {
-    throw wrong(error instanceof Error ? error.message : 'it is not JSON', error)
+    throw wrong(`it is not JSON: ${error instanceof Error ? error.message : error}.`, error)
   }
   const result = configSchema.safeParse(raw)
   if (result.success) return result.data
-  const issue = result.error.issues[0]!
-  throw wrong(`at ${issue.path.join('.') || 'its top'}: ${issue.message}`)
+  throw wrong(wrongIn(raw, result.error))
 }

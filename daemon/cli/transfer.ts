@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { Transfer } from '../commands/transfer.ts'
 import { plainLine } from '../guest/text.ts'
 import { quote } from '../spelling.ts'
 import { bytes } from '../units.ts'
@@ -14,18 +15,6 @@ import { tame } from './tame.ts'
  * it run where their files are, by whoever owns them. What comes from a VM is unpacked in a folder of its own, tamed, and
  * put in place when all of it is there. One argument: a `Transfer` as JSON.
  */
-export interface Transfer {
-  way: 'push' | 'pull'
-  /** Arguments of ssh by which the VM is entered. */
-  ssh: readonly string[]
-  vm: string
-  /** Here, absolute: what is sent, or where what comes is put. */
-  here: string
-  /** In the VM: the empty folder that takes what is sent, or what is wanted. */
-  there: string
-  /** What is wanted; what is sent, this end sees itself. */
-  kind?: 'folder' | 'file'
-}
 
 /** Something that ends it, as a sentence. */
 class Failed extends Error {}

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { closest } from '../box/name.ts'
 import { CroftError } from '../error.ts'
 import { flagOf, isOfFile } from '../spelling.ts'
+import { quotedWord } from '../wrong-value.ts'
 import { type Command, slug } from './command.ts'
 
 /** A flag or positional argument as JSON Schema describes it. */
@@ -226,9 +227,6 @@ function unknownFlag(
     hint: meant ? `Did you mean ${meant}?` : `croft help ${command.name} lists its flags.${afterDashes}`,
   })
 }
-
-/** A word as somebody typed it, in quotes and cut short. */
-export const quotedWord = (word: string): string => JSON.stringify(word.length > 40 ? `${word.slice(0, 40)}…` : word)
 
 const flagsOf = (command: Command, known: readonly Parameter[]): string[] =>
   known.flatMap(({ key, flag }) => (command.positional?.includes(key) || command.rest === key ? [] : flag))

@@ -3,7 +3,6 @@ import { join, posix } from 'node:path'
 import { z } from 'zod'
 import { type Box, imageOf } from '../box/box.ts'
 import { inVm } from '../box/sleep.ts'
-import type { Transfer } from '../cli/transfer.ts'
 import { CroftError } from '../error.ts'
 import { runInVm, sshArgs } from '../guest/ssh.ts'
 import { plainLine } from '../guest/text.ts'
@@ -24,6 +23,20 @@ export const userArg = z
   .optional()
   .describe('As whom; by default the login user')
   .meta({ placeholder: 'user' })
+
+/** What cli/transfer.ts is to do. */
+export interface Transfer {
+  way: 'push' | 'pull'
+  /** Arguments of ssh by which the VM is entered. */
+  ssh: readonly string[]
+  vm: string
+  /** Here, absolute: what is sent, or where what comes is put. */
+  here: string
+  /** In the VM: the empty folder that takes what is sent, or what is wanted. */
+  there: string
+  /** What is wanted; what is sent, this end sees itself. */
+  kind?: 'folder' | 'file'
+}
 
 /** Somebody's files, and the VM, which is awake. */
 interface Ends {

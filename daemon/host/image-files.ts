@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { imageFileNames } from '../box/image-plans.ts'
 import type { ImageFiles } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
+import { wrongIn } from '../wrong-value.ts'
 import type { QemuUser } from './files.ts'
 import { run } from './run.ts'
 
@@ -63,11 +64,12 @@ export function makeImageFiles(folder: string, recipeFolder: string, qemu: QemuU
       }
       const text = await readFile(join(out, 'image.json'), 'utf8')
       await rm(out, { recursive: true })
-      const parsed = manifest.safeParse(JSON.parse(text))
+      const given: unknown = JSON.parse(text)
+      const parsed = manifest.safeParse(given)
       if (!parsed.success) {
         throw new CroftError(
           'program-failed',
-          `The recipe left an image.json that can't be used: ${parsed.error.message}`,
+          `The recipe left an image.json that can't be used: ${wrongIn(given, parsed.error)}`,
         )
       }
       const { version, user, ports, cmdline, virtualSizeBytes } = parsed.data
