@@ -61,10 +61,13 @@ export interface Context {
 /**
  * A command, declared once and served everywhere: command line, lobby, HTTP, OpenAPI, completion, help.
  * Its arguments' schema is the one source of names, types and descriptions. In it, `meta` may have
- * `file: true` (on a command line the value is the path of a file whose content is meant), `literal` (how values begin
- * that are meant as they are all the same), `placeholder` (how the value is called in help), `complete` (what the value
- * names: 'vm', 'image', …), `options: true` (of `rest`: its words are flags of another program's) and `secret: true` (it may have what only its reader should know: the activity log has no
- * more of it than what it is called).
+ * - `placeholder`: how the value is called in help
+ * - `complete`: what the value names ('vm', 'image', …), so that a shell can complete it
+ * - `file: true`: on a command line the value is the path of a file, whose content is meant
+ * - `literal`, with `file`: how values begin that are meant as they are all the same
+ * - `path: true`: the path of a file of the caller's itself is meant
+ * - `options: true`, of `rest`: its words are flags of another program
+ * - `secret: true`: it may have what only its reader should know, so the activity log has no more of it than its name
  */
 export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   name: string

@@ -44,6 +44,8 @@ export async function candidates(
   const begun = words.at(-1) ?? ''
   const { given = [], value, others } = wanted(commands, words.slice(0, -1))
   const named = vmsOf(state).find((vm) => maySee(scope, vm) && given.includes(vm.name))
+  // Where nothing is offered, the shell offers files.
+  if (value?.path && !begun.startsWith('-')) return []
   const values = value ? await valuesOf(value, state, scope, named, listening) : []
   return [...values, ...others].filter((word) => word.startsWith(begun))
 }

@@ -15,6 +15,8 @@ export interface Parameter {
   description: string
   placeholder: string
   file: boolean
+  /** It names a file of the caller's, whose shell completes it. */
+  path: boolean
   literal: string | undefined
   secret: boolean
   options: boolean
@@ -51,6 +53,7 @@ export function parameters(command: Command): Parameter[] {
       description: String(of('description') ?? ''),
       placeholder: String(of('placeholder') ?? key),
       file: of('file') === true,
+      path: of('file') === true || of('path') === true,
       literal: of('literal') as string | undefined,
       secret: of('secret') === true,
       options: of('options') === true,

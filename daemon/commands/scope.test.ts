@@ -151,8 +151,15 @@ describe('words to complete', () => {
     ['ls --tag s', ['shop']],
     ['tag build ci ', ['ci', 'prod', 'shop']],
     ['start web ', []],
+    ['push web ', []],
+    ['new --setup-script ', []],
   ])('are values of what is wanted there: croft %s', async (line, expected) => {
     expect(await values(everything, ...line.split(' '))).toEqual(expected)
+  })
+
+  test('are left to the shell where a file of the caller’s is wanted', async () => {
+    expect(await next(everything, 'push', 'web', '')).toEqual([])
+    expect(await next(everything, 'push', 'web', '--u')).toEqual(['--user'])
   })
 
   test('are ports, checkpoints and tags of VMs that one may see', async () => {
