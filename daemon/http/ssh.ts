@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import { imageOf, stateOf } from '../box/box.ts'
 import type { NumberedEvent } from '../box/events.ts'
 import { ensureAwake } from '../box/sleep.ts'
+import { croftFrom } from '../commands/as-typed.ts'
 import { noted } from '../commands/noted.ts'
 import { checkScope } from '../commands/scope.ts'
 import type { App } from '../commands/serve.ts'
@@ -37,7 +38,7 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
   })
 
   site.post('/api/ssh/enter', async (c) => {
-    const { scope, actor } = enter(c)
+    const { scope, actor, reached } = enter(c)
     const wanted = await bodyOf(c, enterQuestion)
     const { state } = box.store
     const name = vmOfHost(wanted.vm, state.web.domain)
@@ -46,7 +47,8 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
       checkScope(scope, ssh, { vm: name }, state)
       const vm = await ensureAwake(box, name)
       const user = wanted.user ?? imageOf(box.store.state, vm).user
-      return { id: vm.id, name: vm.name, address: vm.ip, user, hostKey: await hostKeyOf(host.folder, vm) }
+      const hostKey = await hostKeyOf(host.folder, vm)
+      return { id: vm.id, name: vm.name, address: vm.ip, user, hostKey, croft: croftFrom(box, reached) }
     }
     return c.json(await (wanted.noted ? open() : noted(box, actor, ssh, { vm: name }, open)))
   })

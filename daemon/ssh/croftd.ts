@@ -141,5 +141,5 @@ const headersOf = ({ fingerprint, as, address, reached }: Visitor): Record<strin
   'x-croft-key': fingerprint,
   'x-croft-as': encodeURIComponent(as),
   'x-croft-from': address,
-  'x-croft-reached': reached,
+  ...(reached !== undefined && { 'x-croft-reached': reached }),
 })

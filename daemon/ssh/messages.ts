@@ -10,7 +10,8 @@ export const visitor = z.object({
   fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/),
   as: z.string().max(256),
   address: z.string().max(64),
-  reached: z.string().max(64),
+  /** Absent from a gateway of before 0.2, which goes on while the daemon is replaced. */
+  reached: z.string().max(64).optional(),
 })
 export type Visitor = z.infer<typeof visitor>
 
@@ -31,6 +32,8 @@ export const enterAnswer = z.object({
   user: z.string(),
   /** The one host key that it has, type and base64. */
   hostKey: z.string(),
+  /** How a command of Croft begins where the client is. */
+  croft: z.string(),
 })
 export type Entry = z.infer<typeof enterAnswer>
 

@@ -173,7 +173,7 @@ export class Visit {
     const { croftd, guests } = this.#gateway
     const entry = await croftd.enter(this.who!, { vm, user: user ?? null, noted })
     const guest = await guests.open(entry, this.#client).catch((error: Error) => {
-      throw new Refusal(`${entry.name} can't be entered: ${error.message}.`, `croft logs ${entry.name}`, 255)
+      throw new Refusal(`${entry.name} can't be entered: ${error.message}.`, `${entry.croft} logs ${entry.name}`, 255)
     })
     this.#keep(entry.id, guest)
     return guest
