@@ -26,6 +26,9 @@ const kept = 256 * 1024
 const unwatchedMs = 60 * 60_000
 const mostOfOneVm = 20
 const mostWaiting = 1024 * 1024
+const mostEarly = 64 * 1024
+/** A guest may write byte by byte, and each piece takes memory of its own. */
+const mostPieces = 256
 
 /** A login shell in a VM that goes on while nobody looks at it. */
 export class Terminal {
@@ -34,12 +37,12 @@ export class Terminal {
   readonly startedAt = new Date()
   readonly #child: ChildProcess
   readonly #viewers = new Set<Viewer>()
-  readonly #written: Buffer[] = []
+  #written: Buffer[] = []
   #size = 0
   /** The terminal device at our end, once it is known. */
   #device = ''
   /** What was typed before anything came: ssh has not taken the terminal over yet, which would echo it once more. */
-  #early: Uint8Array[] | undefined = []
+  #early: Buffer | undefined = Buffer.alloc(0)
   #lastAt = performance.now()
 
   /**
@@ -72,11 +75,14 @@ export class Terminal {
     if (output.length === 0) return
     const early = this.#early
     this.#early = undefined
-    for (const input of early ?? []) this.write(input)
+    if (early) this.write(early)
     this.#lastAt = performance.now()
     this.#written.push(output)
     this.#size += output.length
-    while (this.#size > kept && this.#written.length > 1) this.#size -= this.#written.shift()!.length
+    if (this.#size > 2 * kept || this.#written.length > mostPieces) {
+      this.#written = [this.#last()]
+      this.#size = this.#written[0]!.length
+    }
     for (const viewer of this.#viewers) viewer.show(output)
   }
 
@@ -84,6 +90,12 @@ export class Terminal {
     ended(this)
     for (const viewer of this.#viewers) viewer.end()
     this.#viewers.clear()
+  }
+
+  /** What was written last. */
+  #last(): Buffer {
+    const length = Math.min(this.#size, kept)
+    return Buffer.from(Buffer.concat(this.#written).subarray(this.#size - length))
   }
 
   get viewers(): number {
@@ -96,7 +108,7 @@ export class Terminal {
 
   /** Shows it to somebody, from what was written last. @returns has him look away */
   watch(viewer: Viewer): () => void {
-    if (this.#size > 0) viewer.show(Buffer.concat(this.#written))
+    if (this.#size > 0) viewer.show(this.#last())
     this.#viewers.add(viewer)
     return () => {
       this.#lastAt = performance.now()
@@ -106,8 +118,9 @@ export class Terminal {
 
   /** What somebody typed. More than can be taken on is dropped: nobody types that. */
   write(input: Uint8Array): void {
-    if (this.#early) this.#early.push(input.slice(0, mostWaiting))
-    else if (this.#child.stdin!.writableLength < mostWaiting) this.#child.stdin!.write(input)
+    if (this.#early) {
+      if (this.#early.length < mostEarly) this.#early = Buffer.concat([this.#early, input.subarray(0, mostEarly)])
+    } else if (this.#child.stdin!.writableLength < mostWaiting) this.#child.stdin!.write(input)
   }
 
   resize({ columns, rows }: Size): void {

@@ -183,9 +183,16 @@ function callerOf(
   }
 }
 
+/** What may lie unread of a caller's, in bytes and in answers; one line more may come beyond. */
+const mostUnread = 1024 * 1024
+const mostAnswers = 16
+/** What a chunk takes besides what it holds. */
+const chunkBytes = 256
+
 /** What the caller has sent and nobody has taken yet. */
-class Inbox {
+export class Inbox {
   readonly #chunks: (Uint8Array | null)[] = []
+  #bytes = 0
   readonly #answers: Answer[] = []
   #wake: (() => void)[] = []
   readonly #revoking = new AbortController()
@@ -198,8 +205,11 @@ class Inbox {
 
   put(value: Message): void {
     if ('revoke' in value) this.#revoking.abort()
-    else if ('stdin' in value) this.#chunks.push(value.stdin === null ? null : Buffer.from(value.stdin, 'base64'))
-    else this.#answers.push(value)
+    else if ('stdin' in value) {
+      const chunk = value.stdin === null ? null : Buffer.from(value.stdin, 'base64')
+      this.#chunks.push(chunk)
+      this.#bytes += (chunk?.length ?? 0) + chunkBytes
+    } else this.#answers.push(value)
     this.#notify()
   }
 
@@ -211,15 +221,18 @@ class Inbox {
   async answer(): Promise<Answer> {
     for (;;) {
       const answer = this.#answers.shift()
-      if (answer) return answer
+      if (answer) {
+        this.#notify()
+        return answer
+      }
       if (this.#ended) throw new CroftError('cancelled', 'The caller has gone.')
       await this.#change()
     }
   }
 
-  /** How many chunks lie here: the reader stops reading when they are many. */
+  /** Whether much lies here: the reader stops reading then. */
   get crowded(): boolean {
-    return this.#chunks.length > 64 && !this.#ended
+    return (this.#bytes > mostUnread || this.#answers.length > mostAnswers) && !this.#ended
   }
 
   async room(): Promise<void> {
@@ -231,6 +244,7 @@ class Inbox {
       const chunk = this.#chunks.shift()
       if (chunk === null) return
       if (chunk) {
+        this.#bytes -= chunk.length + chunkBytes
         this.#notify()
         yield chunk
       } else if (this.#ended) return

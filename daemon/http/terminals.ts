@@ -20,7 +20,7 @@ const query = size.extend({ vm: z.string(), id: z.string().optional() })
 const lookMs = 500
 
 /** What a viewer who does not read may have waiting before he is sent away, in bytes. */
-const mostWaiting = 8 * 1024 * 1024
+const mostWaiting = 2 * 1024 * 1024
 
 /**
  * Terminals in VMs, for who may enter them by `ssh`.
