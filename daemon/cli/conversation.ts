@@ -1,5 +1,4 @@
 import http from 'node:http'
-import { createInterface } from 'node:readline'
 import type { Size } from './picture.ts'
 
 export interface Progress {
@@ -126,24 +125,24 @@ export class Conversation {
           this.#request.destroy()
           return
         }
-        let exit: number | undefined
-        let handling: Promise<void> = Promise.resolve()
-        const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })
-        lines.on('error', () => {}) // the daemon ended in the middle
-        lines.on('line', (line) => {
-          handling = handling.then(async () => {
-            if (this.#left) return // the rest is for nobody
-            const message = JSON.parse(line) as Message
-            if ('exit' in message) {
-              exit = message.exit
-              resolve(exit)
-              this.#request.destroy()
-            } else await this.#handle(message)
-          }, reject)
-        })
-        response.once('close', () => void handling.then(() => resolve(exit), reject))
+        this.#follow(response).then(resolve, reject)
       })
     })
+  }
+
+  /** One message after the other: as much is read as the caller takes. @returns the exit code, unless croftd ends in the middle */
+  async #follow(response: http.IncomingMessage): Promise<number | undefined> {
+    for await (const line of linesOf(response)) {
+      if (this.#left) return undefined // the rest is for nobody
+      const message = JSON.parse(line) as Message
+      if (!('exit' in message)) {
+        await this.#handle(message)
+        continue
+      }
+      this.#request.destroy()
+      return message.exit
+    }
+    return undefined
   }
 
   async #handle(message: Exclude<Message, { exit: number }>): Promise<void> {
@@ -163,4 +162,16 @@ export class Conversation {
       this.#send(answer)
     } else this.#send({ code: await end.run(message.run) })
   }
+}
+
+/** The lines of an answer, until it ends or breaks off. */
+async function* linesOf(response: http.IncomingMessage): AsyncGenerator<string> {
+  let rest = ''
+  try {
+    for await (const chunk of response.setEncoding('utf8')) {
+      const lines = (rest + chunk).split('\n')
+      rest = lines.pop() ?? ''
+      yield* lines
+    }
+  } catch {} // croftd ended in the middle
 }
