@@ -8,6 +8,7 @@ import { Activity } from './activity/index.ts'
 import type { Box } from './box/box.ts'
 import { keepClocks } from './box/clocks.ts'
 import { keepCompressed } from './box/compress.ts'
+import { keepRestarting } from './box/crashes.ts'
 import { EventLog } from './box/events.ts'
 import { every } from './box/every.ts'
 import { ensureGolden } from './box/golden.ts'
@@ -302,6 +303,7 @@ async function main(log: Logger): Promise<void> {
   box.spares.refresh()
   ends.defer(() => box.spares.stop())
   ends.defer(keepSchedules(box, reconciler.first))
+  ends.defer(keepRestarting(box))
   ends.defer(keepMerged(box))
   ends.defer(warnOfDisk(box, () => lookAtDisk(host)))
   ends.defer(keepCompressed(box, reconciler.first))

@@ -63,7 +63,7 @@ export async function resizeVm(
 export async function describeVm(
   box: Box,
   name: string,
-  change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'schedule' | 'web'>>,
+  change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'restart' | 'schedule' | 'web'>>,
 ): Promise<Vm> {
   const before = box.store.state
   const { id } = findVm(before, name)

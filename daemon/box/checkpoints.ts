@@ -201,14 +201,14 @@ export async function forkFrom(
 function forkCheckpoint(
   box: Box,
   checkpoint: Checkpoint,
-  { env, tags, comment, priority, rates }: Vm,
+  { env, tags, comment, priority, restart, rates }: Vm,
   name: string | undefined,
   how: { asleep: boolean; power: Vm['power'] },
   report: Report,
   wanted?: AbortSignal,
 ): Promise<Made> {
   const { image, limits, layer } = checkpoint
-  const described = { name, env, tags, comment, priority, rates, image, limits }
+  const described = { name, env, tags, comment, priority, restart, rates, image, limits }
   return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report, wanted)
 }
 

@@ -23,6 +23,7 @@ export interface NewVmOptions {
   tags?: string[] | undefined
   comment?: string | undefined
   priority?: Vm['priority'] | undefined
+  restart?: Vm['restart'] | undefined
   rates?: Partial<Rates> | undefined
   /** Make it, but do not start it. */
   stopped?: boolean | undefined
@@ -61,9 +62,9 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report, wan
   }
   const boots = !options.stopped && !options.cold
   const golden = boots ? findGolden(box.store.state, image, await box.hypervisor.hardware(image, limits)) : undefined
-  const { env = {}, tags = [], comment = '', priority = 'normal' } = options
+  const { env = {}, tags = [], comment = '', priority = 'normal', restart = 'never' } = options
   const rates = { ...noRates, ...options.rates }
-  const described = { name: options.name, image: image.id, limits, env, tags, comment, priority, rates }
+  const described = { name: options.name, image: image.id, limits, env, tags, comment, priority, restart, rates }
   const power = options.stopped ? 'off' : 'on'
   const fork = { ...described, power, layer: golden?.layer ?? image.layer, from: golden, asleep: false } as const
   const ready = golden && (await claimSpare(box, golden, fork, report))
@@ -79,7 +80,7 @@ const cpusAndMemory = ({ cpus, memoryMiB }: Limits): string =>
   `${cpus} CPU${cpus === 1 ? '' : 's'} and ${mebibytes(memoryMiB)} of memory`
 
 export interface ForkOptions
-  extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'priority' | 'rates' | 'power'> {
+  extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'priority' | 'restart' | 'rates' | 'power'> {
   name?: string | undefined
   /** The layer that its disk begins on. */
   layer: string
@@ -112,13 +113,13 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report, wan
 
 /** The state with a new VM and its disk in it, with a name and an address that are free in this very state. */
 function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now: string): State {
-  const { image, limits, env, tags, comment, priority, rates, power, layer, from } = options
+  const { image, limits, env, tags, comment, priority, restart, rates, power, layer, from } = options
   const name = newName(state, options.name)
   if (!(layer in state.layers) || (from && !(from.id in state.checkpoints))) {
     throw new CroftError('conflict', 'What it was to be made from has just been removed.', { hint: 'Try again.' })
   }
   const memory = from?.memory ?? null
-  const described = { name, image, limits, env, tags, comment, priority, rates }
+  const described = { name, image, limits, env, tags, comment, priority, restart, rates }
   const vm = { id, ...described, memory, phase: 'making', power } as const
   const checkpoints = from ? { ...state.checkpoints, [from.id]: { ...from, usedAt: now } } : state.checkpoints
   return { ...withRecord(box, state, vm, makeLayer(layer, now)), checkpoints }
@@ -141,6 +142,7 @@ export function withRecord(
     memory: null,
     checkpoint: null,
     sleepAfter: null,
+    restart: 'never',
     priority: 'normal',
     rates: noRates,
     schedule: { hourly: 0, daily: 0 },

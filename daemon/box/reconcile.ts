@@ -3,6 +3,7 @@ import type { Vm } from '../store/index.ts'
 import { makeReady } from './boot.ts'
 import { type Box, specOf, stateOf, vmsOf, withVm } from './box.ts'
 import { collect, sweep } from './collect.ts'
+import { crashed } from './crashes.ts'
 import { lockOf, recoverIfOpen } from './operations.ts'
 import { ownDeed } from './own-deed.ts'
 import type { DomainEvent } from './ports.ts'
@@ -171,7 +172,7 @@ function announcer(box: Box): (uuid: string) => void {
     }
     const more = { result: 'failed', says: reason ? `libvirt says: ${reason}.` : null } as const
     // What is found crashed at a start of the daemon was written down when it happened.
-    if (before !== undefined) void box.activity.note(ownDeed(vm, 'it crashed', more))
+    if (before !== undefined) void box.activity.note(ownDeed(vm, crashed, more))
     lastWords(box, vm).then(
       (console) => box.events.publish({ ...event, console }),
       () => box.events.publish(event),

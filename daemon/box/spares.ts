@@ -105,12 +105,15 @@ export async function claimSpare(
   const { id } = spare
   const now = new Date().toISOString()
   const operation = { id: makeId('op'), kind: 'claim', startedAt: now, vm: id, from: golden.id } as const
-  const { limits, env, tags, comment, priority, rates, power } = options
+  const { limits, env, tags, comment, priority, restart, rates, power } = options
   const begin = (state: State) => {
     const name = newName(state, options.name)
-    const described = { name, limits, env, tags, comment, priority, rates, power, createdAt: now, checkpoint: null }
+    const described = { name, limits, env, tags, comment, priority, restart, rates, power, createdAt: now }
     const used = state.checkpoints[golden.id] && { [golden.id]: { ...golden, usedAt: now } }
-    return { ...withVm(id, { ...described, phase: 'making' })(state), checkpoints: { ...state.checkpoints, ...used } }
+    return {
+      ...withVm(id, { ...described, checkpoint: null, phase: 'making' })(state),
+      checkpoints: { ...state.checkpoints, ...used },
+    }
   }
   newName(box.store.state, options.name)
   try {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { priorities, type Rates } from '../store/index.ts'
+import { priorities, type Rates, restartPolicies } from '../store/index.ts'
 
 /** The pieces that commands' arguments are made of. Free text is data: bounded, and without control characters. */
 
@@ -23,6 +23,11 @@ export const priorityArg = z
   .describe(
     'How it stands beside others when CPUs or disks are short: a quarter, or four times, of what a normal one gets',
   )
+
+export const restartArg = z
+  .enum(restartPolicies)
+  .describe('Whether it is started again when it crashes: after a second, then after longer, up to 5 minutes')
+  .meta({ placeholder: 'when' })
 
 const noLimit = 'none'
 

@@ -1,9 +1,14 @@
 import { z } from 'zod'
 import { inVm } from '../box/sleep.ts'
-import { runInVm } from '../guest/ssh.ts'
+import { CroftError } from '../error.ts'
+import { lineOf, runInVm } from '../guest/ssh.ts'
+import { quote } from '../spelling.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
 import { userArg } from './transfer.ts'
+
+/** How long a command may take that is run by the guest agent. */
+const agentMs = 10 * 60_000
 
 export const execCommand = command({
   name: 'exec',
@@ -16,6 +21,7 @@ export const execCommand = command({
     "croft exec web 'ls | wc -l'",
     'croft exec web tar x < site.tar',
     'croft exec web -- ls --all',
+    'croft exec web --by-agent systemctl status ssh',
   ],
   args: z.object({
     vm: vmArg,
@@ -31,6 +37,10 @@ export const execCommand = command({
       .describe('Text for its standard input, where there is none to pass on')
       .meta({ secret: true }),
     user: userArg,
+    byAgent: z
+      .boolean()
+      .optional()
+      .describe('As root by the guest agent, where SSH lets nobody in: without input, output comes at the end'),
   }),
   positional: ['vm'],
   rest: 'command',
@@ -41,7 +51,20 @@ export const execCommand = command({
     truncated: z.boolean().describe('Whether there was more than the first MiB of either'),
   }),
   touches: 'enters',
-  async run({ box, host, report, stdin: given, output, signal }, { vm: name, command: words, stdin, user }) {
+  async run({ box, host, report, stdin: given, output, signal }, { vm: name, command: words, stdin, user, byAgent }) {
+    if (byAgent) {
+      if (user !== undefined || stdin !== undefined)
+        throw new CroftError('misuse', 'The guest agent runs it as root and without input.', {
+          hint: 'Leave out --user and --stdin, or --by-agent.',
+        })
+      const line = lineOf(words)
+      const { code, ...said } = await inVm(box, name, 'croft exec', report, (vm) =>
+        box.guests.script(vm.uuid, `sh -c ${quote(line)} < /dev/null`, agentMs),
+      )
+      await output?.out(said.stdout)
+      await output?.err(said.stderr)
+      return { exitCode: code, ...(output ? { stdout: '', stderr: '' } : said), truncated: false }
+    }
     const result = await inVm(box, name, 'croft exec', report, (vm) =>
       runInVm(box, host, vm, words, stdin ?? given, { output, signal, user }),
     )

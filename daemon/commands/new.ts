@@ -13,6 +13,7 @@ import {
   priorityArg,
   rateArgs,
   ratesFrom,
+  restartArg,
   tagArg,
 } from './args.ts'
 import { command } from './command.ts'
@@ -35,6 +36,7 @@ export const newCommand = command({
     memory: memoryArg.optional(),
     disk: diskArg.optional(),
     priority: priorityArg.optional(),
+    restart: restartArg.optional(),
     ...rateArgs,
     env: z.array(envArg).max(200).optional().describe('A variable for everything that runs in it; may be given often'),
     setupScript: z
@@ -73,6 +75,7 @@ export const newCommand = command({
         tags: [...new Set(args.tag ?? [])],
         comment: args.comment,
         priority: args.priority,
+        restart: args.restart,
         rates: ratesFrom(args),
         stopped: args.stopped,
         cold: args.cold,

@@ -1,23 +1,24 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
-import { resizeVm } from '../box/change.ts'
+import { describeVm as describe, resizeVm } from '../box/change.ts'
 import { checkRates, shareVm } from '../box/sharing.ts'
 import { CroftError } from '../error.ts'
 import { mebibytes } from '../units.ts'
-import { cpuArg, diskArg, memoryArg, priorityArg, rateArgs, ratesFrom, vmArg } from './args.ts'
+import { cpuArg, diskArg, memoryArg, priorityArg, rateArgs, ratesFrom, restartArg, vmArg } from './args.ts'
 import { command } from './command.ts'
 import { rates } from './rates.ts'
 import { describeVm, vmResult } from './vm-result.ts'
 
 export const resizeCommand = command({
   name: 'resize',
-  summary: 'Change the limits of a VM',
+  summary: 'Change the limits of a VM, and when it is started again',
   details:
     'The disk grows at once, while the VM runs, and never shrinks; priority and the limits of CPU time, disk and network change at once, too. CPUs and memory change at its next start.',
   examples: [
     'croft resize web --disk 200G',
     'croft resize web --cpu 4 --memory 8G',
     'croft resize ci --priority low',
+    'croft resize web --restart on-crash',
     'croft resize ci --cpu-limit 150% --disk-limit 50M --net-limit none',
   ],
   args: z.object({
@@ -26,12 +27,13 @@ export const resizeCommand = command({
     memory: memoryArg.optional(),
     disk: diskArg.optional(),
     priority: priorityArg.optional(),
+    restart: restartArg.optional(),
     ...rateArgs,
   }),
   positional: ['vm'],
   result: vmResult.extend({ atNextStart: z.boolean() }),
   touches: 'changes',
-  async run({ box }, { vm: name, cpu, memory, disk, priority, ...args }) {
+  async run({ box }, { vm: name, cpu, memory, disk, priority, restart, ...args }) {
     const limits = {
       ...(cpu !== undefined && { cpus: cpu }),
       ...(memory !== undefined && { memoryMiB: memory }),
@@ -40,20 +42,22 @@ export const resizeCommand = command({
     const share = { ...(priority !== undefined && { priority }), rates: ratesFrom(args) }
     const resizes = Object.keys(limits).length > 0
     const shares = priority !== undefined || Object.keys(share.rates).length > 0
-    if (!resizes && !shares) {
+    if (!resizes && !shares && restart === undefined) {
       throw new CroftError('misuse', 'Nothing to change.', {
-        hint: 'Say what: --cpu, --memory, --disk, --priority, --cpu-limit, --disk-limit, --net-limit.',
+        hint: 'Say what: --cpu, --memory, --disk, --priority, --restart, --cpu-limit, --disk-limit, --net-limit.',
       })
     }
     checkRates(box, share.rates)
     const { id } = findVm(box.store.state, name)
     const atNextStart = resizes ? (await resizeVm(box, id, limits)).atNextStart : false
     if (shares) await shareVm(box, id, share)
+    if (restart !== undefined) await describe(box, id, () => ({ restart }))
     return { ...describeVm(box, findVm(box.store.state, id)), atNextStart }
   },
   print: (vm, { croft }) =>
     `${vm.name} has ${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk, ${vm.priority} priority.\n` +
     (rates(vm).length > 0 ? `It takes at most ${rates(vm).join(', ')}.\n` : '') +
+    (vm.restart === 'on-crash' ? 'It is started again when it crashes.\n' : '') +
     (vm.atNextStart ? `CPUs and memory change at its next start: ${croft} restart ${vm.name}\n` : ''),
   names: (vm) => [vm.name],
 })

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
+import { crashOf } from '../box/crashes.ts'
 import { ago, bytes, mebibytes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
@@ -16,25 +17,36 @@ import {
   vmResult,
 } from './vm-result.ts'
 
+const crashResult = z.object({
+  at: z.string(),
+  /** In a word of libvirt's: `panicked` when the guest said so. */
+  reason: z.string(),
+  /** The last lines of its console. */
+  console: z.string(),
+})
+
 export const showCommand = command({
   name: 'show',
   summary: 'Show what there is to know about a VM',
   examples: ['croft show web', 'croft show web --json'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],
-  result: vmResult.extend(usageResult.shape),
+  result: vmResult.extend(usageResult.shape).extend({ crash: crashResult.nullable() }),
   touches: 'reads',
   async run({ box, host, reached }, { vm: name }) {
     const vm = findVm(box.store.state, name)
-    const usage = await host.vmUsage()
-    return { ...describeVm(box, vm, reached), ...(usage.get(vm.id) ?? noUsage) }
+    const [usage, crash] = await Promise.all([host.vmUsage(), crashOf(box, vm)])
+    return { ...describeVm(box, vm, reached), ...(usage.get(vm.id) ?? noUsage), crash: crash ?? null }
   },
   print: showVm,
   names: (vm) => [vm.name],
 })
 
-function showVm(vm: VmResult & UsageResult, view: View): string {
-  return `${style(view, 'bold', vm.name)}   ${vm.state}\n${facts(
+type Shown = VmResult & UsageResult & { crash: z.output<typeof crashResult> | null }
+
+function showVm(vm: Shown, view: View): string {
+  const state = vm.crash ? `crashed ${ago(vm.crash.at, view.now)}` : vm.state
+  return `${style(view, 'bold', vm.name)}   ${state}\n${facts(
     [
       ['comment', vm.comment],
       ['tags', vm.tags.join(', ')],
@@ -45,6 +57,7 @@ function showVm(vm: VmResult & UsageResult, view: View): string {
       ['uses', uses(vm)],
       ['limits', `${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk`],
       ['at most', rates(vm).join(', ')],
+      ['restart', vm.restart === 'on-crash' ? 'when it crashes' : ''],
       ['priority', vm.priority === 'normal' ? '' : vm.priority],
       [
         'env',
@@ -56,7 +69,16 @@ function showVm(vm: VmResult & UsageResult, view: View): string {
       ['id', vm.id],
     ],
     view,
-  )}`
+  )}${vm.crash ? lastWords(vm, vm.crash, view) : ''}`
+}
+
+function lastWords({ id, name }: VmResult, { reason, console }: z.output<typeof crashResult>, view: View): string {
+  const why =
+    reason === 'panicked'
+      ? 'Its kernel panicked.'
+      : `Its QEMU ended (${reason}): /var/log/libvirt/qemu/croft-${id}.log on the box may say why.`
+  const lines = console ? ` Its console ends with:\n${console.replace(/^/gm, '  ')}\n` : '\n'
+  return `\n${why}${lines}More of it: ${view.croft} logs ${name}\nStart it:   ${view.croft} start ${name}\n`
 }
 
 /** What it takes of the box now, as far as it takes anything. */

@@ -4,7 +4,7 @@ import { stateOf } from '../box/box.ts'
 import { levels } from '../box/governing.ts'
 import { sleepsAt } from '../box/idle.ts'
 import { type VmState, vmStates } from '../box/state.ts'
-import { priorities, type Vm } from '../store/index.ts'
+import { priorities, restartPolicies, type Vm } from '../store/index.ts'
 import { bytes } from '../units.ts'
 import { diskBytes, diskTotalBytes, ipAddress, memoryBytes, memoryTotalBytes, webAddress } from './measures.ts'
 import type { Column } from './text.ts'
@@ -31,6 +31,7 @@ export const vmResult = z.object({
   memoryMiB: z.int(),
   diskGiB: z.int(),
   priority: z.enum(priorities),
+  restart: z.enum(restartPolicies),
   /** Percent of one CPU; null for no limit, as the next two. */
   cpuLimitPercent: z.int().nullable(),
   /** Read and written together. */
@@ -62,6 +63,7 @@ export function describeVm(box: Box, vm: Vm, reached?: string): VmResult {
     memoryMiB: vm.limits.memoryMiB,
     diskGiB: vm.limits.diskGiB,
     priority: vm.priority,
+    restart: vm.restart,
     cpuLimitPercent: vm.rates.cpuPercent,
     diskLimitBytesPerS: vm.rates.diskBytesPerS,
     netLimitBitsPerS: vm.rates.netBitsPerS,

@@ -37,6 +37,10 @@ export function sshArgs(folder: string, vm: Vm, user: string, options: { ownKey?
   ]
 }
 
+/** What to do when SSH lets nobody into a VM that runs. */
+const rescue = ({ name }: Vm): string =>
+  `The guest agent lets you in as root: croft exec ${name} --by-agent 'systemctl status ssh; journalctl -n 20 -u ssh'\n`
+
 export interface RunInVmOptions {
   /** Where output goes as it comes, the next of it once the promise resolves. Without it, the first MiB of each is collected. */
   output?: { out(chunk: Uint8Array): Promise<void>; err(chunk: Uint8Array): Promise<void> } | undefined
@@ -44,6 +48,10 @@ export interface RunInVmOptions {
   signal?: AbortSignal | undefined
   user?: string | undefined
 }
+
+/** A line for a shell: one word is one already, several are a program and its arguments. Pure. */
+export const lineOf = (words: readonly string[]): string =>
+  words.length === 1 ? words[0]! : words.map(quote).join(' ')
 
 const collectBytes = 2 ** 20
 
@@ -59,7 +67,7 @@ export async function runInVm(
   input: string | AsyncIterable<Uint8Array> | undefined,
   options: RunInVmOptions = {},
 ): Promise<{ code: number; stdout: string; stderr: string; truncated: boolean; tail: string }> {
-  const line = words.length === 1 ? words[0]! : words.map(quote).join(' ')
+  const line = lineOf(words)
   const user = options.user ?? imageOf(box.store.state, vm).user
   const end = endOf(box, vm)
   const out = collector()
@@ -68,7 +76,7 @@ export async function runInVm(
   let code = 255 // what ssh ends with when it can't get in
   try {
     const loan = await connections.borrow(vm, user)
-    if (loan && 'refused' in loan) await tell.err(Buffer.from(loan.refused))
+    if (loan && 'refused' in loan) await tell.err(Buffer.from(`${loan.refused}${rescue(vm)}`))
     else {
       const to = loan?.to ?? [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes']
       const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])])

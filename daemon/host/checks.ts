@@ -5,6 +5,7 @@ import { type Box, stateOf, vmsOf } from '../box/box.ts'
 import { diskForecast, type Forecast, inWords } from '../box/forecast.ts'
 import { standings } from '../box/governing.ts'
 import type { Check, Host, HostUsage } from '../box/host.ts'
+import type { VmState } from '../box/state.ts'
 import { reachedFromBox } from '../ssh/paths.ts'
 import type { Accelerator, Vm } from '../store/index.ts'
 import { bytes } from '../units.ts'
@@ -241,17 +242,26 @@ export function checkSwap({ total, used }: { total: number; used: number }): Che
   return { what, state: 'fine', says: 'none; as a cushion: sudo /opt/croft/install.sh --swap zram' }
 }
 
-/** Whatever has a VM stand still is told by its name. */
+/** Each VM that stands still or has crashed is told by its name. */
 async function standstill({ box }: CheckParts): Promise<Check> {
   const what = 'VMs'
-  const paused = vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === 'paused')
-  if (paused.length === 0) return { what, state: 'fine', says: 'none stands still' }
+  const those = (state: VmState) => vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === state)
+  const [paused, crashed] = [those('paused'), those('crashed')]
+  const fallen = crashed.map(({ name }) => name).join(', ')
+  if (paused.length === 0 && crashed.length > 0)
+    return {
+      what,
+      state: 'look',
+      says: `crashed: ${fallen}`,
+      advice: `See why: croft show ${crashed[0]!.name}. Have one started again by itself: croft resize ${crashed[0]!.name} --restart on-crash`,
+    }
+  if (paused.length === 0) return { what, state: 'fine', says: 'none stands still or has crashed' }
   const why = (vm: Vm) =>
     box.live.get(vm.uuid)?.reason === 'io-error' ? 'the disk of the box was full' : box.live.get(vm.uuid)?.reason
   return {
     what,
     state: 'wrong',
-    says: `stand still: ${paused.map((vm) => `${vm.name} (${why(vm) ?? 'paused'})`).join(', ')}`,
+    says: `stand still: ${paused.map((vm) => `${vm.name} (${why(vm) ?? 'paused'})`).join(', ')}${fallen && `; crashed: ${fallen}`}`,
     advice: `One goes on by: croft start ${paused[0]!.name}`,
   }
 }

@@ -53,6 +53,7 @@ const vm: Vm = {
   memory: null,
   checkpoint: null,
   sleepAfter: null,
+  restart: 'never',
   priority: 'normal',
   rates: noRates,
   web: { port: null, public: [] },

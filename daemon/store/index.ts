@@ -30,7 +30,7 @@ export type {
   Vm,
   WebSettings,
 } from './schema.ts'
-export { noRates, priorities } from './schema.ts'
+export { noRates, priorities, restartPolicies } from './schema.ts'
 
 export interface Store {
   /** The state as of the last accepted change. Values are never changed in place: a reference stays what it was. */

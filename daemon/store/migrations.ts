@@ -43,6 +43,12 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
       ]),
     ),
   }),
+  6: ({ vms, ...state }) => ({
+    ...state,
+    vms: Object.fromEntries(
+      Object.entries(vms as Record<string, object>).map(([id, vm]) => [id, { ...vm, restart: 'never' }]),
+    ),
+  }),
 }
 
 /**

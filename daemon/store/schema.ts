@@ -1,9 +1,12 @@
 import { z } from 'zod'
 
 /** What the store keeps: what the user wants and what Croft owns. What runs is libvirt's to say, never the store's. */
-export const stateVersion = 6
+export const stateVersion = 7
 
 export const priorities = ['low', 'normal', 'high'] as const
+
+/** When a VM that is not running is started without being asked for. */
+export const restartPolicies = ['never', 'on-crash'] as const
 
 export const limitsSchema = z.object({
   /** Number of virtual CPUs. */
@@ -48,6 +51,7 @@ export const vmSchema = z.object({
   checkpoint: z.string().nullable(),
   /** Minutes without use until it is put to sleep; 0 for never, null for what the box does. */
   sleepAfter: z.int().min(0).nullable(),
+  restart: z.enum(restartPolicies),
   /** How it stands beside other VMs when CPUs or disks are short. */
   priority: z.enum(priorities),
   rates: ratesSchema,

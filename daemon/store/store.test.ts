@@ -156,16 +156,17 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 6 gives VMs a web address, private as all are, on localhost, a normal priority and no limits, leaves same pages be, and has keys enter all of them', () => {
+  test('1 to 7 gives VMs a web address, private as all are, on localhost, a normal priority, no limits and no restarts, leaves same pages be, and has keys enter all of them', () => {
     const keys = { 'SHA256:a': { name: 'laptop' } }
     expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } }, keys })).toEqual({
-      version: 6,
+      version: 7,
       keys: { 'SHA256:a': { name: 'laptop', vm: null, tag: null, authority: false } },
       vms: {
         vm_a: {
           name: 'web',
           web: { port: null, public: [] },
           priority: 'normal',
+          restart: 'never',
           rates: { cpuPercent: null, diskBytesPerS: null, netBitsPerS: null },
         },
       },

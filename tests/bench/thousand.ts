@@ -148,6 +148,7 @@ export async function fill(croft: Croft, count: number, vary: (i: number) => Par
       memory: null,
       checkpoint: null,
       sleepAfter: null,
+      restart: 'never',
       priority: 'normal',
       rates: noRates,
       schedule: { hourly: 0, daily: 0 },

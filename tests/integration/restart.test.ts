@@ -147,3 +147,36 @@ test('a VM that ends while it starts is told of at once', async () => {
   const { status, body } = await starts
   expect([status, body.code, body.detail]).toEqual([502, 'guest-failed', expect.stringMatching(/ended as it started/)])
 })
+
+test('a VM that has crashed says when and why, and is started again where that is wanted', async () => {
+  const { crash } = await croft.ask('show', { vm: 'steady' })
+  expect(crash).toMatchObject({ reason: 'failed', console: expect.stringContaining('udhcpc') })
+  expect(Date.now() - Date.parse(crash.at)).toBeLessThan(60_000)
+  const shown = await croft.do('show', 'steady')
+  expect(shown).toMatch(/^steady {3}crashed /)
+  expect(shown).toContain('Its QEMU ended (failed): /var/log/libvirt/qemu/croft-vm_')
+  expect(shown).toContain('croft start steady')
+  expect(await croft.do('doctor')).toMatch(/VMs +crashed: steady/)
+  await croft.do('resize', 'steady', '--restart', 'on-crash')
+  await croft.do('start', 'steady')
+  using events = await croft.events()
+  await croft.run(['exec', 'steady', 'sudo sh -c "echo c > /proc/sysrq-trigger"'])
+  await events.until((event) => event.type === 'vm.state' && event.state === 'crashed')
+  await events.until((event) => event.type === 'vm.state' && event.state === 'awake', 120_000)
+  expect(await croft.do('activity', '--find', 'steady')).toContain('started it after it crashed')
+})
+
+test('a VM whose SSH server lets nobody in is entered by its agent, as the message says', async () => {
+  await croft.do('exec', 'steady', 'sudo mv /usr/sbin/sshd /usr/sbin/sshd.off; sync')
+  await croft.do('restart', 'steady', '--grace', '0')
+  const refused = await croft.run(['exec', 'steady', 'true'])
+  expect(refused).toMatchObject({ code: 255, stderr: expect.stringContaining('croft exec steady --by-agent') })
+  const byAgent = (...words: string[]) => croft.run(['exec', 'steady', '--by-agent', ...words])
+  expect(await byAgent('id -un; cat; echo "it\'s" >&2; exit 3')).toMatchObject({
+    code: 3,
+    stdout: 'root\n',
+    stderr: "it's\n",
+  })
+  expect(await byAgent('mv', '/usr/sbin/sshd.off', '/usr/sbin/sshd')).toMatchObject({ code: 0 })
+  expect(await croft.do('exec', 'steady', 'echo in')).toBe('in\n')
+})

@@ -77,14 +77,14 @@ const sharedEveryMs = 4000
 /** How the VMs share the box: what is waited for, and to which of them something is done, or is to be said. */
 function Shared() {
   const { value } = useCommand<TopResult>('top', {}, sharedEveryMs)
-  if (!value) return null
+  if (!value?.box) return null
   const { pressure, memory, ...box } = value.box
-  const stands = memory ? standing(memory) : []
+  const stands = standing(memory)
   const governed = value.vms.filter((vm) => vm.governor)
   const rows = [
     ['memory', stands.length > 0 ? stands.join(', ') : 'enough for all'],
     ['swap', box.swapTotalBytes > 0 ? `${bytes(box.swapUsedBytes)} of ${bytes(box.swapTotalBytes)}` : undefined],
-    ['waits for', pressure ? waits(pressure).join(', ') : ''],
+    ['waits for', waits(pressure).join(', ')],
   ] as const
   return (
     <section aria-label="How it is shared">
