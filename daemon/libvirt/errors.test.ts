@@ -24,8 +24,13 @@ describe('what a libvirt error means', () => {
     expect(reasonOf(error)).toBe('libvirt: so it is')
   })
 
-  it('a VM that is turned off under a copy or a checkpoint is told in plain words, with what to do', () => {
-    expect(toCroftError(libvirtError(55, 'Requested operation is not valid: domain is not running'))).toMatchObject({
+  it.each([
+    [55, 'Requested operation is not valid: domain is not running'],
+    [9, 'operation failed: domain is no longer running'],
+    [9, 'operation failed: guest unexpectedly quit'],
+    [1, 'internal error: End of file from qemu monitor'],
+  ])('a VM that is turned off under a copy or a checkpoint is told in plain words: %i, %s', (code, message) => {
+    expect(toCroftError(libvirtError(code, message))).toMatchObject({
       code: 'conflict',
       message: 'The VM was turned off, or changed, while Croft worked with it.',
       hint: 'See how it is, and try again: croft ls',

@@ -71,6 +71,9 @@ const meanings: Readonly<Record<string, Meaning>> = {
   AGENT_COMMAND_FAILED: ['guest-failed', 'The guest agent in the VM could not do it.', 'croft logs shows its console.'],
 }
 
+/** A guest that ends under a call: libvirt says so with whatever code the call has. */
+const hasEnded = /domain is (not|no longer) running|guest unexpectedly quit|end of file from qemu monitor/i
+
 /**
  * What a failed call means to Croft. libvirt's own sentence is for logs and diagnosis (`reasonOf`), and in the hint of what
  * nobody foresaw; any other error that is not a CroftError becomes `internal`.
@@ -84,7 +87,7 @@ export function toCroftError(error: unknown): CroftError {
   if (error.connectionLost) return unavailable(error.message, error)
   const details = { libvirt: error.codeName, operation: error.operation, reason: `libvirt: ${error.message}` }
   if (/No space left on device/i.test(error.message)) return diskFull({ cause: error, details })
-  const meaning = meanings[error.codeName]
+  const meaning = hasEnded.test(error.message) ? changed : meanings[error.codeName]
   if (!meaning)
     return unforeseen('libvirt failed at something that Croft asked for.', error.message, { cause: error, details })
   const [code, message, hint] = meaning
