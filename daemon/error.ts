@@ -30,17 +30,25 @@ export type ErrorCode = keyof typeof errorCodes
 export class CroftError extends Error {
   readonly code: ErrorCode
   readonly hint: string | undefined
+  /** The command's argument that is at fault: a form shows the error at that field. */
+  readonly argument: string | undefined
   readonly details: Readonly<Record<string, unknown>>
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { hint?: string | undefined; cause?: unknown; details?: Record<string, unknown> } = {},
+    options: {
+      hint?: string | undefined
+      argument?: string | undefined
+      cause?: unknown
+      details?: Record<string, unknown>
+    } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause })
     this.name = 'CroftError'
     this.code = code
     this.hint = options.hint
+    this.argument = options.argument
     this.details = options.details ?? {}
   }
 }

@@ -18,7 +18,7 @@ export async function renameVm(box: Box, name: string, to: string): Promise<Vm> 
     if (vm.name === to) return vm
     const operation = { id: makeId('op'), kind: 'rename', startedAt: new Date().toISOString(), vm: id, to } as const
     await carryOut(box, operation, (state) => {
-      checkNewName(state, to)
+      checkNewName(state, to, 'to')
       return withVm(id, { name: to })(state)
     })
     box.events.publish({ type: 'vm.changed', vm: id, name: to })
@@ -48,6 +48,7 @@ export async function resizeVm(
         `The disk of ${before.name} has ${before.limits.diskGiB} GiB and can't shrink.`,
         {
           hint: 'It costs only what is written to it.',
+          argument: 'disk',
         },
       )
     }

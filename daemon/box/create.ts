@@ -58,6 +58,7 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report, wan
   if (limits.diskGiB < image.diskGiB) {
     throw new CroftError('bad-value', `A disk from ${image.name} has at least ${image.diskGiB} GiB.`, {
       hint: 'It costs only what is written to it, so a large one costs nothing.',
+      argument: 'disk',
     })
   }
   const boots = !options.stopped && !options.cold
@@ -171,27 +172,32 @@ export function newName(state: State, wanted: string | undefined): string {
   return name
 }
 
-/** Whether a VM may be called so, in this very state. @throws CroftError `bad-name`, `name-taken` */
-export function checkNewName(state: State, name: string): void {
-  checkVmName(name)
+/**
+ * Whether a VM may be called so, in this very state.
+ * @param argument the command's argument that holds the name @throws CroftError `bad-name`, `name-taken`
+ */
+export function checkNewName(state: State, name: string, argument = 'name'): void {
+  checkVmName(name, argument)
   if (!vmsOf(state).some((vm) => vm.name === name)) return
   throw new CroftError('name-taken', `There is a VM called ${name} already.`, {
-    hint: 'Take another name, or none: then Croft invents one.',
+    hint: argument === 'name' ? 'Take another name, or none: then Croft invents one.' : 'Take another name.',
+    argument,
   })
 }
 
 /** @throws CroftError `bad-value` when more is asked for than the box has */
 export function checkLimits(box: Box, limits: { [key in keyof Limits]?: number | undefined }): void {
   const { most } = box.settings
-  const check = (what: string, flag: string, asked: number | undefined, has: number, unit: string) => {
+  const check = (what: string, argument: string, asked: number | undefined, has: number, unit: string) => {
     if (asked === undefined || asked <= has) return
     throw new CroftError('bad-value', `The box has ${has} ${unit}; ${asked} can't be given to a VM.`, {
-      hint: `Ask for at most ${flag} ${has}${what}.`,
+      hint: `Ask for at most --${argument} ${has}${what}.`,
+      argument,
     })
   }
-  check('', '--cpu', limits.cpus, most.cpus, 'CPUs')
-  check('M', '--memory', limits.memoryMiB, most.memoryMiB, 'MiB of memory')
-  check('G', '--disk', limits.diskGiB, most.diskGiB, 'GiB of disk')
+  check('', 'cpu', limits.cpus, most.cpus, 'CPUs')
+  check('M', 'memory', limits.memoryMiB, most.memoryMiB, 'MiB of memory')
+  check('G', 'disk', limits.diskGiB, most.diskGiB, 'GiB of disk')
 }
 
 /** Deletes a VM and all that belongs to it, whatever state it is in. */

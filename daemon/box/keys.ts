@@ -32,11 +32,11 @@ export interface Addition {
  */
 export async function addKey(box: Box, text: string, addition: Addition = {}): Promise<Key[]> {
   if (addition.vm !== undefined && addition.tag !== undefined)
-    throw new CroftError('misuse', 'A key is limited to a VM or to a tag, not to both.')
+    throw new CroftError('misuse', 'A key is limited to a VM or to a tag, not to both.', { argument: 'tag' })
   const user = userIn(text)
   const lines = linesOf(user === undefined ? text : await box.publishedKeys(user))
   if (addition.name && lines.length > 1)
-    throw new CroftError('misuse', 'There are several keys in it; a name is for one.')
+    throw new CroftError('misuse', 'There are several keys in it; a name is for one.', { argument: 'name' })
   const read = await Promise.all(lines.map((line) => readKey(box, line, user)))
   await box.store.update((state) => withKeys(state, read, addition))
   const keys = read.map(({ fingerprint }) => box.store.state.keys[fingerprint]!)
@@ -52,6 +52,7 @@ function userIn(text: string): string | undefined {
   if (/^[A-Za-z0-9-]{1,39}$/.test(user)) return user
   throw new CroftError('bad-value', `GitHub has no users called ${JSON.stringify(user.slice(0, 40))}.`, {
     hint: 'A name there takes 1 to 39 letters, digits and "-", as in: croft key add gh:octocat',
+    argument: 'key',
   })
 }
 
@@ -59,13 +60,14 @@ function linesOf(text: string): string[] {
   if (/PRIVATE KEY/.test(text)) {
     throw new CroftError('misuse', 'That is a private key. It stays with you.', {
       hint: 'Add its public half: the file that ends in .pub',
+      argument: 'key',
     })
   }
   const lines = text
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line && !line.startsWith('#'))
-  if (lines.length === 0) throw new CroftError('bad-value', 'There is no key in it.')
+  if (lines.length === 0) throw new CroftError('bad-value', 'There is no key in it.', { argument: 'key' })
   return lines
 }
 
@@ -79,6 +81,7 @@ async function readKey(box: Box, line: string, otherwise: string | undefined): P
   const bad = (why: string) =>
     new CroftError('bad-value', `${JSON.stringify(`${line.slice(0, 30)}…`)} is not a key that may enter: ${why}.`, {
       hint: 'Give the content of a .pub file: ed25519, ECDSA, RSA from 2048 bits, or a security key.',
+      argument: 'key',
     })
   if (!type || !blob) throw bad('it has no known type')
   if (at > 0) throw bad('options before the key are not supported')
@@ -131,6 +134,7 @@ function checkFree(keys: Readonly<Record<string, Key>>, name: string): void {
   if (!Object.values(keys).some((key) => key.name === name)) return
   throw new CroftError('conflict', `There is a key called ${JSON.stringify(name)} already.`, {
     hint: `To give that another name: croft key rename ${name} …`,
+    argument: 'name',
   })
 }
 

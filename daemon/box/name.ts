@@ -8,9 +8,10 @@ const grammar = /^[a-z][a-z0-9-]{0,39}$/
 /**
  * Checks a VM name. It becomes a host name, so: 1 to 40 of a-z, 0-9 and `-`, a letter first, no `--`,
  * and not ending in `-` or in `-<digits>` (`<vm>-<port>` is the address of a port).
+ * @param argument the command's argument that holds the name
  * @throws CroftError `bad-name` with a sentence that says which rule, and a name that would do.
  */
-export function checkVmName(name: string): string {
+export function checkVmName(name: string, argument = 'name'): string {
   const why = !grammar.test(name)
     ? 'it takes 1 to 40 of a-z, 0-9 and "-", and begins with a letter'
     : name.includes('--')
@@ -26,6 +27,7 @@ export function checkVmName(name: string): string {
   const better = suggestName(name)
   throw new CroftError('bad-name', `${JSON.stringify(name.slice(0, 60))} can't be the name of a VM: ${why}.`, {
     hint: better ? `For example: ${better}` : 'For example: quiet-otter',
+    argument,
   })
 }
 

@@ -135,9 +135,9 @@ const units = { M: 1, G: 1024, T: 1024 * 1024 } as const
 function sizeArg(unit: 'M' | 'G', least: number) {
   return z
     .string()
-    .regex(/^[0-9]{1,9}([.][0-9]{1,3})?([MGT](i?B)?)?$/i, 'a size is a number and M, G or T, such as 4G')
+    .regex(/^[0-9]{1,9}([.][0-9]{1,3})? ?([MGT](i?B)?)?$/i, 'a size is a number and M, G or T, such as 4G')
     .transform((text, context) => {
-      const match = /^([0-9.]+)([MGT])?/i.exec(text)!
+      const match = /^([0-9.]+) ?([MGT])?/i.exec(text)!
       const scale = units[(match[2]?.toUpperCase() ?? unit) as keyof typeof units] / units[unit]
       const value = Number(match[1]) * scale
       if (value >= least && value <= 2 ** 31) return Math.ceil(value)

@@ -22,11 +22,11 @@ export function checkArgs(command: Command, given: Record<string, unknown>, form
   if (isMissing) {
     const [name, hint] =
       form === 'json' ? [command.name, takes(known)] : [`croft ${command.name}`, `Usage: ${usage(command)}`]
-    throw new CroftError('misuse', `${name} needs ${label}.`, { hint })
+    throw new CroftError('misuse', `${name} needs ${label}.`, { hint, argument: key })
   }
   const isOfList = index !== undefined && issue.code !== 'invalid_type'
   const value = isOfList ? (given[key] as unknown[])[index] : given[key]
-  throw new CroftError('bad-value', wrongValue(label, value, issue, form))
+  throw new CroftError('bad-value', wrongValue(label, value, issue, form), { argument: key })
 }
 
 /** Only JSON has keys of its own. */

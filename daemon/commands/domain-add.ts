@@ -23,6 +23,7 @@ export const domainAddCommand = command({
       if (host === domain || host.endsWith(`.${domain}`)) {
         throw new CroftError('bad-value', `${host} is one of the box's own names, beneath ${domain}.`, {
           hint: 'A name of its own is for other domains; a VM is renamed with: croft rename',
+          argument: 'host',
         })
       }
       const taken = Object.hasOwn(state.hosts, host) ? state.hosts[host] : undefined
@@ -30,6 +31,7 @@ export const domainAddCommand = command({
       if (taken && owner && (taken.vm !== record.vm || taken.port !== port)) {
         throw new CroftError('name-taken', `${host} leads to ${owner.name} already.`, {
           hint: `Take it away first: croft domain rm ${host}`,
+          argument: 'host',
         })
       }
       return taken && owner ? state : { ...state, hosts: { ...state.hosts, [host]: record } }

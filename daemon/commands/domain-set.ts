@@ -50,6 +50,7 @@ export const domainSetCommand = command({
     if (mode === 'acme' && domain === 'localhost') {
       throw new CroftError('bad-value', 'No CA gives certificates for localhost.', {
         hint: 'Leave out --tls, or choose internal.',
+        argument: 'tls',
       })
     }
     if (acmeRoot !== undefined && !/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(acmeRoot)) {

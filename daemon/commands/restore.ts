@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
 import { forkFrom, restoreVm } from '../box/checkpoints.ts'
+import { checkNewName } from '../box/create.ts'
 import { seconds } from '../units.ts'
 import { labelArg, newNameArg, vmArg } from './args.ts'
 import { command } from './command.ts'
@@ -24,6 +25,7 @@ export const restoreCommand = command({
     const began = performance.now()
     const source = findVm(box.store.state, name)
     if (as !== undefined) {
+      checkNewName(box.store.state, as, 'as')
       const { vm, cold } = await forkFrom(box, source.id, label, as, report)
       return { ...describeMade({ box, reached }, vm, cold, began), label, before: null }
     }

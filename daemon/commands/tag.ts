@@ -21,7 +21,7 @@ export const tagCommand = command({
     const vm = await describe(box, name, (before) => {
       const after = new Set([...before.tags, ...tags])
       for (const tag of remove) after.delete(tag)
-      if (after.size > 50) throw new CroftError('bad-value', 'A VM has at most 50 tags.')
+      if (after.size > 50) throw new CroftError('bad-value', 'A VM has at most 50 tags.', { argument: 'tags' })
       return { tags: [...after].sort() }
     })
     return describeVm(box, vm)

@@ -37,6 +37,7 @@ export const tokenNewCommand = command({
     if (unknown !== undefined) {
       throw new CroftError('bad-value', `There is no command ${JSON.stringify(unknown.slice(0, 40))}.`, {
         hint: 'croft help lists them; they are separated by commas, as in: --commands ls,exec,"image ls"',
+        argument: 'commands',
       })
     }
     const vm = of === undefined ? null : findVm(box.store.state, of).id

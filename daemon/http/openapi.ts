@@ -129,6 +129,7 @@ const problemSchema = {
     code: { enum: Object.keys(errorCodes) },
     detail: { type: 'string', description: 'What did not happen, and why' },
     hint: { type: 'string', description: 'What to do' },
+    argument: { type: 'string', description: 'The argument that is at fault' },
     exit: { type: 'integer', description: 'The exit code of the same on a command line' },
   },
 }

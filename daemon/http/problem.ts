@@ -10,6 +10,8 @@ export interface Problem {
   code: string
   detail: string
   hint?: string
+  /** The command's argument that is at fault. */
+  argument?: string
   exit: number
 }
 
@@ -28,6 +30,7 @@ export function problemOf(thrown: unknown, seen?: { box: Box; reached: string | 
     code: error.code,
     detail: error.message,
     ...(hint && { hint }),
+    ...(error.argument !== undefined && { argument: error.argument }),
     exit,
   }
 }

@@ -90,6 +90,20 @@ describe('wrong input', () => {
   })
 
   test.each([
+    ['new', { image: 'tiny', memory: '1M' }, 'memory'],
+    ['new', { image: 'tiny', memory: '900T' }, 'memory'],
+    ['new', { image: 'tiny', cpu: 'two' }, 'cpu'],
+    ['new', { image: 'tiny', disk: '900T' }, 'disk'],
+    ['new', { image: 'tiny', name: 'Web' }, 'name'],
+    ['new', { image: 'tiny', tag: ['a b'] }, 'tag'],
+    ['rename', { vm: 'none' }, 'to'],
+    ['key-add', { key: 'not a key' }, 'key'],
+    ['token-new', { commands: 'fly' }, 'commands'],
+  ])('%s of %j names the argument that is at fault', async (command, args, argument) => {
+    expect((await croft.call(command, args)).body).toMatchObject({ argument })
+  })
+
+  test.each([
     ['{"name":', 'misuse'],
     ['[]', 'misuse'],
     ['"new"', 'misuse'],
@@ -205,7 +219,11 @@ describe('many at once', () => {
     const made = await Promise.all(Array.from({ length: 20 }, () => make({ name: 'same' })))
     const refused = made.filter(({ status }) => status !== 200)
     expect(refused).toHaveLength(19)
-    for (const { body } of refused) expect(body).toMatchObject({ code: 'name-taken', status: 409 })
+    for (const { body } of refused) expect(body).toMatchObject({ code: 'name-taken', status: 409, argument: 'name' })
+    await make({ name: 'other' })
+    const renamed = await croft.call('rename', { vm: 'other', to: 'same' })
+    expect(renamed.body).toMatchObject({ code: 'name-taken', argument: 'to' })
+    await croft.ask('rm', { vm: 'other', yes: true })
     await croft.ask('rm', { vm: 'same', yes: true })
   })
 
