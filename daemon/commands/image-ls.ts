@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Box, layerOf } from '../box/box.ts'
+import { type Box, layerOf, vmsOf } from '../box/box.ts'
 import { imageFileNames } from '../box/image-plans.ts'
 import type { Image } from '../store/index.ts'
 import { ago, bytes } from '../units.ts'
@@ -15,14 +15,21 @@ export const imageResult = z.object({
   user: z.string(),
   ports: z.array(z.int()),
   sizeBytes: z.number(),
+  /** VMs made from it; spares are not counted. */
   vms: z.int(),
+  /** Whether `new` uses it by default. */
+  default: z.boolean(),
+  /** Limits of a new VM made from it without options. */
+  gives: z.object({ cpus: z.int(), memoryMiB: z.int(), diskGiB: z.int() }),
   createdAt: z.string(),
 })
 
-export async function describeImage(box: Box, image: Image): Promise<z.infer<typeof imageResult>> {
+export type ImageResult = z.infer<typeof imageResult>
+
+export async function describeImage(box: Box, image: Image): Promise<ImageResult> {
   const { name, id, version, current, user, ports, createdAt } = image
   const parts = [layerOf(box.store.state, image.layer).file, imageFileNames(id).folder]
-  const vms = Object.values(box.store.state.vms).filter((vm) => vm.image === id).length
+  const { image: byDefault, cpus, memoryMiB } = box.settings.defaults
   return {
     name,
     id,
@@ -31,10 +38,16 @@ export async function describeImage(box: Box, image: Image): Promise<z.infer<typ
     user,
     ports,
     createdAt,
-    vms,
+    vms: countVms(box, id),
+    default: current && name === byDefault,
+    gives: { cpus, memoryMiB, diskGiB: image.diskGiB },
     sizeBytes: (await Promise.all(parts.map((path) => box.files.usage(path)))).reduce((sum, size) => sum + size, 0),
   }
 }
+
+/** How many VMs were made from an image, without Croft's own. */
+export const countVms = (box: Box, image: string): number =>
+  vmsOf(box.store.state).filter((vm) => vm.image === image).length
 
 export const imageLsCommand = command({
   name: 'image ls',

@@ -3,6 +3,7 @@ import { findImage } from '../box/box.ts'
 import { removeImage } from '../box/images.ts'
 import { imageArg } from './args.ts'
 import { command } from './command.ts'
+import { countVms } from './image-ls.ts'
 
 export const imageRmCommand = command({
   name: 'image rm',
@@ -19,7 +20,7 @@ export const imageRmCommand = command({
   },
   async run({ box }, { image: name }) {
     const { id } = findImage(box.store.state, name)
-    const vms = Object.values(box.store.state.vms).filter((vm) => vm.image === id).length
+    const vms = countVms(box, id)
     await removeImage(box, name)
     return { name, vms }
   },

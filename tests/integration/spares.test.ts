@@ -33,6 +33,9 @@ const recordOf = async (name: string) => Object.values((await croft.state()).vms
 test('waits where nobody sees it, and does not run', async () => {
   const spare = await theSpare()
   expect(await croft.do('ls', '-q')).toBe('')
+  // Nor is it counted.
+  expect((await croft.ask('image-ls')).images).toMatchObject([{ name: 'bare', vms: 0 }])
+  expect((await croft.ask('stat')).vms).toMatchObject({ paused: 0, stopped: 0 })
   expect(await croft.run(['show', spare.id])).toMatchObject({ code: 3 })
   expect(await must('virsh', ['-q', 'domstate', `croft-${spare.id}`])).toBe('paused\n')
 })
