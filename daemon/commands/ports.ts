@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { findVm, stateOf } from '../box/box.ts'
+import { serviceOn } from '../gate/services.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
 import { webAddress } from './measures.ts'
@@ -16,6 +17,8 @@ const portResult = z.object({
   public: z.boolean(),
   /** Whether the VM's plain address leads to it. */
   main: z.boolean(),
+  /** The server that usually listens there, if it doesn't speak HTTP, such as PostgreSQL. */
+  service: z.string().nullable(),
   /** Null when this box has no web addresses, or nobody can open it. */
   web: webAddress.nullable(),
 })
@@ -48,6 +51,7 @@ export const portsCommand = command({
           loopback,
           public: vm.web.public.includes(port),
           main: port === main,
+          service: serviceOn(port) ?? null,
           web: web.on && !loopback ? portAddress(web, vm, port) : null,
         }
       })

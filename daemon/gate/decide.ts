@@ -13,6 +13,7 @@ import * as pages from './pages.ts'
 import type { Pass, Passes } from './passes.ts'
 import { type Front, hostName, hostOf, isAbsolute, placeOf, portSuffix, type Target, targetOf } from './place.ts'
 import { digestOf } from './secret.ts'
+import { serviceOn } from './services.ts'
 import { type Browser, type Sessions, sessionSeconds } from './sessions.ts'
 import type { Tokens } from './tokens.ts'
 import type { Tries } from './tries.ts'
@@ -306,7 +307,8 @@ async function nothingListens(gate: Gate, vm: Vm, port: number | null, host: str
   const listening = await gate.ports.of(vm)
   const front = gate.front()
   const address = (each: number) => `//${hostOf(front, vm.name, each)}${portSuffix(host)}/`
-  const open = listening.filter(({ loopback }) => !loopback).map((each) => ({ ...each, address: address(each.port) }))
-  const hidden = listening.filter(({ loopback }) => loopback).map((each) => each.port)
+  const web = listening.filter((each) => !serviceOn(each.port))
+  const open = web.filter(({ loopback }) => !loopback).map((each) => ({ ...each, address: address(each.port) }))
+  const hidden = web.filter(({ loopback }) => loopback).map((each) => each.port)
   return pages.nothingListens(vm.name, port, open, hidden)
 }

@@ -35,4 +35,6 @@ test('the main port is a usual one, else the lowest; what the image says comes f
   expect(mainPort(on(5000, 1234))).toBe(1234)
   expect(mainPort(on(80, 9000), [9000])).toBe(9000)
   expect(mainPort([{ port: 80, loopback: true }])).toBeUndefined()
+  expect(mainPort(on(5432, 9000))).toBe(9000)
+  expect(mainPort(on(5432))).toBeUndefined()
 })

@@ -1,4 +1,5 @@
 import type { Listening } from '../box/host.ts'
+import { serviceOn } from './services.ts'
 
 /** Has a guest say what `parseListening` reads. */
 export const listeningScript = 'cat /proc/net/tcp /proc/net/tcp6'
@@ -36,8 +37,14 @@ function isLoopback(address: string): boolean {
   )
 }
 
-/** The port that a VM's plain address leads to: a usual one for the web, else the lowest that can be reached. Pure. */
+/**
+ * The port that a VM's plain address leads to: a usual one for the web, else the lowest that can be reached and isn't
+ * the usual port of another protocol. Pure.
+ */
 export function mainPort(listening: readonly Listening[], exposed: readonly number[] = []): number | undefined {
   const open = listening.filter(({ loopback }) => !loopback).map(({ port }) => port)
-  return [...exposed, ...preferred].find((port) => open.includes(port)) ?? open.toSorted((a, b) => a - b)[0]
+  return (
+    [...exposed, ...preferred].find((port) => open.includes(port)) ??
+    open.filter((port) => !serviceOn(port)).sort((a, b) => a - b)[0]
+  )
 }

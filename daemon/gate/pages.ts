@@ -1,4 +1,5 @@
 import { type Html, html } from './html.ts'
+import { serviceOn } from './services.ts'
 
 /** What the gate itself says to a browser. Each is whole: nothing is loaded from elsewhere, no script runs. */
 export interface Page {
@@ -26,13 +27,18 @@ input{font:inherit;color:inherit;background:none;border:1px solid var(--line);pa
 
 const mark = html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M2 2h20v20H2zM2 14h12V2M14 22v-8h8" fill="none" stroke="currentColor" stroke-width="1.5"/><path d="M16.5 16.5h3v3h-3z" fill="var(--live)"/></svg>`
 
+/** Inline, so that the browser doesn't ask the VM's address for /favicon.ico. */
+const icon = `data:image/svg+xml,${encodeURIComponent(
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><style>path{fill:none;stroke:#23211d;stroke-width:1.5}rect{fill:#2e7d4f}@media(prefers-color-scheme:dark){path{stroke:#ece8df}rect{fill:#6cc08b}}</style><path d="M2 2h20v20H2zM2 14h12V2M14 22v-8h8"/><rect x="16.5" y="16.5" width="3" height="3"/></svg>',
+)}`
+
 /** The page as it is for a program. */
 export const textOf = ({ title, says = `${title}.` }: Page): string => `${says}\n`
 
 /** The page as a document. */
 export function documentOf({ title, body }: Page): string {
   return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${title}</title><style>${{ markup: style }}</style></head><body><main>${mark}<h1>${title}</h1>${body}</main></body></html>
+<title>${title}</title><link rel="icon" href="${icon}"><style>${{ markup: style }}</style></head><body><main>${mark}<h1>${title}</h1>${body}</main></body></html>
 `.markup
 }
 
@@ -129,6 +135,13 @@ export const isOff = (name: string, why: string, command: string): Page => ({
   body: html`<p>${why}</p><p><code>${command}</code></p>`,
 })
 
+/** @param service the server that usually listens there */
+const noHttp = (name: string, port: number, service: string): Page => ({
+  status: 502,
+  title: `Nothing speaks HTTP on port ${port} of ${name}`,
+  body: html`<p>${service} usually listens there, which no browser opens. From elsewhere it is reached through SSH:</p><p><code>croft ssh ${name} -L ${port}:localhost:${port}</code></p>`,
+})
+
 /** @param open ports that listen, and may be opened by their addresses @param hidden ports that only the VM itself reaches */
 export function nothingListens(
   name: string,
@@ -136,6 +149,8 @@ export function nothingListens(
   open: readonly { port: number; address: string }[],
   hidden: readonly number[],
 ): Page {
+  const service = port === null ? undefined : serviceOn(port)
+  if (port !== null && service) return noHttp(name, port, service)
   const what = port === null ? `Nothing listens in ${name} yet` : `Nothing listens on port ${port} of ${name}`
   const links = open.map((each) => html`<li><a href="${each.address}">port ${each.port}</a></li>`)
   return {

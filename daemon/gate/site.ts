@@ -18,7 +18,7 @@ const longestAim = 2000
 const pageHeaders: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store',
   'Content-Security-Policy':
-    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
   // With `no-referrer` browsers would not say that the sign-in form is ours either.
   'Referrer-Policy': 'same-origin',
   'X-Content-Type-Options': 'nosniff',
@@ -78,6 +78,9 @@ const triedToSignIn = 'tried to sign in'
 const show = (page: pages.Page) =>
   new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page, 'html') })
 
+/** The answer for an unknown path. */
+export const nothingHere = (): Response => show(pages.nothingHere)
+
 /** What is where only who is signed in may look. */
 export const signInPage = (): Response => show(pages.signIn(undefined, false))
 
@@ -93,11 +96,10 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
 
   // A form of another site's must not sign anybody in or out.
   site.use(async (c, next) => {
-    if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(seatNow(), c)) return show(pages.nothingHere)
+    if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(seatNow(), c)) return nothingHere()
     return next()
   })
-  site.use(bodyLimit({ maxSize: 8192, onError: () => show(pages.nothingHere) }))
-  site.notFound(() => show(pages.nothingHere))
+  site.use(bodyLimit({ maxSize: 8192, onError: nothingHere }))
 
   const aimOf = (host = '', to = '/'): pages.Aim | undefined =>
     targetOf(gate.box.store.state, hostName(host)) && {
@@ -142,7 +144,7 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
 
   site.get('/enter', (c) => {
     const aim = aimOf(c.req.query('host'), c.req.query('to'))
-    if (!aim) return show(pages.nothingHere)
+    if (!aim) return nothingHere()
     const session = sessionAt(gate, seatNow(), c)
     if (!session) return show(pages.signIn(aim, c.req.query('was') !== undefined))
     const query = new URLSearchParams({ code: sessions.makeCode(hostName(aim.host), session.signIn), to: aim.to })

@@ -22,10 +22,12 @@ const types: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',
   css: 'text/css; charset=utf-8',
   svg: 'image/svg+xml',
+  png: 'image/png',
+  ico: 'image/x-icon',
 }
 
 /** Paths of the views, which are all one page: a reload and a link from elsewhere lead to the same. */
-const views = ['/vms', '/vms/*', '/new', '/images', '/activity', '/settings', '/settings/*']
+const views = ['/vms', '/vms/:name', '/vms/:name/:tab', '/new', '/images', '/activity', '/settings', '/settings/:part']
 const own = 'no-cache, private'
 
 interface File {
@@ -68,6 +70,13 @@ export function consoleRoutes(site: Hono, files: ConsoleFiles, isSignedIn: (c: C
   for (const view of views) site.get(view, (c) => (isSignedIn(c) ? send(c, page, own) : signInPage()))
 }
 
+/** The console's own not-found page, for a GET that accepts HTML; undefined for anything else. */
+export function notFoundIn(files: ConsoleFiles, c: Context): Promise<Response> | undefined {
+  const page = files.get('/index.html')
+  const asksForPage = c.req.method === 'GET' && (c.req.header('accept') ?? '').includes('text/html')
+  return page && asksForPage ? send(c, page, own, 404) : undefined
+}
+
 async function read(path: string): Promise<File> {
   const content = await readFile(path)
   const type = types[path.slice(path.lastIndexOf('.') + 1)] ?? 'application/octet-stream'
@@ -86,12 +95,12 @@ function contentAs({ content, compressed }: File, encoding: string): Promise<Uin
   return known
 }
 
-async function send(c: Context, file: File, caching: string): Promise<Response> {
+async function send(c: Context, file: File, caching: string, status: 200 | 404 = 200): Promise<Response> {
   const { type, tag } = file
   const headers = { ...pageHeaders, 'Content-Type': type, 'Cache-Control': caching, ETag: tag, Vary: 'Accept-Encoding' }
   if (c.req.header('if-none-match') === tag) return c.body(null, 304, headers)
   const accepted = (c.req.header('accept-encoding') ?? '').split(',').map((each) => each.trim().split(';')[0]!)
   const encoding = Object.keys(encoders).find((each) => accepted.includes(each))
-  if (!encoding) return c.body(file.content, 200, headers)
-  return c.body(await contentAs(file, encoding), 200, { ...headers, 'Content-Encoding': encoding })
+  if (!encoding) return c.body(file.content, status, headers)
+  return c.body(await contentAs(file, encoding), status, { ...headers, 'Content-Encoding': encoding })
 }

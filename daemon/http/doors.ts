@@ -14,6 +14,7 @@ import {
   hostOf,
   isFrom,
   makeSite,
+  nothingHere,
   owner,
   type Seat,
   sessionAt,
@@ -23,7 +24,7 @@ import type { Terminals } from '../guest/terminals.ts'
 import { groupId } from '../host/accounts.ts'
 import { makeWebServer, mostWaiting } from '../host/web-server.ts'
 import { type Entrant, makeHttp, metricsPath } from './app.ts'
-import { type ConsoleFiles, consoleRoutes } from './console.ts'
+import { type ConsoleFiles, consoleRoutes, notFoundIn } from './console.ts'
 import { problemOf } from './problem.ts'
 import { gatewaySite } from './ssh.ts'
 
@@ -84,8 +85,10 @@ function siteWithApi(parts: DoorParts, paths: string[], seat: () => Seat, may: (
   const site = new Hono()
   const api = makeHttp(app, version, { local: false, enter: may }, terminals)
   for (const path of paths) site.all(path, (c) => api.fetch(c.req.raw, c.env))
-  consoleRoutes(site, parts.console, (c) => sessionAt(gate, seat(), c) !== undefined)
+  const isSignedIn = (c: Context) => sessionAt(gate, seat(), c) !== undefined
+  consoleRoutes(site, parts.console, isSignedIn)
   site.route('/', makeSite(gate, seat))
+  site.all('*', (c) => (isSignedIn(c) && notFoundIn(parts.console, c)) || nothingHere())
   return site
 }
 
