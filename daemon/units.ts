@@ -47,6 +47,23 @@ export function bar(fraction: number): string {
   return '▰'.repeat(filled) + '▱'.repeat(8 - filled)
 }
 
+const clock = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
+const forms = {
+  /** 25 Nov 2026, 14:05 */
+  whole: { dateStyle: 'medium', timeStyle: 'short' },
+  /** 14:05 */
+  clock,
+  /** Wed 25 Nov, 14:05 */
+  lately: { weekday: 'short', day: 'numeric', month: 'short', ...clock },
+  /** Wed 25 */
+  weekday: { weekday: 'short', day: 'numeric' },
+  /** 25 Nov */
+  day: { day: 'numeric', month: 'short' },
+} as const satisfies Record<string, Intl.DateTimeFormatOptions>
+
+/** An exact time, in the reader's time zone. */
+export const moment = (at: Date, form: keyof typeof forms = 'whole'): string => at.toLocaleString('en-GB', forms[form])
+
 /** in 3 min, in 14 days; over, when that is past. */
 export function until(iso: string, now: Date): string {
   const s = (Date.parse(iso) - now.getTime()) / 1000

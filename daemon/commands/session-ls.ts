@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { SignIn } from '../box/host.ts'
 import { plainLine } from '../guest/text.ts'
-import { ago } from '../units.ts'
+import { ago, until } from '../units.ts'
 import { command } from './command.ts'
 import { table } from './text.ts'
 
@@ -46,6 +46,7 @@ export const sessionLsCommand = command({
       [
         { title: 'SESSION', value: ({ id }) => id },
         { title: 'SINCE', value: ({ createdAt }) => ago(createdAt, view.now) },
+        { title: 'ENDS', value: ({ expiresAt }) => until(expiresAt, view.now) },
         { title: 'FROM', value: ({ from }) => from },
         { title: 'HAS OPENED', value: ({ hosts }) => String(hosts.length), right: true },
         { title: 'BROWSER', value: ({ agent }) => plainLine(agent) },

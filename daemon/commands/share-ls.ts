@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { findVm, vmsOf } from '../box/box.ts'
+import { until } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command } from './command.ts'
 import { maySee } from './scope.ts'
@@ -46,7 +47,7 @@ export const shareLsCommand = command({
         { title: 'LINK', value: ({ id }) => id },
         { title: 'TO', value: ({ web }) => web },
         { title: 'FOR', value: ({ name }) => name },
-        { title: 'UNTIL', value: ({ expiresAt }) => expiresAt.slice(0, 16).replace('T', ' ') },
+        { title: 'ENDS', value: ({ expiresAt }) => until(expiresAt, view.now) },
       ],
       view,
     )}`

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ago } from '../units.ts'
+import { ago, until } from '../units.ts'
 import { command } from './command.ts'
 import { table } from './text.ts'
 import { describeToken, type TokenResult, tokenResult } from './token.ts'
@@ -25,7 +25,7 @@ export const tokenLsCommand = command({
         { title: 'VM', value: ({ vm }) => vm ?? 'all' },
         { title: 'MAY', value: ({ commands }) => commands?.join(', ') ?? 'everything' },
         { title: 'MADE', value: ({ createdAt }) => ago(createdAt, view.now) },
-        { title: 'UNTIL', value: ({ expiresAt }) => expiresAt?.slice(0, 16).replace('T', ' ') ?? '–' },
+        { title: 'ENDS', value: ({ expiresAt }) => (expiresAt === null ? 'never' : until(expiresAt, view.now)) },
       ],
       view,
     )

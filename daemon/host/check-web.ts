@@ -5,6 +5,7 @@ import { connect, type PeerCertificate } from 'node:tls'
 import type { Check } from '../box/host.ts'
 import { plainLine } from '../guest/text.ts'
 import type { WebSettings } from '../store/index.ts'
+import { until } from '../units.ts'
 import { checkAcme } from './check-acme.ts'
 
 const patienceMs = 20_000
@@ -109,7 +110,8 @@ function described(
   const names = [issuer?.O, issuer?.CN].flat().filter(Boolean).join(', ')
   // What a CA calls itself is for it to say.
   const by = plainLine(names).slice(0, 100) || 'an unnamed CA'
-  const says = `by ${by}, until ${new Date(valid_to).toISOString().slice(0, 10)}`
+  const ends = until(new Date(valid_to).toISOString(), new Date())
+  const says = `by ${by}, ${ends === 'over' ? 'expired' : `ends ${ends}`}`
   if (trusted) return { what, state: 'fine', says }
   if (tls.mode === 'internal')
     return {
