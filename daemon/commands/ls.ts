@@ -5,6 +5,7 @@ import { bytes } from '../units.ts'
 import { tagArg } from './args.ts'
 import { command } from './command.ts'
 import { maySee, seesSome } from './scope.ts'
+import { sharing } from './sharing.ts'
 import { style, table } from './text.ts'
 import {
   counted,
@@ -12,7 +13,6 @@ import {
   describeVm,
   hostUsageResult,
   noUsage,
-  sharing,
   type UsageResult,
   usageResult,
   type VmResult,

@@ -3,8 +3,9 @@ import { findVm } from '../box/box.ts'
 import type { Vm } from '../store/index.ts'
 import { seconds } from '../units.ts'
 import type { Context, View } from './command.ts'
+import { sharing } from './sharing.ts'
 import { style } from './text.ts'
-import { describeVm, sharing, vmResult } from './vm-result.ts'
+import { describeVm, vmResult } from './vm-result.ts'
 
 /** What every command answers that makes a VM. */
 export const madeResult = vmResult.extend({

@@ -5,17 +5,9 @@ import { ago, bytes, mebibytes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
 import { rates } from './rates.ts'
+import { sharing } from './sharing.ts'
 import { facts, style } from './text.ts'
-import {
-  describeVm,
-  noUsage,
-  sessions,
-  sharing,
-  type UsageResult,
-  usageResult,
-  type VmResult,
-  vmResult,
-} from './vm-result.ts'
+import { describeVm, noUsage, sessions, type UsageResult, usageResult, type VmResult, vmResult } from './vm-result.ts'
 
 const crashResult = z.object({
   at: z.string(),

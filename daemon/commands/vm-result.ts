@@ -74,11 +74,6 @@ export function describeVm(box: Box, vm: Vm, reached?: string): VmResult {
   }
 }
 
-/** Whether anybody may open something of it, in a word or two. */
-export function sharing({ public: open }: Pick<VmResult, 'public'>): string {
-  return open.length === 0 ? 'private' : open.length === 1 ? 'public' : `public: ${open.join(', ')}`
-}
-
 /** How many SSH sessions it has, behind what they came by; nothing when there are none. */
 export const sessions = ({ sshSessions: count }: Pick<VmResult, 'sshSessions'>): string =>
   count === 0 ? '' : `   ${count === 1 ? '1 session' : `${count} sessions`}`

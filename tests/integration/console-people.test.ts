@@ -105,7 +105,7 @@ test('a key is let in and shut out, and one that is none is refused where it was
   await page.goto(at('/settings/keys'))
   await page.fill('#key', 'not a key')
   await page.click('text=Let it in')
-  await page.waitForSelector('footer .bad')
+  await page.waitForSelector('#key-problem')
   const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKt8YzHYJ3Y1Jx0y5v5cY8qk2vQJp3QyCxk9hIY3mXl5 ada@laptop'
   await page.fill('#key', key)
   await page.selectOption('#key-vm', 'shop')
@@ -126,7 +126,7 @@ test('a key is let in and shut out, and one that is none is refused where it was
   await page.waitForSelector('tr:has(b:text-is("ada"))')
   await page.click('tr:has(b:text-is("ada")) >> text=Remove')
   expect(await page.textContent('dialog')).toMatch(/can't enter any more/)
-  await page.click('dialog >> text=Do it')
+  await page.click('dialog >> button:text-is("Remove")')
   await page.waitForSelector('text=No keys yet')
 })
 
@@ -156,6 +156,9 @@ test('what can be changed of a VM is changed in its settings', async () => {
   await page.selectOption('#sleep', '30')
   await page.click('button:text-is("Set")')
   await page.waitForSelector('text=It sleeps after 30 min without use.')
+  await page.fill('#rename', 'Shop')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('#rename-problem:has-text("can\'t be the name of a VM")')
   await page.fill('#memory', '2G')
   await page.keyboard.press('Enter')
   await page.waitForSelector('footer >> text=the limits are set')

@@ -47,8 +47,86 @@ test('a stranger gets no console, and nothing of the API', async () => {
     const answer = await page.goto(at(path))
     expect([path, answer!.status(), await heading(page)]).toEqual([path, 401, 'Sign in'])
   }
+  const nothing = await page.goto(at('/foo'))
+  expect([nothing!.status(), await heading(page)]).toEqual([404, 'Nothing here'])
+  expect(await page.getAttribute('link[rel=icon]', 'href')).toMatch(/^data:image\/svg/)
   expect((await croft.request({ method: 'HEAD', path: '/', tcp: true })).status).toBe(401)
   expect((await croft.request({ method: 'POST', path: '/api/commands/ls', tcp: true })).status).toBe(403)
+})
+
+test('an unknown path shows the console’s own not-found page, each view survives a reload, and there are icons', async () => {
+  const page = await signedIn()
+  for (const [path, status] of [
+    ['/foo', 404],
+    ['/foo/bar', 404],
+    ['/%E0%A4%A', 404],
+    ['/images/x', 404],
+    ['/vms/first/nonsense', 200],
+    ['/settings/nonsense', 200],
+  ] as const) {
+    const answer = await page.goto(at(path))
+    await page.waitForSelector('h1')
+    expect([path, answer!.status(), await heading(page)]).toEqual([path, status, 'Nothing here'])
+    expect(await page.textContent('main')).toContain(`There is no page at ${path}`)
+    await page.click('nav >> text=VMs')
+    await page.waitForSelector('h1:has-text("VMs")')
+  }
+  for (const [path, title] of [
+    ['/images', 'Images'],
+    ['/settings/tokens', 'Settings'],
+    ['/activity', 'Activity'],
+    ['/new', 'New VM'],
+  ] as const) {
+    await page.goto(at(path))
+    await page.reload()
+    await page.waitForSelector(`h1:has-text("${title}")`)
+  }
+  const missing = await page.request.get(at('/assets/gone.js'), { headers: { accept: '*/*' } })
+  expect([missing.status(), missing.headers()['content-security-policy']]).toEqual([
+    404,
+    expect.not.stringContaining('script-src'),
+  ])
+  for (const [path, type] of [
+    ['/favicon.ico', 'image/x-icon'],
+    ['/mark.svg', 'image/svg+xml'],
+    ['/apple-touch-icon.png', 'image/png'],
+  ] as const) {
+    const icon = await page.request.get(at(path))
+    expect([path, icon.status(), icon.headers()['content-type']]).toEqual([path, 200, type])
+  }
+  expect(complaints).toEqual([])
+})
+
+test('an error is shown at its field, and placeholders are the box’s defaults', async () => {
+  const page = await signedIn()
+  await page.goto(at('/new'))
+  await page.click('summary')
+  const gives = await page.waitForSelector('#memory[placeholder="512 MiB"]')
+  expect(await gives.getAttribute('aria-invalid')).toBe(null)
+  const refused = async (field: string, says: RegExp) => {
+    await page.click('text=Make it')
+    await page.waitForSelector(`#${field}[aria-invalid=true]:focus`)
+    expect(await page.textContent(`#${field}-problem`)).toMatch(says)
+    expect(await page.locator('[role=alert]').count()).toBe(1)
+    expect(await page.locator('footer .bad').count()).toBe(0)
+  }
+  await page.fill('#name', 'Not A Name')
+  await refused('name', /"Not A Name" can't be the name of a VM.*For example: not-a-name/)
+  await page.fill('#name', 'fine')
+  expect(await page.locator('[role=alert]').count()).toBe(0)
+  await page.fill('#cpu', 'two')
+  await refused('cpu', /"two"/)
+  await page.fill('#cpu', '')
+  await page.fill('#memory', '1M')
+  // A field that is folded away is shown.
+  await page.click('summary')
+  await refused('memory', /"1M".*at least 128M/)
+  await page.fill('#memory', '900T')
+  await refused('memory', /MiB of memory/)
+  await page.fill('#memory', '')
+  await page.fill('#tags', 'UPPER')
+  await refused('tags', /a tag takes/)
+  expect(await croft.do('ls', '-q')).toBe('')
 })
 
 test('somebody new makes a VM, opens a port of it to all, and undoes a mistake', async () => {
@@ -76,6 +154,21 @@ test('somebody new makes a VM, opens a port of it to all, and undoes a mistake',
   await page.click('text=Make public')
   await page.waitForSelector('text=Make private')
   expect((await curl()).stdout).toBe('200')
+  await page.waitForSelector('.heading .public:has-text("public")')
+  // A server that isn't for the web is reached through SSH, wherever it listens.
+  await croft.do('exec', 'first', 'tmux new -d python3 -m http.server --bind 127.0.0.1 5432')
+  const row = 'tr:has(b:text-is("5432"))'
+  await page.waitForSelector(row)
+  expect(await page.textContent(row)).toMatch(/PostgreSQL is no web server.*croft ssh first -L 5432:localhost:5432/)
+  expect(await page.textContent(row)).not.toContain('0.0.0.0')
+  for (const [path, place] of [
+    ['/vms', 'tr:has-text("first") .public'],
+    ['/', '.parcel.open a[title*=", public:"]'],
+  ] as const) {
+    await page.goto(at(path))
+    await page.waitForSelector(place)
+  }
+  await page.goto(at('/vms/first'))
 
   await croft.do('exec', 'first', 'echo precious > file; sync')
   await page.click('.heading >> text=Checkpoint')
@@ -192,7 +285,7 @@ test('two people see the same, within a second of it being so', async () => {
   await one.waitForSelector('dialog', { state: 'detached' })
   expect(await croft.do('ls', '-q')).toBe('first\nsecond\n')
   await one.click('.heading >> text=Delete')
-  await one.click('dialog >> text=Do it')
+  await one.click('dialog >> button:text-is("Delete")')
   await other.waitForSelector('tr:has-text("second")', { state: 'detached' })
   await one.waitForSelector('h1:has-text("VMs")')
   expect(complaints).toEqual([])
@@ -209,7 +302,8 @@ test('what is chosen in the list is put to sleep, or deleted, by one button', as
   expect(await line(page)).toBe('croft rm one; croft rm three; croft rm two')
   await page.click('.selection >> text=Delete')
   expect(await page.textContent('dialog')).toMatch(/one has .*three has .*two has /s)
-  await page.click('dialog >> text=Do it')
+  expect(await page.locator('dialog button').allTextContents()).toEqual(['Keep them', 'Delete'])
+  await page.click('dialog >> button:text-is("Delete")')
   await page.waitForSelector('footer >> text=3 gone')
   expect(await croft.do('ls', '-q')).toBe('first\n')
   expect(complaints).toEqual([])
@@ -298,11 +392,75 @@ test('what a VM and the box have used is drawn, and said in words', async () => 
     expect(await page.locator('.chart').count()).toBe(await page.locator('.chart canvas').count())
   }
   await page.goto(at('/'))
+  // Drawn at once from the recorded history, over the whole width.
+  const line = page.locator('.meters .line path').first()
+  await vi.waitFor(async () => expect(await line.getAttribute('d')).toMatch(/^M0\.0 .*(L.*){3}L150\.0 /), patience)
   const shared = page.locator('section[aria-label="How it is shared"]')
   await vi.waitFor(
     async () => expect(await shared.textContent()).toMatch(/enough for all.*CPU [\d.]+ %, memory/s),
     patience,
   )
+  expect(complaints).toEqual([])
+})
+
+test('times read as on the command line, with the exact time on hover', async () => {
+  const page = await signedIn()
+  await page.goto(at('/activity'))
+  const when = await page.waitForSelector('td time')
+  expect(await when.textContent()).toMatch(/^(just now|\d+ min ago)$/)
+  const exactly = /^\d{1,2} \w{3,4} \d{4}, \d\d:\d\d$/
+  expect(await when.getAttribute('title')).toMatch(exactly)
+  await page.goto(at('/images'))
+  const built = await page.textContent('td time')
+  const [, row] = (await croft.do('image', 'ls')).split('\n')
+  expect(row!.endsWith(built!)).toBe(true)
+  await page.goto(at('/vms/first/settings'))
+  expect(await page.textContent('.facts div:has(dt:text-is("made")) dd')).toMatch(/ago|now, .*\d{4}/)
+})
+
+test('a phone gets a short head, no hover bar or keyboard hints, keys for the terminal, and addresses in the list', async () => {
+  const page = await signedIn({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true })
+  await page.goto(at('/vms'))
+  const row = page.locator('.vms tr:has-text("first")')
+  await row.locator('.web a').waitFor()
+  expect(await row.locator('.public').isVisible()).toBe(true)
+  expect(await page.locator('footer').isVisible()).toBe(false)
+  expect(await page.locator('kbd').isVisible()).toBe(false)
+  await row.locator('a.name').tap()
+  await page.waitForSelector('.screen')
+  const top = async (selector: string) => (await page.locator(selector).first().boundingBox())!.y
+  expect(await top('.screen')).toBeLessThan(260)
+  expect(await top('body > nav')).toBeGreaterThan(780)
+  expect(await page.locator('.terminals kbd').isVisible()).toBe(false)
+  expect(await page.locator('.keys button').allTextContents()).toEqual(['Esc', 'Tab', 'Ctrl', '←', '↑', '↓', '→'])
+  await vi.waitFor(async () => expect((await screen(page)).join()).toContain('dev@first'), patience)
+  await page.locator('.screen').tap()
+  await page.keyboard.type('clear; cat -v\n')
+  await page.keyboard.type('a')
+  for (const key of ['Escape', 'Up']) await page.locator(`.keys [aria-label="${key}"]`).tap()
+  await page.keyboard.type('b\n')
+  await shows(page, 'a^[^[[Ab')
+  await page.locator('.keys >> text=Ctrl').tap()
+  expect(await page.getAttribute('.keys >> text=Ctrl', 'aria-pressed')).toBe('true')
+  await page.keyboard.type('c')
+  await page.keyboard.type('echo over $?\n')
+  await shows(page, 'over 130')
+  expect(await page.getAttribute('.keys >> text=Ctrl', 'aria-pressed')).toBe('false')
+  expect(await objections(page)).toEqual([])
+  // With the keyboard up, the terminal and its keys fit into what is left.
+  await page.setViewportSize({ width: 390, height: 480 })
+  await page.waitForSelector('body > nav', { state: 'hidden' })
+  const lowest = async () => {
+    const { y, height } = (await page.locator('.keys').boundingBox())!
+    return y + height
+  }
+  await vi.waitFor(async () => expect(await lowest()).toBeLessThanOrEqual(480), patience)
+  await page.setViewportSize({ width: 390, height: 844 })
+  await page.waitForSelector('body > nav')
+  // The bar still shows what is under way.
+  await page.locator('.heading >> text=Checkpoint').tap()
+  await page.waitForSelector('footer >> text=has a new checkpoint')
+  expect(await page.locator('footer').isVisible()).toBe(true)
   expect(complaints).toEqual([])
 })
 
@@ -337,6 +495,7 @@ describe('each view', () => {
     '/settings/sign-ins',
     '/settings/domains',
     '/vms/nobody',
+    '/foo',
   ]
 
   /** Where pictures of all views lie after a run. */

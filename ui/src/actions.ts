@@ -11,7 +11,7 @@ export interface TitledAction {
 export function actionsOf({ name, state }: Pick<Vm, 'name' | 'state'>): TitledAction[] {
   const on = (title: string, command: string, done: string, kind?: TitledAction['kind']): TitledAction => ({
     title,
-    action: { command, args: { vm: name }, done: `${name} ${done}` },
+    action: { command, args: { vm: name }, verb: title, done: `${name} ${done}` },
     ...(kind && { kind }),
   })
   const off = state === 'stopped' || state === 'crashed'

@@ -2,11 +2,14 @@
 export class Problem extends Error {
   readonly code: string
   readonly hint: string | undefined
+  /** The command's argument that is at fault. */
+  readonly argument: string | undefined
 
-  constructor(code: string, message: string, hint?: string) {
+  constructor(code: string, message: string, hint?: string, argument?: string) {
     super(message)
     this.code = code
     this.hint = hint
+    this.argument = argument
   }
 }
 
@@ -66,6 +69,8 @@ async function* linesOf(response: Response): AsyncGenerator<Line> {
 }
 
 function problemOf(body: unknown): Problem {
-  const { code, detail, hint } = (body ?? {}) as { code?: string; detail?: string; hint?: string }
-  return detail ? new Problem(code ?? 'internal', detail, hint) : away()
+  const { code, detail, hint, argument } = (body ?? {}) as Partial<
+    Record<'code' | 'detail' | 'hint' | 'argument', string>
+  >
+  return detail ? new Problem(code ?? 'internal', detail, hint, argument) : away()
 }

@@ -9,8 +9,8 @@ import { ActivityView } from './views/activity.tsx'
 import { BoxView } from './views/box.tsx'
 import { ImagesView } from './views/images.tsx'
 import { NewView } from './views/new.tsx'
-import { SettingsView } from './views/settings/settings.tsx'
-import { VmView } from './views/vm.tsx'
+import { isSettingsPart, SettingsView } from './views/settings/settings.tsx'
+import { isVmTab, VmView } from './views/vm.tsx'
 import { VmsView } from './views/vms.tsx'
 
 const places = [
@@ -22,18 +22,19 @@ const places = [
 ] as const
 
 function view(): ComponentChildren {
-  const [place = '', name, tab] = route.value
+  const [place = '', name, tab, ...more] = route.value
   if (place === '') return <BoxView />
-  if (place === 'new') return <NewView />
+  if (place === 'new' && !name) return <NewView />
   if (place === 'images' && !name) return <ImagesView />
   if (place === 'activity' && !name) return <ActivityView />
-  if (place === 'settings') return <SettingsView part={name ?? 'keys'} />
-  if (place === 'vms') return name ? <VmView key={name} name={name} tab={tab ?? 'terminal'} /> : <VmsView />
+  if (place === 'settings' && isSettingsPart(name) && !tab) return <SettingsView part={name} />
+  if (place === 'vms' && isVmTab(tab) && more.length === 0)
+    return name ? <VmView key={name} name={name} tab={tab} /> : <VmsView />
   return (
     <section class="empty">
       <h1>Nothing here</h1>
       <p>
-        <a href="/">The box</a> is where everything begins.
+        There is no page at <code>{location.pathname}</code>. <a href="/">The box</a> is where everything begins.
       </p>
     </section>
   )
@@ -45,7 +46,9 @@ function nameTab(): void {
   const title = place === 'vms' && name ? name : places.find(([each]) => each === (place ?? ''))?.[1]
   document.title = title && place ? `${title} · Croft` : 'Croft'
   const needsLook = trouble.value !== undefined || vms.value?.some(({ state }) => state === 'crashed')
-  document.querySelector<HTMLLinkElement>('link[rel=icon]')!.href = needsLook ? '/mark-look.svg' : '/mark.svg'
+  document.querySelector<HTMLLinkElement>('link[type="image/svg+xml"]')!.href = needsLook
+    ? '/mark-look.svg'
+    : '/mark.svg'
 }
 
 export function App() {
@@ -62,7 +65,7 @@ export function App() {
           <b>croft</b>
         </a>
         <button type="button" class="find" onClick={openPalette}>
-          find or do… <kbd>{/Mac/.test(navigator.platform) ? '⌘' : 'Ctrl'} K</kbd>
+          find or do… <kbd class="hint">{/Mac/.test(navigator.platform) ? '⌘' : 'Ctrl'} K</kbd>
         </button>
         <Connection />
       </header>
@@ -108,7 +111,7 @@ function CommandBar() {
   const shown = pointedAt.value ?? last
   const line = shown && linesOf(shown)
   return (
-    <footer>
+    <footer class={last ? 'busy' : undefined}>
       <code>
         {'$ '}
         {line || <span class="soft">what a button does is written here, as you would type it</span>}
@@ -143,8 +146,9 @@ function Outcome({ id, progress, outcome, done }: (typeof running.value)[number]
 
 function Question() {
   const { words, action, answer } = question.value!
+  const { verb = 'Do it' } = action
   return (
-    <Dialog label="Are you sure?" onClose={() => answer(false)}>
+    <Dialog label={`${verb}?`} onClose={() => answer(false)}>
       <div class="words">
         {words.map((each) => (
           <p key={each}>{each}</p>
@@ -155,10 +159,10 @@ function Question() {
       </p>
       <p class="buttons">
         <button type="button" onClick={() => answer(false)} autofocus>
-          Keep it
+          Keep {words.length === 1 ? 'it' : 'them'}
         </button>
         <button type="button" class="danger" onClick={() => answer(true)}>
-          Do it
+          {verb}
         </button>
       </p>
     </Dialog>

@@ -10,8 +10,6 @@ export type Vm = VmResult & UsageResult
 /** Undefined until the box has answered for the first time. */
 export const vms = signal<readonly Vm[] | undefined>(undefined)
 export const usage = signal<HostUsage | undefined>(undefined)
-/** The last minutes of it, the oldest first. */
-export const history = signal<readonly HostUsage[]>([])
 /** Why nothing new is heard; undefined while all is well. */
 export const trouble = signal<Problem | undefined>(undefined)
 /** Grows with each event, for views that show what `ls` does not tell. */
@@ -20,7 +18,6 @@ export const happened = signal(0)
 export const noted = signal(0)
 
 const everyMs = 2000
-const remembered = 150
 
 let asking = false
 let again = false
@@ -36,7 +33,6 @@ export async function refresh(): Promise<void> {
     const told = await call<{ vms: Vm[]; box: HostUsage }>('ls')
     vms.value = kept(vms.peek(), told.vms)
     usage.value = told.box
-    history.value = [...history.value.slice(1 - remembered), told.box]
     trouble.value = undefined
   } catch (error) {
     trouble.value = error as Problem

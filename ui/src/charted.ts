@@ -1,5 +1,5 @@
 import type { HistoryResult } from '../../daemon/commands/history-result.ts'
-import { bytes } from '../../daemon/units.ts'
+import { bytes, moment } from '../../daemon/units.ts'
 
 /** What one chart shows: one series, or some that share a scale. */
 export interface Charted {
@@ -54,11 +54,8 @@ export const isKnown = ({ series }: HistoryResult, key: string): boolean =>
   series[key]?.some((value) => value !== null) ?? false
 
 /** A moment as precisely as a range of so long steps is read. */
-export function moment(seconds: number, stepSeconds: number): string {
-  const long: Intl.DateTimeFormatOptions = stepSeconds < 900 ? {} : { weekday: 'short', day: 'numeric', month: 'short' }
-  const short = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
-  return new Date(seconds * 1000).toLocaleString('en-GB', { ...long, ...short })
-}
+export const momentOf = (seconds: number, stepSeconds: number): string =>
+  moment(new Date(seconds * 1000), stepSeconds < 900 ? 'clock' : 'lately')
 
 /** A series in words: now, in the mean, and its peak. Pure but for the clock's time zone. */
 export function inWords({ series, from, stepSeconds }: HistoryResult, key: string, say: Charted['say']): string {
@@ -69,6 +66,6 @@ export function inWords({ series, from, stepSeconds }: HistoryResult, key: strin
   // The step that has just begun may have no sample yet, and the first look after a start has no rates.
   const now = values.slice(-3).findLast((value) => value !== null) ?? null
   const mean = known.reduce((sum, value) => sum + value, 0) / known.length
-  const when = moment(from + values.indexOf(peak) * stepSeconds, stepSeconds)
+  const when = momentOf(from + values.indexOf(peak) * stepSeconds, stepSeconds)
   return `${now === null ? 'not measured now' : `now ${say(now)}`}, mean ${say(mean)}, peak ${say(peak)} at ${when}`
 }

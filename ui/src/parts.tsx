@@ -1,7 +1,8 @@
 import { type Signal, useSignal } from '@preact/signals'
-import type { ComponentChildren } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
+import { type ComponentChildren, createContext } from 'preact'
+import { useContext, useEffect, useRef, useState } from 'preact/hooks'
 import type { Check } from '../../daemon/box/host.ts'
+import { ago, moment, until } from '../../daemon/units.ts'
 import type { Problem } from './api.ts'
 import { type Vm, vms } from './box.ts'
 import type { Answer } from './command.ts'
@@ -16,14 +17,70 @@ export function Mark() {
   )
 }
 
-/** Fields and the one button that takes them: Enter does what it does. */
+/** State shared by a form's fields and its button. */
+interface FormState {
+  /** The error of the last attempt. */
+  problem: Signal<Problem | undefined>
+  /** The arguments that have a field in it. */
+  fields: Set<string>
+}
+
+const FormContext = createContext<FormState | undefined>(undefined)
+
+/** Fields and the one button that takes them: Enter does what it does. An error is shown at the field that is at fault. */
 export function Form({ kind, children }: { kind: 'form' | 'row' | 'change'; children: ComponentChildren }) {
+  const problem = useSignal<Problem | undefined>(undefined)
+  const [form] = useState<FormState>({ problem, fields: new Set() })
+  const { value } = problem
   return (
-    <form class={kind} onSubmit={(event) => event.preventDefault()}>
-      {children}
-    </form>
+    <FormContext.Provider value={form}>
+      <form
+        class={kind}
+        onSubmit={(event) => event.preventDefault()}
+        onInput={() => {
+          problem.value = undefined
+        }}
+      >
+        {children}
+        {value && !form.fields.has(value.argument ?? '') && <Trouble problem={value} />}
+      </form>
+    </FormContext.Provider>
   )
 }
+
+/** The form's error, if it belongs to this field. @param argument the command's argument that the field sets */
+function useProblem(argument: string): Problem | undefined {
+  const form = useContext(FormContext)
+  useEffect(() => {
+    form?.fields.add(argument)
+    return () => void form?.fields.delete(argument)
+  }, [form, argument])
+  const problem = form?.problem.value
+  return problem?.argument === argument ? problem : undefined
+}
+
+/** A field's error; when it appears, the field gets the focus. */
+function AtField({ id, problem }: { id: string; problem: Problem | undefined }) {
+  const { message, code, hint } = problem ?? {}
+  useEffect(() => {
+    if (!problem) return
+    const field = document.getElementById(id)
+    const hidden = field?.closest('details')
+    if (hidden) hidden.open = true
+    field?.focus()
+  }, [problem])
+  if (!problem) return null
+  return (
+    <p class="bad" id={`${id}-problem`} role="alert">
+      {/* A bad value's hint describes the argument, as the field's label does already. */}
+      {message} {code !== 'bad-value' && hint}
+    </p>
+  )
+}
+
+/** Ties a field to its error for assistive technology. */
+const describedBy = (id: string, problem: Problem | undefined) =>
+  problem ? { 'aria-invalid': true, 'aria-describedby': `${id}-problem` } : {}
 
 /** A button that runs a command, whose command line is shown before. */
 export function Act(props: {
@@ -36,6 +93,7 @@ export function Act(props: {
 }) {
   const { action, children, kind, disabled, label, after } = props
   const busy = useSignal(false)
+  const form = useContext(FormContext)?.problem
   const point = () => {
     pointedAt.value = action
   }
@@ -44,7 +102,9 @@ export function Act(props: {
   }
   const act = async () => {
     busy.value = true
-    const result = await run(action)
+    if (form) form.value = undefined
+    const atForm = form && ((problem: Problem) => (form.value = problem))
+    const result = await run({ ...action, verb: textOf(children) }, atForm)
     busy.value = false
     if (result !== undefined) after?.(result)
   }
@@ -67,6 +127,8 @@ export function Act(props: {
   )
 }
 
+const textOf = (children: ComponentChildren): string => [children].flat().join('')
+
 /** Copies a text, and says so for a moment. */
 export function Copy({ text, what }: { text: string; what: string }) {
   const done = useSignal(false)
@@ -84,17 +146,26 @@ export function Copy({ text, what }: { text: string; what: string }) {
   )
 }
 
-/** A field for text, with what it is called. @param props.rows of one that has several lines, which is mono */
+/**
+ * A field for text, with what it is called.
+ * @param props.argument the command's argument that it sets, if not its id
+ * @param props.rows of one that has several lines, which is mono
+ */
 export function Field(props: {
   id: string
+  argument?: string
   label: string
   of: Signal<string>
-  placeholder?: string
+  placeholder?: string | undefined
   mono?: boolean
   rows?: number
+  autofocus?: boolean
 }) {
-  const { id, label, of, placeholder, mono, rows } = props
+  const { id, argument = id, label, of, placeholder, mono, rows, autofocus } = props
+  const problem = useProblem(argument)
   const field = {
+    autofocus,
+    ...describedBy(id, problem),
     id,
     class: mono || rows ? 'mono' : undefined,
     placeholder,
@@ -109,23 +180,27 @@ export function Field(props: {
     <>
       <label for={id}>{label}</label>
       {rows ? <textarea rows={rows} {...field} /> : <input {...field} />}
+      <AtField id={id} problem={problem} />
     </>
   )
 }
 
-/** A choice among few. @param props.options what is chosen, and what it is called */
+/** A choice among few. @param props.options what is chosen, and what it is called @param props.argument as of a field */
 export function Choose(props: {
   id: string
+  argument?: string
   label: string
   of: Signal<string>
   options: readonly (readonly [string, string])[]
 }) {
-  const { id, label, of, options } = props
+  const { id, argument = id, label, of, options } = props
+  const problem = useProblem(argument)
   return (
     <>
       <label for={id}>{label}</label>
       <select
         id={id}
+        {...describedBy(id, problem)}
         value={of.value}
         onChange={(event) => {
           of.value = event.currentTarget.value
@@ -137,6 +212,7 @@ export function Choose(props: {
           </option>
         ))}
       </select>
+      <AtField id={id} problem={problem} />
     </>
   )
 }
@@ -147,6 +223,7 @@ export function ChooseVm({
   ...rest
 }: {
   id: string
+  argument?: string
   label: string
   of: Signal<string>
   none?: string
@@ -188,6 +265,46 @@ export function Secret({ text, what }: { text: string | undefined; what: string 
     <p class="secret" role="status">
       <code>{text}</code> <Copy text={text} what={what} /> <span class="soft">It is shown once.</span>
     </p>
+  )
+}
+
+/** How long ago something was; the exact time on hover. */
+export const Ago = ({ at }: { at: string }) => (
+  <time dateTime={at} title={moment(new Date(at))}>
+    {ago(at, new Date())}
+  </time>
+)
+
+/** In how long something ends; the exact time on hover. */
+export const Until = ({ at }: { at: string }) => (
+  <time dateTime={at} title={moment(new Date(at))}>
+    {until(at, new Date())}
+  </time>
+)
+
+/** Links to sibling views. Where they don't all fit, the current one is scrolled into view. */
+export function Tabs(props: {
+  label: string
+  parts: Readonly<Record<string, { title: string }>>
+  now: string
+  path(key: string): string
+}) {
+  const { label, parts, now, path } = props
+  const current = useRef<HTMLAnchorElement>(null)
+  useEffect(() => current.current?.scrollIntoView({ block: 'nearest', inline: 'center' }), [now])
+  return (
+    <nav class="tabs" aria-label={label}>
+      {Object.entries(parts).map(([key, { title }]) => (
+        <a
+          key={key}
+          ref={key === now ? current : null}
+          href={path(key)}
+          aria-current={key === now ? 'page' : undefined}
+        >
+          {title}
+        </a>
+      ))}
+    </nav>
   )
 }
 

@@ -2,7 +2,16 @@ import { computed, signal } from '@preact/signals'
 
 /** The path that is shown, in parts: `/vms/web/ports` is `['vms', 'web', 'ports']`. */
 const path = signal(location.pathname)
-export const route = computed(() => path.value.split('/').filter(Boolean).map(decodeURIComponent))
+export const route = computed(() => path.value.split('/').filter(Boolean).map(decoded))
+
+/** Malformed percent-encoding stays as it is: it names nothing. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}
 
 export function go(to: string, how: 'push' | 'replace' = 'push'): void {
   if (to === location.pathname) return

@@ -9,6 +9,8 @@ export interface Action {
   args: Args
   /** What is done together with it, of the same kind. */
   also?: readonly Action[]
+  /** The words on the button. */
+  verb?: string
   /** What is said when it is done. */
   done?: string
 }
@@ -51,8 +53,11 @@ export function forget(id: number): void {
   running.value = running.value.filter((each) => each.id !== id)
 }
 
-/** Runs a command, shows how it goes, and asks before something is lost. @returns its result; undefined when it came to nothing */
-export async function run<R>(action: Action): Promise<R | undefined> {
+/**
+ * Runs a command, shows how it goes, and asks before something is lost.
+ * @param atForm shows an error in the form instead of in the bar @returns its result; undefined when it came to nothing
+ */
+export async function run<R>(action: Action, atForm?: (problem: Problem) => void): Promise<R | undefined> {
   const id = ++count
   running.value = [...running.value.filter(({ outcome }) => outcome === undefined), { ...action, id }]
   const problems: Problem[] = []
@@ -78,7 +83,10 @@ export async function run<R>(action: Action): Promise<R | undefined> {
     if (yes) await someAtOnce(asks.splice(0), ({ each }) => attempt(each, { yes: true }))
   }
   if (results.length > 0) void refresh()
-  if (problems.length > 0) note(id, { outcome: problems[0]! })
+  if (problems.length > 0 && atForm) {
+    atForm(problems[0]!)
+    forget(id)
+  } else if (problems.length > 0) note(id, { outcome: problems[0]! })
   else if (results.length === 0) forget(id)
   else {
     note(id, { outcome: 'done' })

@@ -2,10 +2,9 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { whatOf, whenceOf, whoOf } from '../../../daemon/activity/words.ts'
 import type { ActivityResult } from '../../../daemon/commands/activity.ts'
-import { ago } from '../../../daemon/units.ts'
 import { noted, type Vm, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Empty, Loaded, Table } from '../parts.tsx'
+import { Ago, Empty, Loaded, Table } from '../parts.tsx'
 import { vmPath } from '../route.ts'
 
 type Entry = ActivityResult['entries'][number]
@@ -110,7 +109,9 @@ function Row({ entry, vm }: { entry: Entry; vm: string | undefined }) {
   const what = whatOf(entry)
   return (
     <tr>
-      <td title={new Date(at).toLocaleString()}>{ago(at, new Date())}</td>
+      <td>
+        <Ago at={at} />
+      </td>
       <td>{whoOf(entry)}</td>
       <td>
         {command === null ? what : <code>{what}</code>}{' '}

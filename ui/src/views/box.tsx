@@ -1,12 +1,14 @@
 import { standing, waits } from '../../../daemon/box/governing.ts'
 import type { Check, HostUsage } from '../../../daemon/box/host.ts'
 import type { DomainResult } from '../../../daemon/commands/domain-ls.ts'
+import type { HistoryResult } from '../../../daemon/commands/history-result.ts'
 import type { TopResult } from '../../../daemon/commands/top.ts'
 import { bytes } from '../../../daemon/units.ts'
-import { history, usage, vms } from '../box.ts'
+import { usage, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { CheckList, Empty, Facts, Trouble } from '../parts.tsx'
 import { vmPath } from '../route.ts'
+import { sparkline } from '../sparkline.ts'
 import { certificatesOf } from '../words.ts'
 import { Load } from './charts.tsx'
 import { Edge, Plot } from './plot.tsx'
@@ -47,23 +49,33 @@ export function BoxView() {
   )
 }
 
+const measuredEveryMs = 10_000
+
+/** What is used now, and in the last hour. */
 function Meters({ box }: { box: HostUsage }) {
+  const { value } = useCommand<{ history: HistoryResult }>('stat', { range: '1h' }, measuredEveryMs)
+  const { cpuPercent, memoryUsedBytes, diskUsedBytes } = value?.history.series ?? {}
+  const diskUsed = box.diskTotalBytes - box.diskFreeBytes
   const rows = [
-    ['CPU', `${Math.round(box.cpuPercent)} %`, (each: HostUsage) => each.cpuPercent / 100],
+    ['CPU', `${Math.round(box.cpuPercent)} %`, cpuPercent, box.cpuPercent, 100],
     [
       'memory',
       `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`,
-      (each: HostUsage) => each.memoryUsedBytes / each.memoryTotalBytes,
+      memoryUsedBytes,
+      box.memoryUsedBytes,
+      box.memoryTotalBytes,
     ],
-    ['disk', `${bytes(box.diskFreeBytes)} free`, (each: HostUsage) => 1 - each.diskFreeBytes / each.diskTotalBytes],
+    ['disk', `${bytes(box.diskFreeBytes)} free`, diskUsedBytes, diskUsed, box.diskTotalBytes],
   ] as const
   return (
     <dl class="meters">
-      {rows.map(([title, says, of]) => (
+      {rows.map(([title, says, past = [], now, whole]) => (
         <div key={title}>
           <dt>{title}</dt>
           <dd>
-            <Line values={history.value.map(of)} />
+            <svg class="line" viewBox="0 0 150 21" preserveAspectRatio="none" aria-hidden="true">
+              <path transform="translate(0 2)" d={sparkline([...trimmed(past), now], whole, 150, 18)} />
+            </svg>
             <span>{says}</span>
           </dd>
         </div>
@@ -71,6 +83,10 @@ function Meters({ box }: { box: HostUsage }) {
     </dl>
   )
 }
+
+/** Without the steps at the end that have no sample yet. */
+const trimmed = (values: readonly (number | null)[]) =>
+  values.slice(0, values.findLastIndex((value) => value !== null) + 1)
 
 const sharedEveryMs = 4000
 
@@ -100,19 +116,6 @@ function Shared() {
         </ul>
       )}
     </section>
-  )
-}
-
-/** The last five minutes as a line; its words are beside it. */
-function Line({ values }: { values: readonly number[] }) {
-  const across = 150
-  const points = values.map(
-    (value, i) => `${across - (values.length - 1 - i)},${(20 - Math.min(1, value) * 18).toFixed(1)}`,
-  )
-  return (
-    <svg class="line" viewBox={`0 0 ${across} 21`} preserveAspectRatio="none" aria-hidden="true">
-      <polyline points={points.join(' ')} />
-    </svg>
   )
 }
 

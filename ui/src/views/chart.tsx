@@ -2,7 +2,8 @@ import { useEffect, useRef } from 'preact/hooks'
 import Uplot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import type { HistoryResult } from '../../../daemon/commands/history-result.ts'
-import { type Charted, moment } from '../charted.ts'
+import { moment } from '../../../daemon/units.ts'
+import { type Charted, momentOf } from '../charted.ts'
 
 export interface ChartProps {
   of: Charted
@@ -131,7 +132,7 @@ function optionsOf(
             const value = data[i + 1]?.[idx]
             return `${series.length > 1 ? `${title} ` : ''}${value == null ? '–' : say(value)}`
           })
-          point.current(`${moment(data[0][idx]!, stepSeconds)}: ${said.join(', ')}`)
+          point.current(`${momentOf(data[0][idx]!, stepSeconds)}: ${said.join(', ')}`)
         },
       ],
     },
@@ -148,14 +149,7 @@ const lonely = (plot: Uplot, series: number): number[] => {
 }
 
 const marked = (stepSeconds: number) => (seconds: number) =>
-  new Date(seconds * 1000).toLocaleString(
-    'en-GB',
-    stepSeconds < 900
-      ? { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }
-      : stepSeconds < 3600
-        ? { weekday: 'short', day: 'numeric' }
-        : { day: 'numeric', month: 'short' },
-  )
+  moment(new Date(seconds * 1000), stepSeconds < 900 ? 'clock' : stepSeconds < 3600 ? 'weekday' : 'day')
 
 /** What a token is in the theme of now, as a canvas takes it. */
 function colourOf(element: HTMLElement, token: string): string {

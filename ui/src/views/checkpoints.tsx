@@ -1,9 +1,9 @@
 import { useSignal } from '@preact/signals'
 import type { CheckpointResult } from '../../../daemon/commands/checkpoint-result.ts'
-import { ago, bytes } from '../../../daemon/units.ts'
+import { bytes } from '../../../daemon/units.ts'
 import { freeName, type Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act, Choose, Empty, Field, Form, Trouble } from '../parts.tsx'
+import { Act, Ago, Choose, Empty, Field, Form, Trouble } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 
 interface Listing {
@@ -35,7 +35,7 @@ export function Checkpoints({ vm }: { vm: Vm }) {
             <b>{checkpoint.label}</b>
             <Size of={checkpoint} largest={largest} />
             <span class="soft">
-              {ago(checkpoint.createdAt, new Date())} · {bytes(checkpoint.diskBytes)} disk
+              <Ago at={checkpoint.createdAt} /> · {bytes(checkpoint.diskBytes)} disk
               {checkpoint.memory ? ` · ${bytes(checkpoint.savedMemoryBytes)} memory` : ' · no memory'}
               {checkpoint.kind !== 'asked' && ` · ${checkpoint.kind}`}
               {checkpoint.current && ' · the VM goes on from here'}

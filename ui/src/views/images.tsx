@@ -1,9 +1,10 @@
+import type { ImageResult } from '../../../daemon/commands/image-ls.ts'
 import { bytes } from '../../../daemon/units.ts'
 import { useCommand } from '../command.ts'
-import { Act, Empty, Table, Trouble } from '../parts.tsx'
+import { Act, Ago, Empty, Table, Trouble } from '../parts.tsx'
 
 interface Images {
-  images: { id: string; name: string; version: string; current: boolean; sizeBytes: number; vms: number }[]
+  images: ImageResult[]
   recipes: string[]
 }
 
@@ -21,7 +22,7 @@ export function ImagesView() {
         </Empty>
       )}
       {value && value.images.length > 0 && (
-        <Table head={['Name', 'Version', 'Size', 'VMs', '']}>
+        <Table head={['Name', 'Version', 'Size', 'VMs', 'Built', '']}>
           {value.images.map((image) => (
             <tr key={image.id}>
               <td>
@@ -31,7 +32,12 @@ export function ImagesView() {
                 {image.version} {!image.current && <span class="soft">older</span>}
               </td>
               <td>{bytes(image.sizeBytes)}</td>
-              <td>{image.vms}</td>
+              <td>
+                {image.vms} <span class="soft unit">{image.vms === 1 ? 'VM' : 'VMs'}</span>
+              </td>
+              <td>
+                <Ago at={image.createdAt} />
+              </td>
               <td class="does">
                 <Act
                   kind="quiet"

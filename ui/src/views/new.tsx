@@ -1,10 +1,13 @@
 import { useComputed, useSignal } from '@preact/signals'
 import { inventWith } from '../../../daemon/box/invent-name.ts'
+import type { ImageResult } from '../../../daemon/commands/image-ls.ts'
+import { mebibytes } from '../../../daemon/units.ts'
 import { vmNamed } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act, Form } from '../parts.tsx'
+import { Act, Choose, Field, Form } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 import { running } from '../run.ts'
+import { numberIn } from '../words.ts'
 
 const suggested = (): string =>
   inventWith(
@@ -12,85 +15,67 @@ const suggested = (): string =>
     (below) => Math.floor(Math.random() * below),
   )
 
+const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim())
+
 export function NewView() {
   const name = useSignal(suggested())
-  const more = useSignal<Record<string, string>>({})
-  const { value: images } = useCommand<{ images: { name: string; current: boolean }[] }>('image ls')
-  const lines = (text = '') => text.split('\n').filter((line) => line.trim())
-  const args = useComputed(() => {
-    const { image, cpu, memory, disk, env, tags, comment, setupScript } = more.value
-    return {
-      ...(name.value.trim() && { name: name.value.trim() }),
-      ...(image && { image }),
-      ...(cpu && { cpu: Number(cpu) }),
-      ...(memory && { memory }),
-      ...(disk && { disk }),
-      ...(lines(env).length > 0 && { env: lines(env) }),
-      ...(tags?.trim() && { tag: tags.trim().split(/[\s,]+/) }),
-      ...(comment && { comment }),
-      ...(setupScript && { setupScript }),
-    }
-  })
-  const field = (key: string) => ({
-    id: key,
-    value: more.value[key] ?? '',
-    onInput: (event: { currentTarget: { value: string } }) => {
-      more.value = { ...more.value, [key]: event.currentTarget.value }
-    },
-  })
+  const [image, cpu, memory, disk] = [useSignal(''), useSignal(''), useSignal(''), useSignal('')]
+  const [env, setupScript, tags, comment] = [useSignal(''), useSignal(''), useSignal(''), useSignal('')]
+  const { value } = useCommand<{ images: ImageResult[] }>('image ls')
+  const images = value?.images.filter(({ current }) => current) ?? []
+  const usual = images.find((each) => each.default)
+  const gives = (images.find((each) => each.name === image.value) ?? usual)?.gives
+  const args = useComputed(() => ({
+    ...(name.value.trim() && { name: name.value.trim() }),
+    ...(image.value && { image: image.value }),
+    ...(cpu.value.trim() && { cpu: numberIn(cpu.value) }),
+    ...(memory.value.trim() && { memory: memory.value.trim() }),
+    ...(disk.value.trim() && { disk: disk.value.trim() }),
+    ...(linesOf(env.value).length > 0 && { env: linesOf(env.value) }),
+    ...(tags.value.trim() && { tag: tags.value.trim().split(/[\s,]+/) }),
+    ...(comment.value && { comment: comment.value }),
+    ...(setupScript.value && { setupScript: setupScript.value }),
+  }))
   return (
     <section class="new">
       <h1>New VM</h1>
       <Form kind="form">
-        <label for="name">Name</label>
-        <input
-          id="name"
-          class="mono"
-          autocomplete="off"
-          spellcheck={false}
-          autofocus
-          value={name.value}
-          onInput={(event) => {
-            name.value = event.currentTarget.value
-          }}
-        />
-        {(images?.images.length ?? 0) > 1 && (
-          <>
-            <label for="image">Image</label>
-            <select id="image" onChange={field('image').onInput}>
-              {images!.images
-                .filter(({ current }) => current)
-                .map((image) => (
-                  <option key={image.name}>{image.name}</option>
-                ))}
-            </select>
-          </>
+        <Field id="name" label="Name" of={name} mono autofocus />
+        {images.length > 1 && (
+          <Choose
+            id="image"
+            label="Image"
+            of={image}
+            options={[
+              ...(usual ? [['', usual.name] as const] : [['', 'choose'] as const]),
+              ...images.flatMap((each) => (each === usual ? [] : [[each.name, each.name] as const])),
+            ]}
+          />
         )}
         <details>
           <summary>More</summary>
           <p class="soft">A VM shares the CPUs and memory of the box. Limits are only for where you want them.</p>
           <div class="fields">
             <div>
-              <label for="cpu">CPUs at most</label>
-              <input {...field('cpu')} inputMode="numeric" placeholder="as the box has it" />
+              <Field id="cpu" label="CPUs at most" of={cpu} placeholder={gives && `${gives.cpus}`} />
             </div>
             <div>
-              <label for="memory">Memory at most</label>
-              <input {...field('memory')} placeholder="4G" />
+              <Field id="memory" label="Memory at most" of={memory} placeholder={gives && mebibytes(gives.memoryMiB)} />
             </div>
             <div>
-              <label for="disk">Disk at most</label>
-              <input {...field('disk')} placeholder="64G" />
+              <Field id="disk" label="Disk at most" of={disk} placeholder={gives && `${gives.diskGiB} GiB`} />
             </div>
           </div>
-          <label for="env">Environment, one NAME=value a line</label>
-          <textarea {...field('env')} class="mono" rows={3} />
-          <label for="setupScript">Set-up script, runs in it once</label>
-          <textarea {...field('setupScript')} class="mono" rows={5} placeholder="#!/bin/bash" />
-          <label for="tags">Tags</label>
-          <input {...field('tags')} placeholder="shop staging" />
-          <label for="comment">What it is for</label>
-          <input {...field('comment')} />
+          <Field id="env" label="Environment, one NAME=value a line" of={env} rows={3} />
+          <Field
+            id="setupScript"
+            label="Set-up script, runs in it once"
+            of={setupScript}
+            rows={5}
+            placeholder="#!/bin/bash"
+          />
+          <Field id="tags" argument="tag" label="Tags" of={tags} placeholder="shop staging" />
+          <Field id="comment" label="What it is for" of={comment} />
         </details>
         <p class="buttons">
           <Act

@@ -1,6 +1,7 @@
 import { signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type { HostUsage } from '../../../daemon/box/host.ts'
+import { sharing } from '../../../daemon/commands/sharing.ts'
 import { bytes } from '../../../daemon/units.ts'
 import { type Vm, vms } from '../box.ts'
 import { State } from '../parts.tsx'
@@ -74,8 +75,8 @@ export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
         <ul style={{ width: part(side), height: part(side) }}>
           {parcels.map(({ item, size, left, top, width, height }) => {
             const style = { left: part(left), top: part(top), width: part(width), height: part(height) }
-            const across = width * side * room.value.width
-            const small = across < 64 || height * side * room.value.height < 44 ? ' small' : ''
+            const [across, down] = [width * side * room.value.width, height * side * room.value.height]
+            const small = across < 64 || down < 44 ? ' small' : down < 72 ? ' low' : ''
             if (typeof item === 'string')
               return (
                 <li key={item} class={`parcel nobody${small}`} style={style} title={`${item}: ${say(size)}`}>
@@ -83,9 +84,14 @@ export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
                 </li>
               )
             return (
-              <li key={item.id} class={`parcel ${item.state}${small}`} style={style}>
+              <li
+                key={item.id}
+                class={`parcel ${item.state}${small}${item.public.length ? ' open' : ''}`}
+                style={style}
+              >
                 <a href={vmPath(item.name)} title={inWords(item)}>
                   <b>{item.name}</b> <span>{say(size)}</span> <span class="state-word">{item.state}</span>
+                  {item.public.length > 0 && <span class="public">public</span>}
                 </a>
               </li>
             )
@@ -119,8 +125,9 @@ export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
 
 const part = (n: number): string => `${(n * 100).toFixed(3)}%`
 
-function inWords({ name, state, memoryBytes, cpuPercent, diskBytes }: Vm): string {
-  return `${name}, ${state}: ${bytes(memoryBytes ?? 0)} memory, ${Math.round(cpuPercent ?? 0)} % CPU, ${bytes(diskBytes ?? 0)} disk`
+function inWords(vm: Vm): string {
+  const { name, state, memoryBytes, cpuPercent, diskBytes } = vm
+  return `${name}, ${state}, ${sharing(vm)}: ${bytes(memoryBytes ?? 0)} memory, ${Math.round(cpuPercent ?? 0)} % CPU, ${bytes(diskBytes ?? 0)} disk`
 }
 
 const mostAtEdge = 200
@@ -136,7 +143,7 @@ export function Edge() {
       {off.slice(0, mostAtEdge).map((vm) => (
         <li key={vm.id}>
           <a href={vmPath(vm.name)} class={vm.state}>
-            <State vm={vm} /> {vm.name}
+            <State vm={vm} /> {vm.name} {vm.public.length > 0 && <span class="public">public</span>}
           </a>
         </li>
       ))}

@@ -1,10 +1,9 @@
 import { useSignal } from '@preact/signals'
 import type { PortResult } from '../../../daemon/commands/ports.ts'
 import type { Share } from '../../../daemon/commands/share.ts'
-import { until } from '../../../daemon/units.ts'
 import type { Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
-import { Act, Choose, Copy, Empty, Field, Form, Secret, Table, Trouble } from '../parts.tsx'
+import { Act, Choose, Copy, Empty, Field, Form, Secret, Table, Trouble, Until } from '../parts.tsx'
 
 /** What a VM listens on, and who may open it. */
 export function Ports({ vm }: { vm: Vm }) {
@@ -43,11 +42,12 @@ export function Ports({ vm }: { vm: Vm }) {
                   </a>{' '}
                   <Copy text={each.web} what={`the address of port ${each.port}`} />
                 </>
-              ) : each.loopback ? (
-                <span class="soft">on 127.0.0.1 alone: have it listen on 0.0.0.0</span>
-              ) : (
+              ) : each.loopback && !each.service ? (
+                <span class="soft">on 127.0.0.1 alone; a web server must listen on 0.0.0.0 to be opened</span>
+              ) : each.loopback ? null : (
                 <span class="soft">this box has no web addresses</span>
-              )}
+              )}{' '}
+              {each.service && <Tunnel vm={vm} port={each.port} service={each.service} />}
             </td>
             <td>
               {each.web && <span class={each.public ? 'public' : 'private'}>{each.public ? 'anybody' : 'you'}</span>}
@@ -92,6 +92,17 @@ export function Ports({ vm }: { vm: Vm }) {
   )
 }
 
+/** How to reach a server that doesn't speak HTTP: through SSH, also when it listens on loopback alone. */
+function Tunnel({ vm, port, service }: { vm: Vm; port: number; service: string }) {
+  const line = `${vm.ssh ?? `croft ssh ${vm.name}`} -L ${port}:localhost:${port}`
+  return (
+    <span class="soft">
+      {service} is no web server. From elsewhere: <code>{line}</code>{' '}
+      <Copy text={line} what={`the way to ${service}`} />
+    </span>
+  )
+}
+
 function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
   const { value, again } = useCommand<{ shares: Share[] }>('share ls', { vm: vm.name })
   const [whom, port, expires] = [useSignal(''), useSignal(''), useSignal('7d')]
@@ -107,7 +118,9 @@ function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
             <tr key={id}>
               <td>{name || <span class="soft">no name</span>}</td>
               <td class="mono">{web}</td>
-              <td>{until(expiresAt, new Date())}</td>
+              <td>
+                <Until at={expiresAt} />
+              </td>
               <td class="does">
                 <Act
                   kind="quiet"
@@ -124,11 +137,12 @@ function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
       )}
       <Form kind="row">
         <div>
-          <Field id="whom" label="For" placeholder="Ann" of={whom} />
+          <Field id="whom" argument="name" label="For" placeholder="Ann" of={whom} />
         </div>
         <div>
           <Choose
             id="link-port"
+            argument="port"
             label="Opens"
             of={port}
             options={[
@@ -142,6 +156,7 @@ function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
         <div>
           <Choose
             id="link-expires"
+            argument="expires"
             label="Ends in"
             of={expires}
             options={[

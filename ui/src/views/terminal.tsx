@@ -1,10 +1,12 @@
 import { useSignal } from '@preact/signals'
 import { FitAddon } from '@xterm/addon-fit'
 import { Terminal as Xterm } from '@xterm/xterm'
+import { Fragment } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import '@xterm/xterm/css/xterm.css'
 import type { Vm } from '../box.ts'
 import { obeyRules } from '../obey-rules.ts'
+import { type Key, keys, sequenceOf, titles, withCtrl } from '../terminal-keys.ts'
 
 obeyRules(document)
 
@@ -59,7 +61,7 @@ export default function Terminals({ vm }: { vm: Vm }) {
         <button type="button" class="quiet" onClick={() => begin()}>
           + new
         </button>
-        <span class="soft">
+        <span class="soft hint">
           <kbd>Ctrl Shift ↑</kbd> leaves it by keyboard
         </span>
       </div>
@@ -95,6 +97,9 @@ const isWayOut = ({ key, ctrlKey, shiftKey }: KeyboardEvent): boolean => key ===
 function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => void; onAgain: () => void }) {
   const { vm, id, onId, onAgain } = props
   const element = useRef<HTMLDivElement>(null)
+  const terminal = useRef<{ screen: Xterm; send(typed: string): void }>(undefined)
+  /** Whether the next key is typed with Ctrl. */
+  const ctrl = useSignal(false)
   useEffect(() => {
     const screen = new Xterm({
       fontFamily: 'ui-monospace, "DejaVu Sans Mono", monospace',
@@ -114,7 +119,8 @@ function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => v
     })
     screen.open(element.current!)
     fit.fit()
-    screen.focus()
+    // On a touch screen this would bring up the keyboard uninvited.
+    if (!byTouch.matches) screen.focus()
 
     let socket: WebSocket | undefined
     let at = id
@@ -153,9 +159,16 @@ function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => v
     connect()
     const send = (data: string | Uint8Array<ArrayBuffer>) => socket?.readyState === WebSocket.OPEN && socket.send(data)
     const encoder = new TextEncoder()
-    screen.onData((typed) => {
+    const type = (typed: string) => {
       if (over && typed === '\r') onAgain()
       else send(encoder.encode(typed))
+    }
+    terminal.current = { screen, send: type }
+    screen.onData((typed) => {
+      // Longer input was pasted, or is the terminal's own reply to the program.
+      const held = ctrl.peek() && typed.length === 1
+      type(held ? withCtrl(typed) : typed)
+      if (held) ctrl.value = false
     })
     screen.onBinary((bytes) => send(Uint8Array.from(bytes, (letter) => letter.charCodeAt(0))))
     screen.onResize(({ cols: columns, rows }) => send(JSON.stringify({ columns, rows })))
@@ -175,8 +188,41 @@ function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => v
       screen.dispose()
     }
   }, [])
-  return <div ref={element} class="screen" />
+  const press = (key: Key) => {
+    const { screen, send } = terminal.current!
+    send(sequenceOf(key, { ctrl: ctrl.value, application: screen.modes.applicationCursorKeysMode }))
+    ctrl.value = false
+  }
+  return (
+    <>
+      <div ref={element} class="screen" />
+      {/* The keys don't take the focus, so that the keyboard stays up. */}
+      <div class="keys" role="toolbar" aria-label="Keys" onMouseDown={(event) => event.preventDefault()}>
+        {keys.map((key) => (
+          <Fragment key={key}>
+            <button type="button" aria-label={titles[key]} onClick={() => press(key)}>
+              {key}
+            </button>
+            {key === 'Tab' && (
+              <button
+                type="button"
+                aria-label="Control, with the next key"
+                aria-pressed={ctrl.value}
+                onClick={() => {
+                  ctrl.value = !ctrl.value
+                }}
+              >
+                Ctrl
+              </button>
+            )}
+          </Fragment>
+        ))}
+      </div>
+    </>
+  )
 }
+
+const byTouch = matchMedia('(pointer: coarse)')
 
 /** The colours of where it is. */
 function themeOf(element: HTMLElement) {

@@ -1,11 +1,12 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { rates } from '../../../daemon/commands/rates.ts'
 import type { StatResult } from '../../../daemon/commands/stat.ts'
-import { ago, mebibytes, minutes, perSecond, until } from '../../../daemon/units.ts'
-import { type Vm, vmNamed } from '../box.ts'
+import { ago, mebibytes, minutes, moment, perSecond, until } from '../../../daemon/units.ts'
+import type { Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Field, Form } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
+import { numberIn } from '../words.ts'
 
 /** What a VM is, and all of it that can be changed. */
 export function VmSettings({ vm }: { vm: Vm }) {
@@ -41,7 +42,7 @@ function Facts({ vm }: { vm: Vm }) {
   const rows: [string, string][] = [
     ['image', vm.image],
     ['address on the box', vm.address],
-    ['made', new Date(vm.createdAt).toLocaleString()],
+    ['made', `${ago(vm.createdAt, new Date())}, ${moment(new Date(vm.createdAt))}`],
     [
       'environment',
       Object.entries(vm.env)
@@ -65,18 +66,16 @@ function Facts({ vm }: { vm: Vm }) {
 function Name({ vm }: { vm: Vm }) {
   const name = useSignal(vm.name)
   const to = name.value.trim()
-  const taken = to !== vm.name && vmNamed(to) !== undefined
   return (
     <Form kind="change">
-      <Field id="rename" label="Name" of={name} mono />
+      <Field id="rename" argument="to" label="Name" of={name} mono />
       <Act
-        disabled={to === vm.name || !to || taken}
+        disabled={to === vm.name || !to}
         action={{ command: 'rename', args: { vm: vm.name, to }, done: `it is called ${to}` }}
         after={() => go(vmPath(to, 'settings'), 'replace')}
       >
         Rename
       </Act>
-      {taken && <span class="bad">There is a VM called {to} already.</span>}
     </Form>
   )
 }
@@ -86,7 +85,7 @@ function Comment({ vm }: { vm: Vm }) {
   const text = comment.value.trim()
   return (
     <Form kind="change">
-      <Field id="comment" label="What it is for" of={comment} />
+      <Field id="comment" argument="text" label="What it is for" of={comment} />
       <Act disabled={text === vm.comment} action={{ command: 'comment', args: { vm: vm.name, text }, done: 'noted' }}>
         Save
       </Act>
@@ -141,6 +140,7 @@ function Sleep({ vm }: { vm: Vm }) {
       <Form kind="change">
         <Choose
           id="sleep"
+          argument="after"
           label="Goes to sleep by itself"
           of={after}
           options={[
@@ -181,7 +181,7 @@ function inWords({ name, state, use, sleepAfter, sleepsAt }: StatResult): string
 function Limits({ vm }: { vm: Vm }) {
   const [cpu, memory, disk] = [useSignal(''), useSignal(''), useSignal('')]
   const asked = {
-    ...(cpu.value.trim() && { cpu: Number(cpu.value) }),
+    ...(cpu.value.trim() && { cpu: numberIn(cpu.value) }),
     ...(memory.value.trim() && { memory: memory.value.trim() }),
     ...(disk.value.trim() && { disk: disk.value.trim() }),
   }
@@ -239,6 +239,9 @@ function Share({ vm }: { vm: Vm }) {
 const heldTo = (limit: number | null, say: (limit: number) => string, such: string) =>
   limit === null ? `none, or ${such}` : say(limit)
 
+/** `cpu-limit` is for `cpuLimit`. Pure. */
+const argumentOf = (id: string): string => id.replace(/-[a-z]/g, (found) => found[1]!.toUpperCase())
+
 /** A form of `resize`: what is typed is what changes. */
 function Resize(props: {
   vm: Vm
@@ -261,7 +264,7 @@ function Resize(props: {
         )}
         {fields.map(([id, label, of, placeholder]) => (
           <div key={id}>
-            <Field id={id} label={label} of={of} placeholder={placeholder} />
+            <Field id={id} argument={argumentOf(id)} label={label} of={of} placeholder={placeholder} />
           </div>
         ))}
       </div>

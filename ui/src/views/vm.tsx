@@ -1,9 +1,9 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { ago } from '../../../daemon/units.ts'
+import { sharing } from '../../../daemon/commands/sharing.ts'
 import { actionsOf } from '../actions.ts'
 import { freeName, type Vm, vmNamed, vms } from '../box.ts'
-import { Act, Copy, Dialog, Field, Form, State } from '../parts.tsx'
+import { Act, Ago, Copy, Dialog, Field, Form, State, Tabs } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 import { VmActivity } from './activity.tsx'
 import { Charts } from './charts.tsx'
@@ -23,7 +23,10 @@ const tabs: Record<string, { title: string; Body(props: { vm: Vm }): ComponentCh
   settings: { title: 'Settings', Body: VmSettings },
 }
 
-export function VmView({ name, tab }: { name: string; tab: string }) {
+/** @param tab undefined for the first */
+export const isVmTab = (tab: string | undefined): boolean => tab === undefined || Object.hasOwn(tabs, tab)
+
+export function VmView({ name, tab = 'terminal' }: { name: string; tab: string | undefined }) {
   if (!vms.value) return <p class="soft">Asking the box…</p>
   const vm = vmNamed(name)
   if (!vm)
@@ -35,7 +38,7 @@ export function VmView({ name, tab }: { name: string; tab: string }) {
         </p>
       </section>
     )
-  const { title, Body } = tabs[tab] ?? tabs.terminal!
+  const { Body } = tabs[tab]!
   const enter = vm.ssh ?? `croft ssh ${vm.name}`
   return (
     <>
@@ -43,7 +46,7 @@ export function VmView({ name, tab }: { name: string; tab: string }) {
         <h1>{vm.name}</h1>
         <State vm={vm} />
         <span class="soft">
-          {vm.public.length ? 'public' : 'private'} · made {ago(vm.createdAt, new Date())}
+          <span class={vm.public.length ? 'public' : undefined}>{sharing(vm)}</span> · made <Ago at={vm.createdAt} />
         </span>
         <span class="buttons">
           {actionsOf(vm).map(({ title, action, kind }) =>
@@ -66,15 +69,11 @@ export function VmView({ name, tab }: { name: string; tab: string }) {
             <Copy text={vm.web} what="its address" />
           </>
         )}{' '}
-        <code>{enter}</code> <Copy text={enter} what="the command to enter it" />
+        <span class="shell">
+          <code>{enter}</code> <Copy text={enter} what="the command to enter it" />
+        </span>
       </p>
-      <nav class="tabs" aria-label={`What there is of ${vm.name}`}>
-        {Object.entries(tabs).map(([key, { title: each }]) => (
-          <a key={key} href={vmPath(vm.name, key)} aria-current={each === title ? 'page' : undefined}>
-            {each}
-          </a>
-        ))}
-      </nav>
+      <Tabs label={`What there is of ${vm.name}`} parts={tabs} now={tab} path={(key) => vmPath(vm.name, key)} />
       <Body vm={vm} />
     </>
   )
@@ -104,7 +103,7 @@ function Copying({ vm }: { vm: Vm }) {
       {asked.value && (
         <Dialog label={`Copy ${vm.name}`} onClose={close}>
           <Form kind="form">
-            <Field id="copy-name" label={`Name of the copy of ${vm.name}`} of={name} mono />
+            <Field id="copy-name" argument="name" label={`Name of the copy of ${vm.name}`} of={name} mono />
             {vm.state === 'awake' && (
               <label class="check">
                 <input

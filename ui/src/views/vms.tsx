@@ -1,5 +1,6 @@
 import { computed, signal, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { sharing } from '../../../daemon/commands/sharing.ts'
 import { bytes } from '../../../daemon/units.ts'
 import { actionsOf } from '../actions.ts'
 import { type Vm, vms } from '../box.ts'
@@ -44,13 +45,19 @@ const forMany = {
 }
 
 /**
- * Height of a row in pixels. Only the rows that can be seen are drawn, and some on both sides. Each has its place by itself,
- * so that none is laid out because another comes.
+ * Height of a row in pixels; on a narrow screen it has a second line for the address. Only the rows that can be seen are drawn,
+ * and some on both sides. Each has its place by itself, so that none is laid out because another comes.
  */
-const rowHeight = 40
+const narrow = matchMedia('(max-width: 900px)')
+const heightNow = () => (narrow.matches ? 60 : 40)
+const row = signal(heightNow())
+narrow.addEventListener('change', () => {
+  row.value = heightNow()
+})
 const beyond = 10
 
 const states = computed(() => [...new Set((vms.value ?? []).map((vm) => vm.state))].sort())
+const isOpen = (vm: Vm): boolean => vm.public.length > 0
 const tags = computed(() => [...new Set((vms.value ?? []).flatMap((vm) => vm.tags))].sort())
 
 /** What is searched of each VM, for as long as it is as it was. */
@@ -59,7 +66,7 @@ function textOf(vm: Vm): string {
   let text = texts.get(vm)
   if (text === undefined) {
     const hashed = vm.tags.map((tag) => `#${tag}`).join(' ')
-    text = `${vm.name} ${vm.comment} ${hashed} ${vm.image} ${vm.address}`.toLowerCase()
+    text = `${vm.name} ${vm.comment} ${hashed} ${vm.image} ${vm.address} ${sharing(vm)}`.toLowerCase()
     texts.set(vm, text)
   }
   return text
@@ -77,7 +84,7 @@ const shown = computed(() => {
   const want = wanted.value
   return sorted.value.filter(
     (vm) =>
-      (!want || vm.state === want || vm.tags.some((tag) => want === `#${tag}`)) &&
+      (!want || vm.state === want || (want === 'public' && isOpen(vm)) || vm.tags.some((tag) => want === `#${tag}`)) &&
       words.every((word) => textOf(vm).includes(word)),
   )
 })
@@ -137,7 +144,7 @@ export function VmsView() {
               }}
             />
             <select
-              aria-label="Only in this state, or with this tag"
+              aria-label="Only in this state, public, or with this tag"
               value={wanted.value}
               onChange={(event) => {
                 wanted.value = event.currentTarget.value
@@ -147,6 +154,7 @@ export function VmsView() {
               {states.value.map((state) => (
                 <option key={state}>{state}</option>
               ))}
+              {all.some(isOpen) && <option>public</option>}
               {tags.value.map((tag) => (
                 <option key={`#${tag}`}>#{tag}</option>
               ))}
@@ -215,10 +223,11 @@ function Rows() {
   const count = useSignal(40)
   /** The row to go to as soon as it is drawn. */
   const goal = useRef<number | undefined>(undefined)
+  const { value: rowHeight } = row
   const look = () => {
     const top = body.current!.getBoundingClientRect().top
-    from.value = Math.max(0, Math.floor(-top / rowHeight) - beyond)
-    count.value = Math.ceil(innerHeight / rowHeight) + 2 * beyond
+    from.value = Math.max(0, Math.floor(-top / row.peek()) - beyond)
+    count.value = Math.ceil(innerHeight / row.peek()) + 2 * beyond
   }
   useEffect(() => {
     look()
@@ -282,7 +291,7 @@ function Rows() {
     reach(Math.max(0, Math.min(all.length - 1, Number(row.ariaRowIndex) - 2 + step)))
   }
   return (
-    <table class="vms" aria-rowcount={all.length + 1}>
+    <table class="vms" aria-rowcount={all.length + 1} style={{ '--row': `${rowHeight}px` }}>
       <thead>
         <tr aria-rowindex={1}>
           <th scope="col">
@@ -352,7 +361,7 @@ function Row({ vm, at }: { vm: Vm; at: number }) {
     <tr
       id={rowId(vm)}
       aria-rowindex={at + 2}
-      style={{ top: `${at * rowHeight}px` }}
+      style={{ top: `${at * row.value}px` }}
       onClick={(event) => !(event.target as Element).closest('a,button,input,label') && go(vmPath(vm.name))}
     >
       <td>
@@ -384,6 +393,11 @@ function Row({ vm, at }: { vm: Vm; at: number }) {
             <a href={vm.web} target="_blank" rel="noopener noreferrer">
               {vm.web.replace(/^https?:\/\/|\/$/g, '')}
             </a>{' '}
+            {isOpen(vm) && (
+              <span class="public" title={sharing(vm)}>
+                public
+              </span>
+            )}{' '}
             <Copy text={vm.web} what={`the address of ${vm.name}`} />
           </>
         ) : (

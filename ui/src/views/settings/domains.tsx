@@ -5,7 +5,7 @@ import type { DomainResult } from '../../../../daemon/commands/domain-ls.ts'
 import { useCommand } from '../../command.ts'
 import { Act, CheckList, Choose, ChooseVm, Field, Form, Loaded, Table } from '../../parts.tsx'
 import { vmPath } from '../../route.ts'
-import { certificatesOf } from '../../words.ts'
+import { certificatesOf, numberIn } from '../../words.ts'
 
 export function Domains() {
   const answer = useCommand<DomainResult>('domain ls')
@@ -112,8 +112,8 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
       )}
       <Form kind="form">
         <Field id="host" label="A name whose DNS leads to this box" of={host} placeholder="shop.example.com" mono />
-        <ChooseVm id="host-vm" label="VM" of={vm} />
-        <Field id="host-port" label="Port, if not its main one" of={port} placeholder="8000" mono />
+        <ChooseVm id="host-vm" argument="vm" label="VM" of={vm} />
+        <Field id="host-port" argument="port" label="Port, if not its main one" of={port} placeholder="8000" mono />
         <p class="buttons">
           <Act
             disabled={!host.value.trim() || !vm.value}
@@ -122,7 +122,7 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
               args: {
                 host: host.value.trim(),
                 vm: vm.value,
-                ...(port.value.trim() && { port: Number(port.value) }),
+                ...(port.value.trim() && { port: numberIn(port.value) }),
               },
               done: `${host.value.trim()} leads to ${vm.value}`,
             }}

@@ -1,8 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { KeyResult } from '../../../../daemon/commands/key.ts'
-import { ago } from '../../../../daemon/units.ts'
 import { useCommand } from '../../command.ts'
-import { Act, Choose, ChooseVm, Empty, Field, Form, Loaded, Table } from '../../parts.tsx'
+import { Act, Ago, Choose, ChooseVm, Empty, Field, Form, Loaded, Table } from '../../parts.tsx'
 
 export function Keys() {
   const answer = useCommand<{ keys: KeyResult[] }>('key ls')
@@ -29,7 +28,9 @@ export function Keys() {
                     {each.publicKey.split(' ')[0]} {each.authority && <span class="soft">authority</span>}
                   </td>
                   <td class="mono">{each.fingerprint}</td>
-                  <td>{ago(each.createdAt, new Date())}</td>
+                  <td>
+                    <Ago at={each.createdAt} />
+                  </td>
                   <td class="does">
                     <Act
                       kind="quiet"
@@ -73,11 +74,19 @@ function NewKey({ onAdded }: { onAdded(): void }) {
           rows={3}
           placeholder="ssh-ed25519 AAAA…"
         />
-        <Field id="key-name" label="Name, if not the one in the key" of={name} placeholder="laptop" mono />
-        <ChooseVm id="key-vm" label="Into which VM" of={vm} none="all of them" />
-        <Field id="key-tag" label="Or only into those with a tag" of={tag} placeholder="shop" mono />
+        <Field
+          id="key-name"
+          argument="name"
+          label="Name, if not the one in the key"
+          of={name}
+          placeholder="laptop"
+          mono
+        />
+        <ChooseVm id="key-vm" argument="vm" label="Into which VM" of={vm} none="all of them" />
+        <Field id="key-tag" argument="tag" label="Or only into those with a tag" of={tag} placeholder="shop" mono />
         <Choose
           id="key-kind"
+          argument="authority"
           label="Whom it lets in"
           of={kind}
           options={[
@@ -112,11 +121,12 @@ function Rename({ keys, onDone }: { keys: readonly KeyResult[]; onDone(): void }
       <Form kind="form">
         <Choose
           id="key-old"
+          argument="key"
           label="Key"
           of={key}
           options={[['', 'choose'], ...keys.map((each) => [each.fingerprint, each.name] as const)]}
         />
-        <Field id="key-new" label="Its new name" of={to} placeholder="laptop" mono />
+        <Field id="key-new" argument="name" label="Its new name" of={to} placeholder="laptop" mono />
         <p class="buttons">
           <Act
             disabled={!key.value || !name}

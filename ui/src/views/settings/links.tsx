@@ -1,7 +1,6 @@
 import type { Share } from '../../../../daemon/commands/share.ts'
-import { ago, until } from '../../../../daemon/units.ts'
 import { useCommand } from '../../command.ts'
-import { Act, Empty, Loaded, Table } from '../../parts.tsx'
+import { Act, Ago, Empty, Loaded, Table, Until } from '../../parts.tsx'
 import { vmPath } from '../../route.ts'
 
 /** All that others may open: links, and what is public. */
@@ -30,8 +29,12 @@ export function Links() {
                       <a href={vmPath(link.vm, 'ports')}>{link.vm}</a>
                     </td>
                     <td class="mono">{link.web}</td>
-                    <td>{ago(link.createdAt, new Date())}</td>
-                    <td>{until(link.expiresAt, new Date())}</td>
+                    <td>
+                      <Ago at={link.createdAt} />
+                    </td>
+                    <td>
+                      <Until at={link.expiresAt} />
+                    </td>
                     <td class="does">
                       <Act
                         kind="quiet"

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact'
+import { Tabs } from '../../parts.tsx'
 import { Domains } from './domains.tsx'
 import { Keys } from './keys.tsx'
 import { Links } from './links.tsx'
@@ -14,20 +15,18 @@ export const settingsParts: Readonly<Record<string, { title: string; Body(): Com
   domains: { title: 'Domains', Body: Domains },
 }
 
-export function SettingsView({ part }: { part: string }) {
-  const { title, Body } = settingsParts[part] ?? settingsParts.keys!
+/** @param part undefined for the first */
+export const isSettingsPart = (part: string | undefined): boolean =>
+  part === undefined || Object.hasOwn(settingsParts, part)
+
+export function SettingsView({ part = 'keys' }: { part: string | undefined }) {
+  const { Body } = settingsParts[part]!
   return (
     <>
       <div class="heading">
         <h1>Settings</h1>
       </div>
-      <nav class="tabs" aria-label="What there is to set">
-        {Object.entries(settingsParts).map(([key, { title: each }]) => (
-          <a key={key} href={`/settings/${key}`} aria-current={each === title ? 'page' : undefined}>
-            {each}
-          </a>
-        ))}
-      </nav>
+      <Tabs label="What there is to set" parts={settingsParts} now={part} path={(key) => `/settings/${key}`} />
       <Body />
     </>
   )

@@ -1,7 +1,6 @@
 import type { SessionResult } from '../../../../daemon/commands/session-ls.ts'
-import { ago, until } from '../../../../daemon/units.ts'
 import { useCommand } from '../../command.ts'
-import { Act, Loaded, Table } from '../../parts.tsx'
+import { Act, Ago, Loaded, Table, Until } from '../../parts.tsx'
 
 export function SignIns() {
   const answer = useCommand<{ sessions: SessionResult[] }>('session ls')
@@ -18,8 +17,12 @@ export function SignIns() {
                 <td title={each.agent}>{browserOf(each.agent)}</td>
                 <td class="mono">{each.from}</td>
                 <td class="mono">{each.host}</td>
-                <td>{ago(each.createdAt, new Date())}</td>
-                <td>{until(each.expiresAt, new Date())}</td>
+                <td>
+                  <Ago at={each.createdAt} />
+                </td>
+                <td>
+                  <Until at={each.expiresAt} />
+                </td>
                 <td title={each.hosts.join('\n')}>
                   {each.hosts.length} {each.hosts.length === 1 ? 'address' : 'addresses'}
                 </td>

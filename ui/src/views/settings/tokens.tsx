@@ -1,8 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { TokenResult } from '../../../../daemon/commands/token.ts'
-import { ago, until } from '../../../../daemon/units.ts'
 import { useCommand } from '../../command.ts'
-import { Act, ChooseVm, Empty, Field, Form, Loaded, Secret, Table } from '../../parts.tsx'
+import { Act, Ago, ChooseVm, Empty, Field, Form, Loaded, Secret, Table, Until } from '../../parts.tsx'
 
 export function Tokens() {
   const answer = useCommand<{ tokens: TokenResult[] }>('token ls')
@@ -24,8 +23,10 @@ export function Tokens() {
                   <td>{each.name || <span class="mono soft">{each.id}</span>}</td>
                   <td>{each.vm ?? 'all'}</td>
                   <td class="mono">{each.commands?.join(', ') ?? 'everything'}</td>
-                  <td>{ago(each.createdAt, new Date())}</td>
-                  <td>{each.expiresAt === null ? 'never' : until(each.expiresAt, new Date())}</td>
+                  <td>
+                    <Ago at={each.createdAt} />
+                  </td>
+                  <td>{each.expiresAt === null ? 'never' : <Until at={each.expiresAt} />}</td>
                   <td class="does">
                     <Act
                       kind="quiet"
@@ -60,16 +61,24 @@ function NewToken({ onMade }: { onMade(): void }) {
     <>
       <h2>Make a token</h2>
       <Form kind="form">
-        <Field id="token-name" label="What it is for" of={name} placeholder="backup" />
-        <ChooseVm id="token-vm" label="For which VM" of={vm} none="all of them" />
+        <Field id="token-name" argument="name" label="What it is for" of={name} placeholder="backup" />
+        <ChooseVm id="token-vm" argument="vm" label="For which VM" of={vm} none="all of them" />
         <Field
           id="token-commands"
+          argument="commands"
           label="What it may do; everything, if empty"
           of={commands}
           placeholder="ls,exec,web"
           mono
         />
-        <Field id="token-expires" label="How long; for ever, if empty" of={expires} placeholder="30d" mono />
+        <Field
+          id="token-expires"
+          argument="expires"
+          label="How long; for ever, if empty"
+          of={expires}
+          placeholder="30d"
+          mono
+        />
         <p class="buttons">
           <Act
             kind="main"

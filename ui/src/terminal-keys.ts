@@ -1,0 +1,31 @@
+/** Keys that a touch keyboard lacks, as a terminal sends them: control characters and xterm's sequences. */
+
+export const keys = ['Esc', 'Tab', '←', '↑', '↓', '→'] as const
+export type Key = (typeof keys)[number]
+
+export const titles: Readonly<Record<Key, string>> = {
+  Esc: 'Escape',
+  Tab: 'Tab',
+  '←': 'Left',
+  '↑': 'Up',
+  '↓': 'Down',
+  '→': 'Right',
+}
+
+const finals = { '←': 'D', '↑': 'A', '↓': 'B', '→': 'C' } as const
+
+/** @param application whether the program in the terminal has set application cursor keys (DECCKM) */
+export function sequenceOf(key: Key, { ctrl, application }: { ctrl: boolean; application: boolean }): string {
+  if (key === 'Esc') return '\x1b'
+  if (key === 'Tab') return '\t'
+  const final = finals[key]
+  if (ctrl) return `\x1b[1;5${final}`
+  return `\x1b${application ? 'O' : '['}${final}`
+}
+
+/** A character with Ctrl held: ^C for c. One that has no control character stays as it is. Pure. */
+export function withCtrl(letter: string): string {
+  const code = letter.toUpperCase().charCodeAt(0)
+  if (letter === ' ') return '\0'
+  return letter.length === 1 && code >= 0x40 && code < 0x60 ? String.fromCharCode(code & 0x1f) : letter
+}
