@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { emptyState, type State } from '../store/schema.ts'
 import { canGo } from './can-go.ts'
 import { type Garbage, garbage } from './collect.ts'
-import { diskUse, type Measured } from './disk-use.ts'
+import { diskUse, filesOfVms, type Measured } from './disk-use.ts'
 
 const now = new Date('2026-11-26T12:00:00Z')
 const none = new Set<string>()
@@ -67,8 +67,8 @@ function use(state: State, sizes: Record<string, number>, more: Measured[] = [])
   }))
   const found = diskUse(state, none, [...files, ...more])
   const part = (id: string) => {
-    const { ownBytes, sharedBytes, diskBytes, savedMemoryBytes } = found.parts.find((each) => each.id === id)!
-    return [ownBytes, sharedBytes, diskBytes, savedMemoryBytes]
+    const { ownBytes, sharedBytes, layerBytes, savedMemoryBytes } = found.parts.find((each) => each.id === id)!
+    return [ownBytes, sharedBytes, layerBytes, savedMemoryBytes]
   }
   return { ...found, part }
 }
@@ -92,6 +92,15 @@ describe('what a VM, a checkpoint, an image costs', () => {
     expect(part('i')).toEqual([0, 1100, 1100, 0])
     expect(allBytes).toBe(1182)
     expect(sharedBytes).toBe(1150)
+  })
+
+  test('is in files that only it and its checkpoints stand on', () => {
+    expect(filesOfVms(forked, none)).toEqual(
+      new Map([
+        ['web', ['layers/web', 'vms/web', 'memory/mc']],
+        ['copy', ['layers/copy', 'vms/copy', 'memory/ms']],
+      ]),
+    )
   })
 
   test('is listed with the largest VM first, and what belongs to it after it', () => {

@@ -18,7 +18,7 @@ export interface Part {
   /** What it uses besides; what stays uses that too. */
   sharedBytes: number
   /** What its own layer holds, without those beneath it, and its own memory. */
-  diskBytes: number
+  layerBytes: number
   savedMemoryBytes: number
   createdAt: string
 }
@@ -67,8 +67,8 @@ export function diskUse(state: State, held: Held, files: readonly Measured[]): D
     if (kind === 'work') return []
     const whole = isHead(kind) ? groups.get(group)! : [thing]
     const all = new Set(whole.flatMap(({ uses }) => uses))
-    const own = sum([...all].filter((path) => keepers.get(path)?.every((keeper) => whole.includes(keeper))))
-    const held = { diskBytes: sum(thing.disk), savedMemoryBytes: sum(thing.memory) }
+    const own = sum(onlyOf(whole, keepers))
+    const held = { layerBytes: sum(thing.disk), savedMemoryBytes: sum(thing.memory) }
     return [{ kind, id, name, group, createdAt, ownBytes: own, sharedBytes: sum(all) - own, ...held }]
   })
   const shared = [...keepers].filter(([, [first, ...more]]) => more.some(({ group }) => group !== first!.group))
@@ -83,6 +83,25 @@ export function diskUse(state: State, held: Held, files: readonly Measured[]): D
     leftovers: { files: left.length, bytes: sum(left.map(({ path }) => path)) },
   }
 }
+
+/**
+ * The files that go when a VM goes, by its id: with its checkpoints and saved memory, and all that only they stand on. Pure.
+ * @param held as for `diskUse`
+ */
+export function filesOfVms(state: State, held: Held): Map<string, string[]> {
+  const things = thingsIn(state, garbage(state, held))
+  const groups = Map.groupBy(things, ({ group }) => group)
+  const keepers = keepersOf(things)
+  return new Map(
+    things.flatMap(({ kind, id }) => (kind === 'vm' ? [[id, onlyOf(groups.get(id)!, keepers)] as const] : [])),
+  )
+}
+
+/** Paths that these things use, and no other. */
+const onlyOf = (things: readonly Thing[], keepers: ReadonlyMap<string, Thing[]>): string[] =>
+  [...new Set(things.flatMap(({ uses }) => uses))].filter((path) =>
+    keepers.get(path)?.every((keeper) => things.includes(keeper)),
+  )
 
 /** What has files of its own, or keeps some. */
 interface Thing extends Pick<Part, 'id' | 'name' | 'group' | 'createdAt'> {

@@ -13,7 +13,7 @@ export interface HostUsage {
   swapUsedBytes: number
   diskTotalBytes: number
   diskFreeBytes: number
-  /** What images, checkpoints and saved memory take of the disk: all of Croft's but the disks of VMs. */
+  /** What images, and what several VMs stand on, take of the disk: all of Croft's that goes with no one VM. */
   diskKeptBytes: number
 }
 
@@ -22,6 +22,7 @@ export interface VmUsage {
   /** Percent of one CPU. */
   cpuPercent: number | null
   memoryBytes: number | null
+  /** All that goes with it: its disk, checkpoints and saved memory, and what only they stand on. */
   diskBytes: number | null
 }
 

@@ -4,7 +4,7 @@ import { type BoxDfResult, boxDfCommand } from './box-df.ts'
 const part = {
   ownBytes: 412e6,
   sharedBytes: 1.1e9,
-  diskBytes: 0,
+  layerBytes: 0,
   savedMemoryBytes: 212e6,
   createdAt: '2026-11-01T00:00:00Z',
 }

@@ -4,7 +4,7 @@ import { readDiskUse } from '../box/disk-use.ts'
 import { diskForecast, inWords } from '../box/forecast.ts'
 import { ago, bytes } from '../units.ts'
 import { command, type View } from './command.ts'
-import { diskBytes, diskTotalBytes, savedMemoryBytes } from './measures.ts'
+import { diskTotalBytes, layerBytes, savedMemoryBytes } from './measures.ts'
 import { facts, style, table } from './text.ts'
 
 const partResult = z.object({
@@ -18,7 +18,7 @@ const partResult = z.object({
   ownBytes: z.number(),
   /** What it uses besides; what stays uses that too. */
   sharedBytes: z.number(),
-  diskBytes,
+  layerBytes,
   savedMemoryBytes,
   createdAt: z.string(),
 })
@@ -88,7 +88,7 @@ const partLines = (parts: readonly PartResult[], view: View): string => {
       },
       { title: 'OWN', value: ({ ownBytes }) => size(ownBytes), right: true },
       { title: 'SHARED', value: ({ sharedBytes }) => size(sharedBytes), right: true },
-      { title: 'DISK', value: ({ diskBytes }) => size(diskBytes), right: true },
+      { title: 'DISK', value: ({ layerBytes }) => size(layerBytes), right: true },
       { title: 'MEMORY', value: ({ savedMemoryBytes }) => size(savedMemoryBytes), right: true },
       { title: 'WHAT', value: (part) => whatIs(part, view.now) },
     ],

@@ -32,7 +32,7 @@ export const checkpointLsCommand = command({
       asTree(checkpoints),
       [
         { title: 'CHECKPOINT', value: ({ depth, each }) => `${'  '.repeat(depth)}${each.label}`, dress: () => 'bold' },
-        { title: 'DISK', value: ({ each }) => bytes(each.diskBytes), right: true },
+        { title: 'DISK', value: ({ each }) => bytes(each.layerBytes), right: true },
         { title: 'MEMORY', value: ({ each }) => (each.memory ? bytes(each.savedMemoryBytes) : '–'), right: true },
         { title: 'TAKEN', value: ({ each }) => ago(each.createdAt, view.now) },
         { title: '', value: ({ each }) => (each.current ? '← now' : '') },

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type Box, layerOf } from '../box/box.ts'
 import type { Checkpoint } from '../store/index.ts'
-import { diskBytes, savedMemoryBytes } from './measures.ts'
+import { layerBytes, savedMemoryBytes } from './measures.ts'
 
 /** A checkpoint as every command answers it. */
 export const checkpointResult = z.object({
@@ -15,7 +15,7 @@ export const checkpointResult = z.object({
   current: z.boolean(),
   /** Whether it has memory: whoever goes back to it finds running what ran. */
   memory: z.boolean(),
-  diskBytes,
+  layerBytes,
   savedMemoryBytes,
   createdAt: z.string(),
 })
@@ -31,7 +31,7 @@ export async function describeCheckpoint(box: Box, checkpoint: Checkpoint): Prom
     parent: parent === null ? null : (checkpoints[parent]?.label ?? null),
     current: vm !== null && vms[vm]?.checkpoint === id,
     memory: memory !== null,
-    diskBytes: await box.files.usage(layerOf(box.store.state, layer).file),
+    layerBytes: await box.files.usage(layerOf(box.store.state, layer).file),
     savedMemoryBytes: memory === null ? 0 : await box.files.usage(memories[memory]!.file),
     createdAt,
   }

@@ -111,7 +111,12 @@ const vmLines = (vm: StatResult, view: View): string =>
         'memory',
         vm.memoryBytes === null ? undefined : `${bytes(vm.memoryBytes)} of ${mebibytes(vm.memoryMiB)} at most`,
       ],
-      ['disk', vm.diskBytes === null ? undefined : `${bytes(vm.diskBytes)} of its own, of ${vm.diskGiB} GiB at most`],
+      [
+        'disk',
+        vm.diskBytes === null
+          ? undefined
+          : `${bytes(vm.diskBytes)} with its checkpoints; its disk can grow to ${vm.diskGiB} GiB`,
+      ],
       ['', vm.governor ? `${vm.governor.what}: ${vm.governor.why}` : undefined],
       ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
       ['awake', vm.state === 'awake' ? whyAwake(vm, view.now) : undefined],

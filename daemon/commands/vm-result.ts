@@ -6,7 +6,7 @@ import { sleepsAt } from '../box/idle.ts'
 import { type VmState, vmStates } from '../box/state.ts'
 import { priorities, restartPolicies, type Vm } from '../store/index.ts'
 import { bytes } from '../units.ts'
-import { diskBytes, diskTotalBytes, ipAddress, memoryBytes, memoryTotalBytes, webAddress } from './measures.ts'
+import { diskTotalBytes, ipAddress, memoryBytes, memoryTotalBytes, webAddress } from './measures.ts'
 import type { Column } from './text.ts'
 
 /** A VM as every command answers it. */
@@ -83,7 +83,7 @@ export const usageResult = z.object({
   /** Percent of one CPU. */
   cpuPercent: z.number().nullable(),
   memoryBytes: memoryBytes.nullable(),
-  diskBytes: diskBytes.nullable(),
+  diskBytes: z.number().describe('Disk of the box that goes when the VM is deleted').nullable(),
 })
 export type UsageResult = z.infer<typeof usageResult>
 
@@ -160,6 +160,6 @@ export const hostUsageResult = z.object({
   swapUsedBytes: z.number(),
   diskTotalBytes,
   diskFreeBytes: z.number(),
-  /** Of images, checkpoints and saved memory. */
+  /** Of images, and of what several VMs stand on. */
   diskKeptBytes: z.number(),
 })

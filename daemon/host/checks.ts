@@ -5,6 +5,7 @@ import { type Box, stateOf, vmsOf } from '../box/box.ts'
 import { diskForecast, type Forecast, inWords } from '../box/forecast.ts'
 import { standings } from '../box/governing.ts'
 import type { Check, Host, HostUsage } from '../box/host.ts'
+import { chainOf } from '../box/merge-planner.ts'
 import type { VmState } from '../box/state.ts'
 import { reachedFromBox } from '../ssh/paths.ts'
 import type { Accelerator, Vm } from '../store/index.ts'
@@ -56,6 +57,7 @@ export async function checkBox(parts: CheckParts): Promise<Check[]> {
     swap,
     sharing,
     standstill,
+    files,
     operations,
   ]
   const found = await Promise.all(
@@ -263,6 +265,30 @@ async function standstill({ box }: CheckParts): Promise<Check> {
     state: 'wrong',
     says: `stand still: ${paused.map((vm) => `${vm.name} (${why(vm) ?? 'paused'})`).join(', ')}${fallen && `; crashed: ${fallen}`}`,
     advice: `One goes on by: croft start ${paused[0]!.name}`,
+  }
+}
+
+/** A file that is gone is noticed here, and not only by who wants its VM. */
+async function files({ box }: CheckParts): Promise<Check | undefined> {
+  const { state } = box.store
+  const needed = (vm: Vm) =>
+    [...chainOf(state, vm.disk).map((id) => state.layers[id]), state.memories[vm.memory ?? '']].flatMap(
+      (each) => each?.file ?? [],
+    )
+  const gone = await Promise.all(
+    vmsOf(state).map(async (vm) => {
+      const there = await Promise.all(needed(vm).map((file) => box.files.exists(file)))
+      const lost = needed(vm).filter((_, i) => !there[i])
+      return lost.length > 0 ? { name: vm.name, lost } : []
+    }),
+  )
+  const [first, ...more] = gone.flat()
+  if (!first) return undefined
+  return {
+    what: 'files',
+    state: 'wrong',
+    says: `gone: ${[first, ...more].map(({ name, lost }) => `${lost.join(', ')} (${name})`).join('; ')}`,
+    advice: `Put them back from a backup; or see what ${first.name} can go back to: croft checkpoint ls ${first.name}`,
   }
 }
 

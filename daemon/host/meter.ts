@@ -1,9 +1,10 @@
 import { statfs } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { type Box, layerOf, vmsOf } from '../box/box.ts'
+import { filesOfVms } from '../box/disk-use.ts'
 import type { Counters, HostUsage, VmUsage } from '../box/host.ts'
 import type { VmStats } from '../box/ports.ts'
-import type { Vm } from '../store/index.ts'
+import type { State, Vm } from '../store/index.ts'
 import { readCpuTicks, readMemory, readSwap } from './load.ts'
 import { shared } from './shared.ts'
 
@@ -30,10 +31,14 @@ export class Meter {
   #sample: Sample = { at: Number.NEGATIVE_INFINITY, stats: new Map() }
   #percent = new Map<string, number>()
   #sampling: Promise<void> | undefined
-  /** Of VMs that do not run, so that their disks do not change. */
-  readonly #diskAtRest = new Map<string, number>()
-  readonly #diskInUse = new Map<string, () => Promise<number | null>>()
-  /** Files that nobody writes any more; measured at most every 10 s. */
+  /** The files that go with each VM, of the state that they are of. */
+  #files: { of: State; byVm: Map<string, string[]> } | undefined
+  /** Of the disks that VMs write: by UUID, while those do not run. */
+  readonly #diskAtRest = new Map<string, { file: string; bytes: number }>()
+  readonly #diskInUse = new Map<string, () => Promise<number>>()
+  /** By UUID: of what goes with a VM besides, which nobody writes. */
+  readonly #diskBeneath = new Map<string, { files: string; bytes: Promise<number> }>()
+  /** Files that go with no one VM; measured at most every 10 s. */
   readonly #diskKept = shared(tickMs, () => this.#measureKept())
   #ticks = { busy: 0, all: 0 }
   readonly #timer: NodeJS.Timeout
@@ -48,6 +53,7 @@ export class Meter {
     this.#unwatch = box.live.watch((uuid) => {
       this.#diskAtRest.delete(uuid)
       this.#diskInUse.delete(uuid)
+      this.#diskBeneath.delete(uuid)
     })
   }
 
@@ -144,18 +150,50 @@ export class Meter {
     this.#percent = percent
   }
 
+  /** @returns null for a VM that is none yet, and while it can't be measured */
   async #disk(vm: Vm): Promise<number | null> {
-    const { id, uuid } = vm
+    const files = this.#filesOf(vm.id)
+    if (!files) return null
+    const { file } = layerOf(this.#box.store.state, vm.disk)
+    return Promise.all([
+      this.#writtenDisk(vm, file),
+      this.#beneath(
+        vm,
+        files.filter((path) => path !== file),
+      ),
+    ]).then(
+      ([top, beneath]) => top + beneath,
+      () => null,
+    )
+  }
+
+  #filesOf(id: string): string[] | undefined {
+    const { state } = this.#box.store
+    if (this.#files?.of !== state) this.#files = { of: state, byVm: filesOfVms(state, this.#box.held) }
+    return this.#files.byVm.get(id)
+  }
+
+  async #writtenDisk(vm: Vm, file: string): Promise<number> {
+    const { uuid } = vm
     const known = this.#diskAtRest.get(uuid)
-    if (known !== undefined) return known
+    if (known?.file === file) return known.bytes
     if (this.#rests(vm)) {
-      const size = await this.#measureDisk(id)
-      if (size !== null && this.#rests(vm)) this.#diskAtRest.set(uuid, size)
-      return size
+      const bytes = await this.#box.files.usage(file)
+      if (this.#rests(vm)) this.#diskAtRest.set(uuid, { file, bytes })
+      return bytes
     }
-    const measure = this.#diskInUse.get(uuid) ?? shared(freshMs, () => this.#measureDisk(id))
+    const measure = this.#diskInUse.get(uuid) ?? shared(freshMs, () => this.#measureDisk(vm.id))
     this.#diskInUse.set(uuid, measure)
     return measure()
+  }
+
+  #beneath({ uuid }: Vm, paths: readonly string[]): Promise<number> {
+    const files = paths.join('\n')
+    const known = this.#diskBeneath.get(uuid)
+    if (known?.files === files) return known.bytes
+    const bytes = this.#sum(paths)
+    this.#diskBeneath.set(uuid, { files, bytes })
+    return bytes
   }
 
   /** Whether nothing is written to its disk: one that is being made has none yet. */
@@ -164,17 +202,22 @@ export class Meter {
     return phase === 'ready' && (domain === 'off' || domain === undefined)
   }
 
-  async #measureDisk(id: string): Promise<number | null> {
+  async #measureDisk(id: string): Promise<number> {
     const { state } = this.#box.store
     const vm = state.vms[id]
-    return vm ? this.#box.files.usage(layerOf(state, vm.disk).file).catch(() => null) : null
+    return vm ? this.#box.files.usage(layerOf(state, vm.disk).file) : 0
   }
 
   async #measureKept(): Promise<number> {
     const { layers, vms, memories } = this.#box.store.state
-    const disks = new Set(Object.values(vms).map((vm) => vm.disk))
-    const files = [...Object.values(layers).filter(({ id }) => !disks.has(id)), ...Object.values(memories)]
-    const sizes = await Promise.all(files.map(({ file }) => this.#box.files.usage(file).catch(() => 0)))
+    const ofVms = new Set(Object.keys(vms).flatMap((id) => this.#filesOf(id) ?? []))
+    return this.#sum(
+      [...Object.values(layers), ...Object.values(memories)].flatMap(({ file }) => (ofVms.has(file) ? [] : file)),
+    )
+  }
+
+  async #sum(paths: readonly string[]): Promise<number> {
+    const sizes = await Promise.all(paths.map((path) => this.#box.files.usage(path)))
     return sizes.reduce((sum, size) => sum + size, 0)
   }
 

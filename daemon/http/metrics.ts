@@ -105,7 +105,7 @@ export function metricsOf({
     gauge('croft_box_swap_used_bytes', 'What is in it.', { value: usage.swapUsedBytes }),
     gauge('croft_box_disk_bytes', 'Size of the file system that VMs are on.', { value: usage.diskTotalBytes }),
     gauge('croft_box_disk_free_bytes', 'What is free there.', { value: usage.diskFreeBytes }),
-    gauge('croft_box_disk_kept_bytes', 'What images, checkpoints and saved memory take of it.', {
+    gauge('croft_box_disk_kept_bytes', 'What images, and what several VMs stand on, take of it.', {
       value: usage.diskKeptBytes,
     }),
     gauge(
@@ -141,7 +141,7 @@ export function metricsOf({
     ),
     gauge(
       'croft_vm_disk_bytes',
-      'What a VM takes of the disk of the box, without what it stands on.',
+      'What a VM takes of the disk of the box: all that goes when it is deleted.',
       ...ofVms((id) => vmUsage.get(id)?.diskBytes),
     ),
     gauge(

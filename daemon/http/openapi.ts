@@ -8,7 +8,8 @@ const what = 'Every command, as one POST. Errors are RFC 9457 problem details.'
 const changes = `Since 0.2, a property means one thing in all answers. \`address\` is an IP address; where something is opened by
 the web is \`web\` (was \`address\`) in ports, share and domain. What the box has is memoryTotalBytes (was memoryBytes),
 swapTotalBytes (was swapBytes) and diskTotalBytes (was diskBytes) in ls, top, stat and box df; what saved memory takes is
-savedMemoryBytes (was memoryBytes) in checkpoint and box df. \`show\` has cpuPercent, memoryBytes and diskBytes, as \`ls\` has.`
+savedMemoryBytes (was memoryBytes), and its own layer layerBytes (was diskBytes), in checkpoint and box df. A VM's diskBytes is
+all that goes when it is deleted. \`show\` has cpuPercent, memoryBytes and diskBytes, as \`ls\` has.`
 
 /** The OpenAPI 3.1 document of the API, derived from the commands' declarations. */
 export function openApi(commands: readonly Command[], version: string): object {

@@ -31,7 +31,7 @@ export const chartsOfVm: readonly Charted[] = [
     ],
     say: perSecond,
   },
-  one('Disk of its own', 'diskBytes', bytes),
+  one('Disk, with its checkpoints', 'diskBytes', bytes),
 ]
 
 export const chartsOfBox: readonly Charted[] = [

@@ -17,7 +17,7 @@ export function Checkpoints({ vm }: { vm: Vm }) {
   if (problem) return <Trouble problem={problem} />
   if (!value) return <p class="soft">Looking…</p>
   const { checkpoints, schedule } = value
-  const largest = Math.max(...checkpoints.map(({ diskBytes, savedMemoryBytes }) => diskBytes + savedMemoryBytes))
+  const largest = Math.max(...checkpoints.map(({ layerBytes, savedMemoryBytes }) => layerBytes + savedMemoryBytes))
   return (
     <>
       {checkpoints.length === 0 && (
@@ -35,7 +35,7 @@ export function Checkpoints({ vm }: { vm: Vm }) {
             <b>{checkpoint.label}</b>
             <Size of={checkpoint} largest={largest} />
             <span class="soft">
-              <Ago at={checkpoint.createdAt} /> · {bytes(checkpoint.diskBytes)} disk
+              <Ago at={checkpoint.createdAt} /> · {bytes(checkpoint.layerBytes)} disk
               {checkpoint.memory ? ` · ${bytes(checkpoint.savedMemoryBytes)} memory` : ' · no memory'}
               {checkpoint.kind !== 'asked' && ` · ${checkpoint.kind}`}
               {checkpoint.current && ' · the VM goes on from here'}
@@ -81,7 +81,7 @@ function Size({ of, largest }: { of: CheckpointResult; largest: number }) {
   const width = (count: number) => `${((100 * count) / Math.max(1, largest)).toFixed(1)}%`
   return (
     <span class="size" aria-hidden="true">
-      <i style={{ width: width(of.diskBytes) }} />
+      <i style={{ width: width(of.layerBytes) }} />
       <i style={{ width: width(of.savedMemoryBytes) }} />
     </span>
   )

@@ -38,7 +38,7 @@ const measures = {
     of: (vm) => vm.diskBytes ?? 0,
     whole: (box) => box.diskTotalBytes,
     used: (box) => box.diskTotalBytes - box.diskFreeBytes,
-    shared: { title: 'images and checkpoints', of: (box) => box.diskKeptBytes },
+    shared: { title: 'images, and what VMs share', of: (box) => box.diskKeptBytes },
     say: bytes,
   },
 } satisfies Record<string, Measure>
