@@ -300,11 +300,15 @@ why_apt() {
   fail "apt could not install: $*"
 }
 
+# Whether the kernel can keep the QEMU of one VM from the files of another.
+has_apparmor() { [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]; }
+
 step_packages() {
   begin packages 'installing what Croft needs from Debian'
   local missing wanted=("${packages[@]}")
   # A Caddy that the box has already, from wherever, will do.
   if wants_web && ! command -v caddy >/dev/null; then wanted+=("$web_package"); fi
+  if has_apparmor; then wanted+=(apparmor); fi
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if ((${#missing[@]} == 0)); then
     let_caddy_be
@@ -316,6 +320,8 @@ step_packages() {
   if [[ " ${missing[*]} " == *" $web_package "* ]]; then hold_caddy; fi
   install_packages "$record/packages" "${wanted[@]}"
   let_caddy_be
+  # A libvirtd that was started before AppArmor's profiles were there would confine no VM.
+  if [[ " ${missing[*]} " == *' apparmor '* ]] && has_systemd; then quietly systemctl try-restart libvirtd.service || true; fi
   after=$(installed_packages | wc -l)
   done_with "$((after - before)) installed"
 }

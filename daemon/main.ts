@@ -62,7 +62,7 @@ import { checkBox, lookAtDisk } from './host/checks.ts'
 import { Clients } from './host/clients.ts'
 import { readConnections } from './host/connections.ts'
 import { DiskReserve } from './host/disk-reserve.ts'
-import { findQemuUser, makeFiles } from './host/files.ts'
+import { findQemuUser, makeFiles, makeMemoryFolder } from './host/files.ts'
 import { Firewall } from './host/firewall.ts'
 import { Histories } from './host/history.ts'
 import { makeImageFiles } from './host/image-files.ts'
@@ -127,6 +127,7 @@ async function main(log: Logger): Promise<void> {
   const libvirt = openLibvirt({ uri: config.libvirt, log: (message, details) => log.info(details, message) })
   ends.defer(() => libvirt.close())
   const [settings, qemu] = await Promise.all([boxSettings(config), findQemuUser()])
+  await makeMemoryFolder(folder)
   const shapes = makeShapes(config, store, libvirt, qemu)
   const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape, (why) =>
     log.warn({ why }, 'saved memory is not understood, and loaded as it is: pages of zeroes take time and memory'),

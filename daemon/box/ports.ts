@@ -146,6 +146,8 @@ export interface Hypervisor {
   agent(uuid: string, command: object, timeoutS?: number): Promise<unknown>
   stats(): Promise<Map<string, VmStats>>
   watch(listener: (event: DomainEvent) => void): () => void
+  /** What keeps each QEMU from the files of other VMs, such as `apparmor`; undefined when nothing does. */
+  confinement(): Promise<string | undefined>
   /** Undefined when fine, else a sentence: why libvirt can't be used now. */
   trouble(): string | undefined
 }

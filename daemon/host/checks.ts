@@ -49,6 +49,7 @@ export async function checkBox(parts: CheckParts): Promise<Check[]> {
     accelerator,
     image,
     firewall,
+    confinement,
     forwarding,
     web,
     ssh,
@@ -115,6 +116,21 @@ async function firewall({ box, firewall }: CheckParts): Promise<Check> {
     state: 'look',
     says: 'had been removed, and is back',
     advice: 'Something else on this box clears nftables.',
+  }
+}
+
+/** All QEMUs are of one user: only what the kernel adds to that keeps a guest that breaks out from the disks of others. */
+async function confinement({ box }: CheckParts): Promise<Check> {
+  const what = 'confinement'
+  const by = await box.hypervisor.confinement()
+  if (by === 'apparmor') return { what, state: 'fine', says: 'AppArmor keeps the QEMU of each VM to its own files' }
+  if (by === 'selinux') return { what, state: 'fine', says: 'SELinux keeps the QEMU of each VM to its own files' }
+  return {
+    what,
+    state: 'look',
+    says: 'none: whoever breaks out of one VM’s QEMU can read and write the disks of the others',
+    advice:
+      'With a kernel that has AppArmor: apt-get install apparmor; systemctl restart libvirtd. VMs are confined from their next start',
   }
 }
 

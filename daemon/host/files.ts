@@ -12,6 +12,16 @@ export interface QemuUser {
 /** The folders whose entries are named by the id of what they belong to. */
 const folders = ['layers', 'memory', 'images', 'vms', 'building']
 
+/**
+ * Makes the folder of what guests had in their memory, for root alone: libvirt opens those files itself, and QEMU gets them
+ * open. @param folder the state folder
+ */
+export async function makeMemoryFolder(folder: string): Promise<void> {
+  const path = join(folder, 'memory')
+  await mkdir(path, { recursive: true })
+  await chmod(path, 0o700)
+}
+
 /** @param folder the state folder. Of what is in it, QEMU owns the disks that VMs write and nothing else. */
 export function makeFiles(folder: string, qemu: QemuUser): Files {
   return {

@@ -1,5 +1,5 @@
-import { mkdir, readFile, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
 import { CroftError } from '../error.ts'
@@ -102,12 +102,10 @@ export function makeHypervisor(
     },
 
     async save(uuid, memory) {
-      await mkdir(dirname(join(folder, memory.file)), { recursive: true, mode: 0o711 })
       await croft(call.domainSave(uuid, join(folder, memory.file)))
     },
 
     async snapshot(uuid, memory, disk, agent) {
-      if (memory) await mkdir(dirname(join(folder, memory.file)), { recursive: true, mode: 0o711 })
       const saved = memory ? xml`<memory snapshot="external" file="${join(folder, memory.file)}"/>` : undefined
       const description = xml`<domainsnapshot>${saved}<disks>
   <disk name="vda" snapshot="external"><driver type="qcow2"/><source file="${join(folder, disk.file)}"/></disk>
@@ -267,6 +265,11 @@ export function makeHypervisor(
         const translated = translate(event)
         if (translated) listener(translated)
       }),
+
+    async confinement() {
+      const models = [...(await croft(call.capabilities())).matchAll(/<secmodel>\s*<model>(\w+)<\/model>/g)]
+      return models.map(([, model]) => model!).find((model) => ['apparmor', 'selinux'].includes(model))
+    },
 
     trouble() {
       const { connected, reason } = libvirt.status()

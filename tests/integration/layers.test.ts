@@ -5,7 +5,7 @@ import { nextMerge } from '../../daemon/box/merge-planner.ts'
 import { faultPoints } from '../../daemon/box/operations.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
-import { must } from '../lib/program.ts'
+import { must, program } from '../lib/program.ts'
 
 /** Chains of layers are kept short in the background, and nothing that any layer shows changes by that. */
 let croft: Croft
@@ -428,6 +428,12 @@ describe('what a guest deletes and trims', () => {
       ownBytes: memoryBytes,
     })
     expect(memoryBytes).toBeGreaterThan(20 * MiB)
+    // What a guest had in its memory is nobody's that breaks out of another's QEMU.
+    const asQemu = (...words: string[]) =>
+      program('setpriv', ['--reuid', 'libvirt-qemu', '--regid', 'kvm', '--clear-groups', ...words])
+    for (const path of [join(croft.folder, memories[memory!]!.file), join(croft.folder, 'state.json')])
+      expect(await asQemu('cat', path)).toMatchObject({ code: 1, stderr: expect.stringContaining('Permission denied') })
+    expect((await asQemu('ls', join(croft.folder, 'memory'))).code).toBe(2)
     expect(part('vm').name).toBe('trim')
     expect(part('vm').ownBytes).toBeGreaterThanOrEqual(part('vm').layerBytes + layerBytes + memoryBytes)
     expect(part('image').sharedBytes).toBeGreaterThan(100 * MiB)
