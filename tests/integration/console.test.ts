@@ -435,7 +435,9 @@ test('a phone gets a short head, no hover bar or keyboard hints, keys for the te
   expect(await page.locator('.keys button').allTextContents()).toEqual(['Esc', 'Tab', 'Ctrl', '←', '↑', '↓', '→'])
   await vi.waitFor(async () => expect((await screen(page)).join()).toContain('dev@first'), patience)
   await page.locator('.screen').tap()
-  await page.keyboard.type('clear; cat -v\n')
+  await page.keyboard.type('clear; echo ready; cat -v\n')
+  // Until then the shell has the terminal in a mode of its own.
+  await shows(page, 'ready')
   await page.keyboard.type('a')
   for (const key of ['Escape', 'Up']) await page.locator(`.keys [aria-label="${key}"]`).tap()
   await page.keyboard.type('b\n')
