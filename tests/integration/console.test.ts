@@ -439,7 +439,7 @@ test('a phone gets a short head, no hover bar or keyboard hints, keys for the te
   // Until then the shell has the terminal in a mode of its own.
   await shows(page, 'ready')
   await page.keyboard.type('a')
-  for (const key of ['Escape', 'Up']) await page.locator(`.keys [aria-label="${key}"]`).tap()
+  for (const key of ['Esc', '↑']) await page.locator(`.keys >> text=${key}`).tap()
   await page.keyboard.type('b\n')
   await shows(page, 'a^[^[[Ab')
   await page.locator('.keys >> text=Ctrl').tap()

@@ -76,6 +76,8 @@ export async function run<R>(action: Action, atForm?: (problem: Problem) => void
   }
   await someAtOnce(all, (each) => attempt(each))
   if (asks.length > 0) {
+    // The answers came in any order.
+    asks.sort((a, b) => all.indexOf(a.each) - all.indexOf(b.each))
     const yes = await new Promise<boolean>((answer) => {
       question.value = { words: asks.map(({ words }) => words), action, answer }
     })

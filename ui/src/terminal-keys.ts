@@ -3,9 +3,8 @@
 export const keys = ['Esc', 'Tab', '←', '↑', '↓', '→'] as const
 export type Key = (typeof keys)[number]
 
-export const titles: Readonly<Record<Key, string>> = {
-  Esc: 'Escape',
-  Tab: 'Tab',
+/** What a screen reader says instead of an arrow. */
+export const titles: Readonly<Partial<Record<Key, string>>> = {
   '←': 'Left',
   '↑': 'Up',
   '↓': 'Down',

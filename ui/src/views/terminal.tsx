@@ -206,7 +206,6 @@ function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => v
             {key === 'Tab' && (
               <button
                 type="button"
-                aria-label="Control, with the next key"
                 aria-pressed={ctrl.value}
                 onClick={() => {
                   ctrl.value = !ctrl.value
