@@ -21,13 +21,11 @@ export const imageBuild: Plan<OperationOf<'image-build'>> = {
   steps: [
     {
       name: 'recipe',
-      run: (box, { id, image, name }, report) =>
-        box.imageFiles.build(
-          name,
-          image,
-          (step, fraction) => report({ subject: name, step, fraction }),
-          box.wanted.get(id),
-        ),
+      run(box, { id, image, name }, report) {
+        const say = (step: string, fraction: number) => report({ subject: name, step, fraction })
+        say('running its recipe', 0)
+        return box.imageFiles.build(name, image, say, box.wanted.get(id))
+      },
       undo: (box, { image }) => box.imageFiles.discard(image),
     },
     {
