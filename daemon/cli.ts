@@ -23,7 +23,7 @@ const terminal = process.stdout.isTTY
   ? { columns, rows: dumb ? undefined : rows, color: !process.env.NO_COLOR && !dumb }
   : null
 const conversation = new Conversation(
-  { socketPath, argv, terminal, uid: process.getuid?.() ?? -1, cwd: process.cwd() },
+  { socketPath, argv, terminal, uid: process.getuid?.() ?? -1, cwd: currentFolder() },
   {
     write(to, bytes) {
       picture.leave()
@@ -144,6 +144,15 @@ function passStdin(): void {
   })
   input.on('end', () => void conversation.stdin(null))
   input.on('error', () => void conversation.stdin(null))
+}
+
+/** None, when it has been removed under the shell. */
+function currentFolder(): string | undefined {
+  try {
+    return process.cwd()
+  } catch {
+    return undefined
+  }
 }
 
 const howToStart = (): string =>

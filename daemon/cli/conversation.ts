@@ -52,7 +52,7 @@ export interface Opening {
   /** Whether commands stand alone where it was typed, with `croft` before them or not. */
   atPrompt?: boolean
   /** The folder that whoever types is in, on the box itself. */
-  cwd?: string
+  cwd?: string | undefined
 }
 
 /** What somebody is told who has what he has begun taken back. */
