@@ -67,7 +67,10 @@ export class Croftd {
    */
   link(state: () => FromGateway, heard: (message: FromDaemon) => void, log: Logger): () => void {
     let request: http.ClientRequest | undefined
-    const tell = () => void request?.write(`${JSON.stringify(state())}\n`)
+    /** All is told each time: what waits still is told as it is then. */
+    const tell = () => {
+      if (!request?.writableNeedDrain) request?.write(`${JSON.stringify(state())}\n`)
+    }
     const begin = () => {
       const mine = http.request({
         socketPath: this.#socketPath,
@@ -76,6 +79,7 @@ export class Croftd {
         headers: { 'content-type': 'application/x-ndjson' },
       })
       request = mine
+      mine.on('drain', tell)
       mine.on('error', (err) => log.debug({ err }, 'the daemon is not there'))
       mine.once('close', () => {
         request = undefined

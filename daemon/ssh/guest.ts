@@ -1,8 +1,10 @@
 import { connect, type Socket } from 'node:net'
-import ssh2, { type Client, type ClientChannel, type Connection, type PseudoTtyOptions, type ServerChannel } from 'ssh2'
+import type { Readable, Writable } from 'node:stream'
+import type { Client, ClientChannel, Connection, PseudoTtyOptions, ServerChannel } from 'ssh2'
 import { Semaphore } from '../box/sync.ts'
+import { plainText } from '../guest/text.ts'
 import { Refusal } from './croftd.ts'
-import { openAgent, sayEnd } from './mend.ts'
+import { faultOf, guard, openAgent, sayEnd, ssh2 } from './mend.ts'
 import type { Entry } from './messages.ts'
 
 /** How long a VM's sshd may take, in ms: the first connection after a boot starts it. */
@@ -30,9 +32,12 @@ export class Guests {
   /** Those on their way in, by the VM's id. */
   readonly #openings = new Map<string, { turns: Semaphore; count: number }>()
 
-  /** @param key the private key that VMs let in */
-  constructor(key: Buffer) {
+  readonly #port: number
+
+  /** @param key the private key that VMs let in @param port of their sshd */
+  constructor(key: Buffer, port = 22) {
     this.#key = key
+    this.#port = port
   }
 
   /** Enters a VM for a client, whose agent may be asked for from there. @throws Error whose message is a sentence's end */
@@ -44,7 +49,7 @@ export class Guests {
       return await opening.turns.run(async () => {
         for (let left = attempts - 1; ; left--) {
           try {
-            return await openGuest(entry, this.#key, client)
+            return await openGuest(entry, this.#port, this.#key, client)
           } catch (error) {
             if (left === 0 || (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
           }
@@ -58,7 +63,7 @@ export class Guests {
 }
 
 /** Enters a VM as one of its users, by the gateway's key; the one host key that Croft made for it must be its. */
-function openGuest(entry: Entry, key: Buffer, client: Connection): Promise<Client> {
+function openGuest(entry: Entry, port: number, key: Buffer, client: Connection): Promise<Client> {
   const expected = Buffer.from(entry.hostKey.split(' ')[1]!, 'base64')
   const guest = new ssh2.Client()
   return new Promise((resolve, reject) => {
@@ -70,7 +75,7 @@ function openGuest(entry: Entry, key: Buffer, client: Connection): Promise<Clien
     guest.once('close', () => reject(new Error('it closed the connection')))
     guest.connect({
       host: entry.address,
-      port: 22,
+      port,
       username: entry.user,
       readyTimeout: readyMs,
       keepaliveInterval: 0, // one that sleeps goes on later; of one that ends the daemon tells
@@ -80,6 +85,7 @@ function openGuest(entry: Entry, key: Buffer, client: Connection): Promise<Clien
       agent: new ClientAgent(client),
       algorithms: algorithms as never,
     })
+    guard(guest)
   })
 }
 
@@ -113,13 +119,17 @@ export interface Wanted {
   agent: boolean
 }
 
+/** A VM's sshd takes no further channel by a connection. */
+export class NoChannel extends Refusal {}
+
 /** Opens a session's channel in a VM. @throws Refusal when the VM's sshd does not, or the connection is over by then */
 export function openSession(guest: Client, { what, pty, env, agent }: Wanted): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
-    const opened = (error: Error | undefined, channel: ClientChannel) =>
-      error
-        ? reject(new Refusal(`The session could not be opened: ${error.message}.`, undefined, 255))
-        : resolve(channel)
+    const opened = (error: (Error & { reason?: unknown }) | undefined, channel: ClientChannel) => {
+      if (!error) return resolve(channel)
+      const Kind = typeof error.reason === 'number' ? NoChannel : Refusal
+      reject(new Kind(`The session could not be opened: ${plainText(error.message).slice(0, 200)}.`, undefined, 255))
+    }
     const options = { env, agentForward: agent, ...(pty && { pty }) }
     if ('exec' in what) guest.exec(what.exec, options, opened)
     else if ('shell' in what) guest.shell(pty ?? false, options, opened)
@@ -132,19 +142,18 @@ export function openSession(guest: Client, { what, pty, env, agent }: Wanted): P
  * @param after what to do with the client's channel in place of closing it, given the exit code
  */
 export function joinSession(client: ServerChannel, guest: ClientChannel, after?: (exit: number) => void): void {
-  const take = (chunk: Buffer) => void (guest.write(chunk) || pauseFor(client, guest))
+  const stop = [flow(client, guest), flow(guest, client), flow(guest.stderr, client.stderr)]
   const takeEnd = () => guest.end()
-  client.on('data', take).once('end', takeEnd)
-  guest.on('data', (chunk: Buffer) => void (client.write(chunk) || pauseFor(guest, client)))
-  guest.stderr.on('data', (chunk: Buffer) => void (client.stderr.write(chunk) || pauseFor(guest.stderr, client.stderr)))
   const gone = () => guest.close()
-  client.once('close', gone)
+  client.once('end', takeEnd).once('close', gone)
   // How it ended comes with its close. The event `exit` may have been before anybody listened: a short command's answer,
   // output and end come in one piece.
   guest.once('close', (code?: number | null, signal?: string, dump?: boolean, text?: string) => {
-    client.off('data', take).off('end', takeEnd).off('close', gone)
+    client.off('end', takeEnd).off('close', gone)
+    for (const each of stop) each()
     if (after) return after(code ?? 255)
-    client.stderr.end(() => {
+    const fault = code === undefined ? faultOf(guest) : undefined
+    client.stderr.end(fault === undefined ? '' : `The VM's SSH server was left: ${fault}.\r\n`, () => {
       if (code === null) client.exit((signal ?? 'TERM').replace(/^SIG/, ''), dump === true, text ?? '')
       else client.exit(code ?? 255)
       client.end()
@@ -152,21 +161,33 @@ export function joinSession(client: ServerChannel, guest: ClientChannel, after?:
   })
 }
 
-type Flow = { pause(): unknown; resume(): unknown }
-type Sink = { once(event: 'drain' | 'close', then: () => void): unknown }
+/** How many pieces are on their way through a flow: each takes memory of its own, however small. */
+const mostPieces = 64
 
-/** A source waits until there is room where it goes. */
-function pauseFor(source: Flow, sink: Sink): void {
-  source.pause()
+/** Passes on what comes, as fast as it is taken. @returns stops that */
+function flow(source: Readable, sink: Writable): () => void {
+  let pieces = 0
   const go = () => void source.resume()
-  sink.once('drain', go)
+  const taken = () => {
+    pieces -= 1
+    if (pieces === 0 && source.listeners('data').includes(take)) go()
+  }
+  const take = (chunk: Buffer) => {
+    pieces += 1
+    if (!sink.write(chunk, taken) || pieces >= mostPieces) source.pause()
+  }
+  source.on('data', take)
   sink.once('close', go)
+  return () => {
+    source.off('data', take)
+    sink.off('close', go)
+  }
 }
 
 /** Joins two channels, or a channel and a connection, each of whose ends goes on for itself until both have come. */
 export function join(client: ServerChannel, other: ClientChannel | Socket): void {
-  other.on('data', (chunk: Buffer) => void (client.write(chunk) || pauseFor(other, client)))
-  client.on('data', (chunk: Buffer) => void (other.write(chunk) || pauseFor(client, other)))
+  flow(other, client)
+  flow(client, other)
   let ends = 0
   const both = () => {
     ends += 1

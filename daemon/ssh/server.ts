@@ -1,12 +1,13 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Logger } from 'pino'
-import ssh2 from 'ssh2'
+import type { Connection, Server as SshServer } from 'ssh2'
 import { Tries } from '../gate/tries.ts'
 import type { Croftd } from './croftd.ts'
 import { Guests } from './guest.ts'
 import { plainAddress } from './login.ts'
-import { mendChannels, setBanner } from './mend.ts'
+import { setBanner, ssh2 } from './mend.ts'
 import type { FromDaemon, FromGateway, Visitor } from './messages.ts'
+import { Companions } from './refused.ts'
 import { Visit } from './visit.ts'
 
 /** Only what is current, of what ssh2 has; the quickest first. */
@@ -27,6 +28,8 @@ const algorithms = {
 /** Connections at once; those of who has not said who he is, among them. */
 const mostConnections = 1000
 const mostStrangers = 100
+/** Keys whose lines in the lobby are known. */
+const mostHistories = 100
 /** How long somebody may take to say who he is, in ms. */
 const graceMs = 60_000
 /** How often a client that says nothing is asked whether it is there, in ms, and how often in vain. */
@@ -39,7 +42,8 @@ export class Gateway {
   readonly guests: Guests
   readonly log: Logger
   readonly tries = new Tries()
-  readonly #server: ssh2.Server
+  readonly companions = new Companions()
+  readonly #server: SshServer
   readonly #listener: Server
   /** Connections of who has not said who he is, the one that has been here longest first. */
   readonly #strangers = new Set<Socket>()
@@ -49,7 +53,6 @@ export class Gateway {
 
   /** @param key the private key that VMs let in */
   constructor(croftd: Croftd, hostKey: Buffer, key: Buffer, log: Logger) {
-    mendChannels()
     this.croftd = croftd
     this.guests = new Guests(key)
     this.log = log
@@ -103,7 +106,7 @@ export class Gateway {
     this.#server.injectSocket(socket)
   }
 
-  #take(client: ssh2.Connection, address: string): void {
+  #take(client: Connection, address: string): void {
     const wait = this.tries.wait(address)
     if (wait > 0)
       setBanner(
@@ -132,7 +135,10 @@ export class Gateway {
   historyOf({ fingerprint, as }: Visitor): string[] {
     const of = `${fingerprint} ${as}`
     const known = this.#histories.get(of) ?? []
+    this.#histories.delete(of)
     this.#histories.set(of, known)
+    const [oldest] = this.#histories.keys()
+    if (this.#histories.size > mostHistories) this.#histories.delete(oldest!)
     return known
   }
 

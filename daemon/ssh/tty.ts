@@ -36,6 +36,11 @@ export class Screen extends Writable {
 export type Complete = (line: string) => Promise<{ hits: string[]; begun: string }>
 
 const interrupt = 3
+/** What a line may have, and what of it is taken at once. */
+const longestLine = 4096
+const atOnce = 256
+/** What is typed while something runs, for the next line, in bytes. */
+const mostEarly = 4096
 
 /** A client's terminal: lines typed at a prompt, with history and completion, or what is typed for something that runs. */
 export class Tty {
@@ -75,12 +80,25 @@ export class Tty {
     this.screen.removeAllListeners('resize').on('resize', () => {
       if (!this.#busy && !this.#over) this.#lines.prompt(true)
     })
-    channel.on('data', (chunk: Buffer) => (this.#busy ? this.#busy(chunk) : this.#typed.write(chunk)))
+    channel.on('data', (chunk: Buffer) => (this.#busy ? this.#busy(chunk) : this.#type(chunk)))
     channel.once('end', () => this.#typed.end())
     channel.once('close', () => {
       this.close()
       this.screen.destroy() // who waits until it has taken something in waits no longer
     })
+  }
+
+  /** Each character may redraw the whole line. So a line has a longest length, beyond which the bell rings, and typing waits for the screen. */
+  #type(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length; at += atOnce) {
+      const piece = chunk.subarray(at, at + atOnce)
+      const isFull = this.#lines.line.length > longestLine && piece[0]! >= 32 && piece[0] !== 127
+      if (isFull || this.#typed.writableNeedDrain) this.screen.write('\u0007')
+      else this.#typed.write(piece)
+    }
+    if (!this.screen.writableNeedDrain) return
+    this.#channel.pause()
+    this.screen.once('drain', () => this.#channel.resume())
   }
 
   get over(): boolean {
@@ -131,7 +149,7 @@ export class Tty {
       const rest = chunk.subarray(at + 1)
       if (takes(rest)) return
       size += rest.length
-      if (size < 64 * 1024) early.push(rest)
+      if (size < mostEarly) early.push(rest)
     }
     this.#channel.once('close', interrupted)
     try {
@@ -139,7 +157,7 @@ export class Tty {
     } finally {
       this.#channel.off('close', interrupted)
       this.#busy = before
-      for (const chunk of early) this.#typed.write(chunk)
+      for (const chunk of early) this.#type(chunk)
     }
   }
 

@@ -1,17 +1,26 @@
+import { hash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Logger } from 'pino'
 import type { AuthContext, Client, ClientChannel, Connection, PseudoTtyOptions, ServerChannel, Session } from 'ssh2'
+import { plainText } from '../guest/text.ts'
 import { Refusal } from './croftd.ts'
-import { connectTo, join, joinSession, openSession, type Wanted } from './guest.ts'
+import { connectTo, join, joinSession, NoChannel, openSession, type Wanted } from './guest.ts'
 import { BadKey, certificateFault, readSshKey, type SshKey, verifyWire } from './key.ts'
 import { type LobbyParts, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty, type Terminal } from './lobby.ts'
 import { isWithin, type Login, parseLogin, plainAddress } from './login.ts'
-import { socketOf, wireSignature } from './mend.ts'
+import { channelsOf, guard, hasRoom, refuseChannel, showBanner, socketOf, wireSignature } from './mend.ts'
 import type { Visitor } from './messages.ts'
-import { tried } from './refused.ts'
+import { type RefusedKey, tried } from './refused.ts'
 import type { Gateway } from './server.ts'
 
 const mostKeys = 20
+/** What a key may have, with the certificate around it, in bytes. */
+const longestKey = 32 * 1024
+/** Of how many keys that may not enter a client is told. */
+const mostTold = 3
+/** What a session's environment may have, in variables and in bytes. */
+const mostVariables = 100
+const mostEnvironment = 64 * 1024
 const methods = ['publickey', 'keyboard-interactive'] as const
 
 /** What a client may do besides running something, as its certificate says; all of it, without one. */
@@ -21,6 +30,8 @@ interface Permits {
   agent: boolean
 }
 const everything: Permits = { pty: true, forwarding: true, agent: true }
+
+const tooMany = 'this connection has too many channels'
 
 /** A connection to a VM, or a port of it. */
 interface Open {
@@ -33,12 +44,14 @@ export class Visit {
   readonly #client: Connection
   readonly #gateway: Gateway
   readonly #address: string
-  readonly #refused: SshKey[] = []
-  readonly #faults: string[] = []
+  readonly #refused: RefusedKey[] = []
+  readonly #digests: string[] = []
+  #told = 0
   #keysTried = 0
   #login: Login | undefined
   #permits = everything
-  #guest: Promise<Client> | undefined
+  /** Its connections to the VM that it is in. */
+  readonly #guests: Promise<Client>[] = []
   /** What it has open in VMs, with the VM's id. */
   readonly #open = new Map<Open, string>()
   /** VMs that sleep under what it has open in them. */
@@ -49,22 +62,29 @@ export class Visit {
     this.#gateway = gateway
     this.#client = client
     this.#address = address
+    guard(client)
     client.on('error', (err: Error) => this.#log.debug({ address, err: err.message }, 'a connection failed'))
     client.on('authentication', (asked) => {
       this.#authenticate(asked).catch((err) => {
         this.#log.error({ err }, 'could not tell who it is')
-        asked.reject([])
+        if (err instanceof Refusal) showBanner(client, `${err.message}\n`)
+        asked.reject(['publickey'])
+        this.end()
       })
     })
     client.once('ready', () => {
       gateway.arrived(this)
-      if (this.#login?.to === 'vm') this.#enter().catch(() => {}) // whoever needs it says why not
+      gateway.companions.add(this.#digests)
+      if (this.#login?.to === 'vm') this.#enter(0).catch(() => {}) // whoever needs it says why not
     })
     client.once('close', () => {
       gateway.left(this)
-      this.#guest?.then((guest) => guest.end()).catch(() => {})
+      for (const each of this.#guests) each?.then((guest) => guest.end()).catch(() => {})
     })
-    client.on('session', (accept) => this.#session(accept()))
+    client.on('session', (accept, reject) => {
+      if (hasRoom(client)) this.#session(accept())
+      else refuseChannel(client, reject, tooMany)
+    })
     client.on('tcpip', (accept, reject, { destIP, destPort }) => this.#direct(accept, reject, { destIP, destPort }))
     client.on('openssh.streamlocal', (accept, reject, { socketPath }) => this.#direct(accept, reject, { socketPath }))
     client.on('request', (accept, reject, name, info) => this.#request(name, info as never, accept, reject))
@@ -88,12 +108,13 @@ export class Visit {
     const { tries } = this.#gateway
     if (asked.method === 'publickey') {
       this.#keysTried += 1
-      if (this.#keysTried > mostKeys) return asked.reject([])
       const found = await this.#known(asked.key.data, asked.username)
-      if (!found) {
-        if (tries.wait(this.#address) === 0) return asked.reject([...methods])
-        asked.reject([])
-        return this.end()
+      if ('fault' in found) {
+        const goesOn = this.#keysTried <= mostKeys && tries.wait(this.#address) === 0
+        if (goesOn) this.#tell(found, hash('sha256', asked.key.data))
+        asked.reject([...methods])
+        if (!goesOn) this.end()
+        return
       }
       if (!asked.signature) return asked.accept()
       if (!asked.blob || !verifyWire(found.key, asked.blob, wireSignature(asked))) {
@@ -106,20 +127,32 @@ export class Visit {
       return asked.accept()
     }
     if (asked.method !== 'keyboard-interactive') return asked.reject([...methods])
-    // Who comes to this has no other key: a place for words, of which the method has no better.
+    // Who comes to this has no other key.
     tries.fail(this.#address)
-    asked.prompt([], '', tried(this.#refused, this.#faults), () => asked.reject([]))
+    // Not an empty list: OpenSSH then begins again with all methods.
+    const refuse = () => asked.reject(['publickey'])
+    if (this.#told > 0) return refuse()
+    asked.prompt([], '', tried(this.#refused), refuse)
+  }
+
+  /** Tells a client at once that a key may not enter: with `BatchMode` it leaves after its last one. */
+  #tell(refused: RefusedKey, digest: string): void {
+    this.#refused.push(refused)
+    this.#digests.push(digest)
+    if (this.#told === mostTold || this.#gateway.companions.has(digest)) return
+    this.#told += 1
+    showBanner(this.#client, tried([refused]))
   }
 
   /** The key, if it may come in at all, and what it may do then. */
-  async #known(blob: Buffer, name: string): Promise<{ key: SshKey; who: Visitor; permits: Permits } | undefined> {
+  async #known(blob: Buffer, name: string): Promise<{ key: SshKey; who: Visitor; permits: Permits } | RefusedKey> {
+    if (blob.length > longestKey) return { fault: 'it is too long' }
     let key: SshKey
     try {
       key = readSshKey(blob)
     } catch (error) {
       if (!(error instanceof BadKey)) throw error
-      this.#faults.push(error.message)
-      return undefined
+      return { fault: error.message }
     }
     const { croftd } = this.#gateway
     const { certificate } = key
@@ -128,19 +161,14 @@ export class Visit {
     if (!certificate) {
       const who = { fingerprint: key.fingerprint, as: '', address, reached }
       if (await croftd.knows(key.fingerprint, false)) return { key, who, permits: everything }
-      this.#refused.push(key)
-      return undefined
+      return { key, fault: undefined }
     }
     const { authority, id, permits } = certificate
     if (!(await croftd.knows(authority.fingerprint, true))) {
-      this.#faults.push(`its certificate is from a CA that Croft does not trust (${authority.fingerprint})`)
-      return undefined
+      return { fault: `its certificate is from a CA that Croft does not trust (${authority.fingerprint})` }
     }
     const fault = certificateFault(certificate, [name, 'croft'], address, new Date(), isWithin)
-    if (fault !== undefined) {
-      this.#faults.push(`of its certificate: ${fault}`)
-      return undefined
-    }
+    if (fault !== undefined) return { fault: `of its certificate: ${fault}` }
     return {
       key,
       who: { fingerprint: authority.fingerprint, as: id.slice(0, 256), address, reached },
@@ -154,29 +182,58 @@ export class Visit {
 
   // Where it goes.
 
-  /** The VM whose name it came with, awake and entered. @throws Refusal */
-  #enter(): Promise<Client> {
-    this.#guest ??= this.#enterVm()
-    return this.#guest
+  /** The VM whose name it came with, awake and entered. @param nth of its connections there @throws Refusal */
+  #enter(nth: number): Promise<Client> {
+    this.#guests[nth] ??= this.#enterVm(nth)
+    return this.#guests[nth]
   }
 
-  async #enterVm(): Promise<Client> {
+  async #enterVm(nth: number): Promise<Client> {
     const login = this.#login
     if (login?.to !== 'vm') throw new Refusal('There is no VM by that name.', 'ssh croft@… ls shows them all.', 3)
-    const guest = await this.#into(login.vm, login.user, false)
-    guest.once('close', () => setTimeout(() => this.end(), 500).unref())
+    if (nth === 0) {
+      const guest = await this.#into(login.vm, login.user, false)
+      guest.once('close', () => setTimeout(() => this.end(), 500).unref())
+      return guest
+    }
+    try {
+      const { guest } = await this.#connect(login.vm, login.user, true)
+      guest.once('close', () => delete this.#guests[nth])
+      return guest
+    } catch (error) {
+      delete this.#guests[nth]
+      throw error
+    }
+  }
+
+  /** Opens a session in the VM, by a further connection where its sshd takes no more by those there are (`MaxSessions`). @throws Refusal */
+  async #openInVm(wanted: Wanted): Promise<ClientChannel> {
+    for (let nth = 0; ; nth++) {
+      const guest = await this.#enter(nth)
+      try {
+        return await openSession(guest, wanted)
+      } catch (error) {
+        if (!(error instanceof NoChannel) || channelsOf(guest) === 0) throw error
+      }
+    }
+  }
+
+  /** Enters a VM, which counts as in use by a session. @throws Refusal */
+  async #into(vm: string, user: string | undefined, noted: boolean): Promise<Client> {
+    const { id, guest } = await this.#connect(vm, user, noted)
+    this.#keep(id, guest)
     return guest
   }
 
   /** @throws Refusal */
-  async #into(vm: string, user: string | undefined, noted: boolean): Promise<Client> {
+  async #connect(vm: string, user: string | undefined, noted: boolean): Promise<{ id: string; guest: Client }> {
     const { croftd, guests } = this.#gateway
     const entry = await croftd.enter(this.who!, { vm, user: user ?? null, noted })
     const guest = await guests.open(entry, this.#client).catch((error: Error) => {
       throw new Refusal(`${entry.name} can't be entered: ${error.message}.`, `${entry.croft} logs ${entry.name}`, 255)
     })
-    this.#keep(entry.id, guest)
-    return guest
+    guest.on('error', (err) => this.#log.info({ vm: entry.name, err: err.message }, 'a connection to a VM failed'))
+    return { id: entry.id, guest }
   }
 
   /** It has something open in a VM, until that closes. */
@@ -252,8 +309,10 @@ export class Visit {
       for (const each of onResize) each(size)
       accept?.()
     })
+    let room = mostEnvironment
     session.on('env', (accept, reject, { key, val }) => {
-      if (Object.keys(env).length >= 100) return reject?.()
+      room -= key.length + val.length
+      if (Object.keys(env).length >= mostVariables || room < 0) return reject?.()
       env[key] = val
       accept?.()
     })
@@ -279,8 +338,7 @@ export class Visit {
   ): Promise<void> {
     const { what, pty } = wanted
     if (this.#login?.to !== 'lobby') {
-      const guest = await this.#enter()
-      const inside = await openSession(guest, wanted)
+      const inside = await this.#openInVm(wanted)
       onResize.add(resizing(inside))
       onSignal.add((name) => inside.signal(name))
       this.#wakeFor(channel)
@@ -362,7 +420,7 @@ export class Visit {
   ): void {
     this.#directTo(accept, to).catch((error: Error) => {
       this.#log.debug({ err: error.message }, 'a connection could not be forwarded')
-      reject()
+      refuseChannel(this.#client, reject, plainText(error.message).slice(0, 200))
     })
   }
 
@@ -370,9 +428,10 @@ export class Visit {
     accept: () => ServerChannel,
     to: { destIP: string; destPort: number } | { socketPath: string },
   ): Promise<void> {
+    if (!hasRoom(this.#client)) throw new Error(tooMany)
     if (!this.#permits.forwarding) throw new Error('its certificate does not permit it')
     if (this.#login?.to !== 'lobby') {
-      const guest = await this.#enter()
+      const guest = await this.#enter(0)
       const inside = await new Promise<ClientChannel>((resolve, reject) => {
         const opened = (error: Error | undefined, channel: ClientChannel) => (error ? reject(error) : resolve(channel))
         if ('socketPath' in to) guest.openssh_forwardOutStreamLocal(to.socketPath, opened)
@@ -404,7 +463,7 @@ export class Visit {
       return
     }
     const done = (error?: Error | null, port?: number) => (error ? refuse(error) : accept?.(port))
-    this.#enter().then((guest) => {
+    this.#enter(0).then((guest) => {
       this.#forwardBack(guest)
       if (name === 'tcpip-forward') guest.forwardIn(info.bindAddr, info.bindPort, done)
       else if (name === 'cancel-tcpip-forward') guest.unforwardIn(info.bindAddr, info.bindPort, done)
@@ -419,11 +478,13 @@ export class Visit {
   #forwardBack(guest: Client): void {
     if (guest.listenerCount('tcp connection') > 0) return
     guest.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {
+      if (!hasRoom(guest)) return reject?.()
       this.#client.forwardOut(destIP, destPort, srcIP, srcPort, (error, channel) =>
         error ? reject?.() : this.#join(channel, accept() as ClientChannel),
       )
     })
     guest.on('unix connection', ({ socketPath }, accept, reject) => {
+      if (!hasRoom(guest)) return reject?.()
       this.#client.openssh_forwardOutStreamLocal(socketPath, (error, channel) =>
         error ? reject?.() : this.#join(channel as ServerChannel, accept() as ClientChannel),
       )

@@ -8,6 +8,7 @@ import { unforeseen } from '../../daemon/host/outlive-errors.ts'
 import { deep } from '../lib/deep.ts'
 import { type Laptop, type Reached, sshPort, startReached } from '../lib/gateway.ts'
 import { residentMb } from '../lib/process.ts'
+import { program } from '../lib/program.ts'
 
 /** What strangers can do to the SSH gateway, which is nothing. No VM is needed for that. */
 let reached: Reached
@@ -102,9 +103,24 @@ test('200 connections at once are all served, with little memory each', async ()
   for (const client of clients) client.end()
 })
 
+test('a key that may not enter is told of once, also to a client with BatchMode, and never again beside one that may', async () => {
+  const strange = await laptop.key('strange')
+  const as = await laptop.as('strange')
+  const told = (text: string) =>
+    text.split(`croft key add - <<< '${strange.split(' ').slice(0, 2).join(' ')}'`).length - 1
+  for (const more of [[], ['-o', 'BatchMode=yes']]) {
+    const { code, stderr } = await program('ssh', [...as, ...more, 'croft@box', 'ls'], { timeoutMs: 60_000 })
+    expect({ code, told: told(stderr) }).toEqual({ code: 255, told: 1 })
+  }
+  const both = [...laptop.settings, '-o', `IdentityFile=${laptop.path('strange')}`, 'croft@box', 'version']
+  const first = await program('ssh', both, { timeoutMs: 60_000 })
+  const again = await program('ssh', both, { timeoutMs: 60_000 })
+  expect([first.code, again.code, told(first.stderr), told(again.stderr)]).toEqual([0, 0, 1, 0])
+})
+
 test('failed log-ins have a limit that says what it does, and never shuts out a key that may enter', async () => {
   const tries = deep ? 10_000 : 300
-  const { private: strange } = ssh2.utils.generateKeyPairSync('ed25519')
+  const { private: strange } = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 })
   const attempt = (): Promise<string> =>
     new Promise((resolve) => {
       const client = new ssh2.Client()
@@ -126,4 +142,76 @@ test('failed log-ins have a limit that says what it does, and never shuts out a 
   const ended = await laptop.ssh(['croft@box', 'version'])
   expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('A key that may enter does.') })
   expect((await residentMb(reached.gateway.pid)) - before).toBeLessThan(40)
+})
+
+/** How much more memory the gateway has at most while something is done, in MiB. */
+async function growth(work: () => Promise<unknown>): Promise<number> {
+  const before = await residentMb(reached.gateway.pid)
+  let most = before
+  const looking = setInterval(async () => {
+    most = Math.max(most, await residentMb(reached.gateway.pid))
+  }, 20)
+  await work().finally(() => clearInterval(looking))
+  return most - before
+}
+
+async function connected(username = 'croft'): Promise<ssh2.Client> {
+  const client = new ssh2.Client()
+  client.on('error', () => {})
+  client.connect({
+    host: '127.0.0.1',
+    port: sshPort,
+    username,
+    privateKey: await readFile(laptop.path('id_ed25519')),
+  })
+  await once(client, 'ready')
+  return client
+}
+
+test('a connection has so many channels, and is told so of one more', async () => {
+  const client = await connected()
+  const open = () =>
+    new Promise<ssh2.ClientChannel | string>((resolve) =>
+      client.exec('key add -', (error, channel) => resolve(error ? error.message : channel)),
+    )
+  const all = await Promise.all(Array.from({ length: 140 }, open))
+  const refused = all.filter((each) => typeof each === 'string')
+  expect(refused.length).toBe(140 - 128)
+  expect(new Set(refused)).toEqual(new Set(['(SSH) Channel open failure: this connection has too many channels']))
+  for (const each of all) if (typeof each !== 'string') each.close()
+  await vi.waitFor(async () => expect(await open()).not.toBeTypeOf('string'), wait)
+  client.end()
+})
+
+test('a client that takes nothing, types without an end or sends more than it may takes no memory, and keeps nobody out', async () => {
+  const channelOf = async (of: ssh2.Client, pty: boolean) => {
+    const opened = Promise.withResolvers<ssh2.ClientChannel>()
+    of.shell(pty ? {} : false, (error, channel) => (error ? opened.reject(error) : opened.resolve(channel)))
+    return opened.promise
+  }
+  const typing = await connected()
+  const greedy = await connected()
+  const deaf = await connected()
+  const closed = new Promise<void>((resolve) => greedy.once('close', () => resolve()))
+  const grown = await growth(async () => {
+    const typed = await channelOf(typing, true)
+    typed.resume().write(Buffer.alloc(4 * 2 ** 20, 'a'))
+    const { _protocol: out, _sock: socket } = greedy as any
+    const { outgoing } = (await channelOf(greedy, true)) as any
+    for (let sent = 0; sent < 4000 && !socket.destroyed; sent++) {
+      out.channelData(outgoing.id, Buffer.alloc(32 * 1024, 'a'))
+      if (socket.writableNeedDrain) await Promise.race([once(socket, 'drain'), closed])
+    }
+    ;(deaf as any)._sock.pause()
+    for (let sent = 0; sent < 120_000; sent++) (deaf as any)._protocol.ping()
+    await enters()
+  })
+  expect(grown).toBeLessThan(64)
+  for (const each of [typing, greedy, deaf]) each.destroy()
+})
+
+test('a connection to a VM that is not there is refused with the reason', async () => {
+  const { code, stderr } = await laptop.ssh(['-W', 'nothing:22', 'croft@box'])
+  expect(code).not.toBe(0)
+  expect(stderr).toContain('No VM called')
 })

@@ -444,8 +444,15 @@ describe('a VM', () => {
     const control = ['-o', `ControlPath=${laptop.path('control')}`]
     const master = start(...control, '-M', '-N', 'web@box')
     await vi.waitFor(() => must('ssh', [...laptop.settings, ...control, '-O', 'check', 'web@box']), wait)
-    const all = await Promise.all(Array.from({ length: 8 }, (_, i) => laptop.ssh([...control, 'web@box', `echo ${i}`])))
-    expect(all.map(({ stdout }) => stdout)).toEqual(Array.from({ length: 8 }, (_, i) => `${i}\n`))
+    // The VM's sshd takes ten by one connection.
+    const all = Array.from({ length: 15 }, () => start(...control, 'web@box', 'echo in; exec cat'))
+    await Promise.all(all.map((child) => once(child.stdout!, 'data')))
+    const said = all.map((child) => text(child.stdout!))
+    for (const child of all) child.stdin!.end('out')
+    expect(await Promise.all(said)).toEqual(Array(15).fill('out'))
+    // One may be longer than what a packet holds otherwise, and the others go on.
+    const long = await laptop.ssh([...control, 'web@box', `echo ${'x'.repeat(100_000)} | wc -c`])
+    expect(long).toMatchObject({ code: 0, stdout: '100001\n' })
     master.kill()
     await once(master, 'exit')
   })
