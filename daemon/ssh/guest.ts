@@ -167,10 +167,11 @@ const mostPieces = 64
 /** Passes on what comes, as fast as it is taken. @returns stops that */
 function flow(source: Readable, sink: Writable): () => void {
   let pieces = 0
+  let goesOn = true
   const go = () => void source.resume()
   const taken = () => {
     pieces -= 1
-    if (pieces === 0 && source.listeners('data').includes(take)) go()
+    if (pieces === 0 && goesOn) go()
   }
   const take = (chunk: Buffer) => {
     pieces += 1
@@ -179,6 +180,7 @@ function flow(source: Readable, sink: Writable): () => void {
   source.on('data', take)
   sink.once('close', go)
   return () => {
+    goesOn = false
     source.off('data', take)
     sink.off('close', go)
   }
