@@ -8,6 +8,7 @@ import { rates } from './rates.ts'
 import { sharing } from './sharing.ts'
 import { facts, style } from './text.ts'
 import { describeVm, noUsage, sessions, type UsageResult, usageResult, type VmResult, vmResult } from './vm-result.ts'
+import { whyCrashed } from './why-crashed.ts'
 
 const crashResult = z.object({
   at: z.string(),
@@ -34,9 +35,9 @@ export const showCommand = command({
   names: (vm) => [vm.name],
 })
 
-type Shown = VmResult & UsageResult & { crash: z.output<typeof crashResult> | null }
+export type ShowResult = VmResult & UsageResult & { crash: z.output<typeof crashResult> | null }
 
-function showVm(vm: Shown, view: View): string {
+function showVm(vm: ShowResult, view: View): string {
   const state = vm.crash ? `crashed ${ago(vm.crash.at, view.now)}` : vm.state
   return `${style(view, 'bold', vm.name)}   ${state}\n${facts(
     [
@@ -65,12 +66,8 @@ function showVm(vm: Shown, view: View): string {
 }
 
 function lastWords({ id, name }: VmResult, { reason, console }: z.output<typeof crashResult>, view: View): string {
-  const why =
-    reason === 'panicked'
-      ? 'Its kernel panicked.'
-      : `Its QEMU ended (${reason}): /var/log/libvirt/qemu/croft-${id}.log on the box may say why.`
   const lines = console ? ` Its console ends with:\n${console.replace(/^/gm, '  ')}\n` : '\n'
-  return `\n${why}${lines}More of it: ${view.croft} logs ${name}\nStart it:   ${view.croft} start ${name}\n`
+  return `\n${whyCrashed(id, reason)}${lines}More of it: ${view.croft} logs ${name}\nStart it:   ${view.croft} start ${name}\n`
 }
 
 /** What it takes of the box now, as far as it takes anything. */

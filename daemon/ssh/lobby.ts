@@ -28,7 +28,7 @@ export interface LobbyParts {
 const interrupted = 130
 const notReady = 5
 /** What a file on standard input may have, in bytes. */
-const largestFile = 8 * 1024 * 1024
+const largestFile = 1024 * 1024
 
 /** The key that leaves a picture. */
 const quit = 'q'
@@ -58,7 +58,7 @@ export async function lobbyLine(parts: LobbyParts, channel: ServerChannel, line:
       for await (const chunk of input) {
         chunks.push(chunk)
         size += chunk.length
-        if (size > largestFile) throw new Error('That is more than 8 MiB.')
+        if (size > largestFile) throw new Error('That is more than 1 MiB.')
       }
       return Buffer.concat(chunks)
     },
@@ -171,14 +171,20 @@ export async function lobbyLineOnTty(
   return left ?? code
 }
 
-/** Lines up to one that is empty: a file, on a terminal. */
+/** What a file may have that is pasted, in characters: more of it is not a key. */
+const mostPasted = 256 * 1024
+
+/** Lines up to one that is empty: a file, on a terminal. @throws Error when it is too long */
 async function pasted(tty: Tty): Promise<string> {
   tty.screen.write('Paste it; an empty line ends it.\n')
   const lines: string[] = []
-  for (;;) {
+  for (let left = mostPasted; ; ) {
     const line = await tty.ask('')
+    if (!line && left < 0) throw new Error('That is more than 256 kB.')
     if (!line) return lines.map((each) => `${each}\n`).join('')
-    lines.push(line)
+    left -= line.length
+    if (left >= 0) lines.push(line)
+    else if (lines.length > 0) lines.length = 0
   }
 }
 

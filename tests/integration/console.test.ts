@@ -11,6 +11,7 @@ import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
 import { sample } from '../lib/deep.ts'
 import { servePython } from '../lib/guest-server.ts'
 import { program } from '../lib/program.ts'
+import { qemuPid } from '../lib/qemu.ts'
 
 /** The console, in Debian's Chromium, as somebody sees it who has never read a word about Croft. */
 let caddy: TestCaddy
@@ -463,6 +464,24 @@ test('a phone gets a short head, no hover bar or keyboard hints, keys for the te
   await page.locator('.heading >> text=Checkpoint').tap()
   await page.waitForSelector('footer >> text=has a new checkpoint')
   expect(await page.locator('footer').isVisible()).toBe(true)
+  expect(complaints).toEqual([])
+})
+
+test('a VM that has crashed says when and why, and can be started again by itself', async () => {
+  await croft.do('new', 'fallen')
+  process.kill(await qemuPid(await croft.ask('show', { vm: 'fallen' })), 'SIGKILL')
+  const page = await signedIn()
+  await page.goto(at('/vms/fallen'))
+  const crash = page.locator('.crash')
+  await crash.locator('text=Its QEMU ended').waitFor()
+  expect(await crash.textContent()).toMatch(/^It crashed (just now|\d+ s ago)/)
+  expect(await objections(page)).toEqual([])
+  await crash.locator('button').click()
+  await crash.locator('button').waitFor({ state: 'detached' })
+  expect((await croft.ask('show', { vm: 'fallen' })).restart).toBe('on-crash')
+  await page.click('text=Start')
+  await crash.waitFor({ state: 'detached' })
+  await croft.do('rm', 'fallen', '--yes')
   expect(complaints).toEqual([])
 })
 

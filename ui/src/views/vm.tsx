@@ -8,6 +8,7 @@ import { go, vmPath } from '../route.ts'
 import { VmActivity } from './activity.tsx'
 import { Charts } from './charts.tsx'
 import { Checkpoints } from './checkpoints.tsx'
+import { Crash } from './crash.tsx'
 import { Log } from './log.tsx'
 import { Ports } from './ports.tsx'
 import { TerminalTab } from './terminal-tab.tsx'
@@ -73,6 +74,7 @@ export function VmView({ name, tab = 'terminal' }: { name: string; tab: string |
           <code>{enter}</code> <Copy text={enter} what="the command to enter it" />
         </span>
       </p>
+      {vm.state === 'crashed' && <Crash key={vm.id} vm={vm} />}
       <Tabs label={`What there is of ${vm.name}`} parts={tabs} now={tab} path={(key) => vmPath(vm.name, key)} />
       <Body vm={vm} />
     </>

@@ -1,0 +1,40 @@
+import type { ShowResult } from '../../../daemon/commands/show.ts'
+import { whyCrashed } from '../../../daemon/commands/why-crashed.ts'
+import type { Vm } from '../box.ts'
+import { useCommand } from '../command.ts'
+import { Act, Ago } from '../parts.tsx'
+
+/** Why a VM has crashed, and what can be done. */
+export function Crash({ vm }: { vm: Vm }) {
+  const { value } = useCommand<ShowResult>('show', { vm: vm.name })
+  if (!value?.crash) return null
+  const { at, reason, console } = value.crash
+  return (
+    <section class="crash" aria-labelledby="crash">
+      <h2 id="crash">
+        It crashed <Ago at={at} />
+      </h2>
+      <p>
+        {whyCrashed(vm.id, reason)}{' '}
+        {vm.restart === 'never' && (
+          <Act
+            kind="quiet"
+            action={{
+              command: 'resize',
+              args: { vm: vm.name, restart: 'on-crash' },
+              done: 'it is started again from the next time on',
+            }}
+          >
+            Start it by itself when it crashes
+          </Act>
+        )}
+      </p>
+      {console && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled by keyboard
+        <pre class="log" tabIndex={0} role="log" aria-label="The end of its console">
+          {console}
+        </pre>
+      )}
+    </section>
+  )
+}
