@@ -78,3 +78,12 @@ export function diskFull(options: { cause?: unknown; details?: Record<string, un
 export function isNoSpace(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }
+
+/** Errors that say nothing about the memory that was to be loaded: of the box, and those that nobody foresaw. */
+export function isBoxTrouble(error: unknown): boolean {
+  if (!(error instanceof CroftError)) return true
+  return (
+    ['unavailable', 'disk-full', 'timed-out', 'cancelled'].includes(error.code) ||
+    /allocate memory/i.test(reasonOf(error))
+  )
+}

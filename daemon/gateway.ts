@@ -3,10 +3,10 @@ import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { readConfig } from './config.ts'
 import { asCroftError, CroftError } from './error.ts'
+import { gatewayKeys } from './gateway-process.ts'
 import { outliveErrors } from './host/outlive-errors.ts'
 import { notifyReady } from './host/systemd.ts'
 import { Croftd } from './ssh/croftd.ts'
-import { gatewayKeys } from './ssh/paths.ts'
 import { Gateway } from './ssh/server.ts'
 
 /**

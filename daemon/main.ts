@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
 import { Activity } from './activity/index.ts'
+import { AutostartQueue } from './box/autostart.ts'
 import type { Box } from './box/box.ts'
 import { keepClocks } from './box/clocks.ts'
 import { keepCompressed } from './box/compress.ts'
@@ -19,7 +20,6 @@ import { Live } from './box/live.ts'
 import { keepMerged } from './box/merges.ts'
 import { stopAll } from './box/power.ts'
 import { keepReconciled } from './box/reconcile.ts'
-import { Returning } from './box/returning.ts'
 import { keepSchedules } from './box/schedule.ts'
 import { keepShares } from './box/sharing.ts'
 import { keepSpares } from './box/spares.ts'
@@ -49,6 +49,7 @@ import {
   Tokens,
   Tries,
 } from './gate/index.ts'
+import { gatewayKeys } from './gateway-process.ts'
 import { Governor } from './governor/index.ts'
 import { keepWriting } from './governor/writing.ts'
 import { makeGuests } from './guest/index.ts'
@@ -86,7 +87,6 @@ import { readConsole } from './http/console.ts'
 import { openDoors } from './http/doors.ts'
 import { makeHypervisor } from './libvirt/hypervisor.ts'
 import { openLibvirt } from './libvirt/index.ts'
-import { gatewayKeys } from './ssh/paths.ts'
 import { openStore, type Store, type WebSettings } from './store/index.ts'
 import { version } from './version.ts'
 
@@ -178,7 +178,7 @@ async function main(log: Logger): Promise<void> {
     loads: new Semaphore(Math.max(2, settings.most.cpus)),
     naps: new Map(),
     waking: new Map(),
-    returning: new Returning(async () => (await pressure()).cpu),
+    autostart: new AutostartQueue(async () => (await pressure()).cpu),
     held: new Map(),
     copying: new Map(),
     unshared: new Map(),

@@ -7,6 +7,7 @@ import {
   indexBy,
   type Layer,
   type Limits,
+  type Rates,
   type State,
   type Store,
   type Vm,
@@ -18,9 +19,6 @@ import type { Live, LiveState } from './live.ts'
 import { closest } from './name.ts'
 import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './ports.ts'
 import type { Progress } from './progress.ts'
-import type { Returning } from './returning.ts'
-import type { ShareKind } from './sharing.ts'
-import type { Spares } from './spares.ts'
 import { type VmState, vmState } from './state.ts'
 import type { Locks, Semaphore } from './sync.ts'
 import type { Uses } from './uses.ts'
@@ -44,6 +42,31 @@ export interface BoxSettings {
   /** How long a cold boot may take until the guest agent answers. */
   bootTimeoutMs: number
 }
+
+/** VMs that are started again after a restart of the box. */
+export interface Autostart {
+  /** Whether they have been begun with, by this daemon. */
+  readonly begun: boolean
+  /** Starts what should run and does not. @returns resolves when none is left */
+  begin(box: Box): Promise<void>
+  /** Whether a VM waits for its turn, or has it. */
+  has(id: string): boolean
+  /**
+   * Somebody waits for a VM: it is next. @returns resolves when it can be used; undefined when it is none of these
+   * @throws CroftError `no-room`: it is tried again later
+   */
+  want(id: string): Promise<void> | undefined
+}
+
+/** VMs that are loaded already, for the next `new`. */
+export interface Spares {
+  /** Sees to it, once it is quiet, that there are as many as there should be, and none that is of no use. */
+  refresh(): void
+  stop(): void
+}
+
+/** What of a VM's share can be had, or not, for itself: its weights for CPUs and disks, and each of its limits. */
+export type ShareKind = 'cpuWeight' | 'diskWeight' | keyof Rates
 
 /** The parts of the box, wired once by `main.ts` and passed as the first argument to everything the box can do. */
 export interface Box {
@@ -73,15 +96,13 @@ export interface Box {
   readonly naps: Map<string, AbortController>
   /** VMs that are being woken, by id, for whoever else needs them awake. */
   readonly waking: Map<string, Promise<string | undefined>>
-  /** VMs that are started again after a restart of the box. */
-  readonly returning: Returning
+  readonly autostart: Autostart
   /** Checkpoints that copies are being made from, by id, with how many: they are not collected. */
   readonly held: Map<string, number>
   /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
   readonly copying: Map<string, Promise<{ checkpoint: Checkpoint; source: Vm; state: VmState }>>
   /** What of their shares of the box VMs could not be given when that was last tried, with one of them, and why. */
   readonly unshared: Map<ShareKind, { vm: string; why: string }>
-  /** VMs that are loaded already, for the next `new`. */
   readonly spares: Spares
   /** What ends an operation before it is done: somebody wants a VM that is merged or compressed, or whoever began it wants it no more. */
   readonly wanted: Map<string, AbortSignal>

@@ -1,12 +1,14 @@
 import { CroftError } from '../error.ts'
-import type { Limits, Vm } from '../store/index.ts'
+import type { Limits, Rates, Vm } from '../store/index.ts'
 import { type Box, findVm, stateOf, withVm } from './box.ts'
-import { checkLimits, checkNewName } from './create.ts'
+import { checkLimits } from './create.ts'
 import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { tellGuests } from './keys.ts'
 import { keysDiffer } from './limit.ts'
 import { carryOut } from './operations.ts'
+import { checkNewName } from './record.ts'
+import { applyShare, checkRates, lacksCgroups, noCgroups, type Share, share } from './sharing.ts'
 import { checkAllowed } from './state.ts'
 
 /** Gives a VM another name, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
@@ -73,4 +75,38 @@ export async function describeVm(
   if (keysDiffer(before, box.store.state, id)) tellGuests(box, (each) => each.id === id)
   box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
   return vm
+}
+
+/**
+ * Changes what a VM gets beside others, and at most: at once when it runs. When it can't be held to a limit, all is as
+ * before; a priority is kept, for where it can be had.
+ * @throws CroftError `unavailable`, `not-found`, `conflict`
+ */
+export async function shareVm(
+  box: Box,
+  name: string,
+  { priority, rates }: { priority?: Share['priority']; rates: Partial<Rates> },
+): Promise<void> {
+  checkRates(box, rates)
+  const { id } = findVm(box.store.state, name)
+  await exclusively(box, id, async () => {
+    const before = findVm(box.store.state, id)
+    const state = stateOf(box, before)
+    checkAllowed('limit', before.name, state)
+    const change = { priority: priority ?? before.priority, rates: { ...before.rates, ...rates } }
+    const after = { ...before, ...change }
+    if (state === 'awake' || state === 'paused') await changeRunning(box, before, after)
+    else if (after.rates.netBitsPerS !== before.rates.netBitsPerS) await box.network.add(after)
+    await box.store.update(withVm(id, change))
+    box.events.publish({ type: 'vm.changed', vm: id, name: before.name })
+  })
+}
+
+async function changeRunning(box: Box, before: Vm, after: Vm): Promise<void> {
+  const { failed } = await applyShare(box, after, before)
+  for (const [what, err] of failed) {
+    if (what === 'cpuWeight' || what === 'diskWeight') continue
+    await share(box, before, after)
+    throw what === 'cpuPercent' && lacksCgroups(err) ? noCgroups(err) : err
+  }
 }

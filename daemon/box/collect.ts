@@ -1,6 +1,6 @@
+import { fault } from '../fault.ts'
 import { type Checkpoint, filterRecord, type Image, type Layer, type Memory, type State } from '../store/index.ts'
 import { type Box, without } from './box.ts'
-import { fault } from './fault.ts'
 import { imageFileNames } from './image-plans.ts'
 
 /** Where a test may kill the daemon while it collects. */

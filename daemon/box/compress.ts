@@ -1,10 +1,10 @@
 import { CroftError } from '../error.ts'
+import { fault } from '../fault.ts'
 import type { Memory, State, Vm } from '../store/index.ts'
 import { type Box, stateOf } from './box.ts'
 import { collect, namesIn } from './collect.ts'
 import { compressFaultPoint } from './compress-plan.ts'
 import { every } from './every.ts'
-import { fault } from './fault.ts'
 import { makeId } from './identity.ts'
 import { carryOut } from './operations.ts'
 

@@ -1,14 +1,14 @@
 import { CroftError } from '../error.ts'
-import { type Checkpoint, type Layer, type Limits, noRates, type Rates, type State, type Vm } from '../store/index.ts'
+import { type Limits, noRates, type Rates, type State, type Vm } from '../store/index.ts'
 import { mebibytes } from '../units.ts'
-import { type Box, findImage, findVm, type Report, stateOf, vmsOf } from './box.ts'
+import { type Box, findImage, findVm, type Report, stateOf } from './box.ts'
 import { collect } from './collect.ts'
 import { recoverUnder } from './exclusively.ts'
 import { ensureGolden, findGolden } from './golden.ts'
-import { makeId, makeIdentity, nextAddress } from './identity.ts'
+import { makeId } from './identity.ts'
 import { onLayer } from './merges.ts'
-import { checkVmName, inventName } from './name.ts'
 import { carryOut } from './operations.ts'
+import { type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
 import { checkRates } from './sharing.ts'
 import { claimSpare } from './spares.ts'
 import { checkAllowed } from './state.ts'
@@ -80,17 +80,6 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report, wan
 const cpusAndMemory = ({ cpus, memoryMiB }: Limits): string =>
   `${cpus} CPU${cpus === 1 ? '' : 's'} and ${mebibytes(memoryMiB)} of memory`
 
-export interface ForkOptions
-  extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'priority' | 'restart' | 'rates' | 'power'> {
-  name?: string | undefined
-  /** The layer that its disk begins on. */
-  layer: string
-  /** The checkpoint whose memory, if it has any, is loaded. */
-  from: Checkpoint | undefined
-  /** It stays asleep in that memory. */
-  asleep: boolean
-}
-
 /** The one way in which VMs come to be. @throws CroftError `bad-name`, `name-taken`, `conflict`, `disk-full`, `guest-failed` */
 export async function makeVm(box: Box, options: ForkOptions, report: Report, wanted?: AbortSignal): Promise<Made> {
   const id = makeId('vm')
@@ -124,65 +113,6 @@ function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now
   const vm = { id, ...described, memory, phase: 'making', power } as const
   const checkpoints = from ? { ...state.checkpoints, [from.id]: { ...from, usedAt: now } } : state.checkpoints
   return { ...withRecord(box, state, vm, makeLayer(layer, now)), checkpoints }
-}
-
-/** The state with a VM's record and its disk's in it. Who it is (address, MAC and the like) is made here, as are defaults. */
-export function withRecord(
-  box: Box,
-  state: State,
-  vm: Pick<Vm, 'id' | 'name' | 'image' | 'limits' | 'phase' | 'power'> & Partial<Vm>,
-  disk: Layer,
-): State {
-  const record: Vm = {
-    ...makeIdentity(Object.values(state.vms), box.settings.subnet, state.nextAddress),
-    disk: disk.id,
-    env: {},
-    tags: [],
-    comment: '',
-    createdAt: disk.createdAt,
-    memory: null,
-    checkpoint: null,
-    sleepAfter: null,
-    restart: 'never',
-    priority: 'normal',
-    rates: noRates,
-    schedule: { hourly: 0, daily: 0 },
-    web: { port: null, public: [] },
-    ...vm,
-  }
-  return {
-    ...state,
-    nextAddress: nextAddress(record.ip, box.settings.subnet),
-    vms: { ...state.vms, [vm.id]: record },
-    layers: { ...state.layers, [disk.id]: disk },
-  }
-}
-
-/** The record of a new layer on another, for a VM to write. */
-export function makeLayer(parent: string, createdAt: string): Layer {
-  const id = makeId('lay')
-  return { id, file: `layers/${id}.qcow2`, parent, createdAt }
-}
-
-/** The name that was asked for, or one that is invented. @throws CroftError as `checkNewName` */
-export function newName(state: State, wanted: string | undefined): string {
-  const names = new Set(vmsOf(state).map((vm) => vm.name))
-  const name = wanted ?? inventName((candidate) => names.has(candidate))
-  checkNewName(state, name)
-  return name
-}
-
-/**
- * Whether a VM may be called so, in this very state.
- * @param argument the command's argument that holds the name @throws CroftError `bad-name`, `name-taken`
- */
-export function checkNewName(state: State, name: string, argument = 'name'): void {
-  checkVmName(name, argument)
-  if (!vmsOf(state).some((vm) => vm.name === name)) return
-  throw new CroftError('name-taken', `There is a VM called ${name} already.`, {
-    hint: argument === 'name' ? 'Take another name, or none: then Croft invents one.' : 'Take another name.',
-    argument,
-  })
 }
 
 /** @throws CroftError `bad-value` when more is asked for than the box has */

@@ -1,11 +1,11 @@
 import { type Checkpoint, filterRecord, type Hardware, type Image, type Limits, type State } from '../store/index.ts'
 import type { Box, Report } from './box.ts'
 import { collect } from './collect.ts'
-import { makeLayer, withRecord } from './create.ts'
 import { surplusGoldens } from './golden-limits.ts'
 import { makeId } from './identity.ts'
 import { describeMemory } from './memory.ts'
 import { carryOut } from './operations.ts'
+import { makeLayer, withRecord } from './record.ts'
 
 /** The golden checkpoint that a new VM of this image with this hardware is a fork of. Pure. */
 export function findGolden(state: State, image: Image, hardware: Hardware): Checkpoint | undefined {

@@ -1,4 +1,4 @@
-import { CroftError, reasonOf } from '../error.ts'
+import { CroftError } from '../error.ts'
 import type { Hardware, Memory, Vm } from '../store/index.ts'
 import { awaitAgent, makeReady } from './boot.ts'
 import { type Box, specOf } from './box.ts'
@@ -97,13 +97,4 @@ function misfit(saved: Hardware, today: Hardware): string | undefined {
   if (saved.cpu !== today.cpu) return 'on another CPU'
   if (saved.devices !== today.devices) return 'by a Croft that gave VMs other devices'
   return undefined
-}
-
-/** Errors that say nothing about the memory that was to be loaded: of the box, and those that nobody foresaw. */
-export function isBoxTrouble(error: unknown): boolean {
-  if (!(error instanceof CroftError)) return true
-  return (
-    ['unavailable', 'disk-full', 'timed-out', 'cancelled'].includes(error.code) ||
-    /allocate memory/i.test(reasonOf(error))
-  )
 }

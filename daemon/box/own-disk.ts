@@ -1,7 +1,6 @@
-import { CroftError } from '../error.ts'
+import { CroftError, isBoxTrouble } from '../error.ts'
 import type { Layer, Vm } from '../store/index.ts'
 import { type Box, layerOf } from './box.ts'
-import { isBoxTrouble } from './memory.ts'
 import { chainOf } from './merge-planner.ts'
 
 /**

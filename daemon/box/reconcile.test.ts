@@ -32,7 +32,7 @@ function boxWithOne() {
   }
   const box = {
     ...{ store, hypervisor, live: new Live(), locks: new Locks(), events: new EventLog('run') },
-    ...{ network: quiet, files: quiet, imageFiles: quiet, guests: quiet, returning: { has: () => false } },
+    ...{ network: quiet, files: quiet, imageFiles: quiet, guests: quiet, autostart: { has: () => false } },
     log: { error: console.error, warn: console.warn },
   } as unknown as Box
   const { first, stop } = keepReconciled(box, 'boot')

@@ -19,7 +19,7 @@ async function reconcile(box: Box, bootId: string): Promise<void> {
   await box.network.restore()
   await defineMissing(box)
   const rebooted = box.store.state.bootId !== '' && box.store.state.bootId !== bootId
-  if (rebooted && !box.returning.begun) startAgain(box, bootId)
+  if (rebooted && !box.autostart.begun) startAgain(box, bootId)
   else await noteEnded(box)
   readyStarting(box)
   if (!rebooted) await noteBoot(box, bootId)
@@ -49,7 +49,7 @@ async function defineMissing(box: Box): Promise<void> {
 
 /** The box was restarted: what should run is started, in the background. Until then a daemon that comes anew goes on with it. */
 function startAgain(box: Box, bootId: string): void {
-  box.returning
+  box.autostart
     .begin(box)
     .then(() => noteBoot(box, bootId))
     .catch((err) => box.log.error({ err }, 'could not start all that should run after the restart of the box'))
@@ -62,7 +62,7 @@ async function noteBoot(box: Box, bootId: string): Promise<void> {
 /** Guests that turned themselves off while nobody watched are off because somebody in them wanted so. */
 async function noteEnded(box: Box): Promise<void> {
   for (const vm of Object.values(box.store.state.vms)) {
-    if (box.returning.has(vm.id) || box.locks.busy(vm.id)) continue
+    if (box.autostart.has(vm.id) || box.locks.busy(vm.id)) continue
     if (vm.power === 'on' && stateOf(box, vm) === 'stopped') {
       await box.store.update(withVm(vm.id, { power: 'off' }))
     }

@@ -4,7 +4,8 @@ import { CroftError } from '../error.ts'
 import { noRates, type State, type Vm } from '../store/index.ts'
 import { emptyState } from '../store/schema.ts'
 import type { Box, BoxSettings } from './box.ts'
-import { checkRates, cpuShares, freshShare, share, shareVm } from './sharing.ts'
+import { shareVm } from './change.ts'
+import { checkRates, cpuShares, freshShare, share } from './sharing.ts'
 import { Locks } from './sync.ts'
 
 test('a VM with a normal priority has of CPUs what a domain has by itself, with cgroups of either version', () => {

@@ -1,13 +1,9 @@
 import { CroftError, reasonOf } from '../error.ts'
 import { noRates, type Rates, type Vm } from '../store/index.ts'
-import { type Box, findVm, stateOf, whenStarted, withVm } from './box.ts'
-import { exclusively } from './exclusively.ts'
-import { checkAllowed } from './state.ts'
+import { type Box, type ShareKind, whenStarted } from './box.ts'
 
 /** What a VM gets of the box beside others, and at most. */
 export type Share = Pick<Vm, 'priority' | 'rates'>
-/** What of it can be had, or not, for itself: its weights for CPUs and disks, and each of its limits. */
-export type ShareKind = 'cpuWeight' | 'diskWeight' | keyof Rates
 
 /** What a QEMU has that nobody has told anything. */
 export const freshShare: Share = { priority: 'normal', rates: noRates }
@@ -24,14 +20,15 @@ export function checkRates(box: Pick<Box, 'settings'>, { cpuPercent }: Partial<R
   if (typeof cpuPercent === 'number' && box.settings.cpuCgroups === 0) throw noCgroups()
 }
 
-const noCgroups = (cause?: unknown) =>
+/** The box has no cgroups by which CPU time could be limited. */
+export const noCgroups = (cause?: unknown) =>
   new CroftError('unavailable', "A VM's CPU time can't be limited on this box: there are no cgroups for it.", {
     hint: 'croft doctor says how CPUs, disk and network are shared here.',
     cause,
   })
 
 /** Whether libvirt refused something because it has no cgroups for it, in its own words. */
-const lacksCgroups = (err: unknown): boolean => /cgroup/i.test(reasonOf(err))
+export const lacksCgroups = (err: unknown): boolean => /cgroup/i.test(reasonOf(err))
 
 /** Has each VM get, as soon as it runs, what its record says. @returns ends that */
 export function keepShares(box: Box): () => void {
@@ -49,7 +46,7 @@ export function keepShares(box: Box): () => void {
  * @param had what it gets now; undefined when that is not known
  */
 export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): Promise<void> {
-  const { tried, failed } = await apply(box, vm, had)
+  const { tried, failed } = await applyShare(box, vm, had)
   for (const what of tried) {
     const err = failed.get(what)
     if (err === undefined) {
@@ -64,7 +61,7 @@ export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): 
 }
 
 /** Each is tried, whatever becomes of the others. */
-async function apply(box: Box, vm: Vm, had: Partial<Share> | undefined) {
+export async function applyShare(box: Box, vm: Vm, had: Partial<Share> | undefined) {
   const { hypervisor, network, settings, governor } = box
   const { priority, rates } = vm
   const tried: ShareKind[] = []
@@ -96,38 +93,4 @@ async function apply(box: Box, vm: Vm, had: Partial<Share> | undefined) {
   // The firewall has what is in the store since before the VM ran.
   if (had && differs('netBitsPerS')) await attempt('netBitsPerS', () => network.add(vm))
   return { tried, failed }
-}
-
-/**
- * Changes what a VM gets beside others, and at most: at once when it runs. When it can't be held to a limit, all is as
- * before; a priority is kept, for where it can be had.
- * @throws CroftError `unavailable`, `not-found`, `conflict`
- */
-export async function shareVm(
-  box: Box,
-  name: string,
-  { priority, rates }: { priority?: Share['priority']; rates: Partial<Rates> },
-): Promise<void> {
-  checkRates(box, rates)
-  const { id } = findVm(box.store.state, name)
-  await exclusively(box, id, async () => {
-    const before = findVm(box.store.state, id)
-    const state = stateOf(box, before)
-    checkAllowed('limit', before.name, state)
-    const change = { priority: priority ?? before.priority, rates: { ...before.rates, ...rates } }
-    const after = { ...before, ...change }
-    if (state === 'awake' || state === 'paused') await changeRunning(box, before, after)
-    else if (after.rates.netBitsPerS !== before.rates.netBitsPerS) await box.network.add(after)
-    await box.store.update(withVm(id, change))
-    box.events.publish({ type: 'vm.changed', vm: id, name: before.name })
-  })
-}
-
-async function changeRunning(box: Box, before: Vm, after: Vm): Promise<void> {
-  const { failed } = await apply(box, after, before)
-  for (const [what, err] of failed) {
-    if (what === 'cpuWeight' || what === 'diskWeight') continue
-    await share(box, before, after)
-    throw what === 'cpuPercent' && lacksCgroups(err) ? noCgroups(err) : err
-  }
 }

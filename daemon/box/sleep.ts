@@ -1,11 +1,11 @@
-import { CroftError } from '../error.ts'
+import { CroftError, isBoxTrouble } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { awaitAgent, bootVm, makeReady } from './boot.ts'
 import { type Box, findVm, imageOf, type Report, stateOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
 import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
-import { describeMemory, isBoxTrouble } from './memory.ts'
+import { describeMemory } from './memory.ts'
 import { carryOut } from './operations.ts'
 import { goOn } from './own-disk.ts'
 import { checkAllowed } from './state.ts'
@@ -72,7 +72,7 @@ export async function wakeVm(box: Box, name: string, report: Report): Promise<{ 
   let waking = box.waking.get(id)
   // A nap that is under way may be over sooner than it is interrupted.
   if (!waking && (nap || stateOf(box, findVm(box.store.state, id)) !== 'awake')) {
-    const turn = box.returning.want(id)
+    const turn = box.autostart.want(id)
     const enter = () => exclusively(box, id, () => wake(box, id, report))
     waking = (turn ? turn.then(enter) : enter()).finally(() => box.waking.delete(id))
     box.waking.set(id, waking)

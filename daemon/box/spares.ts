@@ -1,25 +1,19 @@
 import type { Checkpoint, State, Vm } from '../store/index.ts'
-import { type Box, type Report, withVm } from './box.ts'
+import { type Box, type Report, type Spares, withVm } from './box.ts'
 import { collect } from './collect.ts'
-import { type ForkOptions, makeLayer, newName, withRecord } from './create.ts'
 import { findGolden } from './golden.ts'
 import { makeId } from './identity.ts'
 import { carryOut } from './operations.ts'
-
-/**
- * Spares: forks of the default image's golden checkpoint that wait, loaded and not running, for the next `new`, which
- * then has only to tell one who it is. Each has a name for nobody, an address, keys and a disk of its own already.
- */
-export interface Spares {
-  /** Sees to it, once it is quiet, that there are as many as there should be, and none that is of no use. */
-  refresh(): void
-  stop(): void
-}
+import { type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
 
 /** Whoever has just made a VM is about to enter it, and is not to be slowed down by the making of the next spare. */
 const quietMs = 5_000
 
-/** @param box the box that is about to have them */
+/**
+ * Spares are forks of the default image's golden checkpoint that wait, loaded and not running, for the next `new`, which
+ * then has only to tell one who it is. Each has a name for nobody, an address, keys and a disk of its own already.
+ * @param box the box that is about to have them
+ */
 export function keepSpares(box: () => Box): Spares {
   let timer: NodeJS.Timeout | undefined
   let stopped = false

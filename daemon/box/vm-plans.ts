@@ -1,8 +1,9 @@
+import { isBoxTrouble } from '../error.ts'
 import { filterRecord, type State, type Vm } from '../store/index.ts'
 import { bootVm, makeReady } from './boot.ts'
 import { type Box, findOperationVm, layerOf, type Report, specOf, stateOf, without, withVm } from './box.ts'
 import { forgetCheckpoint } from './collect.ts'
-import { isBoxTrouble, loadMemory, settleIn } from './memory.ts'
+import { loadMemory, settleIn } from './memory.ts'
 import type { OperationOf, Plan, Step } from './plan.ts'
 
 /** The first steps of anything that makes a VM: all it needs before it starts. */

@@ -1,9 +1,6 @@
 import { request } from 'node:http'
 import { CroftError } from '../error.ts'
-import type { CaddyConfig } from './config.ts'
-
-/** What the `origins` of our configuration allow; Caddy's admin API refuses a request with any other Host. */
-export const adminOrigin = 'croft'
+import { adminOrigin, type CaddyConfig } from './config.ts'
 
 const timeoutMs = 10_000
 

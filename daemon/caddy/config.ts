@@ -1,5 +1,7 @@
 import type { Tls } from '../store/index.ts'
-import { adminOrigin } from './client.ts'
+
+/** What the `origins` of our configuration allow; Caddy's admin API refuses a request with any other Host. */
+export const adminOrigin = 'croft'
 
 /** What Caddy's whole configuration depends on. No VM is in it: making one never touches the proxy. */
 export interface CaddySettings {

@@ -1,7 +1,13 @@
 import type { z } from 'zod'
 import type { Box, Report } from '../box/box.ts'
 import type { Host } from '../box/host.ts'
-import type { Scope } from './scope.ts'
+import type { Limit } from '../box/limit.ts'
+
+/** What somebody may do: nulls for everything. */
+export interface Scope extends Limit {
+  /** Names of the commands that may be run. */
+  commands: readonly string[] | null
+}
 
 /** How the caller's end looks. */
 export interface View {

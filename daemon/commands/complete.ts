@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { stateOf, vmsOf } from '../box/box.ts'
 import { checkpointsOf } from '../box/checkpoints.ts'
 import type { State, Vm } from '../store/index.ts'
-import { type Command, command } from './command.ts'
+import { type Command, command, type Scope } from './command.ts'
 import { findCommand, type Parameter, parameters } from './line.ts'
-import { maySee, type Scope, seesSome } from './scope.ts'
+import { maySee, seesSome } from './scope.ts'
 
 export const completeCommand = command({
   name: 'complete',

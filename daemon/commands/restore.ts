@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { findVm } from '../box/box.ts'
 import { forkFrom, restoreVm } from '../box/checkpoints.ts'
-import { checkNewName } from '../box/create.ts'
+import { checkNewName } from '../box/record.ts'
 import { seconds } from '../units.ts'
 import { labelArg, newNameArg, vmArg } from './args.ts'
 import { command } from './command.ts'

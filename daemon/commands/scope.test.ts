@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { CroftError } from '../error.ts'
 import type { State } from '../store/index.ts'
 import { emptyState } from '../store/schema.ts'
+import type { Scope } from './command.ts'
 import { candidates } from './complete.ts'
 import { commands } from './index.ts'
 import { parameters } from './line.ts'
-import { checkScope, everything, isLimited, maySee, type Scope } from './scope.ts'
+import { checkScope, everything, isLimited, maySee } from './scope.ts'
 
 const vm = (id: string, name: string, tags: string[] = [], phase = 'ready') => ({
   id,

@@ -1,15 +1,9 @@
 import { findVm } from '../box/box.ts'
-import { covers, type Limit } from '../box/limit.ts'
+import { covers } from '../box/limit.ts'
 import { CroftError } from '../error.ts'
 import type { State, Vm } from '../store/index.ts'
-import type { Command } from './command.ts'
+import type { Command, Scope } from './command.ts'
 import { parameters } from './line.ts'
-
-/** What somebody may do: nulls for everything. */
-export interface Scope extends Limit {
-  /** Names of the commands that may be run. */
-  commands: readonly string[] | null
-}
 
 export const everything: Scope = { vm: null, tag: null, commands: null }
 

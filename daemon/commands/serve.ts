@@ -6,11 +6,11 @@ import type { Size } from '../cli/picture.ts'
 import { asCroftError, CroftError, errorCodes } from '../error.ts'
 import { asTyped, croftFrom } from './as-typed.ts'
 import { checkArgs } from './check-args.ts'
-import type { Command, Context, HandOff, Output, View } from './command.ts'
+import type { Command, Context, HandOff, Output, Scope, View } from './command.ts'
 import { describeCommand, printCommand } from './help.ts'
 import { type ParsedLine, parseLine } from './line.ts'
 import { type Entering, noted } from './noted.ts'
-import { checkScope, type Scope } from './scope.ts'
+import { checkScope } from './scope.ts'
 
 export interface App {
   commands: readonly Command[]

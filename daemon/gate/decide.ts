@@ -8,7 +8,7 @@ import type { Vm } from '../store/index.ts'
 import type { Connections, Grant } from './connections.ts'
 import type { GuestPorts } from './guest-ports.ts'
 import type { Links } from './links.ts'
-import { byOf, noSuchLink, stranger, tooOften } from './noted.ts'
+import { byOf, noSuchLink, stranger, tooOften, type Visitor } from './noted.ts'
 import * as pages from './pages.ts'
 import type { Pass, Passes } from './passes.ts'
 import { type Front, hostName, hostOf, isAbsolute, placeOf, portSuffix, type Target, targetOf } from './place.ts'
@@ -40,16 +40,6 @@ export type Verdict =
   /** `cookie`: the token of a session that begins, and for how long. */
   | { kind: 'redirect'; to: string; cookie?: { token: string; seconds: number } }
   | { kind: 'page'; page: pages.Page }
-
-/**
- * Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it, or of a
- * token; `id` that of his session, link or token.
- */
-export interface Visitor {
-  user: 'owner' | 'guest' | 'token' | ''
-  name: string
-  id: string | null
-}
 
 export interface Gate {
   box: Box

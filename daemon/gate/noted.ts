@@ -1,5 +1,14 @@
 import type { By, Note } from '../activity/index.ts'
-import type { Visitor } from './decide.ts'
+
+/**
+ * Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it, or of a
+ * token; `id` that of his session, link or token.
+ */
+export interface Visitor {
+  user: 'owner' | 'guest' | 'token' | ''
+  name: string
+  id: string | null
+}
 
 /** What the activity log says of those who come by the web. */
 

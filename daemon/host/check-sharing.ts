@@ -1,8 +1,7 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
-import type { Box } from '../box/box.ts'
+import type { Box, ShareKind } from '../box/box.ts'
 import type { Check } from '../box/host.ts'
-import type { ShareKind } from '../box/sharing.ts'
 import { run } from './run.ts'
 
 /** By what the box's kernel shares out CPUs, disk and network. */

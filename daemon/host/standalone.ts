@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { SshConfig } from '../config.ts'
 import { CroftError } from '../error.ts'
-import { lean, reachedFromBox } from '../ssh/paths.ts'
+import { lean, reachedFromBox } from '../gateway-process.ts'
 import { caddyUser, groupId, userId } from './accounts.ts'
 import { run } from './run.ts'
 

@@ -1,12 +1,12 @@
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { stream } from 'hono/streaming'
-import type { Actor } from '../activity/index.ts'
 import type { Report } from '../box/box.ts'
-import { checkScope, isLimited, type Scope } from '../commands/scope.ts'
+import { checkScope, isLimited } from '../commands/scope.ts'
 import { type App, serveCall } from '../commands/serve.ts'
 import { CroftError } from '../error.ts'
 import type { Terminals } from '../guest/terminals.ts'
+import type { Door, Entered } from './door.ts'
 import { eventsRoute } from './events.ts'
 import { execRoute } from './exec.ts'
 import { expose, expositionType } from './exposition.ts'
@@ -14,23 +14,6 @@ import { readMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import { problemOf } from './problem.ts'
 import { terminalRoutes } from './terminals.ts'
-
-/** A way to the API. */
-export interface Door {
-  /** Whether who comes is on this machine, and file permissions let him in. */
-  local: boolean
-  /** Who sent this request, and what he may do. @throws CroftError `not-allowed` */
-  enter(c: Context): Entrant
-}
-
-export interface Entrant {
-  actor: Actor
-  scope: Scope
-  /** The address of the box that an SSH client connected to. */
-  reached?: string | undefined
-}
-
-export type Entered = { Variables: Entrant }
 
 /** Where Prometheus looks, unless it is told otherwise. */
 export const metricsPath = '/metrics'

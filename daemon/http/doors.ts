@@ -23,8 +23,9 @@ import {
 import type { Terminals } from '../guest/terminals.ts'
 import { groupId } from '../host/accounts.ts'
 import { makeWebServer, mostWaiting } from '../host/web-server.ts'
-import { type Entrant, makeHttp, metricsPath } from './app.ts'
+import { makeHttp, metricsPath } from './app.ts'
 import { type ConsoleFiles, consoleRoutes, notFoundIn } from './console.ts'
+import type { Entrant } from './door.ts'
 import { problemOf } from './problem.ts'
 import { gatewaySite } from './ssh.ts'
 

@@ -5,7 +5,7 @@ import type { By } from '../activity/index.ts'
 import { type App, type Caller, serveLine } from '../commands/serve.ts'
 import { CroftError, errorCodes } from '../error.ts'
 import { userName } from '../host/accounts.ts'
-import type { Entered, Entrant } from './app.ts'
+import type { Entered, Entrant } from './door.ts'
 import { readLines } from './lines.ts'
 import { splitWords } from './words.ts'
 

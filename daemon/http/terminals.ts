@@ -8,7 +8,7 @@ import { checkScope } from '../commands/scope.ts'
 import type { App } from '../commands/serve.ts'
 import { asCroftError, CroftError } from '../error.ts'
 import type { Size, Terminal, Terminals } from '../guest/terminals.ts'
-import type { Entered } from './app.ts'
+import type { Entered } from './door.ts'
 
 const size = z.object({
   columns: z.coerce.number().int().min(2).max(1000).default(80),

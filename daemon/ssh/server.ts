@@ -8,7 +8,7 @@ import { plainAddress } from './login.ts'
 import { setBanner, ssh2 } from './mend.ts'
 import type { FromDaemon, FromGateway, Visitor } from './messages.ts'
 import { Companions } from './refused.ts'
-import { Visit } from './visit.ts'
+import { type Surroundings, Visit } from './visit.ts'
 
 /** Only what is current, of what ssh2 has; the quickest first. */
 const algorithms = {
@@ -37,7 +37,7 @@ const keepAliveMs = 60_000
 const keepAliveTimes = 3
 
 /** The SSH server: takes connections, and knows who is in where. */
-export class Gateway {
+export class Gateway implements Surroundings {
   readonly croftd: Croftd
   readonly guests: Guests
   readonly log: Logger
@@ -126,12 +126,10 @@ export class Gateway {
     if (this.#visits.delete(visit)) this.changed()
   }
 
-  /** Who is in, or where, has changed. */
   changed(): void {
     this.#tell()
   }
 
-  /** Lines that were typed in the lobby by whoever has this key; forgotten when the gateway ends. */
   historyOf({ fingerprint, as }: Visitor): string[] {
     const of = `${fingerprint} ${as}`
     const known = this.#histories.get(of) ?? []

@@ -2,16 +2,32 @@ import { hash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Logger } from 'pino'
 import type { AuthContext, Client, ClientChannel, Connection, PseudoTtyOptions, ServerChannel, Session } from 'ssh2'
+import type { Tries } from '../gate/tries.ts'
 import { plainText } from '../guest/text.ts'
-import { Refusal } from './croftd.ts'
-import { connectTo, join, joinSession, NoChannel, openSession, type Wanted } from './guest.ts'
+import { type Croftd, Refusal } from './croftd.ts'
+import { connectTo, type Guests, join, joinSession, NoChannel, openSession, type Wanted } from './guest.ts'
 import { BadKey, certificateFault, readSshKey, type SshKey, verifyWire } from './key.ts'
 import { type LobbyParts, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty, type Terminal } from './lobby.ts'
 import { isWithin, type Login, parseLogin, plainAddress } from './login.ts'
 import { channelsOf, guard, hasRoom, refuseChannel, showBanner, socketOf, wireSignature } from './mend.ts'
 import type { Visitor } from './messages.ts'
-import { type RefusedKey, tried } from './refused.ts'
-import type { Gateway } from './server.ts'
+import { type Companions, type RefusedKey, tried } from './refused.ts'
+
+/** What a connection needs of the server that took it. */
+export interface Surroundings {
+  readonly croftd: Croftd
+  readonly guests: Guests
+  readonly log: Logger
+  readonly tries: Tries
+  readonly companions: Companions
+  /** Somebody has come in by a connection, or left. */
+  arrived(visit: Visit): void
+  left(visit: Visit): void
+  /** Who is in, or where, has changed. */
+  changed(): void
+  /** Lines that were typed in the lobby with this key; forgotten when the gateway ends. */
+  historyOf(who: Visitor): string[]
+}
 
 const mostKeys = 20
 /** What a key may have, with the certificate around it, in bytes. */
@@ -42,7 +58,7 @@ interface Open {
 /** One client's connection, from the first packet to the last. */
 export class Visit {
   readonly #client: Connection
-  readonly #gateway: Gateway
+  readonly #gateway: Surroundings
   readonly #address: string
   readonly #refused: RefusedKey[] = []
   readonly #digests: string[] = []
@@ -58,7 +74,7 @@ export class Visit {
   readonly #asleep = new Set<string>()
   who: Visitor | undefined
 
-  constructor(gateway: Gateway, client: Connection, address: string) {
+  constructor(gateway: Surroundings, client: Connection, address: string) {
     this.#gateway = gateway
     this.#client = client
     this.#address = address

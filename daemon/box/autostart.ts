@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { CroftError } from '../error.ts'
 import { priorities, type Vm } from '../store/index.ts'
 import { bootVm } from './boot.ts'
-import { type Box, stateOf } from './box.ts'
+import { type Autostart, type Box, stateOf } from './box.ts'
 import { exclusively } from './exclusively.ts'
 import { sleepMinutes } from './idle.ts'
 import { ownDeed } from './own-deed.ts'
@@ -27,7 +27,7 @@ interface Turn {
  * VMs that ran when the box went down, and are started again: as many at once as may boot, those that somebody waits for
  * before all others. One that the box can't take in, for there is no memory or no libvirt, stays due.
  */
-export class Returning {
+export class AutostartQueue implements Autostart {
   readonly #turns = new Map<string, Turn>()
   readonly #cpuStalls: () => Promise<number | null>
   #begun = false
@@ -37,20 +37,14 @@ export class Returning {
     this.#cpuStalls = cpuStalls
   }
 
-  /** Whether they have been begun with, by this daemon. */
   get begun(): boolean {
     return this.#begun
   }
 
-  /** Whether a VM waits for its turn, or has it. */
   has(id: string): boolean {
     return this.#turns.has(id)
   }
 
-  /**
-   * Somebody waits for a VM: it is next. @returns resolves when it can be used; undefined when it is none of these
-   * @throws CroftError `no-room`: it is tried again later
-   */
   want(id: string): Promise<void> | undefined {
     const turn = this.#turns.get(id)
     if (!turn) return undefined
@@ -58,7 +52,6 @@ export class Returning {
     return turn.started.promise
   }
 
-  /** Starts what should run and does not, in the background. @returns resolves when none is left */
   async begin(box: Box): Promise<void> {
     this.#begun = true
     for (const vm of Object.values(box.store.state.vms)) if (isDue(box, vm)) this.#turns.set(vm.id, newTurn())

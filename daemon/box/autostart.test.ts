@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { byTurn, type Due } from './returning.ts'
+import { byTurn, type Due } from './autostart.ts'
 
 const due = (name: string, priority: 'low' | 'normal' | 'high', day: number, more: Partial<Due> = {}) => ({
   name,
