@@ -105,13 +105,13 @@ describe('cut off', () => {
 
   test.each(points('resize'))('at %s, a resized VM has its new size', async (point) => {
     await croft.do('new', 'cut', '--stopped')
-    await cutAt(point, 'resize', 'cut', '--disk', '90G', '--cpu', '1')
+    await cutAt(point, 'resize', 'cut', '--disk', '90G', '--cpu', '2')
     expect(await traces()).toMatchObject({ vms: [{ name: 'cut', disk: 90 }], operations: {} })
     const vm = Object.values((await croft.state()).vms)[0]!
     const { file } = (await croft.state()).layers[vm.disk]!
     const info = JSON.parse(await must('qemu-img', ['info', '--output=json', join(croft.folder, file)]))
     expect(info['virtual-size']).toBe(90 * 2 ** 30)
-    expect(await must('virsh', ['dumpxml', `croft-${vm.id}`])).toMatch(/<vcpu[^>]*>1</)
+    expect(await must('virsh', ['dumpxml', `croft-${vm.id}`])).toMatch(/<vcpu[^>]*>2</)
     await croft.do('rm', 'cut', '--yes')
   })
 

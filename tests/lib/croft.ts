@@ -31,6 +31,8 @@ export const names = {
 const port = 17_100 + slot
 /** Plenty for the default image. What a test saves and loads costs what the guest may have where the kernel has no page of zeroes for all to share. */
 const guest = { memoryMiB: 512 }
+/** What a VM of an image has in tests. Emulated, `bare` takes a quarter less of the box's CPUs with one of its own; Debian does not. */
+const guestOf = (image: ImageName) => (image === 'bare' ? { ...guest, cpus: 1 } : guest)
 /** Where a test's Caddy serves. */
 export const httpPort = 17_200 + slot
 export const httpsPort = 17_300 + slot
@@ -91,7 +93,12 @@ export class Croft implements AsyncDisposable {
       // With a gateway, where a test is about that.
       ssh: false,
       ...this.#options.config,
-      defaults: { image: this.#options.image || 'debian', sleepAfter: 0, ...guest, ...this.#options.config?.defaults },
+      defaults: {
+        image: this.#options.image || 'debian',
+        sleepAfter: 0,
+        ...guestOf(this.#options.image || 'debian'),
+        ...this.#options.config?.defaults,
+      },
     }
     await writeFile(join(this.folder, 'config.json'), JSON.stringify(config))
     const args = ['--max-semi-space-size=4', join(root, 'daemon/main.ts'), '--config', join(this.folder, 'config.json')]
@@ -377,7 +384,7 @@ export async function builtImage(name: ImageName): Promise<string> {
   const folder = await mkdtemp(join(cache, 'state-'))
   await program('chmod', ['711', cache, folder])
   const recipe = name === 'bare' ? { recipes, env: await madeFrom(await builtImage('debian')) } : {}
-  const croft = new Croft(folder, { image: false, ...recipe })
+  const croft = new Croft(folder, { image: false, config: { defaults: guestOf(name) }, ...recipe })
   try {
     await croft.start()
     await croft.do('image', 'build', name)
@@ -404,7 +411,7 @@ async function madeFrom(base: string): Promise<Record<string, string>> {
 
 /** Where an image is kept, by all that its content depends on. */
 async function baseFolder(name: ImageName): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify(guest))
+  const hash = createHash('sha256').update(JSON.stringify(guestOf(name)))
   const folders = [join(root, 'images/debian'), ...(name === 'bare' ? [join(recipes, 'bare')] : [])]
   for (const folder of folders) {
     for (const file of (await readdir(folder, { recursive: true, withFileTypes: true }))
