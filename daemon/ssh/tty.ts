@@ -50,6 +50,8 @@ export class Tty {
   readonly #lines: Interface
   /** Takes what is typed while no line is asked for. */
   #busy: ((chunk: Buffer) => void) | undefined
+  /** The client sends no more. */
+  #ended = false
   #over = false
 
   /** @param history lines typed before, the latest first; those that are typed are put into it */
@@ -81,7 +83,10 @@ export class Tty {
       if (!this.#busy && !this.#over) this.#lines.prompt(true)
     })
     channel.on('data', (chunk: Buffer) => (this.#busy ? this.#busy(chunk) : this.#type(chunk)))
-    channel.once('end', () => this.#typed.end())
+    channel.once('end', () => {
+      this.#ended = true
+      if (!this.#busy) this.#typed.end()
+    })
     channel.once('close', () => {
       this.close()
       this.screen.destroy() // who waits until it has taken something in waits no longer
@@ -90,6 +95,7 @@ export class Tty {
 
   /** Each character may redraw the whole line. So a line has a longest length, beyond which the bell rings, and typing waits for the screen. */
   #type(chunk: Buffer): void {
+    if (this.#typed.writableEnded) return
     for (let at = 0; at < chunk.length; at += atOnce) {
       const piece = chunk.subarray(at, at + atOnce)
       const isFull = this.#lines.line.length > longestLine && piece[0]! >= 32 && piece[0] !== 127
@@ -158,6 +164,7 @@ export class Tty {
       this.#channel.off('close', interrupted)
       this.#busy = before
       for (const chunk of early) this.#type(chunk)
+      if (this.#ended && !before) this.#typed.end()
     }
   }
 
@@ -165,6 +172,7 @@ export class Tty {
   async ask(question: string): Promise<string> {
     const busy = this.#busy
     this.#busy = undefined
+    if (this.#ended) this.#typed.end()
     try {
       return (await this.line(question, false)) ?? ''
     } finally {
