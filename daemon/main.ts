@@ -170,7 +170,7 @@ async function main(log: Logger): Promise<void> {
     inspectKey,
     publishedKeys: (user) => publishedKeys(process.env.CROFT_KEYS_FROM ?? 'https://github.com', user),
     live: new Live(),
-    uses: new Uses(),
+    uses: new Uses((id) => id in store.state.vms),
     events,
     activity,
     locks: new Locks(),

@@ -28,10 +28,10 @@ export function keepCompressed(box: Box, known: Promise<void>): () => Promise<vo
   const failed = new Map<string, number>()
   const stop = every(lookMs, 'compress saved memory', box.log, async () => {
     await known
+    for (const [id, at] of failed) if (performance.now() - at >= failedMs) failed.delete(id)
     for (const memory of rawMemories(box.store.state)) {
       if (stopped) return
-      const failedAt = failed.get(memory.id)
-      if (failedAt !== undefined && performance.now() - failedAt < failedMs) continue
+      if (failed.has(memory.id)) continue
       const under = compressAside(box, memory)?.catch((err) => {
         if (err instanceof CroftError && err.code === 'cancelled') return
         box.log.warn({ memory: memory.id, err }, 'memory could not be compressed; tried again later')

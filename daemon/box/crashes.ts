@@ -51,6 +51,7 @@ export function keepRestarting(box: Box): () => void {
     return vm?.restart === 'on-crash' && vm.power === 'on' && stateOf(box, vm) === 'crashed' ? vm : undefined
   }
   const schedule = (id: string) => {
+    for (const each of tries.keys()) if (!(each in box.store.state.vms)) tries.delete(each)
     const last = tries.get(id)
     if (last?.timer || !isDue(id)) return
     const now = performance.now()

@@ -43,6 +43,7 @@ export function keepMerged(box: Box): () => Promise<void> {
         const noRoom = err instanceof CroftError && err.code === 'disk-full'
         if (!noRoom || !told.has(merge.layer))
           box.log.warn({ merge, err }, 'layers could not be merged; tried again later')
+        for (const layer of told) if (!(layer in box.store.state.layers)) told.delete(layer)
         if (noRoom) told.add(merge.layer)
         failed.add(merge.layer)
         setTimeout(

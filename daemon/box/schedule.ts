@@ -18,6 +18,7 @@ export function keepSchedules(box: Box, known: Promise<void>): () => void {
   return every(lookMs, 'look which checkpoints are due', box.log, async () => {
     await known
     if (box.hypervisor.trouble()) return
+    for (const id of failing) if (!(id in box.store.state.vms)) failing.delete(id)
     for (const { id, schedule } of vmsOf(box.store.state)) {
       if (!isOn(schedule)) continue
       try {

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { Uses } from './uses.ts'
 
+const always = () => true
+
 const clock = () => {
   let now = Date.parse('2026-11-24T22:00:00Z')
   let jump = 0
@@ -13,12 +15,12 @@ const clock = () => {
 }
 
 test('of a VM that nothing has used, nothing is known', () => {
-  expect(new Uses().of('a')).toBeUndefined()
+  expect(new Uses(always).of('a')).toBeUndefined()
 })
 
 test('a use that was noted stays at its moment', () => {
   const { now, steady, pass } = clock()
-  const uses = new Uses(steady, now)
+  const uses = new Uses(always, steady, now)
   const then = now()
   uses.note('a', 'a web request')
   pass(3)
@@ -30,7 +32,7 @@ test('a use that was noted stays at its moment', () => {
 
 test.each([24, -24])('a clock that is set by %i hours changes nothing of how long ago a use was', (hours) => {
   const { now, steady, pass, jump } = clock()
-  const uses = new Uses(steady, now)
+  const uses = new Uses(always, steady, now)
   uses.note('a', 'a web request')
   pass(3)
   jump(hours)
@@ -39,7 +41,7 @@ test.each([24, -24])('a clock that is set by %i hours changes nothing of how lon
 
 test('what is done in a VM is a use until all of it has ended, also by a failure', async () => {
   const { now, steady, pass } = clock()
-  const uses = new Uses(steady, now)
+  const uses = new Uses(always, steady, now)
   const [one, two] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()]
   const first = uses.during('a', 'croft exec', () => one.promise)
   const second = uses.during('a', 'croft cp', () => two.promise)
@@ -58,7 +60,7 @@ test('what is done in a VM is a use until all of it has ended, also by a failure
 
 test('what a look saw is a use until the next look', () => {
   const { now, steady, pass } = clock()
-  const uses = new Uses(steady, now)
+  const uses = new Uses(always, steady, now)
   const seen = now()
   uses.see(new Map([['a', 'CPU 40 %']]))
   expect(uses.of('a')).toMatchObject({ why: 'CPU 40 %', now: true })
@@ -66,4 +68,18 @@ test('what a look saw is a use until the next look', () => {
   uses.see(new Map([['b', 'an SSH session']]))
   expect(uses.of('a')).toEqual({ why: 'CPU 40 %', at: seen, now: false })
   expect(uses.of('b')).toMatchObject({ now: true })
+})
+
+test('of a VM that has been deleted nothing is kept, though what was done in it ends later', async () => {
+  const there = new Set(['a'])
+  const uses = new Uses((id) => there.has(id))
+  const work = Promise.withResolvers<void>()
+  const over = uses.during('a', 'croft exec', () => work.promise)
+  uses.attend(new Map([['a', 1]]))
+  there.delete('a')
+  uses.forget('a')
+  uses.attend(new Map())
+  work.resolve()
+  await over
+  expect(uses.of('a')).toBeUndefined()
 })

@@ -21,21 +21,28 @@ export class Uses {
   #sessions: ReadonlyMap<string, number> = new Map()
   /** What the latest look saw. */
   #seen: ReadonlyMap<string, string> = new Map()
+  readonly #isThere: (id: string) => boolean
   readonly #steady: () => number
   readonly #clock: () => Date
 
   /**
+   * @param isThere whether there is such a VM: what ends in one that has been deleted meanwhile is not noted
    * @param steady milliseconds by a clock that nobody sets: however the time of day jumps, a VM has been idle for as long
    * as it has @param clock the time of day, to say it in
    */
-  constructor(steady: () => number = () => performance.now(), clock: () => Date = () => new Date()) {
+  constructor(
+    isThere: (id: string) => boolean,
+    steady: () => number = () => performance.now(),
+    clock: () => Date = () => new Date(),
+  ) {
+    this.#isThere = isThere
     this.#steady = steady
     this.#clock = clock
   }
 
   /** Something used the VM at this moment: somebody woke it, or a request came for it. */
   note(id: string, why: string): void {
-    this.#last.set(id, { why, at: this.#steady() })
+    if (this.#isThere(id)) this.#last.set(id, { why, at: this.#steady() })
   }
 
   /** The VM is in use until the work is done. */

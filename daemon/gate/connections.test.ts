@@ -29,3 +29,28 @@ test('closed ones are forgotten', () => {
   connections.forgetClosed(new Set(['tcp 192.0.2.2:1']))
   expect(connections.takeOver(() => false)).toEqual(['tcp 192.0.2.2:1'])
 })
+
+test('those that are closed are looked for once there are a thousand, and then whenever there are twice as many', () => {
+  const connections = new Connections()
+  const open = new Set<`tcp ${string}`>()
+  let count = 0
+  const come = (many: number, stay: boolean) => {
+    for (let i = 0; i < many; i++) {
+      const peer = `tcp 192.0.2.1:${count++}` as const
+      connections.note(peer, grant(null))
+      if (stay) open.add(peer)
+    }
+  }
+  come(1000, false)
+  expect(connections.crowded).toBe(false)
+  come(1500, true)
+  expect(connections.crowded).toBe(true)
+  connections.forgetClosed(open)
+  expect(connections.crowded).toBe(false)
+  come(1500, false)
+  expect(connections.crowded).toBe(false)
+  come(1, false)
+  expect(connections.crowded).toBe(true)
+  connections.forgetClosed(open)
+  expect(connections.takeOver(() => false)).toHaveLength(1500)
+})

@@ -6,8 +6,8 @@ export interface Grant {
   digest: string | null
 }
 
-/** How many there may be before it is looked which of them are closed, and before the oldest are forgotten all the same. */
-const many = 20_000
+/** How many there may be before it is looked which of them are closed, at least, and before the oldest are forgotten all the same. */
+const many = 1_000
 const most = 100_000
 
 /**
@@ -18,6 +18,8 @@ export class Connections {
   readonly #grants = new Map<Peer, Map<string, Grant>>()
   /** Those that were open before this daemon was: nobody knows any more what let them in. */
   readonly #unknown: Set<Peer>
+  /** How many were left when it was last looked which are closed. */
+  #left = 0
 
   constructor(open: Iterable<Peer> = []) {
     this.#unknown = new Set(open)
@@ -34,14 +36,15 @@ export class Connections {
     return false
   }
 
-  /** Whether there are so many that those that are closed should be forgotten. */
+  /** Whether there are so many that those that are closed should be forgotten: more than twice what was left the last time. */
   get crowded(): boolean {
-    return this.#grants.size > many
+    return this.#grants.size > Math.max(many, 2 * this.#left)
   }
 
   /** @param open those that are not closed; by UDP that can't be seen, and they are kept */
   forgetClosed(open: ReadonlySet<Peer>): void {
     for (const peer of this.#grants.keys()) if (peer.startsWith('tcp') && !open.has(peer)) this.#grants.delete(peer)
+    this.#left = this.#grants.size
   }
 
   /** Takes out those that something let in which does so no more. @param holds whether it still does */

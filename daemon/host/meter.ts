@@ -69,6 +69,7 @@ export class Meter {
   async vms(): Promise<Map<string, VmUsage>> {
     await this.#refresh().catch(() => {})
     const vms = Object.values(this.#box.store.state.vms)
+    this.#forgetAllBut(vms)
     const rows = await Promise.all(
       vms.map(async (vm): Promise<[string, VmUsage]> => {
         const diskBytes = await this.#disk(vm)
@@ -79,6 +80,13 @@ export class Meter {
       }),
     )
     return new Map(rows)
+  }
+
+  /** One that did not run says nothing when it goes. */
+  #forgetAllBut(vms: readonly Vm[]): void {
+    const there = new Set(vms.map(({ uuid }) => uuid))
+    for (const known of [this.#diskAtRest, this.#diskInUse, this.#diskBeneath])
+      for (const uuid of known.keys()) if (!there.has(uuid)) known.delete(uuid)
   }
 
   /** What libvirt counts now, or counted less than a second before. By UUID. @throws CroftError */

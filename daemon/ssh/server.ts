@@ -4,6 +4,7 @@ import type { Connection, Server as SshServer } from 'ssh2'
 import { Tries } from '../gate/tries.ts'
 import type { Croftd } from './croftd.ts'
 import { Guests } from './guest.ts'
+import { Histories } from './histories.ts'
 import { plainAddress } from './login.ts'
 import { setBanner, ssh2 } from './mend.ts'
 import type { FromDaemon, FromGateway, Visitor } from './messages.ts'
@@ -48,7 +49,7 @@ export class Gateway implements Surroundings {
   /** Connections of who has not said who he is, the one that has been here longest first. */
   readonly #strangers = new Set<Socket>()
   readonly #visits = new Set<Visit>()
-  readonly #histories = new Map<string, string[]>()
+  readonly #histories = new Histories()
   readonly #tell: () => void
 
   /** @param key the private key that VMs let in */
@@ -131,13 +132,7 @@ export class Gateway implements Surroundings {
   }
 
   historyOf({ fingerprint, as }: Visitor): string[] {
-    const of = `${fingerprint} ${as}`
-    const known = this.#histories.get(of) ?? []
-    this.#histories.delete(of)
-    this.#histories.set(of, known)
-    const [oldest] = this.#histories.keys()
-    if (this.#histories.size > mostHistories) this.#histories.delete(oldest!)
-    return known
+    return this.#histories.of(`${fingerprint} ${as}`)
   }
 
   #state(): FromGateway {

@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest'
+import { Histories } from './histories.ts'
+
+test('what was typed is kept for a hundred, those that came last', () => {
+  const histories = new Histories()
+  histories.of('first').push('ls')
+  for (let i = 0; i < 99; i++) histories.of(`certificate ${i}`).push('ls')
+  expect(histories.of('first')).toEqual(['ls'])
+  histories.of('one more')
+  expect(histories.of('certificate 0')).toEqual([])
+  expect(histories.of('first')).toEqual(['ls'])
+})
