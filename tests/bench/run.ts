@@ -9,6 +9,7 @@ import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
 import { memoryFigures } from './memory.ts'
 import { neighbourFigures } from './neighbours.ts'
+import { soakFigures } from './soak.ts'
 import { sshFigures } from './ssh.ts'
 import { stepFigures } from './steps.ts'
 import { thousandFigures } from './thousand.ts'
@@ -31,6 +32,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   'density-plain': plainDensityFigures,
   neighbours: neighbourFigures,
   memory: memoryFigures,
+  soak: soakFigures,
 }
 /** What is set against what, by the medians of one run. */
 const ratios = [

@@ -21,7 +21,8 @@ export interface Reached extends AsyncDisposable {
   laptop: Laptop
 }
 
-export async function startReached(options: CroftOptions = {}): Promise<Reached> {
+/** @param env more for the gateway's environment */
+export async function startReached(options: CroftOptions = {}, env: Record<string, string> = {}): Promise<Reached> {
   await using ends = new AsyncDisposableStack()
   if ((await program('getent', ['passwd', gatewayUser])).code !== 0)
     await must('useradd', [
@@ -30,7 +31,7 @@ export async function startReached(options: CroftOptions = {}): Promise<Reached>
     ])
   const ssh = { port: sshPort, address: '127.0.0.1', socket: gatewaySocket, user: gatewayUser }
   const croft = ends.use(await startCroft({ ...options, config: { ssh, ...options.config } }))
-  const gateway = ends.use(new Gateway(croft))
+  const gateway = ends.use(new Gateway(croft, env))
   await gateway.start()
   const laptop = ends.use(await Laptop.make())
   await croft.do('key', 'add', laptop.path('id_ed25519.pub'), '--name', 'laptop')
@@ -41,12 +42,14 @@ export async function startReached(options: CroftOptions = {}): Promise<Reached>
 /** A real croft-ssh beside a test's croftd, as a user of its own. */
 export class Gateway implements AsyncDisposable {
   readonly #croft: Croft
+  readonly #env: Record<string, string>
   #child: ChildProcess | undefined
   #ended: Promise<unknown> = Promise.resolve()
   readonly log: string[] = []
 
-  constructor(croft: Croft) {
+  constructor(croft: Croft, env: Record<string, string> = {}) {
     this.#croft = croft
+    this.#env = env
   }
 
   get pid(): number {
@@ -65,7 +68,10 @@ export class Gateway implements AsyncDisposable {
         '--config',
         join(this.#croft.folder, 'config.json'),
       ],
-      { env: { PATH: process.env.PATH, HOME: '/nonexistent', ...lean.env }, stdio: ['ignore', 'pipe', 'pipe'] },
+      {
+        env: { PATH: process.env.PATH, HOME: '/nonexistent', ...lean.env, ...this.#env },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
     )
     this.#child = child
     this.#ended = once(child, 'exit')
