@@ -29,8 +29,6 @@ const algorithms = {
 /** Connections at once; those of who has not said who he is, among them. */
 const mostConnections = 1000
 const mostStrangers = 100
-/** Keys whose lines in the lobby are known. */
-const mostHistories = 100
 /** How long somebody may take to say who he is, in ms. */
 const graceMs = 60_000
 /** How often a client that says nothing is asked whether it is there, in ms, and how often in vain. */
