@@ -18,9 +18,9 @@ export type ActivityResult = z.infer<typeof activityResult>
 
 export const activityCommand = command({
   name: 'activity',
-  summary: 'Show who did what, when, from where, and what came of it',
+  summary: 'Show who did what, when and from where',
   details:
-    'What changes something, enters a VM or lets somebody in is written down, and what Croft does by itself; what only looks is not. Values of variables, scripts, keys and tokens are never in it. The latest 8 to 16 MB are kept.',
+    'Everything that changes something, enters a VM or lets somebody in is recorded, and so is what Croft does by itself; commands that only read are not. Values of variables, scripts, keys and tokens are never recorded. The latest 8 to 16 MB are kept.',
   examples: [
     'croft activity',
     'croft activity web --since 24h',
@@ -28,12 +28,17 @@ export const activityCommand = command({
     'croft activity --find ada',
   ],
   args: z.object({
-    vm: vmArg.optional().describe('Only what was about this VM, or one that is gone'),
-    find: z.string().max(200).optional().describe('Only what has all of these words').meta({ placeholder: 'words' }),
-    failed: z.boolean().optional().describe('Only what was refused or failed'),
-    since: durationArg.optional().describe('Not older than 30m, 12h, 7d'),
-    limit: z.int().min(1).max(1000).default(50).describe('How many at most').meta({ placeholder: 'n' }),
-    before: z.int().min(1).optional().describe('Only those before the one of this id').meta({ placeholder: 'id' }),
+    vm: vmArg.optional().describe('Only entries about this VM, which may be deleted by now'),
+    find: z
+      .string()
+      .max(200)
+      .optional()
+      .describe('Only entries with all of these words')
+      .meta({ placeholder: 'words' }),
+    failed: z.boolean().optional().describe('Only entries that failed or were refused'),
+    since: durationArg.optional().describe('Only the last 30m, 12h, 7d'),
+    limit: z.int().min(1).max(1000).default(50).describe('The most entries to show').meta({ placeholder: 'n' }),
+    before: z.int().min(1).optional().describe('Only entries before the one with this id').meta({ placeholder: 'id' }),
   }),
   positional: ['vm'],
   result: activityResult,

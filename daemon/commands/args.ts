@@ -13,20 +13,18 @@ export const imageArg = z.string().min(1).max(64).meta({ placeholder: 'image', c
 export const cpuArg = z.int().min(1).max(1024).describe('Virtual CPUs').meta({ placeholder: 'n' })
 
 export const memoryArg = sizeArg('M', 128)
-  .describe('Ceiling of its memory, such as 4G or 512M')
+  .describe('The most memory it can use, such as 4G or 512M')
   .meta({ placeholder: 'size' })
 
 export const diskArg = sizeArg('G', 1).describe('Size of its disk, such as 100G').meta({ placeholder: 'size' })
 
 export const priorityArg = z
   .enum(priorities)
-  .describe(
-    'How it stands beside others when CPUs or disks are short: a quarter, or four times, of what a normal one gets',
-  )
+  .describe('Its share when CPUs or disks are short: low gets a quarter of what normal gets, high four times as much')
 
 export const restartArg = z
   .enum(restartPolicies)
-  .describe('Whether it is started again when it crashes: after a second, then after longer, up to 5 minutes')
+  .describe('Whether to start it again when it crashes: after a second at first, then after up to 5 minutes')
   .meta({ placeholder: 'when' })
 
 const noLimit = 'none'
@@ -38,15 +36,15 @@ export const rateArgs = {
     .regex(/^([1-9][0-9]{0,5}%?|none)$/, 'a CPU limit is a percentage of one CPU, such as 150%, or none')
     .transform((text) => (text === noLimit ? null : Number.parseInt(text, 10)))
     .optional()
-    .describe('The most CPU time it takes, in percent of one CPU, such as 150%; none for no limit')
+    .describe('The most CPU time it gets, in percent of one CPU, such as 150%, or none')
     .meta({ placeholder: 'percent' }),
   diskLimit: rateArg(1e6, '1M')
     .optional()
-    .describe('The most it reads and writes together, in bytes per second, such as 50M; none for no limit')
+    .describe('The most it reads and writes in all, in bytes per second, such as 50M, or none')
     .meta({ placeholder: 'rate' }),
   netLimit: rateArg(1e5, '100k')
     .optional()
-    .describe('The most it sends, and receives, in bits per second, such as 100M; none for no limit')
+    .describe('The most it sends, and the most it receives, in bits per second, such as 100M, or none')
     .meta({ placeholder: 'rate' }),
 }
 
@@ -117,7 +115,7 @@ export const graceArg = z
   .min(0)
   .max(3600)
   .default(60)
-  .describe('How long the guest may take to shut down, in seconds, before its power is turned off')
+  .describe('Seconds to wait for the guest to shut down before turning its power off')
   .meta({ placeholder: 'seconds' })
 
 const seconds = { m: 60, h: 3600, d: 86_400 } as const

@@ -43,9 +43,9 @@ const shownMost = 10
 
 export const boxDfCommand = command({
   name: 'box df',
-  summary: 'Show what takes the box’s disk, what can go, and when it is full',
+  summary: 'Show what uses the disk, what can go, and when it will be full',
   details:
-    'OWN is freed when a VM, with its checkpoints, or a checkpoint or an image goes alone; SHARED is used by others too, and stays. DISK and MEMORY are what it holds itself.',
+    'OWN is freed when you delete it alone (a VM with its checkpoints, a checkpoint, or an image). SHARED is also used by others, and stays. DISK and MEMORY are its own disk layer and saved memory.',
   examples: ['croft box df', 'croft box df --json'],
   args: z.object({}),
   result: boxDf,

@@ -5,9 +5,9 @@ import { command } from './command.ts'
 
 export const boxKsmCommand = command({
   name: 'box ksm',
-  summary: 'Have VMs share pages of memory that are the same, or not',
+  summary: 'Turn memory deduplication (KSM) on or off',
   details:
-    'The kernel looks for pages that several VMs have alike, and keeps one of them (KSM). VMs made from one image have much alike, so more of them fit; looking takes a few percent of a CPU. The risk: a VM can find out, by the time that a write takes, whether another has a page that it knows. It is off unless you turn it on, and should be where you don’t trust what runs in your VMs. It stays as it is set. Without a word, it says how it is.',
+    "The kernel looks for identical pages in several VMs and keeps one copy (KSM). VMs made from one image have many in common, so more of them fit; the search takes a few percent of a CPU. The risk: by timing its writes, a VM can find out whether another VM has a page with known content. Leave it off, which is the default, if you don't trust what runs in your VMs. The setting survives restarts. Without an argument, the command prints the current setting.",
   examples: ['croft box ksm', 'croft box ksm on', 'croft box ksm off'],
   args: z.object({ wanted: z.enum(['on', 'off']).optional().describe('on or off').meta({ placeholder: 'on|off' }) }),
   positional: ['wanted'],

@@ -9,9 +9,9 @@ import { command } from './command.ts'
 
 export const checkpointAutoCommand = command({
   name: 'checkpoint auto',
-  summary: 'Have checkpoints of a VM taken by the clock, or see whether they are',
+  summary: 'Schedule automatic checkpoints, or show the schedule',
   details:
-    'One is taken each hour, or each day where only days are kept; of a VM that does not run, only after its disk has changed. The newest of each of the latest hours and days that have one are kept, the others go; hours and days are those of UTC. What you took yourself always stays.',
+    'A checkpoint is taken every hour, or every day if only daily ones are kept. A VM that is not running gets one only after its disk has changed. The newest checkpoint of each recent hour and day is kept, by UTC; the others are deleted. Checkpoints that you took yourself always stay.',
   examples: [
     'croft checkpoint auto web hourly=24 daily=7',
     'croft checkpoint auto web daily=14',
@@ -24,7 +24,7 @@ export const checkpointAutoCommand = command({
       .array(z.string().regex(/^(off|(hourly|daily)=[0-9]{1,3})$/, 'it is hourly=<number>, daily=<number> or off'))
       .max(2)
       .optional()
-      .describe('How many are kept: hourly=24, daily=7, or off')
+      .describe('How many to keep: hourly=24, daily=7, or off')
       .meta({ placeholder: 'how many' }),
   }),
   positional: ['vm', 'keep'],

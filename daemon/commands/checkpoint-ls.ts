@@ -9,7 +9,7 @@ import { table } from './text.ts'
 
 export const checkpointLsCommand = command({
   name: 'checkpoint ls',
-  summary: 'List the checkpoints of a VM, each under the one that it came after',
+  summary: "List a VM's checkpoints",
   examples: ['croft checkpoint ls web'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],

@@ -6,10 +6,10 @@ import { command } from './command.ts'
 
 export const checkpointRmCommand = command({
   name: 'checkpoint rm',
-  summary: 'Forget a checkpoint',
-  details: 'The VM, its other checkpoints and VMs that were made from this one stay as they are.',
+  summary: 'Delete a checkpoint',
+  details: 'The VM, its other checkpoints, and VMs made from this one are not affected.',
   examples: ['croft checkpoint rm web before-upgrade'],
-  args: z.object({ vm: vmArg, label: labelArg.describe('Which checkpoint') }),
+  args: z.object({ vm: vmArg, label: labelArg.describe('Label of the checkpoint') }),
   positional: ['vm', 'label'],
   result: z.object({ vm: z.string(), label: z.string() }),
   touches: 'destroys',

@@ -8,14 +8,15 @@ import { command } from './command.ts'
 
 export const checkpointCommand = command({
   name: 'checkpoint',
-  summary: 'Keep a VM as it is now: disk, and memory when it runs',
-  details: 'The VM runs on. Go back to it with croft restore, or make another VM of it with croft restore --as.',
+  summary: 'Save a VM as it is now: its disk, and its memory if it runs',
+  details:
+    'The VM keeps running. Go back with croft restore, or make another VM from the checkpoint with croft restore --as.',
   examples: ['croft checkpoint web', 'croft checkpoint web before-upgrade'],
   args: z.object({
     vm: vmArg,
     label: labelArg
       .optional()
-      .describe('What to call it; by default c1, c2, …')
+      .describe('Its label (default: c1, c2, …)')
       .meta({ placeholder: 'checkpoint', complete: 'nothing' }),
   }),
   positional: ['vm', 'label'],

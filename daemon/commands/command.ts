@@ -78,6 +78,8 @@ export interface Context {
 export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   name: string
   summary: string
+  /** The heading under which help lists it; `commands/index.ts` gives it. What has none is not for people. */
+  group?: string
   /** More for its help page: what a newcomer should know. */
   details?: string
   examples: readonly string[]

@@ -6,11 +6,11 @@ import { describeVm, vmResult } from './vm-result.ts'
 
 export const commentCommand = command({
   name: 'comment',
-  summary: 'Say what a VM is for',
+  summary: 'Note what a VM is for',
   examples: ['croft comment web "the shop, before the rewrite"', 'croft comment web ""'],
   args: z.object({
     vm: vmArg,
-    text: commentArg.describe('The comment; empty to take it away').meta({ placeholder: 'text' }),
+    text: commentArg.describe('The comment; empty to remove it').meta({ placeholder: 'text' }),
   }),
   positional: ['vm', 'text'],
   result: vmResult,

@@ -8,14 +8,14 @@ import { maySee, seesSome } from './scope.ts'
 
 export const completeCommand = command({
   name: 'complete',
-  summary: 'What could come next on a command line',
+  summary: 'Say what could come next on a command line',
   details: 'The scripts of croft completion ask this.',
   examples: ['croft complete -- new --i'],
   args: z.object({
     words: z
       .array(z.string())
       .optional()
-      .describe('The words so far, the last of them begun')
+      .describe('The words so far; the last one may be incomplete')
       .meta({ placeholder: 'word' }),
   }),
   rest: 'words',

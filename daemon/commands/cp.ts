@@ -22,14 +22,14 @@ function notFiles(source: string, target = ''): CroftError {
 
 export const cpCommand = command({
   name: 'cp',
-  summary: 'Copy a VM, a running one with all that runs in it',
+  summary: 'Copy a VM, with everything that runs in it',
   details:
-    'The copy goes on from the same instant, with its processes, open files and tmux sessions, under a name, address and keys of its own. Its open connections to the outside end. The source pauses for a moment. The copy of a sleeping VM is asleep, that of a stopped one stopped.',
+    'The copy goes on from the same instant, with its processes, open files and tmux sessions, under its own name, address and keys. Its open connections to the outside are closed. The source pauses for a moment. A copy of a sleeping VM is asleep; a copy of a stopped one is stopped.',
   examples: ['croft cp web', 'croft cp web web-try', 'croft cp web web-clean --disk-only'],
   args: z.object({
     vm: vmArg,
-    name: newNameArg.optional().describe('What to call the copy').meta({ placeholder: 'name' }),
-    diskOnly: z.boolean().optional().describe('Leave the memory: the copy boots from the disk as it is now'),
+    name: newNameArg.optional().describe('Name of the copy').meta({ placeholder: 'name' }),
+    diskOnly: z.boolean().optional().describe('Copy the disk only: the copy boots from the disk as it is now'),
   }),
   positional: ['vm', 'name'],
   result: madeResult,

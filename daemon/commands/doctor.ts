@@ -11,7 +11,7 @@ export const checkResult = z.object({
 
 export const doctorCommand = command({
   name: 'doctor',
-  summary: 'Look at the box and say what is wrong, and what to do',
+  summary: 'Check the box, and say what to do',
   examples: ['croft doctor'],
   args: z.object({}),
   result: z.object({

@@ -9,7 +9,7 @@ import { webOf } from './share.ts'
 export const domainAddCommand = command({
   name: 'domain add',
   summary: 'Give a VM a host name of its own',
-  details: 'Its DNS must lead to this box. It opens what the VM’s other addresses open, to the same people.',
+  details: "Its DNS must lead to this box. It opens the same things as the VM's other addresses, to the same people.",
   examples: ['croft domain add shop.example.com shop', 'croft domain add api.example.com shop 3000'],
   args: z.object({ host: customHostArg, vm: vmArg, port: portArg.optional() }),
   positional: ['host', 'vm', 'port'],

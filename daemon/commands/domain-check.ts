@@ -5,7 +5,7 @@ import { webOf } from './share.ts'
 
 export const domainCheckCommand = command({
   name: 'domain check',
-  summary: 'See whether names lead to this box, and certificates are right',
+  summary: 'Check that names lead to this box and certificates are valid',
   examples: ['croft domain check'],
   args: z.object({}),
   result: z.object({ checks: z.array(checkResult) }),

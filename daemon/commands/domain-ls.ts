@@ -17,7 +17,7 @@ export type DomainResult = z.infer<typeof domainResult>
 
 export const domainLsCommand = command({
   name: 'domain ls',
-  summary: 'Show the names by which VMs are reached',
+  summary: 'List the domain and host names of VMs',
   examples: ['croft domain ls'],
   args: z.object({}),
   result: domainResult,

@@ -6,7 +6,7 @@ import { webOf } from './share.ts'
 
 export const domainRmCommand = command({
   name: 'domain rm',
-  summary: 'Take a host name of its own from a VM',
+  summary: "Remove a VM's own host name",
   examples: ['croft domain rm shop.example.com'],
   args: z.object({ host: customHostArg }),
   positional: ['host'],

@@ -10,9 +10,8 @@ const modes = ['acme', 'internal', 'off'] as const
 
 export const domainSetCommand = command({
   name: 'domain set',
-  summary: 'Choose the name beneath which VMs are reached, and its certificates',
-  details:
-    'The name and everything beneath it (a wildcard) must lead to this box: croft domain check says whether. Certificates come from a CA by ACME as they are needed, from the box’s own CA (internal), or not at all (off: plain HTTP). Who is signed in signs in again at the new address. "localhost" goes back to how it began.',
+  summary: "Set the domain of the VMs' addresses, and how they get certificates",
+  details: `The name and everything beneath it (a wildcard record) must lead to this box; croft domain check tells you whether it does. Certificates come from a CA by ACME when needed, from the box's own CA (internal), or not at all (off: plain HTTP). Everybody who is signed in has to sign in again at the new address. "localhost" restores the default.`,
   examples: [
     'croft domain set box.example.com --email me@example.com',
     'croft domain set box.lan --tls internal',
@@ -24,18 +23,18 @@ export const domainSetCommand = command({
       .enum(modes)
       .optional()
       .describe(`Certificates: ${modes.join(', ')}`),
-    email: z.email('it is not an email address').max(200).optional().describe('Whom the CA may write to'),
+    email: z.email('it is not an email address').max(200).optional().describe('Contact address for the CA'),
     acmeDirectory: z
       .url({ protocol: /^https$/, error: 'it must be a URL that begins with https://' })
       .max(500)
       .optional()
-      .describe('Another CA than the usual one: URL of its ACME directory')
+      .describe('Use another CA: the URL of its ACME directory')
       .meta({ placeholder: 'url' }),
     acmeRoot: z
       .string()
       .max(64 * 1024)
       .optional()
-      .describe('Root certificate by which that CA is known')
+      .describe('Root certificate to trust that CA by')
       .meta({ file: true, placeholder: 'file' }),
   }),
   positional: ['domain'],

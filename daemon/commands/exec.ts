@@ -14,7 +14,7 @@ export const execCommand = command({
   name: 'exec',
   summary: 'Run a command in a VM',
   details:
-    'Standard input goes in, output and exit code come out. One word is a line for the shell in the VM; several words are a program and its arguments, given exactly so. Flags of Croft come before them.',
+    "Standard input goes in; output and exit code come out. A single word is run by the shell in the VM; several words are a program and its arguments, passed as they are. Croft's own flags come before them.",
   examples: [
     'croft exec web uname -a',
     'croft exec web --user root id',
@@ -28,19 +28,21 @@ export const execCommand = command({
     command: z
       .array(z.string().max(128 * 1024))
       .min(1)
-      .describe('What to run')
+      .describe('The command to run')
       .meta({ placeholder: 'command', secret: true }),
     stdin: z
       .string()
       .max(8 * 1024 * 1024)
       .optional()
-      .describe('Text for its standard input, where there is none to pass on')
+      .describe('Text for its standard input, for callers that have none')
       .meta({ secret: true }),
     user: userArg,
     byAgent: z
       .boolean()
       .optional()
-      .describe('As root by the guest agent, where SSH lets nobody in: without input, output comes at the end'),
+      .describe(
+        'Run it as root through the guest agent, for when SSH lets nobody in. There is no input, and output comes at the end',
+      ),
   }),
   positional: ['vm'],
   rest: 'command',

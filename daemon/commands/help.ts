@@ -4,8 +4,8 @@ import { type Command, command, type View } from './command.ts'
 import { findCommand, parameters, usage } from './line.ts'
 import { style } from './text.ts'
 
-const line = z.object({ name: z.string(), summary: z.string() })
-const page = line.extend({
+const line = z.object({ name: z.string(), summary: z.string(), group: z.string().optional() })
+const page = line.omit({ group: true }).extend({
   usage: z.string(),
   details: z.string().optional(),
   arguments: z.array(z.object({ form: z.string(), description: z.string() })),
@@ -15,14 +15,14 @@ type Page = z.infer<typeof page>
 
 export const helpCommand = command({
   name: 'help',
-  summary: 'Show all commands, or one in full',
+  summary: 'List all commands, or explain one',
   examples: ['croft help', 'croft help new'],
   args: z.object({ command: z.array(z.string()).optional().describe('A command').meta({ placeholder: 'command' }) }),
   positional: ['command'],
   result: z.object({ commands: z.array(line), command: page.optional() }),
   touches: 'nothing',
   async run({ commands }, { command: words = [] }) {
-    const lines = commands.map(({ name, summary }) => ({ name, summary }))
+    const lines = commands.map(({ name, summary, group }) => ({ name, summary, ...(group && { group }) }))
     return { commands: lines, ...(words.length && { command: describeCommand(findCommand(commands, words).command) }) }
   },
   print: ({ commands, command }, view) => (command ? printCommand(command, view) : printOverview(commands, view)),
@@ -31,9 +31,16 @@ export const helpCommand = command({
 
 export function printOverview(commands: readonly z.infer<typeof line>[], view: View): string {
   const longest = Math.max(...commands.map(({ name }) => name.length))
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(longest)}   ${summary}\n`)
+  const groups = Map.groupBy(
+    commands.filter(({ group }) => group),
+    ({ group }) => group!,
+  )
+  const parts = [...groups].map(([title, all]) => {
+    const lines = all.map(({ name, summary }) => `  ${name.padEnd(longest)}   ${summary}\n`)
+    return `${style(view, 'bold', title)}\n${lines.join('')}\n`
+  })
   return (
-    `Croft: your own cloud of VMs on this box.\n\n${lines.join('')}\n` +
+    `Croft: your own cloud of VMs on this box.\n\n${parts.join('')}` +
     `Every command takes --json, and -q for only names. ${style(view, 'bold', `${view.croft} help <command>`)} shows one in full.\n`
   )
 }

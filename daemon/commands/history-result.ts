@@ -7,7 +7,7 @@ import { table } from './text.ts'
 export const rangeArg = z
   .enum(ranges)
   .optional()
-  .describe(`What was measured over this time: ${ranges.join(', ')}`)
+  .describe(`Show measurements over this time: ${ranges.join(', ')}`)
   .meta({ placeholder: 'range' })
 
 export const historyResult = z.object({

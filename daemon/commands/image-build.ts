@@ -7,7 +7,7 @@ import { describeImage, imageResult } from './image-ls.ts'
 export const imageBuildCommand = command({
   name: 'image build',
   summary: 'Build an image from its recipe',
-  details: 'The old build serves new VMs until the new one is whole; VMs made from it keep it.',
+  details: 'New VMs use the old build until the new one is complete; VMs made from the old one keep it.',
   examples: ['croft image build debian'],
   args: z.object({
     recipe: z.string().min(1).max(64).default('debian').describe('Name of the recipe').meta({ placeholder: 'recipe' }),

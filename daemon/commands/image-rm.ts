@@ -7,8 +7,8 @@ import { countVms } from './image-ls.ts'
 
 export const imageRmCommand = command({
   name: 'image rm',
-  summary: 'Take an image off the list',
-  details: 'VMs made from it keep what they need of it; its files go with the last of them.',
+  summary: 'Remove an image from the list',
+  details: 'VMs made from it keep working; its files are deleted with the last of them.',
   examples: ['croft image rm debian'],
   args: z.object({ image: imageArg.describe('Name of the image') }),
   positional: ['image'],

@@ -6,9 +6,9 @@ import { describeKey, type KeyResult, keyNameArg, keyResult } from './key.ts'
 
 export const keyAddCommand = command({
   name: 'key add',
-  summary: 'Let an SSH key into the VMs',
+  summary: 'Add an SSH key',
   details:
-    'A key may enter all VMs, one of them, or those with a tag as they have it at the time. What it is limited to stays: to change that, remove it and add it again.',
+    'A key can enter all VMs, one VM, or the VMs that have a tag at the time. To change that, remove the key and add it again.',
   examples: [
     'croft key add ~/.ssh/id_ed25519.pub',
     'croft key add - --name laptop < key.pub',
@@ -21,14 +21,12 @@ export const keyAddCommand = command({
       .string()
       .min(1)
       .max(64 * 1024)
-      .describe(
-        'File with the public key, "-" for standard input, or gh: and a user of GitHub for the keys shown there',
-      )
+      .describe('File with the public key, "-" for standard input, or gh:<user> for the keys of a GitHub user')
       .meta({ file: true, literal: 'gh:', placeholder: 'file' }),
-    name: keyNameArg.optional().describe('What to call it; by default the comment in the key'),
-    vm: vmArg.optional().describe('Let it into that VM alone'),
-    tag: tagArg.optional().describe('Let it into VMs with that tag alone'),
-    authority: z.boolean().optional().describe('It is the key of a CA: let certificates in that are signed with it'),
+    name: keyNameArg.optional().describe('Its name (default: the comment in the key)'),
+    vm: vmArg.optional().describe('Let it into this VM only'),
+    tag: tagArg.optional().describe('Let it into VMs with this tag only'),
+    authority: z.boolean().optional().describe('Trust it as a CA: let in certificates that it has signed'),
   }),
   positional: ['key'],
   result: z.object({ keys: z.array(keyResult) }),

@@ -6,7 +6,7 @@ import { table } from './text.ts'
 
 export const keyLsCommand = command({
   name: 'key ls',
-  summary: 'List the SSH keys that may enter',
+  summary: 'List SSH keys',
   examples: ['croft key ls'],
   args: z.object({}),
   result: z.object({ keys: z.array(keyResult) }),

@@ -5,9 +5,9 @@ import { describeKey, keyArg, keyNameArg, keyResult } from './key.ts'
 
 export const keyRenameCommand = command({
   name: 'key rename',
-  summary: 'Give an SSH key another name',
+  summary: 'Rename an SSH key',
   examples: ['croft key rename ada@old-laptop laptop'],
-  args: z.object({ key: keyArg, name: keyNameArg.describe('What to call it') }),
+  args: z.object({ key: keyArg, name: keyNameArg.describe('Its new name') }),
   positional: ['key', 'name'],
   result: keyResult,
   touches: 'changes',

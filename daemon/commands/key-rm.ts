@@ -5,7 +5,7 @@ import { describeKey, keyArg, keyResult } from './key.ts'
 
 export const keyRmCommand = command({
   name: 'key rm',
-  summary: 'Shut an SSH key out',
+  summary: 'Remove an SSH key',
   examples: ['croft key rm laptop'],
   args: z.object({ key: keyArg }),
   positional: ['key'],

@@ -4,9 +4,9 @@ import { style } from './text.ts'
 
 export const loginCommand = command({
   name: 'login',
-  summary: 'Make a link that signs you in, in a browser',
+  summary: 'Print a link that signs you in',
   details:
-    'Each link works once, within 10 minutes. It opens the web addresses of all VMs to that browser, for 30 days. croft session ls shows who is signed in.',
+    'The link works once, within 10 minutes. It signs a browser in to the web addresses of all VMs for 30 days. croft session ls lists who is signed in.',
   examples: ['croft login'],
   args: z.object({}),
   result: z.object({

@@ -8,12 +8,18 @@ import { command } from './command.ts'
 
 export const logsCommand = command({
   name: 'logs',
-  summary: 'Show the serial console of a VM',
+  summary: "Show a VM's serial console",
   examples: ['croft logs web', 'croft logs web -f', 'croft logs web --lines 500'],
   args: z.object({
     vm: vmArg,
-    follow: z.boolean().optional().describe('Go on showing what comes, until Ctrl-C'),
-    lines: z.int().min(1).max(10_000).default(100).describe('How many of the last lines').meta({ placeholder: 'n' }),
+    follow: z.boolean().optional().describe('Keep showing new output until Ctrl-C'),
+    lines: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(100)
+      .describe('How many of the last lines to show to show to show')
+      .meta({ placeholder: 'n' }),
   }),
   positional: ['vm'],
   short: { follow: 'f', lines: 'n' },

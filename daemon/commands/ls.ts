@@ -30,7 +30,10 @@ export const lsCommand = command({
       .optional()
       .describe(`Only those in this state: ${vmStates.join(', ')}`)
       .meta({ placeholder: 'state' }),
-    tag: z.array(tagArg).optional().describe('Only those with this tag; given often, with all of them'),
+    tag: z
+      .array(tagArg)
+      .optional()
+      .describe('Only those with this tag; give it more than once for VMs with all of them'),
   }),
   result: z.object({
     vms: z.array(vmResult.extend(usageResult.shape)),

@@ -23,7 +23,7 @@ export const newCommand = command({
   name: 'new',
   summary: 'Make a VM',
   details:
-    'Without a name it gets one of two words. It shares the CPUs and memory of the box; limits are only for where you want them.',
+    "Without a name, Croft invents one of two words. A VM shares the box's CPUs and memory; set limits only where you want them.",
   examples: [
     'croft new',
     'croft new web --env PORT=8080 --tag shop',
@@ -31,24 +31,28 @@ export const newCommand = command({
   ],
   args: z.object({
     name: newNameArg.optional().describe('Its name: a-z, 0-9 and "-"').meta({ placeholder: 'name' }),
-    image: imageArg.optional().describe('What it is made from'),
+    image: imageArg.optional().describe('The image to make it from'),
     cpu: cpuArg.optional(),
     memory: memoryArg.optional(),
     disk: diskArg.optional(),
     priority: priorityArg.optional(),
     restart: restartArg.optional(),
     ...rateArgs,
-    env: z.array(envArg).max(200).optional().describe('A variable for everything that runs in it; may be given often'),
+    env: z
+      .array(envArg)
+      .max(200)
+      .optional()
+      .describe('An environment variable for everything in it; can be given more than once'),
     setupScript: z
       .string()
       .max(256 * 1024)
       .optional()
       .describe('A script that runs in it once, as its login user')
       .meta({ file: true, placeholder: 'file' }),
-    tag: z.array(tagArg).max(50).optional().describe('A tag; may be given often'),
+    tag: z.array(tagArg).max(50).optional().describe('A tag; can be given more than once'),
     comment: commentArg.optional().describe('What it is for'),
-    stopped: z.boolean().optional().describe('Make it, but do not start it'),
-    cold: z.boolean().optional().describe('Boot it, rather than fork one that has booted'),
+    stopped: z.boolean().optional().describe('Make it without starting it'),
+    cold: z.boolean().optional().describe('Boot it instead of forking one that has booted'),
   }),
   positional: ['name'],
   result: madeResult,

@@ -27,8 +27,8 @@ export type PortResult = z.infer<typeof portResult>
 
 export const portsCommand = command({
   name: 'ports',
-  summary: 'Show the ports that a VM listens on, and where they are opened',
-  details: 'A VM that is asleep is not woken for it: what is public is shown all the same.',
+  summary: 'Show which ports a VM listens on, and where they are open',
+  details: 'This does not wake a sleeping VM; its public ports are shown anyway.',
   examples: ['croft ports web', 'croft ports web --json'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],

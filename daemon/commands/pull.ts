@@ -15,15 +15,15 @@ export const pullCommand = command({
   name: 'pull',
   summary: 'Copy a file or a folder out of a VM',
   details:
-    'It goes into a folder that is there under its own name, else under the name that you give; without one, into the folder you are in. A folder that is there already is added to. Modes and times are kept; what reaches beyond it (links that lead outside, devices) is left out. From a laptop, scp does the same: scp -P 2222 -r web@box.example.com:/srv/www .',
+    'If the target is a folder, the copy goes into it under its own name; otherwise it gets the name you give. Without a target, it goes into the current folder. Existing folders are added to. Modes and times are kept; devices, and links that lead outside the copy, are left out. From a laptop, scp does the same: scp -P 2222 -r web@box.example.com:/srv/www .',
   examples: ['croft pull web /etc/hostname', 'croft pull web /srv/www site', 'croft pull web /etc/shadow --user root'],
   args: z.object({
     vm: vmArg,
     source: pathArg
       .refine((path) => !['', '.', '..'].includes(posix.basename(path)), 'it must end in the name of a file or folder')
-      .describe('A file or folder in the VM')
+      .describe('The file or folder in the VM')
       .meta({ placeholder: 'source' }),
-    target: pathArg.optional().describe('Where it goes').meta({ placeholder: 'target', path: true }),
+    target: pathArg.optional().describe('Where to put it').meta({ placeholder: 'target', path: true }),
     user: userArg,
   }),
   positional: ['vm', 'source', 'target'],

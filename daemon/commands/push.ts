@@ -21,9 +21,9 @@ else echo "$3 is a folder already" >&2; exit 4; fi && rm -rf -- "$1"`
 
 export const pushCommand = command({
   name: 'push',
-  summary: 'Copy a file or a folder of yours into a VM',
+  summary: 'Copy a file or a folder into a VM',
   details:
-    'It goes into a folder that is there under its own name, else under the name that you give; without one, into the home of the login user. A folder that is there already is added to. Modes and times are kept. From a laptop, scp does the same: scp -P 2222 -r site web@box.example.com:',
+    'If the target is a folder, the copy goes into it under its own name; otherwise it gets the name you give. Without a target, it goes into the login user’s home. Existing folders are added to. Modes and times are kept. From a laptop, scp does the same: scp -P 2222 -r site web@box.example.com:',
   examples: [
     'croft push web site /srv/www',
     'croft push web notes.txt',
@@ -31,8 +31,8 @@ export const pushCommand = command({
   ],
   args: z.object({
     vm: vmArg,
-    source: pathArg.describe('Your file or folder').meta({ placeholder: 'source', path: true }),
-    target: pathArg.optional().describe('Where it goes in the VM').meta({ placeholder: 'target' }),
+    source: pathArg.describe('The file or folder to copy').meta({ placeholder: 'source', path: true }),
+    target: pathArg.optional().describe('Where to put it in the VM').meta({ placeholder: 'target' }),
     user: userArg,
   }),
   positional: ['vm', 'source', 'target'],

@@ -6,7 +6,7 @@ import { describeVm, vmResult } from './vm-result.ts'
 
 export const renameCommand = command({
   name: 'rename',
-  summary: 'Give a VM another name',
+  summary: 'Rename a VM',
   examples: ['croft rename quiet-otter web'],
   args: z.object({ vm: vmArg, to: newNameArg.describe('Its new name').meta({ placeholder: 'new name' }) }),
   positional: ['vm', 'to'],

@@ -11,9 +11,9 @@ import { describeVm, vmResult } from './vm-result.ts'
 
 export const resizeCommand = command({
   name: 'resize',
-  summary: 'Change the limits of a VM, and when it is started again',
+  summary: "Change a VM's limits, priority and restart policy",
   details:
-    'The disk grows at once, while the VM runs, and never shrinks; priority and the limits of CPU time, disk and network change at once, too. CPUs and memory change at its next start.',
+    'The disk grows at once, even while the VM runs, and never shrinks. Priority, and limits on CPU time, disk and network, change at once too. The number of CPUs and the memory change at its next start.',
   examples: [
     'croft resize web --disk 200G',
     'croft resize web --cpu 4 --memory 8G',

@@ -6,8 +6,8 @@ import { describeVm, vmResult } from './vm-result.ts'
 
 export const restartCommand = command({
   name: 'restart',
-  summary: 'Shut a VM down and start it again',
-  details: 'New limits of CPUs and memory take effect with it.',
+  summary: 'Restart a VM',
+  details: 'New limits for CPUs and memory take effect.',
   examples: ['croft restart web'],
   args: z.object({ vm: vmArg, grace: graceArg }),
   positional: ['vm'],

@@ -9,14 +9,14 @@ import { describeMade, hadToBoot, madeResult, printMade } from './made.ts'
 
 export const restoreCommand = command({
   name: 'restore',
-  summary: 'Go back to a checkpoint, or make another VM of it',
+  summary: 'Go back to a checkpoint, or make a new VM from it',
   details:
-    'Disk and memory are put back. What the VM is now becomes a checkpoint first, so this can be undone the same way. With --as the VM stays as it is, and another one is made.',
+    "Disk and memory go back to the checkpoint. The VM's current state is saved as a checkpoint first, so you can undo this the same way. With --as the VM is left alone, and a new one is made.",
   examples: ['croft restore web before-upgrade', 'croft restore web c1 --as web-old'],
   args: z.object({
     vm: vmArg,
-    label: labelArg.describe('Which checkpoint'),
-    as: newNameArg.optional().describe('Make a VM of this name of it instead').meta({ placeholder: 'name' }),
+    label: labelArg.describe('Label of the checkpoint'),
+    as: newNameArg.optional().describe('Make a new VM with this name instead').meta({ placeholder: 'name' }),
   }),
   positional: ['vm', 'label'],
   result: madeResult.extend({ label: z.string(), before: z.string().nullable() }),

@@ -26,11 +26,11 @@ export const rmCommand = command({
     const what = [
       `${bytes(own)} on disk`,
       ...(checkpoints ? [`${checkpoints} checkpoint${checkpoints === 1 ? '' : 's'}`] : []),
-      ...(hosts.length ? [`an address of its own (${hosts.join(', ')})`] : []),
-      ...(vm.web.public.length ? [`what anybody may open (port ${vm.web.public.join(', ')})`] : []),
+      ...(hosts.length ? [`its own address ${hosts.join(', ')}`] : []),
+      ...(vm.web.public.length ? [`its public port ${vm.web.public.join(', ')}`] : []),
     ]
     const all = new Intl.ListFormat('en').format(what)
-    return `${vm.name} has ${all}. All of it goes. Delete ${vm.name}?`
+    return `This deletes ${vm.name}: ${all}. It can't be undone. Delete it?`
   },
   async run({ box }, { vm }) {
     const { id, name } = findVm(box.store.state, vm)

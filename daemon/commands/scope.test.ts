@@ -53,13 +53,13 @@ describe('who is limited', () => {
   test('to a VM has that one alone', () => {
     expect(outcome(web, 'show', { vm: 'web' })).toBe('fine')
     expect(outcome(web, 'show', { vm: 'v1' })).toBe('fine')
-    expect(outcome(web, 'show', { vm: 'build' })).toContain('You are let in for web alone.')
+    expect(outcome(web, 'show', { vm: 'build' })).toContain('Your access is limited to web.')
   })
 
   test('to a tag has each VM that has it now', () => {
     expect(outcome(ci, 'rm', { vm: 'web' })).toBe('fine')
     expect(outcome(ci, 'show', { vm: 'build' })).toBe('fine')
-    expect(outcome(ci, 'show', { vm: 'secret' })).toContain('You are let in for VMs with the tag ci alone.')
+    expect(outcome(ci, 'show', { vm: 'secret' })).toContain('Your access is limited to VMs tagged "ci".')
     const later = { ...state, vms: { ...state.vms, v2: { ...state.vms.v2!, tags: [] } } }
     expect(outcome(ci, 'show', { vm: 'build' }, later)).not.toBe('fine')
   })
@@ -86,7 +86,7 @@ describe('who is limited', () => {
       for (const name of ['ls', 'top', 'share ls', 'activity', 'complete']) expect(outcome(scope, name)).toBe('fine')
       for (const name of ['new', 'stat', 'key ls', 'token ls', 'session ls', 'image ls', 'doctor', 'domain ls'])
         expect([name, outcome(scope, name)]).not.toEqual([name, 'fine'])
-      expect(outcome(scope, 'box df')).toContain('alone.')
+      expect(outcome(scope, 'box df')).toContain('Your access is limited')
       for (const name of ['key rm', 'key rename']) expect(outcome(scope, name, { key: 'laptop' })).not.toBe('fine')
     }
   })

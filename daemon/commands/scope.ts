@@ -40,13 +40,13 @@ export function checkScope(scope: Scope, command: Command, args: Record<string, 
     complete === 'vm' && args[key] !== undefined ? [args[key]].flat().map(String) : [],
   )
   if (named.length === 0 ? lists.has(name) : named.every((each) => maySeeNamed(scope, each, state))) return
-  throw new CroftError('not-allowed', `You are let in for ${inWords(scope, state)} alone.`, {
+  throw new CroftError('not-allowed', `Your access is limited to ${inWords(scope, state)}.`, {
     hint: 'The owner of the box can give you a key or a token for more.',
   })
 }
 
 const inWords = ({ vm, tag }: Scope, state: State): string =>
-  vm === null ? `VMs with the tag ${tag}` : (state.vms[vm]?.name ?? 'a VM that is gone')
+  vm === null ? `VMs tagged ${JSON.stringify(tag)}` : (state.vms[vm]?.name ?? 'a VM that is gone')
 
 /** Whether there is another VM by that name is not said. */
 function maySeeNamed(scope: Scope, name: string, state: State): boolean {

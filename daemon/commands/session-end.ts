@@ -5,8 +5,8 @@ import { describeSignIn, sessionResult } from './session-ls.ts'
 
 export const sessionEndCommand = command({
   name: 'session end',
-  summary: 'Sign a browser out, or all of them',
-  details: 'With everything that it has open. With no session, it is everybody who is signed in.',
+  summary: 'Sign out one browser, or all of them',
+  details: 'Its open connections are closed too. Without a session, everybody is signed out.',
   examples: ['croft session end ses_4tq2x7h6ma', 'croft session end'],
   args: z.object({
     session: z
@@ -14,7 +14,7 @@ export const sessionEndCommand = command({
       .min(1)
       .max(64)
       .optional()
-      .describe('The session, as session ls calls it; all, if none is named')
+      .describe("The session's id, from session ls (default: all)")
       .meta({ placeholder: 'session' }),
   }),
   positional: ['session'],

@@ -32,7 +32,7 @@ export const describeSignIn = ({ id, host, agent, from, hosts, createdAt, expire
 
 export const sessionLsCommand = command({
   name: 'session ls',
-  summary: 'Show who is signed in',
+  summary: 'List who is signed in',
   examples: ['croft session ls'],
   args: z.object({}),
   result: z.object({ sessions: z.array(sessionResult) }),

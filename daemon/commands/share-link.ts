@@ -6,9 +6,9 @@ import { describeLink, linkResult, webOf } from './share.ts'
 
 export const shareLinkCommand = command({
   name: 'share link',
-  summary: 'Make a link that lets somebody into one address of a VM',
+  summary: 'Make a link that opens one address of a VM',
   details:
-    'Whoever opens it may come back until it is over, or you revoke it. It opens the plain address, or with --port the address of that port, and nothing else. The link is shown once: Croft keeps only enough of it to know it again.',
+    'Anybody who has the link can use it until it expires or you revoke it. It opens the plain address, or with --port the address of that port, and nothing else. It is shown once; Croft stores only a hash of it.',
   examples: [
     'croft share link web',
     'croft share link web --expires 12h --name Ann',
@@ -17,8 +17,8 @@ export const shareLinkCommand = command({
   args: z.object({
     vm: vmArg,
     port: portArg.optional(),
-    expires: durationArg.default(7 * 86_400).describe('How long it works: 30m, 12h, 7d; by default 7d'),
-    name: nameArg.optional().describe('Whom it is for: the VM is told'),
+    expires: durationArg.default(7 * 86_400).describe('Lifetime: 30m, 12h, 7d (default: 7d)'),
+    name: nameArg.optional().describe('Who it is for; the VM is told this name'),
   }),
   positional: ['vm'],
   result: linkResult.extend({ url: z.string() }),

@@ -9,7 +9,7 @@ import { table } from './text.ts'
 
 export const shareLsCommand = command({
   name: 'share ls',
-  summary: 'Show the web addresses of VMs, and what anybody may open',
+  summary: 'List web addresses, and which ports are public',
   examples: ['croft share ls', 'croft share ls web'],
   args: z.object({ vm: vmArg.optional() }),
   positional: ['vm'],

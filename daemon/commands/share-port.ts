@@ -5,8 +5,8 @@ import { changeWeb, shareOf, shareResult, webOf } from './share.ts'
 
 export const sharePortCommand = command({
   name: 'share port',
-  summary: "Say which port a VM's plain address leads to",
-  details: 'Until it is said, Croft looks which port the VM listens on: 80, 8000, 8080 or 3000, else the lowest.',
+  summary: "Choose the port behind a VM's plain address",
+  details: 'Until you choose, Croft picks a port that the VM listens on: 80, 8000, 8080 or 3000, otherwise the lowest.',
   examples: ['croft share port web 8080'],
   args: z.object({ vm: vmArg, port: portArg }),
   positional: ['vm', 'port'],

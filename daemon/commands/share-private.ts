@@ -6,8 +6,8 @@ import { changeWeb, shareOf, shareResult, webOf } from './share.ts'
 
 export const sharePrivateCommand = command({
   name: 'share private',
-  summary: 'Keep a port of a VM to yourself again',
-  details: 'With no port, all of them.',
+  summary: 'Make a port private again',
+  details: 'Without a port, all of them become private.',
   examples: ['croft share private web', 'croft share private web 3000'],
   args: z.object({ vm: vmArg, port: portArg.optional() }),
   positional: ['vm', 'port'],

@@ -5,8 +5,9 @@ import { changeWeb, meantPort, portAddress, shareOf, shareResult, webOf } from '
 
 export const sharePublicCommand = command({
   name: 'share public',
-  summary: 'Let anybody open a port of a VM',
-  details: 'That port and no other. With no port it is the main one, the one that the plain address leads to.',
+  summary: 'Make a port public',
+  details:
+    'Anybody can then open that port, and no other. Without a port, it is the main one, which the plain address leads to.',
   examples: ['croft share public web', 'croft share public web 3000'],
   args: z.object({ vm: vmArg, port: portArg.optional() }),
   positional: ['vm', 'port'],

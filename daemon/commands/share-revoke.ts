@@ -6,11 +6,11 @@ import { describeLink, linkResult, webOf } from './share.ts'
 
 export const shareRevokeCommand = command({
   name: 'share revoke',
-  summary: 'Take back a share link',
-  details: 'Who came in by it is out with his next request. croft share ls shows the links.',
+  summary: 'Revoke a share link',
+  details: 'Anybody who uses it is locked out at once. croft share ls lists the links.',
   examples: ['croft share revoke lnk_4tq2x7h6ma'],
   args: z.object({
-    link: z.string().min(1).max(64).describe('The link, as share ls calls it').meta({ placeholder: 'link' }),
+    link: z.string().min(1).max(64).describe("The link's id, from share ls").meta({ placeholder: 'link' }),
   }),
   positional: ['link'],
   result: linkResult,

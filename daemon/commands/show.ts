@@ -20,7 +20,7 @@ const crashResult = z.object({
 
 export const showCommand = command({
   name: 'show',
-  summary: 'Show what there is to know about a VM',
+  summary: 'Show everything about a VM',
   examples: ['croft show web', 'croft show web --json'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],

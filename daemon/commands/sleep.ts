@@ -11,7 +11,7 @@ export const sleepCommand = command({
   name: 'sleep',
   summary: 'Put a VM to sleep: its memory goes to disk, and it uses nothing',
   details:
-    'It wakes when somebody enters it, with everything in it as it was. With --after it stays awake now, and goes to sleep by itself whenever it has been idle for so long: no SSH session, no connection from the box, next to no CPU, no command of Croft in it. While it sleeps, nothing in it runs by the clock.',
+    "It wakes when somebody uses it, with everything as it was. With --after it stays awake now, and goes to sleep by itself after being idle for that long: no SSH session, no connection from the box, almost no CPU use, and no croft command running in it. While it sleeps, its timers and cron jobs don't run.",
   examples: ['croft sleep web', 'croft sleep web --after 30', 'croft sleep web --after never'],
   args: z.object({
     vm: vmArg,
@@ -19,7 +19,7 @@ export const sleepCommand = command({
       .string()
       .regex(/^([0-9]{1,5}|never|default)$/, 'it is a number of minutes, never or default')
       .optional()
-      .describe('Have it sleep by itself when it is idle for so many minutes, never, or as the box does by default')
+      .describe('Minutes of idleness before it goes to sleep by itself, never, or default')
       .meta({ placeholder: 'minutes' }),
   }),
   positional: ['vm'],

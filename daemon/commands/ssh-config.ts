@@ -7,22 +7,22 @@ import { maySee } from './scope.ts'
 
 export const sshConfigCommand = command({
   name: 'ssh-config',
-  summary: 'Print settings for your own SSH, by which VMs are hosts like any other',
+  summary: 'Print SSH settings that make each VM a host of its own',
   details:
-    'Put it into ~/.ssh/config on your laptop. Then ssh, scp, rsync and editors reach each VM by its name beneath the domain: through the lobby, encrypted from end to end, with the host key that Croft made, so that nobody has to trust one.',
+    'Put the output into ~/.ssh/config on your laptop. Then ssh, scp, rsync and editors reach each VM by its name beneath the domain, encrypted end to end. Host keys are checked against those that Croft made, so ssh never asks whether to trust one.',
   examples: ['croft ssh-config', 'ssh -p 2222 croft@box.example.com ssh-config >> ~/.ssh/config'],
   args: z.object({
     host: z
       .string()
       .regex(/^[A-Za-z0-9:.][A-Za-z0-9.:-]{0,252}$/, 'that is not the name or address of a host')
       .optional()
-      .describe('How the box is reached; by default its domain, else as you came to the lobby, else its own name')
+      .describe("The box's host name (default: its domain, or the name you reached the lobby by, or its own name)")
       .meta({ placeholder: 'host' }),
     knownHost: z
       .string()
       .max(300)
       .optional()
-      .describe('Print the known_hosts line of this one host instead; SSH itself asks so')
+      .describe('Print the known_hosts line of this host instead; ssh runs it this way')
       .meta({ placeholder: 'name' }),
   }),
   result: z.object({ text: z.string() }),

@@ -7,7 +7,7 @@ import { describeVm, vmResult } from './vm-result.ts'
 
 export const startCommand = command({
   name: 'start',
-  summary: 'Start a VM and wait until it can be used',
+  summary: 'Start a VM and wait until it is ready',
   examples: ['croft start web'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],

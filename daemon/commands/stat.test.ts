@@ -28,6 +28,6 @@ test('who is limited to one VM sees that, and not the box', () => {
   const scope = { vm: 'v1', tag: null, commands: null }
   const state = { vms: { v1: { id: 'v1', name: 'web' }, v2: { id: 'v2', name: 'db' } } } as unknown as State
   expect(() => checkScope(scope, statCommand, { vm: 'web', range: '1h' }, state)).not.toThrow()
-  expect(() => checkScope(scope, statCommand, { range: '1h' }, state)).toThrow('for web alone')
-  expect(() => checkScope(scope, statCommand, { vm: 'db' }, state)).toThrow('for web alone')
+  expect(() => checkScope(scope, statCommand, { range: '1h' }, state)).toThrow('limited to web')
+  expect(() => checkScope(scope, statCommand, { vm: 'db' }, state)).toThrow('limited to web')
 })

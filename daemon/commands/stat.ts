@@ -48,8 +48,8 @@ export type BoxStatResult = z.infer<typeof boxStat>
 
 export const statCommand = command({
   name: 'stat',
-  summary: 'Show what a VM, or the box, uses now and has used',
-  details: 'Of a VM it says why it is awake, too. With --range: how it went over the last hour, day, week or month.',
+  summary: 'Show what a VM or the box uses, now and over time',
+  details: 'For a VM it also says why it is awake. --range adds the last hour, day, week or month.',
   examples: ['croft stat', 'croft stat web', 'croft stat web --range 24h'],
   args: z.object({ vm: vmArg.optional(), range: rangeArg }),
   positional: ['vm'],

@@ -7,9 +7,9 @@ import { describeVm, vmResult } from './vm-result.ts'
 
 export const stopCommand = command({
   name: 'stop',
-  summary: 'Shut a VM down',
+  summary: 'Shut down a VM',
   details:
-    'The guest is asked to shut down; one that has not done so after the grace period is turned off. Its disk stays.',
+    'The guest is asked to shut down. If it has not done so after the grace period, its power is turned off. Its disk stays.',
   examples: ['croft stop web', 'croft stop web --grace 0'],
   args: z.object({ vm: vmArg, grace: graceArg }),
   positional: ['vm'],

@@ -7,12 +7,12 @@ import { describeVm, vmResult } from './vm-result.ts'
 
 export const tagCommand = command({
   name: 'tag',
-  summary: 'Add tags to a VM, or take them away',
+  summary: 'Add or remove tags',
   examples: ['croft tag web shop live', 'croft tag web --remove live'],
   args: z.object({
     vm: vmArg,
     tags: z.array(tagArg).max(50).optional().describe('Tags to add').meta({ placeholder: 'tag' }),
-    remove: z.array(tagArg).max(50).optional().describe('A tag to take away; may be given often'),
+    remove: z.array(tagArg).max(50).optional().describe('A tag to remove; can be given more than once'),
   }),
   positional: ['vm', 'tags'],
   result: vmResult,

@@ -6,7 +6,7 @@ import { describeToken, type TokenResult, tokenResult } from './token.ts'
 
 export const tokenLsCommand = command({
   name: 'token ls',
-  summary: 'Show the tokens that work',
+  summary: 'List tokens',
   examples: ['croft token ls'],
   args: z.object({}),
   result: z.object({ tokens: z.array(tokenResult) }),

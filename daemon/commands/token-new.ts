@@ -10,23 +10,22 @@ import { describeToken, tokenResult } from './token.ts'
 export const tokenNewCommand = command({
   name: 'token new',
   summary: 'Make a token for a program',
-  details:
-    'It is shown once. Send it as "Authorization: Bearer …", or as the password of HTTP basic with any user name: to the web address of a VM, or to the API at the box’s own address.',
+  details: `The token is shown once. Send it as "Authorization: Bearer …", or as the password of HTTP basic authentication with any user name, to a VM's web address or to the API at the box's own address.`,
   examples: [
     'croft token new --name backup --expires 30d',
     'croft token new --vm web --commands web',
     'croft token new --vm web --commands exec,logs',
   ],
   args: z.object({
-    vm: vmArg.optional().describe('For that VM alone'),
+    vm: vmArg.optional().describe('Limit it to this VM'),
     commands: z
       .string()
       .max(1000)
       .transform((text) => text.split(',').map((each) => each.trim()))
       .optional()
-      .describe('What it may do: names of commands, and "web" for web addresses; everything, if not said')
+      .describe('Commands that it can run, and "web" for web addresses (default: everything)')
       .meta({ placeholder: 'names' }),
-    expires: durationArg.optional().describe('When it ends by itself, such as 12h or 30d; never, if not said'),
+    expires: durationArg.optional().describe('Lifetime, such as 12h or 30d (default: does not expire)'),
     name: nameArg.optional().describe('What it is for'),
   }),
   result: tokenResult.extend({ secret: z.string() }),

@@ -6,11 +6,11 @@ import { describeToken, tokenResult } from './token.ts'
 
 export const tokenRevokeCommand = command({
   name: 'token revoke',
-  summary: 'Take back a token',
-  details: 'What it has open is cut within a second.',
+  summary: 'Revoke a token',
+  details: 'Its open connections are closed within a second.',
   examples: ['croft token revoke tok_4tq2x7h6ma'],
   args: z.object({
-    token: z.string().min(1).max(64).describe('The token, as token ls calls it').meta({ placeholder: 'token' }),
+    token: z.string().min(1).max(64).describe("The token's id, from token ls").meta({ placeholder: 'token' }),
   }),
   positional: ['token'],
   result: tokenResult,

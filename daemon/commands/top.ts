@@ -49,20 +49,20 @@ const everyArg = z
   .regex(/^([1-9]|[1-5][0-9]|60)s?$/, 'a time between two pictures is 1s to 60s')
   .default('2s')
   .transform((text) => Number.parseInt(text, 10))
-  .describe('The time between two pictures, 1s to 60s')
+  .describe('How often to measure, 1s to 60s')
   .meta({ placeholder: 'time' })
 
 export const topCommand = command({
   name: 'top',
   summary: 'Watch what the box and its VMs use',
   details:
-    'On a terminal it goes on until Ctrl-C, or q; elsewhere it says once how it is. CPU is percent of one for a VM, and of all for the box.',
+    'On a terminal it runs until you press q or Ctrl-C; elsewhere it prints once. CPU is a percentage of one CPU for a VM, and of all CPUs for the box.',
   examples: ['croft top', 'croft top --sort memory', 'croft top --every 10s', 'croft top --json'],
   args: z.object({
     sort: z
       .enum(orders)
       .default('cpu')
-      .describe(`By what the VMs are sorted: ${orders.join(', ')}`)
+      .describe(`What to sort VMs by: ${orders.join(', ')}`)
       .meta({ placeholder: 'column' }),
     every: everyArg,
   }),

@@ -21,7 +21,7 @@ export const userArg = z
   .string()
   .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'the name of a user takes a-z, 0-9, "_" and "-"')
   .optional()
-  .describe('As whom; by default the login user')
+  .describe('The user to run it as (default: the login user)')
   .meta({ placeholder: 'user' })
 
 /** What cli/transfer.ts is to do. */

@@ -51,7 +51,7 @@ export const nothingHere: Page = {
 export const notNow: Page = {
   status: 502,
   title: 'Not here just now',
-  body: html`<p>What belongs here does not answer. Try again later.</p>`,
+  body: html`<p>This site isn't responding right now. Try again later.</p>`,
 }
 
 /** For a program that is nobody yet. */

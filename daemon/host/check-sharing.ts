@@ -56,7 +56,7 @@ export function sharingCheck(
     ...(byPriority ? [] : disks.map(({ name }) => `echo bfq > /sys/block/${name}/queue/scheduler`)),
     ...(isFair || !uplink ? [] : [`tc qdisc replace dev ${uplink.name} root fq_codel`]),
   ]
-  const advice = `That will do. Where VMs wait for each other all the same: ${help.join('; ')}`
+  const advice = `Good enough. If VMs still slow each other down: ${help.join('; ')}`
   return { what, state: 'fine', says, ...(help.length > 0 && { advice }) }
 }
 

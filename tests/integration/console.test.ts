@@ -281,7 +281,9 @@ test('two people see the same, within a second of it being so', async () => {
   await one.click('tr:has-text("second") >> a')
   await one.click('.heading >> text=Delete')
   // What would be lost is named before.
-  expect(await one.textContent('dialog')).toMatch(/second has .* on disk.*All of it goes.*croft rm second --yes/s)
+  expect(await one.textContent('dialog')).toMatch(
+    /This deletes second: .* on disk.*It can't be undone.*croft rm second --yes/s,
+  )
   await one.click('dialog >> text=Keep it')
   await one.waitForSelector('dialog', { state: 'detached' })
   expect(await croft.do('ls', '-q')).toBe('first\nsecond\n')

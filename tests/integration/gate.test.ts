@@ -405,7 +405,7 @@ describe('a public port', () => {
     await croft.do('share', 'public', 'web')
     await croft.do('domain', 'add', 'shop.example.com', 'web')
     expect((await croft.run(['rm', 'web'])).stderr).toMatch(
-      /web has [\d.]+ .?B on disk, an address of its own \(shop\.example\.com\), and what anybody may open \(port 8000\)\. All of it goes/,
+      /This deletes web: [\d.]+ .?B on disk, its own address shop\.example\.com, and its public port 8000\. It can't be undone/,
     )
     await croft.do('domain', 'rm', 'shop.example.com')
     await croft.do('share', 'private', 'web')

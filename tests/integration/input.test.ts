@@ -272,7 +272,7 @@ describe('the door on loopback', () => {
     expect(answer.text).toMatch(/^croft_box_cpu_busy_seconds_total [\d.]+$/m)
     for (const [given, says] of [
       [undefined, 'This needs a token'],
-      [await secret({ vm: 'counted' }), 'You are let in for counted alone'],
+      [await secret({ vm: 'counted' }), 'Your access is limited to counted'],
       [await secret({ commands: 'ls' }), 'You may not run stat'],
     ] as const) {
       const refused = await metrics(given)

@@ -449,7 +449,7 @@ describe('what a guest deletes and trims', () => {
     const { diskBytes: listed } = vms.find(({ name }: { name: string }) => name === 'trim')
     expect(Math.abs(listed / part('vm').ownBytes - 1)).toBeLessThan(0.1)
     const { stderr } = await croft.run(['rm', 'trim'])
-    const [, megabytes] = /^trim has (\d+) MB on disk and 1 checkpoint\. All of it goes/.exec(stderr)!
+    const [, megabytes] = /^This deletes trim: (\d+) MB on disk and 1 checkpoint\. It can't be undone/.exec(stderr)!
     expect(Number(megabytes) * 1e6).toBeGreaterThan(0.9 * part('vm').ownBytes)
 
     expect(await croft.do('box', 'df')).toMatch(/^trim .*\n {2}counted .*\nbare .*/m)

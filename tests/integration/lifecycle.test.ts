@@ -341,7 +341,7 @@ describe('a VM', () => {
     const vm = Object.values((await croft.state()).vms)[0]!
     expect(await croft.run(['rm', 'shop'])).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('All of it goes'),
+      stderr: expect.stringContaining("It can't be undone"),
     })
     await croft.do('rm', 'shop', '--yes')
     expect((await croft.state()).vms).toEqual({})
