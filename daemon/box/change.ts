@@ -2,14 +2,15 @@ import { CroftError } from '../error.ts'
 import type { Limits, Rates, Vm } from '../store/index.ts'
 import { type Box, findVm, stateOf, withVm } from './box.ts'
 import { checkLimits } from './create.ts'
+import { carryOut } from './engine.ts'
 import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { tellGuests } from './keys.ts'
 import { keysDiffer } from './limit.ts'
-import { carryOut } from './operations.ts'
 import { checkNewName } from './record.ts'
 import { applyShare, checkRates, lacksCgroups, noCgroups, type Share, share } from './sharing.ts'
 import { checkAllowed } from './state.ts'
+import { renamePlan, resizePlan } from './vm-plans.ts'
 
 /** Gives a VM another name, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
 export async function renameVm(box: Box, name: string, to: string): Promise<Vm> {
@@ -19,7 +20,7 @@ export async function renameVm(box: Box, name: string, to: string): Promise<Vm> 
     checkAllowed('rename', vm.name, stateOf(box, vm))
     if (vm.name === to) return vm
     const operation = { id: makeId('op'), kind: 'rename', startedAt: new Date().toISOString(), vm: id, to } as const
-    await carryOut(box, operation, (state) => {
+    await carryOut(box, renamePlan, operation, (state) => {
       checkNewName(state, to, 'to')
       return withVm(id, { name: to })(state)
     })
@@ -55,7 +56,7 @@ export async function resizeVm(
       )
     }
     const operation = { id: makeId('op'), kind: 'resize', startedAt: new Date().toISOString(), vm: id, limits } as const
-    await carryOut(box, operation, (current) => current)
+    await carryOut(box, resizePlan, operation, (current) => current)
     box.events.publish({ type: 'vm.changed', vm: id, name: before.name })
     const later = limits.cpus !== before.limits.cpus || limits.memoryMiB !== before.limits.memoryMiB
     return { vm: findVm(box.store.state, id), atNextStart: later && state === 'awake' }

@@ -9,7 +9,7 @@ import type { OperationOf, Plan } from './plan.ts'
  * memory is saved at that instant by one libvirt snapshot, which does both or neither; a sleeping one's is saved already.
  * Cut off or failed, the VM's disk tells whether it happened. Once a guest has run on its new disk there is no way back.
  */
-export const checkpointVm: Plan<OperationOf<'checkpoint'>> = {
+export const checkpointPlan: Plan<OperationOf<'checkpoint'>> = {
   async recovery(box, operation) {
     const { uuid } = findOperationVm(box, operation.vm)
     await box.hypervisor.jobDone(uuid)
@@ -93,7 +93,7 @@ function isSaved(box: Box, { memory }: OperationOf<'checkpoint'>): boolean {
  * `restore`: the VM is turned off and gets an empty disk on the checkpoint's layer. With the checkpoint's memory it is
  * then asleep, and is woken by whoever restored it.
  */
-export const restoreVm: Plan<OperationOf<'restore'>> = {
+export const restorePlan: Plan<OperationOf<'restore'>> = {
   recovery: 'finish',
   steps: [
     { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },

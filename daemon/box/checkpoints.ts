@@ -2,14 +2,15 @@ import { CroftError } from '../error.ts'
 import { type Checkpoint, filterRecord, type State, type Vm } from '../store/index.ts'
 import { bootVm } from './boot.ts'
 import { type Box, findVm, imageOf, type Report, stateOf, without } from './box.ts'
+import { checkpointPlan, restorePlan } from './checkpoint-plans.ts'
 import { collect } from './collect.ts'
 import { type Made, makeVm } from './create.ts'
+import { carryOut } from './engine.ts'
 import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { checkMemory, describeMemory } from './memory.ts'
 import { onLayer } from './merges.ts'
 import { closest } from './name.ts'
-import { carryOut } from './operations.ts'
 import { checkNewName, makeLayer } from './record.ts'
 import { wakeUp } from './sleep.ts'
 import { checkAllowed } from './state.ts'
@@ -92,6 +93,7 @@ async function take(box: Box, id: string, { label, kind, memory: wanted }: Take,
   const operation = { id: makeId('op'), kind: 'checkpoint', startedAt: now, vm: id, checkpoint, disk, memory } as const
   await carryOut(
     box,
+    checkpointPlan,
     operation,
     (current) => {
       if (kind !== 'copy' && checkpointsOf(current, vm).some((other) => other.label === checkpoint.label)) {
@@ -243,7 +245,7 @@ export async function restoreVm(
       disk,
     } as const
     report({ subject: vm.name, step: `going back to ${checkpoint.label}`, fraction: 0.5 })
-    await onLayer(box, checkpoint.layer, () => carryOut(box, operation, (current) => current, report))
+    await onLayer(box, checkpoint.layer, () => carryOut(box, restorePlan, operation, (current) => current, report))
     const restored = findVm(box.store.state, id)
     let cold: string | undefined
     if (restored.memory) cold = await wakeUp(box, restored, report)

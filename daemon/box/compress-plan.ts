@@ -11,7 +11,7 @@ type Compressing = OperationOf<'compress'>
  * `compress`: saved memory gets another file, which holds the same in less room. Until the store names that one, the old
  * one is there and whole; it is removed by who began it, or by the sweep.
  */
-export const compressMemory: Plan<Compressing> = {
+export const compressPlan: Plan<Compressing> = {
   recovery: 'undo',
   steps: [
     {

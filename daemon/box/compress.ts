@@ -3,10 +3,10 @@ import { fault } from '../fault.ts'
 import type { Memory, State, Vm } from '../store/index.ts'
 import { type Box, stateOf } from './box.ts'
 import { collect, namesIn } from './collect.ts'
-import { compressFaultPoint } from './compress-plan.ts'
+import { compressFaultPoint, compressPlan } from './compress-plan.ts'
+import { carryOut } from './engine.ts'
 import { every } from './every.ts'
 import { makeId } from './identity.ts'
-import { carryOut } from './operations.ts'
 
 const lookMs = 2_000
 /** What was saved a moment ago may be wanted again at once. */
@@ -91,7 +91,7 @@ function compressAside(box: Box, memory: Memory): Promise<void> | undefined {
       file: memory.file.replace(/\.save$/, ending),
       vms,
     } as const
-    await carryOut(box, operation, (state) => state, undefined, wanted)
+    await carryOut(box, compressPlan, operation, (state) => state, undefined, wanted)
     fault(compressFaultPoint)
     await box.files.remove(memory.file)
     // What was taken away meanwhile had to stay for as long as it was compressed.

@@ -3,15 +3,16 @@ import { type Limits, noRates, type Rates, type State, type Vm } from '../store/
 import { mebibytes } from '../units.ts'
 import { type Box, findImage, findVm, type Report, stateOf } from './box.ts'
 import { collect } from './collect.ts'
+import { carryOut } from './engine.ts'
 import { recoverUnder } from './exclusively.ts'
 import { ensureGolden, findGolden } from './golden.ts'
 import { makeId } from './identity.ts'
 import { onLayer } from './merges.ts'
-import { carryOut } from './operations.ts'
 import { type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
 import { checkRates } from './sharing.ts'
 import { claimSpare } from './spares.ts'
 import { checkAllowed } from './state.ts'
+import { newPlan, rmPlan } from './vm-plans.ts'
 
 export interface NewVmOptions {
   name?: string | undefined
@@ -94,7 +95,7 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report, wan
   }
   const begin = (state: State) => withNewVm(box, state, id, options, now)
   const make = () =>
-    box.locks.run(id, () => onLayer(box, options.layer, () => carryOut(box, operation, begin, noting, wanted)))
+    box.locks.run(id, () => onLayer(box, options.layer, () => carryOut(box, newPlan, operation, begin, noting, wanted)))
   await (asleep || options.power === 'off' ? make() : box.governor.admit(options.name ?? 'another VM', make))
   const vm = box.store.state.vms[id]!
   box.events.publish({ type: 'vm.new', vm: id, name: vm.name })
@@ -141,7 +142,7 @@ export async function removeVm(box: Box, name: string): Promise<void> {
     checkAllowed('rm', vm.name, stateOf(box, vm))
     const operation = { id: makeId('op'), kind: 'rm', startedAt: new Date().toISOString(), vm: id } as const
     const leaving = { ...vm, phase: 'leaving', power: 'off' } as const
-    await carryOut(box, operation, (state) => ({ ...state, vms: { ...state.vms, [id]: leaving } }))
+    await carryOut(box, rmPlan, operation, (state) => ({ ...state, vms: { ...state.vms, [id]: leaving } }))
     box.live.forget(vm.uuid)
     box.uses.forget(id)
     box.events.publish({ type: 'vm.removed', vm: id, name: vm.name })

@@ -1,6 +1,7 @@
 import { asCroftError, CroftError } from '../error.ts'
 import type { Box } from './box.ts'
-import { lockOf, recoverIfOpen } from './operations.ts'
+import { lockOf } from './engine.ts'
+import { recoverIfOpen } from './operations.ts'
 
 /**
  * Does something while nobody else has the lock. What an earlier operation under it has left open is finished or taken back

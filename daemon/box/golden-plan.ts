@@ -9,7 +9,7 @@ import { preparation, withoutVm } from './vm-plans.ts'
  * Makes a golden checkpoint: a VM of Croft's own is booted as any other, settles, and is saved; its disk becomes the
  * layer, and the VM is forgotten.
  */
-export const makeGolden: Plan<OperationOf<'golden'>> = {
+export const goldenPlan: Plan<OperationOf<'golden'>> = {
   recovery: 'undo',
   steps: [
     ...preparation,

@@ -1,10 +1,11 @@
 import { type Checkpoint, filterRecord, type Hardware, type Image, type Limits, type State } from '../store/index.ts'
 import type { Box, Report } from './box.ts'
 import { collect } from './collect.ts'
+import { carryOut } from './engine.ts'
 import { surplusGoldens } from './golden-limits.ts'
+import { goldenPlan } from './golden-plan.ts'
 import { makeId } from './identity.ts'
 import { describeMemory } from './memory.ts'
-import { carryOut } from './operations.ts'
 import { makeLayer, withRecord } from './record.ts'
 
 /** The golden checkpoint that a new VM of this image with this hardware is a fork of. Pure. */
@@ -67,6 +68,7 @@ async function makeOne(box: Box, image: Image, hardware: Hardware, report: Repor
   await box.locks.run(id, () =>
     carryOut(
       box,
+      goldenPlan,
       operation,
       (state) => {
         const vm = { id, name: image.name, image: image.id, limits, phase: 'golden', power: 'off' } as const

@@ -16,7 +16,7 @@ export function imageFileNames(imageId: string) {
 }
 
 /** `image build`: the name changes over to the new build in the last, single store write; until then the old one has it. */
-export const imageBuild: Plan<OperationOf<'image-build'>> = {
+export const imageBuildPlan: Plan<OperationOf<'image-build'>> = {
   recovery: 'undo',
   steps: [
     {

@@ -2,11 +2,12 @@ import { CroftError } from '../error.ts'
 import type { Image } from '../store/index.ts'
 import { type Box, findImage, type Report } from './box.ts'
 import { collect } from './collect.ts'
+import { carryOut } from './engine.ts'
 import { exclusively } from './exclusively.ts'
 import { ensureGolden } from './golden.ts'
 import { makeId } from './identity.ts'
+import { imageBuildPlan } from './image-plans.ts'
 import { closest } from './name.ts'
-import { carryOut } from './operations.ts'
 
 /** Builds an image from its recipe; the old build keeps the name until the new one is whole. @throws CroftError */
 export async function buildImage(box: Box, recipe: string, report: Report, wanted?: AbortSignal): Promise<Image> {
@@ -31,7 +32,7 @@ export async function buildImage(box: Box, recipe: string, report: Report, wante
       image: id,
       name: recipe,
     } as const
-    await carryOut(box, operation, (state) => state, report, wanted)
+    await carryOut(box, imageBuildPlan, operation, (state) => state, report, wanted)
     box.events.publish({ type: 'image.new', image: recipe })
     await collect(box)
     const image = box.store.state.images[id]!

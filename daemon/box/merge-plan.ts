@@ -12,7 +12,7 @@ type Merging = OperationOf<'merge'>
  * Whether it happened tells the file whose name changes by it: that of what is beneath the layer, that of the layer in the
  * one above, or that of the VM's disk. The files that are left over are removed by who began it, or by the sweep.
  */
-export const mergeLayers: Plan<Merging> = {
+export const mergePlan: Plan<Merging> = {
   async recovery(box, operation) {
     const vm = operation.by === null ? undefined : box.store.state.vms[operation.by]
     const ended = vm !== undefined && (await box.hypervisor.endBlockJob(vm.uuid))

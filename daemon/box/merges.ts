@@ -3,10 +3,11 @@ import { fault } from '../fault.ts'
 import type { Vm } from '../store/index.ts'
 import { type Box, layerOf, stateOf } from './box.ts'
 import { collect } from './collect.ts'
+import { carryOut, lockOf } from './engine.ts'
 import { makeId } from './identity.ts'
-import { filesLeft, mergeFaultPoint } from './merge-plan.ts'
+import { filesLeft, mergeFaultPoint, mergePlan } from './merge-plan.ts'
 import { chainOf, type Merge, nextMerge } from './merge-planner.ts'
-import { carryOut, lockOf, recoverIfOpen } from './operations.ts'
+import { recoverIfOpen } from './operations.ts'
 
 /** A merge that failed is not tried again for so long; one for which there is no room, for less. */
 const restMs = 10 * 60_000
@@ -83,7 +84,7 @@ function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefin
     await checkRoom(box, operation)
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
-    await carryOut(box, operation, (state) => state, undefined, wanted)
+    await carryOut(box, mergePlan, operation, (state) => state, undefined, wanted)
     fault(mergeFaultPoint)
     for (const file of left) await box.files.remove(file)
     // What was taken away meanwhile had to stay for as long as it was merged.

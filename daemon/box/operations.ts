@@ -1,34 +1,33 @@
-import { CroftError } from '../error.ts'
-import { fault } from '../fault.ts'
-import type { Operation, State } from '../store/index.ts'
-import type { Box, Report } from './box.ts'
-import { without } from './box.ts'
-import { checkpointVm, restoreVm } from './checkpoint-plans.ts'
+import type { Operation } from '../store/index.ts'
+import type { Box } from './box.ts'
+import { checkpointPlan, restorePlan } from './checkpoint-plans.ts'
 import { collectFaultPoints } from './collect.ts'
-import { compressFaultPoint, compressMemory } from './compress-plan.ts'
-import { makeGolden } from './golden-plan.ts'
-import { imageBuild } from './image-plans.ts'
-import { mergeFaultPoint, mergeLayers } from './merge-plan.ts'
-import { type Kind, type OperationOf, type Plan, type Recovery, timed } from './plan.ts'
-import { sleepVm, wakeVm } from './sleep-plans.ts'
-import { claimSpare, makeSpare } from './spare-plans.ts'
-import { makeVm, removeVm, renameVm, resizeVm } from './vm-plans.ts'
+import { compressFaultPoint, compressPlan } from './compress-plan.ts'
+import { recover } from './engine.ts'
+import { goldenPlan } from './golden-plan.ts'
+import { imageBuildPlan } from './image-plans.ts'
+import { mergeFaultPoint, mergePlan } from './merge-plan.ts'
+import type { Kind, OperationOf, Plan } from './plan.ts'
+import { sleepPlan, wakePlan } from './sleep-plans.ts'
+import { claimPlan, sparePlan } from './spare-plans.ts'
+import { newPlan, renamePlan, resizePlan, rmPlan } from './vm-plans.ts'
 
+/** The plan of each kind of operation: what recovers one that was found open knows only its record. */
 const plans: { [K in Kind]: Plan<OperationOf<K>> } = {
-  new: makeVm,
-  spare: makeSpare,
-  claim: claimSpare,
-  rm: removeVm,
-  rename: renameVm,
-  resize: resizeVm,
-  checkpoint: checkpointVm,
-  restore: restoreVm,
-  sleep: sleepVm,
-  wake: wakeVm,
-  golden: makeGolden,
-  'image-build': imageBuild,
-  merge: mergeLayers,
-  compress: compressMemory,
+  new: newPlan,
+  spare: sparePlan,
+  claim: claimPlan,
+  rm: rmPlan,
+  rename: renamePlan,
+  resize: resizePlan,
+  checkpoint: checkpointPlan,
+  restore: restorePlan,
+  sleep: sleepPlan,
+  wake: wakePlan,
+  golden: goldenPlan,
+  'image-build': imageBuildPlan,
+  merge: mergePlan,
+  compress: compressPlan,
 }
 
 /** Every place where a test may kill the daemon: before each step, and before the end is recorded. */
@@ -42,94 +41,9 @@ export const faultPoints: readonly string[] = [
   compressFaultPoint,
 ]
 
-/**
- * Carries out a new operation. `begin` is stored together with its record, and may refuse by throwing.
- * When a step fails, an operation to be undone is undone before the error is passed on;
- * one to be finished stays open and is tried again by `recover`.
- * @param wanted ends it: its steps find it in `box.wanted`, and one that is to be undone is, before its next step or its end
- */
-export async function carryOut<K extends Kind>(
-  box: Box,
-  operation: OperationOf<K>,
-  begin: (state: State) => State,
-  report: Report = () => {},
-  wanted?: AbortSignal,
-): Promise<void> {
-  await box.store.update((state) => {
-    const begun = begin(state)
-    return { ...begun, operations: { ...begun.operations, [operation.id]: operation } }
-  })
-  const plan = plans[operation.kind] as unknown as Plan<OperationOf<K>>
-  if (wanted) box.wanted.set(operation.id, wanted)
-  try {
-    await finish(box, plan, operation, report)
-  } catch (error) {
-    await recoveryOf(box, plan as unknown as Plan<Operation>, operation)
-      .then((way) => (way === 'undo' ? undo(box, plan, operation) : undefined))
-      .catch((err) => box.log.error({ operation, err }, 'taking back is tried again later'))
-    throw wanted?.aborted && plan.recovery === 'undo'
-      ? new CroftError('cancelled', 'What was begun is taken back.', { cause: error })
-      : error
-  } finally {
-    box.wanted.delete(operation.id)
-  }
-}
-
-/** Finishes or undoes an operation found open; safe to repeat. @throws what its steps throw; it then stays open */
-export async function recover(box: Box, operation: Operation): Promise<'finished' | 'undone'> {
-  const plan = plans[operation.kind] as unknown as Plan<Operation>
-  if ((await recoveryOf(box, plan, operation)) === 'finish') {
-    await finish(box, plan, operation, () => {})
-    return 'finished'
-  }
-  await undo(box, plan, operation)
-  return 'undone'
-}
-
 /** Recovers an operation whose lock is held, if it is still open: its own caller may have ended it meanwhile. @throws as `recover` */
 export async function recoverIfOpen(box: Box, operation: Operation): Promise<void> {
   if (!box.store.state.operations[operation.id]) return
-  const how = await recover(box, operation)
+  const how = await recover(box, plans[operation.kind] as unknown as Plan<Operation>, operation)
   box.log.info({ operation }, `an operation that was left open is ${how}`)
-}
-
-/** The lock under which whoever began the operation carries it out. */
-export function lockOf(operation: Operation): string {
-  if (operation.kind === 'merge') return operation.layer
-  if (operation.kind === 'compress') return operation.memory
-  return 'vm' in operation ? operation.vm : `image ${operation.name}`
-}
-
-/** When it can't be told now, the operation stays open: it is finished or undone later. */
-async function recoveryOf(box: Box, plan: Plan<Operation>, operation: Operation): Promise<Recovery> {
-  return typeof plan.recovery === 'string' ? plan.recovery : plan.recovery(box, operation)
-}
-
-async function finish<O extends Operation>(box: Box, plan: Plan<O>, operation: O, report: Report): Promise<void> {
-  const check = () => {
-    if (plan.recovery === 'undo' && box.wanted.get(operation.id)?.aborted)
-      throw new CroftError('cancelled', 'It is not wanted any more.')
-  }
-  for (const step of plan.steps) {
-    check()
-    fault(`${operation.kind}.${step.name}`)
-    await timed(box, `${operation.kind}.${step.name}`, () => step.run(box, operation, report))
-  }
-  check()
-  fault(`${operation.kind}.end`)
-  await box.store.update((state) => close(plan.end(state, operation), operation))
-}
-
-async function undo<O extends Operation>(box: Box, plan: Plan<O>, operation: O): Promise<void> {
-  const failures: unknown[] = []
-  for (const step of plan.steps.toReversed()) {
-    await step.undo?.(box, operation).catch((error) => failures.push(error))
-  }
-  if (failures.length) throw failures[0]
-  const undone = plan.undone
-  await box.store.update((state) => close(undone ? undone(state, operation) : state, operation))
-}
-
-function close(state: State, operation: Operation): State {
-  return { ...state, operations: without(state.operations, operation.id) }
 }

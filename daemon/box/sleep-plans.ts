@@ -8,7 +8,7 @@ import type { OperationOf, Plan } from './plan.ts'
  * `sleep`: the VM's record names the memory from the start, which makes it asleep as soon as its domain has ended.
  * Cut off while the memory was being saved, the guest runs on; when it had been saved, it sleeps.
  */
-export const sleepVm: Plan<OperationOf<'sleep'>> = {
+export const sleepPlan: Plan<OperationOf<'sleep'>> = {
   async recovery(box, { vm: id, memory }) {
     const { uuid } = findOperationVm(box, id)
     await box.hypervisor.abortJob(uuid)
@@ -86,7 +86,7 @@ async function interruptible(box: Box, id: string, uuid: string, save: () => Pro
  * `wake`: the guest is loaded without running. Only when the store no longer says that it sleeps does it run, for from
  * then on its disk and that memory no longer belong together.
  */
-export const wakeVm: Plan<OperationOf<'wake'>> = {
+export const wakePlan: Plan<OperationOf<'wake'>> = {
   async recovery(box, { vm: id }) {
     const { uuid } = findOperationVm(box, id)
     const state = await box.hypervisor.state(uuid)

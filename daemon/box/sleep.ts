@@ -3,11 +3,12 @@ import type { Vm } from '../store/index.ts'
 import { awaitAgent, bootVm, makeReady } from './boot.ts'
 import { type Box, findVm, imageOf, type Report, stateOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
+import { carryOut } from './engine.ts'
 import { exclusively } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { describeMemory } from './memory.ts'
-import { carryOut } from './operations.ts'
 import { goOn } from './own-disk.ts'
+import { sleepPlan, wakePlan } from './sleep-plans.ts'
 import { checkAllowed } from './state.ts'
 
 /**
@@ -37,6 +38,7 @@ export async function putToSleep(
       const operation = { id: makeId('op'), kind: 'sleep', startedAt: memory.createdAt, vm: id, memory } as const
       await carryOut(
         box,
+        sleepPlan,
         operation,
         (current) => ({
           ...withVm(id, { memory: memory.id })(current),
@@ -113,7 +115,7 @@ async function wake(box: Box, id: string, report: Report): Promise<string | unde
 export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string | undefined> {
   const operation = { id: makeId('op'), kind: 'wake', startedAt: new Date().toISOString(), vm: vm.id } as const
   try {
-    await box.loads.run(() => carryOut(box, operation, (state) => state, report))
+    await box.loads.run(() => carryOut(box, wakePlan, operation, (state) => state, report))
   } catch (error) {
     const lost = ['off', undefined].includes(await box.hypervisor.state(vm.uuid))
     if (!lost || isBoxTrouble(error)) throw error

@@ -8,7 +8,7 @@ import { growTo, preparation, withoutVm } from './vm-plans.ts'
  * Makes a spare: a fork of a golden checkpoint that knows its address and keys, has been entered once by SSH, and stands
  * still. Its first guest finds everything read and started that a login needs.
  */
-export const makeSpare: Plan<OperationOf<'spare'>> = {
+export const sparePlan: Plan<OperationOf<'spare'>> = {
   recovery: 'undo',
   steps: [
     ...preparation,
@@ -45,7 +45,7 @@ export const makeSpare: Plan<OperationOf<'spare'>> = {
 }
 
 /** `new` with a spare: all that is left to do is to let it run, and to tell it its name and what is new. */
-export const claimSpare: Plan<OperationOf<'claim'>> = {
+export const claimPlan: Plan<OperationOf<'claim'>> = {
   recovery: 'undo',
   steps: [
     {

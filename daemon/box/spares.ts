@@ -1,10 +1,12 @@
 import type { Checkpoint, State, Vm } from '../store/index.ts'
 import { type Box, type Report, type Spares, withVm } from './box.ts'
 import { collect } from './collect.ts'
+import { carryOut } from './engine.ts'
 import { findGolden } from './golden.ts'
 import { makeId } from './identity.ts'
-import { carryOut } from './operations.ts'
 import { type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
+import { claimPlan, sparePlan } from './spare-plans.ts'
+import { rmPlan } from './vm-plans.ts'
 
 /** Whoever has just made a VM is about to enter it, and is not to be slowed down by the making of the next spare. */
 const quietMs = 5_000
@@ -69,7 +71,7 @@ async function make(box: Box, golden: Checkpoint): Promise<void> {
   const { image, limits, memory, layer } = golden
   const vm = { id, name: 'spare', image, limits, memory, phase: 'spare', power: 'off' } as const
   await box.locks.run(id, () =>
-    carryOut(box, operation, (state) => withRecord(box, state, vm, makeLayer(layer, startedAt))),
+    carryOut(box, sparePlan, operation, (state) => withRecord(box, state, vm, makeLayer(layer, startedAt))),
   )
 }
 
@@ -77,7 +79,7 @@ async function drop(box: Box, { id, uuid }: Vm): Promise<void> {
   await box.locks.run(id, async () => {
     if (box.store.state.vms[id]?.phase !== 'spare') return
     const operation = { id: makeId('op'), kind: 'rm', startedAt: new Date().toISOString(), vm: id } as const
-    await carryOut(box, operation, withVm(id, { phase: 'leaving' }))
+    await carryOut(box, rmPlan, operation, withVm(id, { phase: 'leaving' }))
     box.live.forget(uuid)
   })
   await collect(box)
@@ -111,7 +113,7 @@ export async function claimSpare(
   }
   newName(box.store.state, options.name)
   try {
-    await box.locks.run(id, () => carryOut(box, operation, begin, report))
+    await box.locks.run(id, () => carryOut(box, claimPlan, operation, begin, report))
   } catch (err) {
     box.log.warn({ vm: id, err }, 'a spare could not be used')
     return undefined

@@ -43,7 +43,7 @@ export const preparation: readonly Step<{ vm: string; from?: string | null }>[] 
 ]
 
 /** `new`: the VM's record stands in the store, `making`, from the start: its name, address and MAC are its own. */
-export const makeVm: Plan<OperationOf<'new'>> = {
+export const newPlan: Plan<OperationOf<'new'>> = {
   recovery: 'undo',
   steps: [
     ...preparation,
@@ -106,7 +106,7 @@ const notOf = <T extends { vm: string | null }>(id: string, record: Record<strin
   filterRecord(record, ({ vm }) => vm !== id)
 
 /** `rm`: once begun it is carried to its end. Its disk is left to the collection: forks may stand on it. */
-export const removeVm: Plan<OperationOf<'rm'>> = {
+export const rmPlan: Plan<OperationOf<'rm'>> = {
   recovery: 'finish',
   steps: [
     { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
@@ -127,7 +127,7 @@ export const removeVm: Plan<OperationOf<'rm'>> = {
 }
 
 /** `rename`: the store has the new name from the start; the domain and the guest follow. */
-export const renameVm: Plan<OperationOf<'rename'>> = {
+export const renamePlan: Plan<OperationOf<'rename'>> = {
   recovery: 'finish',
   steps: [
     {
@@ -151,7 +151,7 @@ export const renameVm: Plan<OperationOf<'rename'>> = {
 }
 
 /** `resize`: the store has the new limits only at the end, when all of them hold. */
-export const resizeVm: Plan<OperationOf<'resize'>> = {
+export const resizePlan: Plan<OperationOf<'resize'>> = {
   recovery: 'finish',
   steps: [
     {
