@@ -10,6 +10,10 @@ export const sessionSeconds = 30 * 24 * 60 * 60
 const codeMs = 10 * 60_000
 /** Who has a link that was never opened takes no memory for ever. */
 const mostCodes = 1000
+/** Sign-ins at a time: a program that makes one each minute would have 43,000 within 30 days. */
+const mostSignIns = 1000
+/** Sessions of one sign-in at one host name: its browser has a cookie for one, and a few more in tabs opened at once. */
+const mostAtHost = 3
 
 interface Code {
   /** The host name that it lets into, without port. */
@@ -75,7 +79,7 @@ export class Sessions {
       // Whoever was signed out meanwhile gets no further.
       if (signIn !== undefined && !Object.values(state.sessions).some((each) => each.id === signIn)) return state
       const alive = filterRecord(state.sessions, (each) => this.#isAlive(each))
-      return { ...state, sessions: { ...alive, [digestOf(token)]: session } }
+      return { ...state, sessions: { ...besideNew(alive, session), [digestOf(token)]: session } }
     })
     return token
   }
@@ -117,4 +121,18 @@ export class Sessions {
   #isAlive({ expiresAt }: Session): boolean {
     return expiresAt > this.#clock().toISOString()
   }
+}
+
+/** Those that stay when a session begins, in the order in which they came: the oldest make room. Pure. */
+function besideNew(
+  sessions: Readonly<Record<string, Session>>,
+  { id, signIn, host }: Session,
+): Record<string, Session> {
+  const all = Object.values(sessions)
+  const before = all.filter((each) => each.signIn === signIn && each.host === host)
+  const over = new Set(before.slice(0, 1 - mostAtHost).map((each) => each.id))
+  const signIns = all.filter((each) => each.id === each.signIn)
+  const room = id === signIn ? mostSignIns - 1 : mostSignIns
+  const ended = new Set(signIns.slice(0, Math.max(0, signIns.length - room)).map((each) => each.id))
+  return filterRecord(sessions, (each) => !over.has(each.id) && !ended.has(each.signIn))
 }
