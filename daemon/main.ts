@@ -40,6 +40,7 @@ import {
   frontOf,
   type Gate,
   GuestPorts,
+  keepLifetimes,
   keepOut,
   Links,
   makeWeb,
@@ -200,7 +201,7 @@ async function main(log: Logger): Promise<void> {
 
   ends.defer(guardFromOom(box))
   ends.defer(keepShares(box))
-  ends.defer(keepClocks(box))
+  ends.defer(keepClocks(box, keepLifetimes(store)))
   ends.defer(keepWriting(box, () => reserve.keep()))
   const idle = watchIdle(box, readConnections)
   ends.defer(() => idle.stop())

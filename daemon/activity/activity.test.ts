@@ -99,3 +99,14 @@ test('what can not be written harms nothing, and is said once', async () => {
   await activity.note(note('two'))
   expect(warn).toHaveBeenCalledTimes(1)
 })
+
+test('what is not older than asked for is found beyond what was written while the clock was set back', async () => {
+  const file = new ActivityFile(folder)
+  const times = ['2026-01-05T10:00:00Z', '2026-01-04T10:00:00Z', '2026-01-05T10:20:00Z']
+  for (const [i, time] of times.entries()) await file.append(entryOf(note(`thing ${i}`), i, new Date(time)))
+  await file.close()
+  const activity = await Activity.open(folder, silent)
+  const { entries } = await activity.read({ limit: 10, since: new Date('2026-01-05T09:30:00Z') })
+  expect(what(entries)).toEqual(['thing 0', 'thing 2'])
+  await activity.close()
+})

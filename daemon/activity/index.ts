@@ -96,7 +96,8 @@ export class Activity {
     const entries: Entry[] = []
     for await (const entry of this.#file.newestFirst()) {
       if (before !== undefined && entry.id >= before) continue
-      if (since && entry.at < since.toISOString()) break
+      // The clock may have been set between any two.
+      if (since && entry.at < since.toISOString()) continue
       if (!may(entry) || !isWanted(entry, wanted)) continue
       if (entries.length === limit) return { entries: entries.reverse(), more: true }
       entries.push(entry)

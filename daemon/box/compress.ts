@@ -63,14 +63,15 @@ export function rawMemories(state: State, now = new Date()): Memory[] {
       !stays.has(id) &&
       !named.has(id) &&
       !file.endsWith(ending) &&
-      now.getTime() - Date.parse(createdAt) >= restMs,
+      // What is younger than now was saved before the clock was set back.
+      Math.abs(now.getTime() - Date.parse(createdAt)) >= restMs,
   )
 }
 
 /** Saving it took its time. */
 function hasRested(box: Box, vm: Vm): boolean {
-  const since = box.live.get(vm.uuid)?.since ?? new Date(0)
-  return stateOf(box, vm) === 'asleep' && Date.now() - since.getTime() >= restMs
+  const since = box.live.get(vm.uuid)?.since ?? Number.NEGATIVE_INFINITY
+  return stateOf(box, vm) === 'asleep' && performance.now() - since >= restMs
 }
 
 /** @returns undefined when it can't be done now: it is gone, or something is done with one of its VMs */

@@ -4,6 +4,7 @@ import { bootVm } from './boot.ts'
 import { type Box, stateOf, vmsOf } from './box.ts'
 import { exclusively } from './exclusively.ts'
 import { ownDeed } from './own-deed.ts'
+import { timeOf } from './steady.ts'
 
 /** What the activity log says of a crash. */
 export const crashed = 'it crashed'
@@ -30,7 +31,7 @@ export async function crashOf(box: Box, vm: Vm): Promise<Crash | undefined> {
     may: ({ what, vms }) => what === crashed && vms.some(({ id }) => id === vm.id),
   })
   const console = await box.guests.consoleTail(vm, lastLines).catch(() => '')
-  return { at: entries[0]?.at ?? live.since.toISOString(), reason: live.reason, console }
+  return { at: entries[0]?.at ?? timeOf(live.since).toISOString(), reason: live.reason, console }
 }
 
 const firstMs = 1_000

@@ -16,7 +16,8 @@ export interface LiveState {
   readonly stopping: boolean
   /** Why it is so, in a word or two of libvirt's. */
   readonly reason: string
-  readonly since: Date
+  /** By the steady clock (`performance.now()`). */
+  readonly since: number
 }
 
 const off = { domain: 'off', agent: false, ready: false, rebooting: false, reboots: 0, stopping: false } as const
@@ -134,7 +135,8 @@ export class Live {
 
   #set(uuid: string, state: Omit<LiveState, 'since'>): void {
     const before = this.#states.get(uuid)
-    const since = before && before.domain === state.domain && before.ready === state.ready ? before.since : new Date()
+    const since =
+      before && before.domain === state.domain && before.ready === state.ready ? before.since : performance.now()
     const now = { ...state, since }
     this.#states.set(uuid, now)
     this.#tell(uuid, now, before)

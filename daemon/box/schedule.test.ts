@@ -28,6 +28,17 @@ describe('a scheduled checkpoint is due', () => {
     expect(isDue({ hourly: 1, daily: 0 }, taken('24T22:50'), at('24T22:10'))).toBe(false)
   })
 
+  test.each([-24, 24])('not once more because the clock is set by %i hours', (hours) => {
+    const now = new Date(at('24T22:30').getTime() + hours * 3_600_000)
+    for (const schedule of [
+      { hourly: 3, daily: 1 },
+      { hourly: 0, daily: 2 },
+    ]) {
+      expect(isDue(schedule, taken('24T22:10'), now, 20 * 60_000)).toBe(false)
+      expect(isDue(schedule, taken('24T10:10'), now, 12 * 3_600_000)).toBe(true)
+    }
+  })
+
   test.each([-24, 24])('once an hour, and kept, while the clock is %i hours off', (hours) => {
     const hourly = { hourly: 3, daily: 1 }
     let kept = taken('24T20:00', '24T21:00', '24T22:00')

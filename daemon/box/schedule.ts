@@ -8,6 +8,7 @@ import { ownDeed } from './own-deed.ts'
 export type Schedule = Vm['schedule']
 
 const lookMs = 60_000
+const hourMs = 3_600_000
 
 /**
  * Takes the scheduled checkpoints when they are due, and removes those that are no longer kept.
@@ -15,6 +16,8 @@ const lookMs = 60_000
  */
 export function keepSchedules(box: Box, known: Promise<void>): () => void {
   const failing = new Set<string>()
+  /** When each VM got its latest, by the steady clock. */
+  const taken = new Map<string, number>()
   return every(lookMs, 'look which checkpoints are due', box.log, async () => {
     await known
     if (box.hypervisor.trouble()) return
@@ -22,7 +25,9 @@ export function keepSchedules(box: Box, known: Promise<void>): () => void {
     for (const { id, schedule } of vmsOf(box.store.state)) {
       if (!isOn(schedule)) continue
       try {
-        await keepSchedule(box, id, new Date())
+        const at = taken.get(id)
+        const restedMs = at === undefined ? undefined : performance.now() - at
+        if (await keepSchedule(box, id, new Date(), restedMs)) taken.set(id, performance.now())
         failing.delete(id)
       } catch (err) {
         if (!failing.has(id)) warn(box, id, err)
@@ -32,12 +37,13 @@ export function keepSchedules(box: Box, known: Promise<void>): () => void {
   })
 }
 
-/** One VM's turn. */
-async function keepSchedule(box: Box, id: string, now: Date): Promise<void> {
+/** One VM's turn. @param restedMs since it got its latest, if that is known @returns whether it got one */
+async function keepSchedule(box: Box, id: string, now: Date, restedMs: number | undefined): Promise<boolean> {
   const scheduled = () => checkpointsOf(box.store.state, { id }).filter(({ kind }) => kind === 'scheduled')
   const vm = box.store.state.vms[id]
-  if (!vm) return
-  if (isDue(vm.schedule, scheduled(), now) && (await isWorthIt(box, vm))) {
+  if (!vm) return false
+  const isTaken = isDue(vm.schedule, scheduled(), now, restedMs) && (await isWorthIt(box, vm))
+  if (isTaken) {
     const labels = checkpointsOf(box.store.state, vm).map(({ label }) => label)
     const label = autoLabel(labels, now)
     await box.activity.during(
@@ -49,6 +55,7 @@ async function keepSchedule(box: Box, id: string, now: Date): Promise<void> {
     // What a copy is being made from goes at the next look.
     if (!box.held.has(old.id)) await removeCheckpoint(box, id, old.id)
   }
+  return isTaken
 }
 
 /** A VM that does not run is kept only as often as its disk changes. */
@@ -77,14 +84,15 @@ type Taken = Pick<Checkpoint, 'id' | 'createdAt'>
 
 /**
  * Whether the latest scheduled checkpoint is of another clock hour than this, or where only days are kept of another day.
- * Another, not an earlier one: the clock may have been put back. Pure.
- * @param scheduled oldest first
+ * Another, not an earlier one: the clock may have been set back. One that was taken less than half an hour, or half a
+ * day, ago is enough all the same: the clock was set, and each new checkpoint has an old one go. Pure.
+ * @param scheduled oldest first @param restedMs since the latest was taken, by a clock that nobody sets, if that is known
  */
-export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date): boolean {
+export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date, restedMs = Infinity): boolean {
   if (!isOn(schedule)) return false
-  const period = schedule.hourly > 0 ? hourOf : dayOf
+  const [period, ms] = schedule.hourly > 0 ? ([hourOf, hourMs] as const) : ([dayOf, 24 * hourMs] as const)
   const latest = scheduled.at(-1)
-  return latest === undefined || period(latest.createdAt) !== period(now.toISOString())
+  return restedMs >= ms / 2 && (latest === undefined || period(latest.createdAt) !== period(now.toISOString()))
 }
 
 /**

@@ -5,6 +5,7 @@ import type { Subject } from '../box/host.ts'
 import { sleepMinutes } from '../box/idle.ts'
 import { ranges, tiers } from '../box/ranges.ts'
 import { vmStates } from '../box/state.ts'
+import { timeOf } from '../box/steady.ts'
 import { ago, bytes, mebibytes, minutes } from '../units.ts'
 import { vmArg } from './args.ts'
 import { command, type View } from './command.ts'
@@ -82,13 +83,14 @@ export const statCommand = command({
       host.lookForUse().catch(() => {}),
     ])
     const usage = all.get(vm.id)
+    const live = box.live.get(vm.uuid)
     return {
       ...describeVm(box, vm, reached),
       ...describeUse(box, vm),
       cpuPercent: usage?.cpuPercent ?? null,
       memoryBytes: usage?.memoryBytes ?? null,
       diskBytes: usage?.diskBytes ?? null,
-      since: box.live.get(vm.uuid)?.since.toISOString() ?? null,
+      since: live ? timeOf(live.since).toISOString() : null,
       sleepAfter: sleepMinutes(box, vm),
       governor: box.governor.of(vm.id) ?? null,
       ...history,

@@ -9,19 +9,30 @@ import { Sessions } from './sessions.ts'
 let folder: string
 let store: Store
 let now: Date
+let steadyMs: number
 let sessions: Sessions
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'croft-sessions-'))
   store = await openStore(folder)
   now = new Date('2026-01-01T00:00:00Z')
-  sessions = new Sessions(store, () => now)
+  steadyMs = 0
+  sessions = new Sessions(
+    store,
+    () => now,
+    () => steadyMs,
+  )
 })
 afterEach(async () => {
   await store.close()
   await rm(folder, { recursive: true, force: true })
 })
 const browser = { agent: 'curl', from: '192.0.2.1' }
-const minutes = (count: number) => (now = new Date(now.getTime() + count * 60_000))
+/** Somebody sets the clock. */
+const step = (count: number) => (now = new Date(now.getTime() + count * 60_000))
+const minutes = (count: number) => {
+  steadyMs += count * 60_000
+  step(count)
+}
 
 test('a code makes one session, for its host alone, within 10 minutes', async () => {
   const code = sessions.makeCode('web.localhost')
@@ -77,4 +88,13 @@ test('of one sign-in three sessions at a host name are kept, of all sign-ins a t
   expect(sessions.signIns()).toHaveLength(1000)
   expect(found('other.localhost', other)).toBeUndefined()
   expect(Object.keys(store.state.sessions)).toHaveLength(1000)
+})
+
+test.each([-1, 1])('a code lasts 10 minutes, also when the clock is set by %i days meanwhile', (days) => {
+  const code = sessions.makeCode('web.localhost')
+  step(days * 24 * 60)
+  minutes(9)
+  expect(sessions.isCode('web.localhost', code)).toBe(true)
+  minutes(2)
+  expect(sessions.isCode('web.localhost', code)).toBe(false)
 })

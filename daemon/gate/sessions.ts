@@ -20,7 +20,8 @@ interface Code {
   host: string
   /** The sign-in that its session will belong to; undefined when it is one of its own. */
   signIn: string | undefined
-  expiresAt: number
+  /** By the steady clock. */
+  until: number
 }
 
 /** Who comes with a code, as he says himself. */
@@ -34,27 +35,30 @@ export type Browser = Pick<Session, 'agent' | 'from'>
 export class Sessions {
   readonly #store: Store
   readonly #clock: () => Date
+  readonly #steady: () => number
   readonly #codes = new Map<string, Code>()
 
-  constructor(store: Store, clock: () => Date = () => new Date()) {
+  /** @param clock the time of day @param steady milliseconds by a clock that nobody sets */
+  constructor(store: Store, clock: () => Date = () => new Date(), steady: () => number = () => performance.now()) {
     this.#store = store
     this.#clock = clock
+    this.#steady = steady
   }
 
   /** A code that makes a session for a host name. @param signIn the session that asks for it; none: it is a sign-in */
   makeCode(host: string, signIn?: string): string {
-    for (const [digest, { expiresAt }] of this.#codes) {
-      if (expiresAt < this.#clock().getTime() || this.#codes.size >= mostCodes) this.#codes.delete(digest)
+    for (const [digest, { until }] of this.#codes) {
+      if (until < this.#steady() || this.#codes.size >= mostCodes) this.#codes.delete(digest)
     }
     const code = newSecret()
-    this.#codes.set(digestOf(code), { host, signIn, expiresAt: this.#clock().getTime() + codeMs })
+    this.#codes.set(digestOf(code), { host, signIn, until: this.#steady() + codeMs })
     return code
   }
 
   /** Whether a code would make a session; it is not used up. */
   isCode(host: string, code: string): boolean {
     const found = this.#codes.get(digestOf(code))
-    return found !== undefined && found.host === host && found.expiresAt >= this.#clock().getTime()
+    return found !== undefined && found.host === host && found.until >= this.#steady()
   }
 
   /** Uses up a code. @returns the token of its session; undefined when it is none, used, late, or another host's */

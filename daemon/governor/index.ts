@@ -304,7 +304,8 @@ export class Governor implements Governing {
 /** What a guest says, if it said it a short time ago. */
 function guestOf(known: Known, balloon: NonNullable<VmStats['balloon']>): VmMemory['guest'] {
   const { saidAt, majorFaults, usableBytes, cachesBytes: caches } = balloon
-  if (usableBytes === undefined || Date.now() - saidAt * 1000 > staleMs) return undefined
+  // What was said later than now was said before the clock was set back.
+  if (usableBytes === undefined || Math.abs(Date.now() - saidAt * 1000) > staleMs) return undefined
   const { said } = known
   if (said?.at !== saidAt) {
     const perS = said && saidAt > said.at ? Math.max(0, majorFaults - said.faults) / (saidAt - said.at) : 0

@@ -1,20 +1,27 @@
 import { rename, writeFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Checkpoint } from '../../daemon/store/index.ts'
+import { Clock } from '../lib/clock.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
 
 /**
- * Checkpoints by the clock. The clock of the box can't be moved here; when checkpoints were taken, as the store remembers
- * it, can. The daemon looks what is due when it starts, at one VM after the other: first at `rests`.
+ * Checkpoints by the clock, and a clock that is set. When checkpoints were taken, as the store remembers it, is moved: it
+ * takes no time. The daemon looks what is due when it starts, at one VM after the other: first at `rests`.
  */
 let croft: Croft
+const clock = new Clock()
 beforeAll(async () => {
-  croft = await startCroft({ image: 'bare' })
+  await clock.set(0)
+  croft = await startCroft({ image: 'bare', env: clock.env })
   await croft.do('new', 'rests', '--stopped')
   await croft.do('new', 'runs')
 }, 600_000)
-afterAll(() => croft?.[Symbol.asyncDispose]())
+afterAll(async () => {
+  await croft?.[Symbol.asyncDispose]()
+  await clock.remove()
+})
 
 const patience = { timeout: 90_000, interval: 200 }
 const day = (ago: number) => new Date(Date.now() - ago * 86_400_000).toISOString().slice(0, 10)
@@ -82,6 +89,89 @@ test('a VM that runs gets one, with its memory, and runs on; those that are too 
 test('one at rest, as it was made, got none', async () => {
   expect(await checkpoints('rests', 'scheduled')).toEqual([])
 })
+
+test('nothing falls asleep, ends, goes or is lost because the clock of the box is set', async () => {
+  const signedIn = await signIn()
+  const { secret } = await croft.ask('token-new', { expires: '1h' })
+  const byToken = { authorization: `Bearer ${secret}` }
+  await croft.do('sleep', 'runs', '--after', '600')
+  const boot = () => croft.peek('runs', 'cat /proc/sys/kernel/random/boot_id')
+  const labels = async () => (await checkpoints('runs', 'scheduled')).map(label)
+  const [booted, scheduled] = [await boot(), await labels()]
+  const { entries: before } = await croft.ask('activity', { limit: 1000 })
+  const hours = [24, -24, 0]
+  for (const [i, each] of hours.entries()) {
+    using events = await croft.events()
+    const code = await codeOf()
+    await clock.set(each)
+    const at = performance.now()
+    await vi.waitFor(async () => expect(await said('the clock of the box was set')).toBe(i + 1), patience)
+    // Sessions, tokens and codes last as long as before.
+    for (const headers of [byToken, signedIn])
+      expect((await request('/api/commands/ls', headers, '{}')).status).toBe(200)
+    expect((await enter(code)).status).toBe(303)
+    const [token] = (await croft.ask('token-ls')).tokens
+    const leftMs = Date.parse(token.expiresAt) - clock.now()
+    expect(leftMs).toBeGreaterThan(3_000_000)
+    expect(leftMs).toBeLessThan(3_600_000)
+    // It is as long until a VM sleeps as it was before, and what came up just now still did.
+    const { sleepsAt, since } = await croft.ask('stat', { vm: 'runs' })
+    expect((Date.parse(sleepsAt ?? clock.now() + 600 * 60_000) - clock.now()) / 60_000).toBeCloseTo(600, -1)
+    expect(Math.abs(clock.now() - Date.parse(since))).toBeLessThan(600_000)
+    await vi.waitFor(async () => {
+      expect(Math.abs(Number(await croft.peek('runs', 'date +%s')) * 1000 - clock.now())).toBeLessThan(3_000)
+    }, patience)
+    // The undo of a restore is there, and works.
+    await croft.peek('runs', `echo ${i} > /dev/shm/file`)
+    const undo = (await croft.do('restore', 'runs', scheduled.at(-1)!)).trim().split(' ').at(-1)!
+    expect(await croft.peek('runs', 'cat /dev/shm/file')).toBe('before\n')
+    await croft.do('restore', 'runs', undo)
+    expect(await croft.peek('runs', 'cat /dev/shm/file')).toBe(`${i}\n`)
+    // After a look at who is idle, and in a deep run one at what is due:
+    await delay(at + (deep ? 65_000 : 11_000) - performance.now())
+    expect(await boot()).toBe(booted)
+    expect(events.seen.filter(({ state }) => state === 'asleep')).toEqual([])
+    expect(await labels()).toEqual(scheduled)
+  }
+  const { entries } = await croft.ask('activity', { limit: 1000 })
+  expect(entries.slice(0, before.length)).toEqual(before)
+  expect(entries.map(({ id }: { id: number }) => id)).toEqual(entries.map((_: unknown, i: number) => i + 1))
+  const { entries: lately } = await croft.ask('activity', { limit: 1000, since: '1h' })
+  expect(lately.map(({ what }: { what: string }) => what)).toEqual(
+    expect.arrayContaining(before.map(({ what }: { what: string }) => what)),
+  )
+  const sets = (await croft.do('activity')).match(/(?<=the clock of the box was set ).*?(?= *$)/gm)
+  expect(sets).toEqual(['24 h ahead', '48 h back', '24 h ahead'])
+  const { history } = await croft.ask('stat', { vm: 'runs', range: '1h' })
+  expect(history.series.memoryBytes.some((value: number | null) => value !== null)).toBe(true)
+  // The brake on failed sign-ins holds.
+  for (let i = 0; i < 10; i++) await enter('x'.repeat(43))
+  for (const each of [24, 0]) {
+    await clock.set(each)
+    expect((await enter(await codeOf())).status).toBe(429)
+  }
+})
+
+const said = async (what: string) => (await croft.log()).split(what).length - 1
+
+/** What somebody at the daemon's own port is answered. */
+function request(path: string, headers: Record<string, string>, body: string) {
+  const host = `localhost:${croft.port}`
+  const own = { host, origin: `http://${host}` }
+  return croft.request({ method: 'POST', tcp: true, path, headers: { ...own, ...headers }, body })
+}
+
+const form = { 'content-type': 'application/x-www-form-urlencoded' }
+const enter = (code: string) => request('/login', form, `code=${code}`)
+
+/** The code of a link that signs in, once. */
+const codeOf = async () => (await croft.ask('login')).local.split('=').at(-1)
+
+/** @returns headers of a browser that is signed in */
+async function signIn(): Promise<Record<string, string>> {
+  const { headers } = await enter(await codeOf())
+  return { cookie: headers['set-cookie']![0]!.split(';')[0]! }
+}
 
 test.runIf(deep)('one at rest gets one when its disk has changed, and no other before it changes again', async () => {
   await croft.do('start', 'rests')
