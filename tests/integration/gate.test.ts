@@ -350,13 +350,13 @@ describe('a public port', () => {
     expect((await curl(at('web-8000'))).status).toBe(200)
     expect((await curl(at('web'))).status).toBe(401)
     expect((await croft.ask('share-ls', { vm: 'web' })).shares[0].public).toEqual([
-      { port: 8000, address: at('web-8000') },
+      { port: 8000, web: at('web-8000') },
     ])
     const { ports } = await croft.ask('ports', { vm: 'web' })
     expect(ports.find(({ port }: { port: number }) => port === 8000)).toMatchObject({
       main: true,
       public: true,
-      address: at('web-8000'),
+      web: at('web-8000'),
     })
     await croft.do('share', 'private', 'web', '8000')
   })
