@@ -12,8 +12,8 @@ const codeMs = 10 * 60_000
 const mostCodes = 1000
 /** Sign-ins at a time: a program that makes one each minute would have 43,000 within 30 days. */
 const mostSignIns = 1000
-/** Sessions of one sign-in at one host name: its browser has a cookie for one, and a few more in tabs opened at once. */
-const mostAtHost = 3
+/** Sessions of one sign-in at one host name: its browser has a cookie for one, and tabs that open at once make more. */
+const mostAtHost = 20
 
 interface Code {
   /** The host name that it lets into, without port. */

@@ -304,7 +304,7 @@ test('what is chosen in the list is put to sleep, or deleted, by one button', as
   await page.hover('.selection >> text=Delete')
   expect(await line(page)).toBe('croft rm one; croft rm three; croft rm two')
   await page.click('.selection >> text=Delete')
-  expect(await page.textContent('dialog')).toMatch(/one has .*three has .*two has /s)
+  expect(await page.textContent('dialog')).toMatch(/deletes one: .*deletes three: .*deletes two: /s)
   expect(await page.locator('dialog button').allTextContents()).toEqual(['Keep them', 'Delete'])
   await page.click('dialog >> button:text-is("Delete")')
   await page.waitForSelector('footer >> text=3 gone')

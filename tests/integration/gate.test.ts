@@ -296,6 +296,20 @@ describe('who has signed in', () => {
   })
 })
 
+test('a public port is told at the address where anybody may open it, also where the plain one only happens to lead to it', async () => {
+  expect(await croft.do('share', 'public', 'web', '8000')).toBe(`Anybody may open ${at('web-8000')}\n`)
+  expect((await curl(at('web-8000'))).status).toBe(200)
+  expect((await curl(at('web'))).status).toBe(401)
+  expect((await croft.ask('share-ls', { vm: 'web' })).shares[0].public).toEqual([{ port: 8000, web: at('web-8000') }])
+  const { ports } = await croft.ask('ports', { vm: 'web' })
+  expect(ports.find(({ port }: { port: number }) => port === 8000)).toMatchObject({
+    main: true,
+    public: true,
+    web: at('web-8000'),
+  })
+  await croft.do('share', 'private', 'web', '8000')
+})
+
 describe('a VM that comes to the address of a VM', () => {
   const box = names.subnet.replace(/0\/\d+$/, '1')
   /** curl in the VM, where names lead to the box. */
@@ -345,22 +359,6 @@ describe('a VM that comes to the address of a VM', () => {
 })
 
 describe('a public port', () => {
-  test('is told at the address where anybody may open it, also where the plain one only happens to lead to it', async () => {
-    expect(await croft.do('share', 'public', 'web', '8000')).toBe(`Anybody may open ${at('web-8000')}\n`)
-    expect((await curl(at('web-8000'))).status).toBe(200)
-    expect((await curl(at('web'))).status).toBe(401)
-    expect((await croft.ask('share-ls', { vm: 'web' })).shares[0].public).toEqual([
-      { port: 8000, web: at('web-8000') },
-    ])
-    const { ports } = await croft.ask('ports', { vm: 'web' })
-    expect(ports.find(({ port }: { port: number }) => port === 8000)).toMatchObject({
-      main: true,
-      public: true,
-      web: at('web-8000'),
-    })
-    await croft.do('share', 'private', 'web', '8000')
-  })
-
   test('is open to anybody, and opens no other', async () => {
     expect(await croft.do('share', 'public', 'web')).toBe(`Anybody may open ${at('web')}\n`)
     expect((await curl(at('web'))).body).toBe('hello from web\n')
