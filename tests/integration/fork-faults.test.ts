@@ -254,7 +254,7 @@ describe('a step that fails', () => {
       await failAt(point, ...(point === 'checkpoint.freeze' ? ['cp', 'steady', 'other'] : ['checkpoint', 'steady']))
       expect([point, await croft.do('ls', '-q', '--state', 'asleep')]).toEqual([point, 'steady\n'])
       expect([point, await writerOf('steady')]).toEqual([point, atRest])
-      await checkNothingIsLeft()
+      await nothingIsLeft()
     }
     expect(await bootOf('steady')).toBe(boot)
   })
@@ -283,7 +283,7 @@ describe('a step that fails', () => {
     for (const point of points('checkpoint')) {
       await failAt(point, 'checkpoint', 'steady')
       expect([point, await writerOf('steady')]).toEqual([point, atRest])
-      await checkNothingIsLeft()
+      await nothingIsLeft()
     }
     for (const point of points('restore')) await failAt(point, 'restore', 'steady', 'good')
     expect(await bootOf('steady')).toBe(boot)

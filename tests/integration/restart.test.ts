@@ -139,11 +139,13 @@ test('a daemon that finds the box rebooted starts what should run, what somebody
 
 test('a VM that ends while it starts is told of at once', async () => {
   using events = await croft.events()
+  const pid = await qemuPid(await croft.ask('show', { vm: 'steady' }))
   await croft.run(['exec', 'steady', 'sudo reboot'])
   await events.until((event) => event.type === 'vm.state' && event.state === 'starting')
+  process.kill(pid, 'SIGSTOP') // it is not to come up before it is waited for
   const starts = croft.call('start', { vm: 'steady' })
   await new Promise((resolve) => setTimeout(resolve, 300))
-  process.kill(await qemuPid(await croft.ask('show', { vm: 'steady' })), 'SIGKILL')
+  process.kill(pid, 'SIGKILL')
   const { status, body } = await starts
   expect([status, body.code, body.detail]).toEqual([502, 'guest-failed', expect.stringMatching(/ended as it started/)])
 })
