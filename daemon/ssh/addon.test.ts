@@ -1,0 +1,24 @@
+import { spawnSync } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { expect, test } from 'vitest'
+
+const addon = createRequire(import.meta.url).resolve('ssh2/lib/protocol/crypto/build/Release/sshcrypto.node')
+
+/** Ciphers that nobody needs any more, collected whenever something small is made. */
+const script = `
+const { ChaChaPolyCipher } = require(${JSON.stringify(addon)})
+let kept = []
+for (let i = 0; i < 20_000; i++) {
+  new ChaChaPolyCipher(Buffer.alloc(64))
+  kept.push([i, 'text ' + i, { i }])
+  if (kept.length > 500) kept = []
+}
+`
+
+// See packaging/object-wrap.h.
+test('ciphers of connections that are over are collected, and do not end the process', () => {
+  const { signal, status, stderr } = spawnSync(process.execPath, ['--max-semi-space-size=1', '-e', script], {
+    encoding: 'utf8',
+  })
+  expect({ signal, status, stderr }).toEqual({ signal: null, status: 0, stderr: '' })
+})
