@@ -174,8 +174,8 @@ export async function soakFigures(): Promise<Figure[]> {
       of: 50,
       width: 1,
       once: async () => {
-        const { id } = await croft.ask('checkpoint', { vm: 'web' })
-        await croft.ask('checkpoint-rm', { vm: 'web', checkpoint: id, yes: true })
+        const { label } = await croft.ask('checkpoint', { vm: 'web' })
+        await croft.ask('checkpoint-rm', { vm: 'web', label })
       },
     },
     {
