@@ -15,9 +15,7 @@ type Merging = OperationOf<'merge'>
 export const mergePlan: Plan<Merging> = {
   async recovery(box, operation) {
     const vm = operation.by === null ? undefined : box.store.state.vms[operation.by]
-    const ended = vm !== undefined && (await box.hypervisor.endBlockJob(vm.uuid))
-    // Of a job on a VM's own disk that nobody watched it can't be told whether QEMU still has the layer open for writing.
-    if (ended && operation.above === null) return 'finish'
+    if (vm) await box.hypervisor.endBlockJob(vm.uuid)
     return (await isMerged(box, operation)) ? 'finish' : 'undo'
   },
   steps: [

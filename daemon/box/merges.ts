@@ -4,6 +4,7 @@ import type { Vm } from '../store/index.ts'
 import { type Box, layerOf, stateOf } from './box.ts'
 import { collect } from './collect.ts'
 import { carryOut, lockOf } from './engine.ts'
+import { every } from './every.ts'
 import { makeId } from './identity.ts'
 import { filesLeft, mergeFaultPoint, mergePlan } from './merge-plan.ts'
 import { chainOf, type Merge, nextMerge } from './merge-planner.ts'
@@ -15,12 +16,14 @@ const noRoomMs = 5_000
 
 /** What is left free beside what a merge may take: VMs write meanwhile. */
 const marginBytes = 128 * 2 ** 20
+/** With less than that free, a merge that is under way ends. */
+const leastFreeBytes = 64 * 2 ** 20
+const roomLookMs = 100
 
 /**
  * Keeps the chains of layers short, in the background: one merge at a time, each ended at once when somebody wants one
- * of its VMs, but for one of a running VM's own disk: see commitBlocks. Looks whenever something was done with a VM, or
- * one has started or ended.
- * @returns stops it, and ends the merge that is under way, in the same way
+ * of its VMs, or when room gets short. Looks whenever something was done with a VM, or one has started or ended.
+ * @returns stops it, and ends the merge that is under way
  */
 export function keepMerged(box: Box): () => Promise<void> {
   let stopped = false
@@ -84,7 +87,7 @@ function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefin
     await checkRoom(box, operation)
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
-    await carryOut(box, mergePlan, operation, (state) => state, undefined, wanted)
+    await withRoom(box, wanted, (signal) => carryOut(box, mergePlan, operation, (state) => state, undefined, signal))
     fault(mergeFaultPoint)
     for (const file of left) await box.files.remove(file)
     // What was taken away meanwhile had to stay for as long as it was merged.
@@ -102,6 +105,25 @@ async function checkRoom(box: Box, { way, layer, gone }: Pick<Merge, 'way' | 'la
   const free = await box.files.freeBytes()
   if (free >= most + marginBytes) return
   throw diskFull({ cause: new Error(`Merging layers may take ${most} bytes; ${free} are free.`) })
+}
+
+/**
+ * Runs a merge, and ends it when others take the room, before VMs stand still.
+ * @param wanted ends it too @throws CroftError `disk-full`, or what the merge throws
+ */
+async function withRoom(box: Box, wanted: AbortSignal, work: (ends: AbortSignal) => Promise<void>): Promise<void> {
+  const tight = new AbortController()
+  const isTight = async () => (await box.files.freeBytes()) < leastFreeBytes
+  const stop = every(roomLookMs, 'look how much room a merge has', box.log, async () => {
+    if (await isTight()) tight.abort()
+  })
+  try {
+    await work(AbortSignal.any([wanted, tight.signal]))
+  } catch (cause) {
+    throw !wanted.aborted && (tight.signal.aborted || (await isTight())) ? diskFull({ cause }) : cause
+  } finally {
+    stop()
+  }
 }
 
 /**

@@ -12,14 +12,13 @@ export interface BlockCommit {
 }
 
 /**
- * Commits layers of a running domain's disk and waits for the end of that, which libvirt tells by an event.
+ * Commits layers of a running domain's disk and waits for the end of that, which libvirt tells by an event. One of the disk
+ * itself has the domain turn to `base` when it has made its copy.
  *
- * One of the disk itself, which has the domain turn to `base` when it has made its copy, is not ended by the
- * signal, and done again if somebody else ends it. Wherever it has got to, that would leave QEMU with `base` open for
- * writing (seen with QEMU 7.2), and the domain could not go on after the next snapshot of its memory, when QEMU opens
- * its layers anew.
- * @param wanted ends any other
- * @throws CroftError `cancelled` on the signal or when the domain ends, `conflict` when it fails, `unavailable` when libvirt
+ * One that fails or is ended may leave QEMU with `base` open for writing (seen with QEMU 7.2, when `top` is the disk), and
+ * the domain can't go on after the next snapshot of its memory, when QEMU opens its layers anew: see `reopenReadOnly`.
+ * @param wanted ends it
+ * @throws CroftError `cancelled` on the signal, when somebody else ends it or when the domain ends, `conflict` when it fails, `unavailable` when libvirt
  * is lost: the job then goes on
  */
 export async function commitBlocks(
@@ -30,20 +29,13 @@ export async function commitBlocks(
 ): Promise<void> {
   const flags = isDisk ? VIR.DOMAIN_BLOCK_COMMIT_ACTIVE : VIR.DOMAIN_BLOCK_COMMIT_RELATIVE
   const start = () => libvirt.call.domainBlockCommit(uuid, 'vda', base, top, 0, flags)
-  try {
-    for (;;) {
-      const how = await awaitBlockJob(libvirt, uuid, start, isDisk ? undefined : wanted)
-      if (how === 'completed') return
-      if (how === 'cancelled' && isDisk) continue
-      if (wanted?.aborted || how === 'stopped')
-        throw new CroftError('cancelled', 'Work on a disk was ended with its VM, or for it.')
-      throw new CroftError('conflict', 'Work on the disk of the VM did not come to its end.', {
-        details: { reason: how },
-      })
-    }
-  } catch (error) {
+  const how = await awaitBlockJob(libvirt, uuid, start, wanted).catch((error) => {
     throw toCroftError(error)
-  }
+  })
+  if (how === 'completed') return
+  if (wanted?.aborted || how === 'cancelled' || how === 'stopped')
+    throw new CroftError('cancelled', 'Work on a disk was ended with its VM, or for it.')
+  throw new CroftError('conflict', 'Work on the disk of the VM did not come to its end.', { details: { reason: how } })
 }
 
 /** @returns how it ended */
@@ -60,7 +52,8 @@ async function awaitBlockJob(
     const how = endOf(event, uuid)
     if (how === 'ready') {
       const pivoted = libvirt.call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT)
-      pivoted.catch(ended.reject)
+      // One that is ended at this moment tells so itself.
+      pivoted.catch((error) => wanted?.aborted || ended.reject(error))
     } else if (how) ended.resolve(how)
   })
   // A job that has ended meanwhile can't be aborted, and has told so.

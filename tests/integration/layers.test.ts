@@ -277,15 +277,18 @@ describe('while much is merged', () => {
     await croft.do('rm', 'copy', '--yes')
   })
 
-  test.runIf(deep)('somebody who needs the VM does not wait for that, and it is done afterwards', async () => {
-    await mergeMuch('wanted')
-    await croft.ask('checkpoint', { vm: 'busy', label: 'meanwhile' })
-    const before = (await chain('busy')).open.length
-    await settled(['busy'])
-    expect((await chain('busy')).open.length).toBe(before - 1)
-    await holds('busy', written)
-    await undamaged()
-  })
+  test.runIf(deep).each(['layer', 'disk'] as const)(
+    'of a %s, nobody who needs the VM waits for that, and it is done afterwards',
+    async (from) => {
+      await mergeMuch(`wanted-${from}`, from)
+      await croft.ask('checkpoint', { vm: 'busy', label: `meanwhile-${from}` })
+      const before = (await chain('busy')).open.length
+      await settled(['busy'])
+      expect((await chain('busy')).open.length).toBe(before - 1)
+      await holds('busy', written)
+      await undamaged()
+    },
+  )
 
   test.runIf(deep)('nor does who needs a VM that is off, into whose disk it is copied', async () => {
     await croft.do('new', 'off', '--stopped')

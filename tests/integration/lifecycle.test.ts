@@ -121,6 +121,7 @@ describe('a VM', () => {
       exitCode: 3,
       stdout: 'ping',
       stderr: '',
+      truncated: false,
     })
   })
 
