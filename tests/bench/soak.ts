@@ -175,7 +175,7 @@ export async function soakFigures(): Promise<Figure[]> {
       width: 1,
       once: async () => {
         const { label } = await croft.ask('checkpoint', { vm: 'web' })
-        await croft.ask('checkpoint-rm', { vm: 'web', label })
+        await croft.ask('checkpoint-rm', { vm: 'web', label, yes: true })
       },
     },
     {
@@ -184,7 +184,7 @@ export async function soakFigures(): Promise<Figure[]> {
       width: 1,
       once: async (i) => {
         await croft.ask('new', { name: `b${i}x` })
-        await croft.ask('rm', { vm: [`b${i}x`], yes: true })
+        await croft.ask('rm', { vm: `b${i}x`, yes: true })
       },
     },
   ]
