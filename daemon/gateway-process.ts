@@ -11,10 +11,6 @@ export const reachedFromBox = (address: string): string => (['::', '0.0.0.0'].in
 
 /**
  * How Node runs the gateway: what ten thousand log-ins leave behind is collected soon, and given back. With its own
- * defaults it keeps some 200 MB of that, for nothing. A threshold that is given is one that glibc does not raise by itself:
- * raised, what was freed after a large transfer stays with the process. The unit (packaging/croft-ssh.service) says the same.
+ * defaults it keeps some 200 MB of that, for nothing. The unit (packaging/croft-ssh.service) says the same.
  */
-export const lean = {
-  flags: ['--max-semi-space-size=1'],
-  env: { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '131072' },
-} as const
+export const lean = { flags: ['--max-semi-space-size=1'], env: { MALLOC_ARENA_MAX: '1' } } as const
