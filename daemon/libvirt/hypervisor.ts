@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../box/ports.ts'
-import { CroftError } from '../error.ts'
+import { CroftError, reasonOf } from '../error.ts'
 import { pidOf } from '../host/oom.ts'
 import { openForWriting } from '../host/open-files.ts'
 import type { Hardware, Image, Limits } from '../store/index.ts'
@@ -139,7 +139,7 @@ export function makeHypervisor(
           noteSummary,
         )
       await attempt().catch((error) => {
-        if (headers === 2 || !/magic is incorrect/.test(error.message)) throw error
+        if (headers === 2 || !/magic is incorrect/.test(reasonOf(error))) throw error
         headers = 2
         return attempt()
       })
