@@ -88,8 +88,16 @@ const partLines = (parts: readonly PartResult[], view: View): string => {
       },
       { title: 'OWN', value: ({ ownBytes }) => size(ownBytes), right: true },
       { title: 'SHARED', value: ({ sharedBytes }) => size(sharedBytes), right: true },
-      { title: 'DISK', value: ({ layerBytes }) => size(layerBytes), right: true },
-      { title: 'MEMORY', value: ({ savedMemoryBytes }) => size(savedMemoryBytes), right: true },
+      {
+        title: 'DISK',
+        value: ({ kind, layerBytes }) => (kind === 'vm' && layerBytes === 0 ? 'gone' : size(layerBytes)),
+        right: true,
+      },
+      {
+        title: 'MEMORY',
+        value: ({ kind, savedMemoryBytes: saved }) => (kind === 'memory' && saved === 0 ? 'gone' : size(saved)),
+        right: true,
+      },
       { title: 'WHAT', value: (part) => whatIs(part, view.now) },
     ],
     view,

@@ -109,6 +109,9 @@ export const governedResult = z.object({ what: z.string(), why: z.string() }).nu
 
 const none = '–'
 
+/** In these states a disk can be measured, if it is there. */
+const hasDisk: readonly VmState[] = ['stopped', 'asleep', 'crashed']
+
 /** Columns of a list of VMs: what each is, and takes. */
 export const vmColumns: readonly Column<Pick<VmResult, 'name' | 'state'> & UsageResult>[] = [
   { title: 'NAME', value: ({ name }) => name, dress: () => 'bold' },
@@ -125,7 +128,11 @@ export const vmColumns: readonly Column<Pick<VmResult, 'name' | 'state'> & Usage
     least: 5,
   },
   { title: 'MEMORY', value: ({ memoryBytes }) => (memoryBytes === null ? none : bytes(memoryBytes)), right: true },
-  { title: 'DISK', value: ({ diskBytes }) => (diskBytes === null ? none : bytes(diskBytes)), right: true },
+  {
+    title: 'DISK',
+    value: ({ state, diskBytes }) => (diskBytes !== null ? bytes(diskBytes) : hasDisk.includes(state) ? 'gone' : none),
+    right: true,
+  },
 ]
 
 /** How many of them are in which state. */

@@ -186,7 +186,7 @@ export class Meter {
     const known = this.#diskAtRest.get(uuid)
     if (known?.file === file) return known.bytes
     if (this.#rests(vm)) {
-      const bytes = await this.#box.files.usage(file)
+      const bytes = await this.#usageOf(file)
       if (this.#rests(vm)) this.#diskAtRest.set(uuid, { file, bytes })
       return bytes
     }
@@ -213,7 +213,14 @@ export class Meter {
   async #measureDisk(id: string): Promise<number> {
     const { state } = this.#box.store
     const vm = state.vms[id]
-    return vm ? this.#box.files.usage(layerOf(state, vm.disk).file) : 0
+    return vm ? this.#usageOf(layerOf(state, vm.disk).file) : 0
+  }
+
+  /** @throws Error when the file is gone: a disk that is there takes something */
+  async #usageOf(file: string): Promise<number> {
+    const bytes = await this.#box.files.usage(file)
+    if (bytes === 0) throw new Error(`there is no ${file}`)
+    return bytes
   }
 
   async #measureKept(): Promise<number> {
