@@ -48,7 +48,10 @@ function showVm(vm: ShowResult, view: View): string {
       ['ssh', vm.ssh ? `${vm.ssh}${sessions(vm)}` : ''],
       ['address', vm.address],
       ['uses', uses(vm)],
-      ['limits', `${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk`],
+      [
+        'limits',
+        `${vm.cpus} CPU${vm.cpus === 1 ? '' : 's'}, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk`,
+      ],
       ['at most', rates(vm).join(', ')],
       ['restart', vm.restart === 'on-crash' ? 'when it crashes' : ''],
       ['priority', vm.priority === 'normal' ? '' : vm.priority],

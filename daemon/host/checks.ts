@@ -128,7 +128,7 @@ async function confinement({ box }: CheckParts): Promise<Check> {
   return {
     what,
     state: 'look',
-    says: 'none: whoever breaks out of one VM’s QEMU can read and write the disks of the others',
+    says: 'none: a guest that breaks out of its QEMU can read and write the disks of other VMs',
     advice:
       'With a kernel that has AppArmor: apt-get install apparmor; systemctl restart libvirtd. VMs are confined from their next start',
   }
