@@ -104,7 +104,7 @@ export interface Box {
   /** What of their shares of the box VMs could not be given when that was last tried, with one of them, and why. */
   readonly unshared: Map<ShareKind, { vm: string; why: string }>
   readonly spares: Spares
-  /** What ends an operation before it is done: somebody wants a VM that is merged or compressed, or whoever began it wants it no more. */
+  /** By operation, what ends it early: somebody needs a VM that is merged or compressed, or its caller takes it back. */
   readonly wanted: Map<string, AbortSignal>
   /** Where a VM is opened by the web; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null

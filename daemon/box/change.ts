@@ -1,24 +1,21 @@
 import { CroftError } from '../error.ts'
 import type { Limits, Rates, Vm } from '../store/index.ts'
-import { type Box, findVm, stateOf, withVm } from './box.ts'
+import { type Box, findVm, withVm } from './box.ts'
 import { checkLimits } from './create.ts'
 import { carryOut } from './engine.ts'
-import { exclusively } from './exclusively.ts'
+import { whileAllowed } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { tellGuests } from './keys.ts'
 import { keysDiffer } from './limit.ts'
 import { checkNewName } from './record.ts'
 import { applyShare, checkRates, lacksCgroups, noCgroups, type Share, share } from './sharing.ts'
-import { checkAllowed } from './state.ts'
 import { renamePlan, resizePlan } from './vm-plans.ts'
 
 /** Gives a VM another name, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
 export async function renameVm(box: Box, name: string, to: string): Promise<Vm> {
-  const { id } = findVm(box.store.state, name)
-  return exclusively(box, id, async () => {
-    const vm = findVm(box.store.state, id)
-    checkAllowed('rename', vm.name, stateOf(box, vm))
+  return whileAllowed(box, name, 'rename', async (vm) => {
     if (vm.name === to) return vm
+    const { id } = vm
     const operation = { id: makeId('op'), kind: 'rename', startedAt: new Date().toISOString(), vm: id, to } as const
     await carryOut(box, renamePlan, operation, (state) => {
       checkNewName(state, to, 'to')
@@ -39,11 +36,8 @@ export async function resizeVm(
   change: Partial<Limits>,
 ): Promise<{ vm: Vm; atNextStart: boolean }> {
   checkLimits(box, change)
-  const { id } = findVm(box.store.state, name)
-  return exclusively(box, id, async () => {
-    const before = findVm(box.store.state, id)
-    const state = stateOf(box, before)
-    checkAllowed('resize', before.name, state)
+  return whileAllowed(box, name, 'resize', async (before, state) => {
+    const { id } = before
     const limits = { ...before.limits, ...change }
     if (limits.diskGiB < before.limits.diskGiB) {
       throw new CroftError(
@@ -89,11 +83,8 @@ export async function shareVm(
   { priority, rates }: { priority?: Share['priority']; rates: Partial<Rates> },
 ): Promise<void> {
   checkRates(box, rates)
-  const { id } = findVm(box.store.state, name)
-  await exclusively(box, id, async () => {
-    const before = findVm(box.store.state, id)
-    const state = stateOf(box, before)
-    checkAllowed('limit', before.name, state)
+  await whileAllowed(box, name, 'limit', async (before, state) => {
+    const { id } = before
     const change = { priority: priority ?? before.priority, rates: { ...before.rates, ...rates } }
     const after = { ...before, ...change }
     if (state === 'awake' || state === 'paused') await changeRunning(box, before, after)

@@ -6,12 +6,12 @@ import { checkpointPlan, restorePlan } from './checkpoint-plans.ts'
 import { collect } from './collect.ts'
 import { type Made, makeVm } from './create.ts'
 import { carryOut } from './engine.ts'
-import { exclusively } from './exclusively.ts'
+import { exclusively, whileAllowed } from './exclusively.ts'
 import { makeId } from './identity.ts'
 import { checkMemory, describeMemory } from './memory.ts'
 import { onLayer } from './merges.ts'
 import { closest } from './name.ts'
-import { checkNewName, makeLayer } from './record.ts'
+import { checkNewName, descriptionOf, makeLayer } from './record.ts'
 import { wakeUp } from './sleep.ts'
 import { checkAllowed } from './state.ts'
 
@@ -204,14 +204,14 @@ export async function forkFrom(
 function forkCheckpoint(
   box: Box,
   checkpoint: Checkpoint,
-  { env, tags, comment, priority, restart, rates }: Vm,
+  source: Vm,
   name: string | undefined,
   how: { asleep: boolean; power: Vm['power'] },
   report: Report,
   wanted?: AbortSignal,
 ): Promise<Made> {
   const { image, limits, layer } = checkpoint
-  const described = { name, env, tags, comment, priority, restart, rates, image, limits }
+  const described = { ...descriptionOf(source), name, image, limits }
   return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report, wanted)
 }
 
@@ -226,11 +226,8 @@ export async function restoreVm(
   label: string,
   report: Report,
 ): Promise<{ before: Checkpoint; cold: string | undefined }> {
-  const { id } = findVm(box.store.state, name)
-  return exclusively(box, id, async () => {
-    const vm = findVm(box.store.state, id)
-    const state = stateOf(box, vm)
-    checkAllowed('restore', vm.name, state)
+  return whileAllowed(box, name, 'restore', async (vm, state) => {
+    const { id } = vm
     const checkpoint = findCheckpoint(box.store.state, vm, label)
     const ran = state !== 'stopped' && state !== 'crashed'
     const before = await take(box, id, { kind: 'before-restore', memory: true }, report)

@@ -1,7 +1,7 @@
 import { CroftError } from '../error.ts'
 import type { Vm } from '../store/index.ts'
 import { bootVm } from './boot.ts'
-import { type Box, stateOf, vmsOf } from './box.ts'
+import { type Box, stateOf, vmOfDomain, vmsOf } from './box.ts'
 import { exclusively } from './exclusively.ts'
 import { ownDeed } from './own-deed.ts'
 import { timeOf } from './steady.ts'
@@ -78,7 +78,7 @@ export function keepRestarting(box: Box): () => void {
   }
   const unwatch = box.live.watch((uuid, now, before) => {
     if (now?.domain !== 'crashed' || before?.domain === 'crashed') return
-    const vm = vmsOf(box.store.state).find((each) => each.uuid === uuid)
+    const vm = vmOfDomain(box.store.state, uuid)
     if (vm) schedule(vm.id)
   })
   for (const { id } of vmsOf(box.store.state)) schedule(id)

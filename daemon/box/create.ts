@@ -8,7 +8,7 @@ import { recoverUnder } from './exclusively.ts'
 import { ensureGolden, findGolden } from './golden.ts'
 import { makeId } from './identity.ts'
 import { onLayer } from './merges.ts'
-import { type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
+import { descriptionOf, type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
 import { checkRates } from './sharing.ts'
 import { claimSpare } from './spares.ts'
 import { checkAllowed } from './state.ts'
@@ -104,14 +104,13 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report, wan
 
 /** The state with a new VM and its disk in it, with a name and an address that are free in this very state. */
 function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now: string): State {
-  const { image, limits, env, tags, comment, priority, restart, rates, power, layer, from } = options
+  const { image, limits, power, layer, from } = options
   const name = newName(state, options.name)
   if (!(layer in state.layers) || (from && !(from.id in state.checkpoints))) {
     throw new CroftError('conflict', 'What it was to be made from has just been removed.', { hint: 'Try again.' })
   }
   const memory = from?.memory ?? null
-  const described = { name, image, limits, env, tags, comment, priority, restart, rates }
-  const vm = { id, ...described, memory, phase: 'making', power } as const
+  const vm = { ...descriptionOf(options), id, name, image, limits, memory, phase: 'making', power } as const
   const checkpoints = from ? { ...state.checkpoints, [from.id]: { ...from, usedAt: now } } : state.checkpoints
   return { ...withRecord(box, state, vm, makeLayer(layer, now)), checkpoints }
 }

@@ -51,7 +51,7 @@ export async function recover<O extends Operation>(
   return 'undone'
 }
 
-/** The lock under which whoever began the operation carries it out. */
+/** The lock that an operation holds while it is carried out. */
 export function lockOf(operation: Operation): string {
   if (operation.kind === 'merge') return operation.layer
   if (operation.kind === 'compress') return operation.memory

@@ -1,7 +1,9 @@
 import { asCroftError, CroftError } from '../error.ts'
-import type { Box } from './box.ts'
+import type { Vm } from '../store/index.ts'
+import { type Box, findVm, stateOf } from './box.ts'
 import { lockOf } from './engine.ts'
 import { recoverIfOpen } from './operations.ts'
+import { type Action, checkAllowed, type VmState } from './state.ts'
 
 /**
  * Does something while nobody else has the lock. What an earlier operation under it has left open is finished or taken back
@@ -21,6 +23,25 @@ export function exclusively<T>(box: Box, key: string, work: () => Promise<T>): P
       })
     })
     return work()
+  })
+}
+
+/**
+ * Does something to a VM while nobody else does, if that makes sense in the state that it is in by then.
+ * @param name its name, or its id @throws CroftError `not-found`, and `conflict` also as `exclusively` does
+ */
+export async function whileAllowed<T>(
+  box: Box,
+  name: string,
+  action: Action,
+  work: (vm: Vm, state: VmState) => Promise<T>,
+): Promise<T> {
+  const { id } = findVm(box.store.state, name)
+  return exclusively(box, id, async () => {
+    const vm = findVm(box.store.state, id)
+    const state = stateOf(box, vm)
+    checkAllowed(action, vm.name, state)
+    return work(vm, state)
   })
 }
 

@@ -4,10 +4,10 @@ import type { Vm } from '../store/index.ts'
 import { awaitAgent, bootVm, makeReady } from './boot.ts'
 import { type Box, findVm, type Report, stateOf, vmsOf, withVm } from './box.ts'
 import { collect } from './collect.ts'
-import { exclusively } from './exclusively.ts'
+import { whileAllowed } from './exclusively.ts'
 import { goOn } from './own-disk.ts'
 import { wakeUp } from './sleep.ts'
-import { checkAllowed } from './state.ts'
+import type { Action } from './state.ts'
 
 /** How long a guest that has refused to shut down is left alone before it is asked again. */
 const askAgainMs = 1_000
@@ -18,8 +18,7 @@ const askAgainMs = 1_000
  */
 export async function startVm(box: Box, name: string, report: Report): Promise<{ vm: Vm; cold: string | undefined }> {
   let cold: string | undefined
-  const started = await locked(box, name, async (vm) => {
-    checkAllowed('start', vm.name, stateOf(box, vm))
+  const started = await locked(box, name, 'start', async (vm) => {
     if (stateOf(box, vm) === 'asleep') {
       cold = await box.governor.admit(vm.name, () => wakeUp(box, vm, report))
       return
@@ -59,8 +58,7 @@ export async function stopVm(
   report: Report,
 ): Promise<'shutdown' | 'powered-off'> {
   let how: 'shutdown' | 'powered-off' = 'shutdown'
-  await locked(box, name, async (vm) => {
-    checkAllowed('stop', vm.name, stateOf(box, vm))
+  await locked(box, name, 'stop', async (vm) => {
     await rouse(box, vm, graceMs, report)
     await box.store.update(withVm(vm.id, { power: 'off', memory: null }))
     how = await bringDown(box, vm, graceMs, report)
@@ -119,8 +117,7 @@ const isAway = (error: unknown): boolean => error instanceof CroftError && error
 
 /** Stops the VM as `stop` does, and starts it cold. */
 export function restartVm(box: Box, name: string, graceMs: number, report: Report): Promise<Vm> {
-  return locked(box, name, async (vm) => {
-    checkAllowed('restart', vm.name, stateOf(box, vm))
+  return locked(box, name, 'restart', async (vm) => {
     await rouse(box, vm, graceMs, report)
     await bringDown(box, vm, graceMs, report)
     await box.store.update(withVm(vm.id, { power: 'on', memory: null }))
@@ -135,8 +132,10 @@ export async function stopAll(box: Box, graceMs: number): Promise<void> {
   await Promise.allSettled(running.map((vm) => box.locks.run(vm.id, () => bringDown(box, vm, graceMs, () => {}))))
 }
 
-async function locked(box: Box, name: string, work: (vm: Vm) => Promise<void>): Promise<Vm> {
-  const { id } = findVm(box.store.state, name)
-  await exclusively(box, id, () => work(findVm(box.store.state, id)))
+async function locked(box: Box, name: string, action: Action, work: (vm: Vm) => Promise<void>): Promise<Vm> {
+  const id = await whileAllowed(box, name, action, async (vm) => {
+    await work(vm)
+    return vm.id
+  })
   return findVm(box.store.state, id)
 }

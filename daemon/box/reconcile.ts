@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Vm } from '../store/index.ts'
 import { makeReady } from './boot.ts'
-import { type Box, specOf, stateOf, vmsOf, withVm } from './box.ts'
+import { type Box, specOf, stateOf, vmOfDomain, vmsOf, withVm } from './box.ts'
 import { collect, sweep } from './collect.ts'
 import { crashed } from './crashes.ts'
 import { lockOf } from './engine.ts'
@@ -134,9 +134,9 @@ function follow(box: Box, onConnected: () => void): () => void {
   }
 }
 
-/** @param asked the guest was asked to shut down: by who holds the VM's lock, if anybody does */
+/** @param asked the guest was asked to shut down */
 function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'disconnected' }>, asked: boolean): void {
-  const vm = Object.values(box.store.state.vms).find((each) => each.uuid === event.uuid)
+  const vm = vmOfDomain(box.store.state, event.uuid)
   if (vm?.phase !== 'ready') return
   const busy = box.locks.busy(vm.id)
   if (event.type === 'stopped' && event.how === 'shutdown' && !(busy && asked)) {

@@ -4,8 +4,20 @@ import { type Box, vmsOf } from './box.ts'
 import { makeId, makeIdentity, nextAddress } from './identity.ts'
 import { checkVmName, inventName } from './name.ts'
 
-export interface ForkOptions
-  extends Pick<Vm, 'image' | 'limits' | 'env' | 'tags' | 'comment' | 'priority' | 'restart' | 'rates' | 'power'> {
+/** What a VM has from what was asked for it, and a copy from its source. */
+export type Description = Pick<Vm, 'env' | 'tags' | 'comment' | 'priority' | 'restart' | 'rates'>
+
+/** No more of it than its description. Pure. */
+export const descriptionOf = ({ env, tags, comment, priority, restart, rates }: Description): Description => ({
+  env,
+  tags,
+  comment,
+  priority,
+  restart,
+  rates,
+})
+
+export interface ForkOptions extends Description, Pick<Vm, 'image' | 'limits' | 'power'> {
   name?: string | undefined
   /** The layer that its disk begins on. */
   layer: string

@@ -84,8 +84,8 @@ type Taken = Pick<Checkpoint, 'id' | 'createdAt'>
 
 /**
  * Whether the latest scheduled checkpoint is of another clock hour than this, or where only days are kept of another day.
- * Another, not an earlier one: the clock may have been set back. One that was taken less than half an hour, or half a
- * day, ago is enough all the same: the clock was set, and each new checkpoint has an old one go. Pure.
+ * Another, not an earlier one: the clock may have been set back. If the latest is less than half an hour, or half a day,
+ * old, none is due: the clock was set, and each new checkpoint replaces an old one. Pure.
  * @param scheduled oldest first @param restedMs since the latest was taken, by a clock that nobody sets, if that is known
  */
 export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date, restedMs = Infinity): boolean {

@@ -4,7 +4,7 @@ import { collect } from './collect.ts'
 import { carryOut } from './engine.ts'
 import { findGolden } from './golden.ts'
 import { makeId } from './identity.ts'
-import { type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
+import { descriptionOf, type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
 import { claimPlan, sparePlan } from './spare-plans.ts'
 import { rmPlan } from './vm-plans.ts'
 
@@ -101,10 +101,10 @@ export async function claimSpare(
   const { id } = spare
   const now = new Date().toISOString()
   const operation = { id: makeId('op'), kind: 'claim', startedAt: now, vm: id, from: golden.id } as const
-  const { limits, env, tags, comment, priority, restart, rates, power } = options
+  const { limits, power } = options
   const begin = (state: State) => {
     const name = newName(state, options.name)
-    const described = { name, limits, env, tags, comment, priority, restart, rates, power, createdAt: now }
+    const described = { ...descriptionOf(options), name, limits, power, createdAt: now }
     const used = state.checkpoints[golden.id] && { [golden.id]: { ...golden, usedAt: now } }
     return {
       ...withVm(id, { ...described, checkpoint: null, phase: 'making' })(state),

@@ -51,11 +51,11 @@ export interface Opening {
   uid: number
   /** Whether commands stand alone where it was typed, with `croft` before them or not. */
   atPrompt?: boolean
-  /** The folder that whoever types is in, on the box itself. */
+  /** The current folder, for a caller on the box itself. */
   cwd?: string | undefined
 }
 
-/** What somebody is told who has what he has begun taken back. */
+/** What the first Ctrl-C prints where it takes back what was begun. */
 export const takesBack = 'What was begun is being taken back. Ctrl-C again: wait no longer.\n'
 
 /** What somebody is told who waits no longer for what he has begun. */

@@ -12,7 +12,7 @@ import { tame } from './tame.ts'
 
 /**
  * Copies a file or a folder between this machine and a VM, as tar's stream through ssh: `croft push` and `croft pull` have
- * it run where their files are, by whoever owns them. What comes from a VM is unpacked in a folder of its own, tamed, and
+ * it run where their files are, as their owner. What comes from a VM is unpacked in a folder of its own, tamed, and
  * put in place when all of it is there. One argument: a `Transfer` as JSON.
  */
 

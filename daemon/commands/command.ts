@@ -52,9 +52,9 @@ export interface Context {
   output?: Output | undefined
   /** Has the caller run a program on his terminal; its exit code. Absent where there is no terminal. */
   handOff?: HandOff | undefined
-  /** Aborted when the caller wants what he has begun taken back: for commands that are `revocable`. */
+  /** Aborted when the caller asks to take back what was begun, which only `revocable` commands do. */
   revoked?: AbortSignal | undefined
-  /** The folder that the caller is in, where he has files here. */
+  /** The caller's current folder, if its files are on this box. */
   cwd?: string | undefined
   /** The address of the box that the caller's SSH client connected to. */
   reached?: string | undefined
@@ -70,7 +70,7 @@ export interface Context {
  * - `placeholder`: how the value is called in help
  * - `complete`: what the value names ('vm', 'image', …), so that a shell can complete it
  * - `file: true`: on a command line the value is the path of a file, whose content is meant
- * - `literal`, with `file`: how values begin that are meant as they are all the same
+ * - `literal`, with `file`: how a value begins that is not a path
  * - `path: true`: the path of a file of the caller's itself is meant
  * - `options: true`, of `rest`: its words are flags of another program
  * - `secret: true`: it may have what only its reader should know, so the activity log has no more of it than its name

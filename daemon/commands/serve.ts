@@ -41,9 +41,9 @@ export interface Caller {
   /** The content of a file of the caller's; "-" is standard input. @throws CroftError */
   readFile(path: string): Promise<string>
   handOff?: HandOff | undefined
-  /** Aborted when the caller wants what he has begun taken back. */
+  /** Aborted when the caller asks to take back what was begun. */
   revoked?: AbortSignal | undefined
-  /** The folder that the caller is in, where he has files here. */
+  /** The caller's current folder, if its files are on this box. */
   cwd?: string | undefined
   signal: AbortSignal
   root: boolean

@@ -21,7 +21,7 @@ export const userArg = z
   .string()
   .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'the name of a user takes a-z, 0-9, "_" and "-"')
   .optional()
-  .describe('The user to run it as (default: the login user)')
+  .describe('The user in the VM (default: the login user)')
   .meta({ placeholder: 'user' })
 
 /** What cli/transfer.ts is to do. */
@@ -78,7 +78,7 @@ export async function betweenEnds<T>(
   })
 }
 
-/** Who comes by SSH has an scp of his own. */
+/** A caller that came by SSH has scp. */
 const notFromHere = ({ ssh }: Box, vm: string, reached: string): CroftError =>
   new CroftError('misuse', 'Files of yours are not seen from here.', {
     hint: ssh

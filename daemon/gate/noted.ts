@@ -2,7 +2,7 @@ import type { By, Note } from '../activity/index.ts'
 
 /**
  * Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it, or of a
- * token; `id` that of his session, link or token.
+ * token; `id` that of the session, the link or the token.
  */
 export interface Visitor {
   user: 'owner' | 'guest' | 'token' | ''

@@ -284,7 +284,7 @@ async function standstill({ box }: CheckParts): Promise<Check> {
   }
 }
 
-/** A file that is gone is noticed here, and not only by who wants its VM. */
+/** A file that is gone is noticed here, before somebody needs its VM. */
 async function files({ box }: CheckParts): Promise<Check | undefined> {
   const { state } = box.store
   const needed = (vm: Vm) =>
@@ -293,8 +293,9 @@ async function files({ box }: CheckParts): Promise<Check | undefined> {
     )
   const gone = await Promise.all(
     vmsOf(state).map(async (vm) => {
-      const there = await Promise.all(needed(vm).map((file) => box.files.exists(file)))
-      const lost = needed(vm).filter((_, i) => !there[i])
+      const all = needed(vm)
+      const there = await Promise.all(all.map((file) => box.files.exists(file)))
+      const lost = all.filter((_, i) => !there[i])
       return lost.length > 0 ? { name: vm.name, lost } : []
     }),
   )

@@ -198,7 +198,7 @@ export class Inbox {
   readonly #revoking = new AbortController()
   #ended = false
 
-  /** Aborted when the caller wants what he has begun taken back. */
+  /** Aborted when the caller asks to take back what was begun. */
   get revoked(): AbortSignal {
     return this.#revoking.signal
   }
