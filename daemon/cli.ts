@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { Conversation, goesOn, isYes, Refused, takesBack } from './cli/conversation.ts'
-import { Picture, sizeOf } from './cli/picture.ts'
+import { Picture, sizeOf } from './cli/live-view.ts'
 import { ProgressLine } from './cli/progress-line.ts'
 
 /**
@@ -165,7 +165,7 @@ async function failToReach(error: NodeJS.ErrnoException): Promise<void> {
   const [first = 'help'] = argv
   if (['help', '--help', '-h'].includes(first)) {
     const { commands } = await import('./commands/index.ts')
-    const { printOverview } = await import('./commands/help.ts')
+    const { printOverview } = await import('./commands/box/help.ts')
     const view = { columns: 80, color: false, croft: 'croft', now: new Date() }
     process.stdout.write(printOverview(commands, view))
     process.exit(0)
@@ -175,7 +175,7 @@ async function failToReach(error: NodeJS.ErrnoException): Promise<void> {
       ? `You may not use ${socketPath}.\nUse sudo, or join its group and sign in again: sudo usermod -aG croft $USER`
       : `croftd does not answer at ${socketPath}.\n${howToStart()}`
   if (first === 'version') {
-    const { version } = await import('./version.ts')
+    const { version } = await import('./lib/version.ts')
     process.stdout.write(`croft ${version}\n`)
   }
   process.stderr.write(`${why}\n`)

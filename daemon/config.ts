@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
-import { CroftError } from './error.ts'
-import { wrongIn } from './wrong-value.ts'
+import { CroftError } from './lib/error.ts'
+import { wrongIn } from './lib/wrong-value.ts'
 
 /** /etc/croft/config.json. Everything has a default; several Crofts on one box differ in all of `network` and `folder`. */
 const configSchema = z.strictObject({

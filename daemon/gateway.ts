@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { readConfig } from './config.ts'
-import { asCroftError, CroftError } from './error.ts'
-import { gatewayKeys } from './gateway-process.ts'
-import { outliveErrors } from './host/outlive-errors.ts'
-import { notifyReady } from './host/systemd.ts'
-import { Croftd } from './ssh/croftd.ts'
-import { Gateway } from './ssh/server.ts'
+import { Croftd } from './doors/ssh/croftd.ts'
+import { Gateway } from './doors/ssh/server.ts'
+import { asCroftError, CroftError } from './lib/error.ts'
+import { outliveErrors } from './lib/outlive-errors.ts'
+import { notifyReady } from './lib/systemd.ts'
+import { gatewayKeys } from './wire/gateway-process.ts'
 
 /**
  * croft-ssh: the SSH gateway, a process and a user of its own, so that the daemon can be started anew under open sessions.

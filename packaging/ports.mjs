@@ -5,7 +5,7 @@
 // for each port that is held by another.
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { readConfig } from '../daemon/config.ts'
-import { choosePort, choosePorts, described, holdersOf, otherListeners } from '../daemon/host/web-ports.ts'
+import { choosePort, choosePorts, described, holdersOf, otherListeners } from '../daemon/doctor/web-ports.ts'
 
 const [path] = process.argv.slice(2)
 

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { asCroftError } from '../error.ts'
+import { asCroftError } from '../lib/error.ts'
 import { type Entry, entryOf, type Note } from './entry.ts'
 import { ActivityFile } from './file.ts'
 import { Often } from './often.ts'

@@ -1,5 +1,5 @@
 import http from 'node:http'
-import type { Size } from './picture.ts'
+import type { Size } from '../commands/kit/command.ts'
 
 export interface Progress {
   subject: string

@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { asCroftError } from '../error.ts'
-import { splitWords } from '../http/words.ts'
-import { quote } from '../spelling.ts'
-import { checkArgs } from './check-args.ts'
-import type { Command } from './command.ts'
+import { quote } from '../lib/command-line.ts'
+import { asCroftError } from '../lib/error.ts'
+import { splitWords } from '../lib/shell-words.ts'
 import { commands } from './index.ts'
-import { type Parameter, parameters, parseLine } from './line.ts'
+import { checkArgs } from './kit/check-args.ts'
+import type { Command } from './kit/command.ts'
+import { type Parameter, parameters, parseLine } from './kit/line.ts'
 
 /**
  * What each command says to each thing that can be wrong with its arguments: missing, empty, too small, too large, of the

@@ -1,5 +1,5 @@
-import { type Level, levels } from '../box/governing.ts'
-import { bytes } from '../units.ts'
+import { type Level, levels } from '../core/interfaces/governor.ts'
+import { bytes } from '../lib/units.ts'
 
 /** What the box has, in bytes. */
 export interface BoxMemory {

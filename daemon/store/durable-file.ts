@@ -1,7 +1,7 @@
 import { link, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Adapter } from 'lowdb'
-import { CroftError, isNoSpace } from '../error.ts'
+import { CroftError, isNoSpace } from '../lib/error.ts'
 
 /**
  * A lowdb adapter whose file is at every moment the whole old or the whole new state, also across a power cut:

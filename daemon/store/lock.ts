@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { CroftError } from '../error.ts'
+import { CroftError } from '../lib/error.ts'
 
 export interface Lock {
   release(): Promise<void>

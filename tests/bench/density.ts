@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { readMemory } from '../../daemon/host/load.ts'
+import { readMemory } from '../../daemon/adapters/kernel/load.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { sizeOf } from '../lib/qemu.ts'
 import { type Figure, median, timed } from './figures.ts'

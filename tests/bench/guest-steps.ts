@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { personalizeScript } from '../../daemon/guest/personalize.ts'
+import { personalizeScript } from '../../daemon/adapters/guest/personalize.ts'
 import type { Vm } from '../../daemon/store/index.ts'
 import { names } from '../lib/croft.ts'
 import { program } from '../lib/program.ts'

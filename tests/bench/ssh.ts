@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { performance } from 'node:perf_hooks'
-import { sshArgs } from '../../daemon/guest/ssh.ts'
+import { sshArgs } from '../../daemon/adapters/guest/ssh.ts'
 import { startReached } from '../lib/gateway.ts'
 import { type Figure, median } from './figures.ts'
 

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { faultPoints } from '../../daemon/box/operations.ts'
+import { faultPoints } from '../../daemon/core/operation/registry.ts'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 

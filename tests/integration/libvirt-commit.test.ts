@@ -1,8 +1,8 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { commitBlocks, reopenReadOnly } from '../../daemon/libvirt/block-job.ts'
-import { type Libvirt, VIR } from '../../daemon/libvirt/index.ts'
+import { commitBlocks, reopenReadOnly } from '../../daemon/adapters/libvirt/block-job.ts'
+import { type Libvirt, VIR } from '../../daemon/adapters/libvirt/index.ts'
 import { must } from '../lib/program.ts'
 import { openForTinyDomains, removeTinyDomains, tinyDomain } from './libvirt-fixtures.ts'
 

@@ -4,7 +4,7 @@ import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
-import { type Libvirt, type LibvirtEvent, openLibvirt } from '../../daemon/libvirt/index.ts'
+import { type Libvirt, type LibvirtEvent, openLibvirt } from '../../daemon/adapters/libvirt/index.ts'
 
 /** Whether a process is there and not a mere zombie. */
 export function isRunning(pid: number | undefined): boolean {

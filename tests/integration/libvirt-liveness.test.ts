@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type Libvirt, openLibvirt } from '../../daemon/libvirt/index.ts'
+import { type Libvirt, openLibvirt } from '../../daemon/adapters/libvirt/index.ts'
 import { hear, isRunning, PrivateLibvirtd, until } from './libvirt-fixtures.ts'
 
 let libvirtd: PrivateLibvirtd

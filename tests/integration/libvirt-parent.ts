@@ -1,5 +1,5 @@
 /** A parent to be killed: opens libvirt at argv[2], and when connected prints its children's pids and leaves calls under way. */
-import { openLibvirt } from '../../daemon/libvirt/index.ts'
+import { openLibvirt } from '../../daemon/adapters/libvirt/index.ts'
 
 const libvirt = openLibvirt({ uri: process.argv[2]! })
 libvirt.onEvent(async (event) => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type Libvirt, openLibvirt, VIR } from '../../daemon/libvirt/index.ts'
+import { type Libvirt, openLibvirt, VIR } from '../../daemon/adapters/libvirt/index.ts'
 import { deep } from '../lib/deep.ts'
 import { hear, PrivateLibvirtd } from './libvirt-fixtures.ts'
 

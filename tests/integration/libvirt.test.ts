@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { type Libvirt, type LibvirtEvent, toCroftError, VIR } from '../../daemon/libvirt/index.ts'
+import { type Libvirt, type LibvirtEvent, toCroftError, VIR } from '../../daemon/adapters/libvirt/index.ts'
 import { hear, openForTinyDomains, qemuPid, removeTinyDomains, tinyDomain, until } from './libvirt-fixtures.ts'
 
 let libvirt: Libvirt

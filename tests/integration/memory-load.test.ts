@@ -1,7 +1,7 @@
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { rewrite } from '../../daemon/libvirt/load.ts'
+import { rewrite } from '../../daemon/adapters/libvirt/memory/load.ts'
 import { type Croft, cache, startCroft } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 

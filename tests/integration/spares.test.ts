@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { faultPoints } from '../../daemon/box/operations.ts'
+import { faultPoints } from '../../daemon/core/operation/registry.ts'
 import type { Vm } from '../../daemon/store/index.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'

@@ -7,9 +7,9 @@ import http from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
+import { runScript } from '../../daemon/adapters/guest/agent.ts'
 import type { Config } from '../../daemon/config.ts'
-import { runScript } from '../../daemon/guest/agent.ts'
-import { unforeseen } from '../../daemon/host/outlive-errors.ts'
+import { unforeseen } from '../../daemon/lib/outlive-errors.ts'
 import type { State } from '../../daemon/store/index.ts'
 import { type Ended, endsWithUs, must, program } from './program.ts'
 
@@ -424,10 +424,10 @@ async function baseFolder(name: ImageName): Promise<string> {
   // Its records, and what its golden checkpoint depends on.
   for (const file of [
     'store/schema.ts',
-    'box/golden-plan.ts',
-    'libvirt/domain-xml.ts',
-    'libvirt/zero-pages.ts',
-    'guest/personalize.ts',
+    'core/image/golden-plan.ts',
+    'adapters/libvirt/domain-xml.ts',
+    'adapters/libvirt/memory/zero-pages.ts',
+    'adapters/guest/personalize.ts',
   ]) {
     hash.update(await readFile(join(root, 'daemon', file)))
   }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { lean } from '../../daemon/gateway-process.ts'
+import { lean } from '../../daemon/wire/gateway-process.ts'
 import { type Croft, type CroftOptions, cache, slot, startCroft } from './croft.ts'
 import { type Ended, endsWithUs, must, program } from './program.ts'
 

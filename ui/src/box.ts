@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals'
-import type { HostUsage } from '../../daemon/box/host.ts'
-import type { UsageResult, VmResult } from '../../daemon/commands/vm-result.ts'
+import type { UsageResult, VmResult } from '../../daemon/commands/results/vm.ts'
+import type { HostUsage } from '../../daemon/core/interfaces/host.ts'
 import { call, type Problem } from './api.ts'
 import { kept } from './kept.ts'
 

@@ -1,5 +1,5 @@
-import type { HistoryResult } from '../../daemon/commands/history-result.ts'
-import { bytes, moment } from '../../daemon/units.ts'
+import type { HistoryResult } from '../../daemon/commands/results/history.ts'
+import { bytes, moment } from '../../daemon/lib/units.ts'
 
 /** What one chart shows: one series, or some that share a scale. */
 export interface Charted {

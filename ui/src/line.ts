@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals'
-import { type Spelling, write } from '../../daemon/spelling.ts'
+import { type Spelling, write } from '../../daemon/lib/command-line.ts'
 import type { Args } from './api.ts'
 
 interface Operation {

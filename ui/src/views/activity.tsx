@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { whatOf, whenceOf, whoOf } from '../../../daemon/activity/words.ts'
-import type { ActivityResult } from '../../../daemon/commands/activity.ts'
+import type { ActivityResult } from '../../../daemon/commands/box/activity.ts'
 import { noted, type Vm, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Ago, Empty, Loaded, Table } from '../parts.tsx'

@@ -1,8 +1,8 @@
 import { useEffect, useRef } from 'preact/hooks'
 import Uplot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
-import type { HistoryResult } from '../../../daemon/commands/history-result.ts'
-import { moment } from '../../../daemon/units.ts'
+import type { HistoryResult } from '../../../daemon/commands/results/history.ts'
+import { moment } from '../../../daemon/lib/units.ts'
 import { type Charted, momentOf } from '../charted.ts'
 
 export interface ChartProps {

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
-import type { CheckpointResult } from '../../../daemon/commands/checkpoint-result.ts'
-import { bytes } from '../../../daemon/units.ts'
+import type { CheckpointResult } from '../../../daemon/commands/results/checkpoint.ts'
+import { bytes } from '../../../daemon/lib/units.ts'
 import { freeName, type Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Ago, Choose, Empty, Field, Form, Trouble } from '../parts.tsx'

@@ -1,5 +1,5 @@
-import type { ShowResult } from '../../../daemon/commands/show.ts'
-import { whyCrashed } from '../../../daemon/commands/why-crashed.ts'
+import { whyCrashed } from '../../../daemon/commands/results/why-crashed.ts'
+import type { ShowResult } from '../../../daemon/commands/vm/show.ts'
 import type { Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Ago } from '../parts.tsx'

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
-import type { PortResult } from '../../../daemon/commands/ports.ts'
-import type { Share } from '../../../daemon/commands/share.ts'
+import type { PortResult } from '../../../daemon/commands/inside/ports.ts'
+import type { Share } from '../../../daemon/commands/web/share.ts'
 import type { Vm } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Copy, Empty, Field, Form, Secret, Table, Trouble, Until } from '../parts.tsx'

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { sharing } from '../../../daemon/commands/sharing.ts'
+import { sharing } from '../../../daemon/commands/results/sharing.ts'
 import { actionsOf } from '../actions.ts'
 import { freeName, type Vm, vmNamed, vms } from '../box.ts'
 import { Act, Ago, Copy, Dialog, Field, Form, State, Tabs } from '../parts.tsx'

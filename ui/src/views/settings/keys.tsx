@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import type { KeyResult } from '../../../../daemon/commands/key.ts'
+import type { KeyResult } from '../../../../daemon/commands/access/key.ts'
 import { useCommand } from '../../command.ts'
 import { Act, Ago, Choose, ChooseVm, Empty, Field, Form, Loaded, Table } from '../../parts.tsx'
 

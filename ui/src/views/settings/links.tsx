@@ -1,4 +1,4 @@
-import type { Share } from '../../../../daemon/commands/share.ts'
+import type { Share } from '../../../../daemon/commands/web/share.ts'
 import { useCommand } from '../../command.ts'
 import { Act, Ago, Empty, Loaded, Table, Until } from '../../parts.tsx'
 import { vmPath } from '../../route.ts'

@@ -1,4 +1,4 @@
-import type { SessionResult } from '../../../../daemon/commands/session-ls.ts'
+import type { SessionResult } from '../../../../daemon/commands/access/session-ls.ts'
 import { useCommand } from '../../command.ts'
 import { Act, Ago, Loaded, Table, Until } from '../../parts.tsx'
 

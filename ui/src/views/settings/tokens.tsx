@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import type { TokenResult } from '../../../../daemon/commands/token.ts'
+import type { TokenResult } from '../../../../daemon/commands/access/token.ts'
 import { useCommand } from '../../command.ts'
 import { Act, Ago, ChooseVm, Empty, Field, Form, Loaded, Secret, Table, Until } from '../../parts.tsx'
 

@@ -1,0 +1,24 @@
+import { run } from '../../lib/run.ts'
+
+/** The version of the Caddy on this box, such as [2, 6, 2]; asked once. @returns undefined when it says none */
+let asked: Promise<number[] | undefined> | undefined
+export function caddyVersion(): Promise<number[] | undefined> {
+  asked ??= run('caddy', ['version']).then(
+    ({ stdout }) => parseVersion(stdout),
+    () => undefined,
+  )
+  return asked
+}
+
+/** `v2.10.2 h1:…`, or Debian's `2.6.2`. Pure. */
+export function parseVersion(text: string): number[] | undefined {
+  const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(text.trim()) ?? []
+  return patch === undefined ? undefined : [major, minor, patch].map(Number)
+}
+
+/** Whether a version comes before another; one that is not known counts as new. Pure. */
+export function isOlder(version: readonly number[] | undefined, than: readonly [number, number]): boolean {
+  if (!version) return false
+  const [major = 0, minor = 0] = version
+  return major < than[0] || (major === than[0] && minor < than[1])
+}

@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Guests } from '../../core/interfaces/ports.ts'
+import { boxAddress, type Subnet } from '../../core/vm/identity.ts'
+import { CroftError } from '../../lib/error.ts'
+import { plainText } from '../../lib/plain-text.ts'
+import { run } from '../../lib/run.ts'
+import type { Vm } from '../../store/index.ts'
+import { consoleLogPath, vmFolder } from '../libvirt/domain-xml.ts'
+import { type AgentCall, runScript } from './agent.ts'
+import { personalizeScript } from './personalize.ts'
+import { knownHostsPath, sshArgs } from './ssh.ts'
+import type { SshConnections } from './ssh-connections.ts'
+
+export { plainText } from '../../lib/plain-text.ts'
+
+export const hostKeyPath = (folder: string, vm: Vm): string => join(vmFolder(folder, vm), 'host_ed25519')
+
+/** The one host key that a VM has, as a known_hosts line has it: type and base64. @param folder the state folder */
+export async function hostKeyOf(folder: string, vm: Vm): Promise<string> {
+  const [type, blob] = (await readFile(`${hostKeyPath(folder, vm)}.pub`, 'utf8')).trim().split(' ')
+  return `${type} ${blob}`
+}
+
+/** The agent of a guest that boots answers early; its network, which is waited for, may come up much later on a slow box. */
+const bootingMs = 180_000
+
+/** So many are told of what a guest could not be told: there are about ten, and it says them itself. */
+const mostFailures = 20
+
+/** A guest's clock may be off by so much. */
+const clockMs = 100
+
+/** A script takes a while to start in a guest that is busy, and the time that it was given is then of the past. */
+async function correctClock(agent: AgentCall, uuid: string): Promise<void> {
+  const asked = Date.now()
+  const guestMs = Number(await agent(uuid, { execute: 'guest-get-time' })) / 1e6
+  const offMs = (asked + Date.now()) / 2 - guestMs
+  // The time that this takes to start is about what the first took; not to go beyond is better than to repeat it.
+  if (Math.abs(offMs) > clockMs) await runScript(agent, uuid, `date -s '${(offMs / 1000).toFixed(3)} seconds'`)
+}
+
+/**
+ * What Croft says to its guests.
+ * @param folder the state folder @param subnet of the VMs' network
+ * @param authorizedKeys lines of authorized_keys: the public keys that may enter a VM, as of now
+ * @param connections those that commands share
+ */
+export function makeGuests(
+  folder: string,
+  subnet: Subnet,
+  agent: AgentCall,
+  authorizedKeys: (vm: Vm) => string[],
+  connections: SshConnections,
+): Guests {
+  return {
+    async personalize(vm, booted) {
+      const path = hostKeyPath(folder, vm)
+      const [privateKey, publicKey] = await Promise.all([readFile(path, 'utf8'), readFile(`${path}.pub`, 'utf8')])
+      const script = personalizeScript({
+        name: vm.name,
+        machineId: vm.machineId,
+        hostKey: { private: privateKey, public: publicKey },
+        authorizedKeys: authorizedKeys(vm),
+        env: vm.env,
+        network: { mac: vm.mac, address: `${vm.ip}/${subnet.prefix}`, gateway: boxAddress(subnet) },
+        booted,
+        now: Date.now() / 1000,
+        entropy: randomBytes(64).toString('hex'),
+      })
+      const result = await runScript(agent, vm.uuid, script, booted ? bootingMs : undefined)
+      if (result.code !== 0) {
+        const why = plainText(result.stderr).trim()
+        throw new CroftError('guest-failed', `${vm.name} could not be told who it is: ${why}`, {
+          hint: `croft logs ${vm.name} shows its console.`,
+        })
+      }
+      // A clock that is a little off keeps nobody out.
+      await correctClock(agent, vm.uuid).catch(() => {})
+      return plainText(result.stdout).split(/\s+/).filter(Boolean).slice(0, mostFailures)
+    },
+
+    tellTime: ({ uuid }) => correctClock(agent, uuid),
+
+    script: (uuid, script, timeoutMs) => runScript(agent, uuid, script, timeoutMs),
+
+    async enter(vm, user) {
+      const args = [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes', '-T', '--', 'true']
+      await run('ssh', args).catch((cause) => {
+        throw new CroftError('guest-failed', `${vm.name} can't be entered by SSH: ${cause.message}`, { cause })
+      })
+    },
+
+    unusedConnections: (vm) => connections.unused(vm),
+    leave: (vm) => connections.leave(vm),
+
+    async prepare(vm) {
+      await mkdir(vmFolder(folder, vm), { recursive: true, mode: 0o711 })
+      const path = hostKeyPath(folder, vm)
+      if (await stat(knownHostsPath(folder, vm)).catch(() => undefined)) return
+      await rm(path, { force: true }) // cut off between its files
+      await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', path])
+      await writeFile(knownHostsPath(folder, vm), `${vm.id} ${await readFile(`${path}.pub`, 'utf8')}`)
+    },
+
+    async forget(vm) {
+      await rm(vmFolder(folder, vm), { recursive: true, force: true })
+    },
+
+    async consoleTail(vm, lines) {
+      await using file = await open(consoleLogPath(folder, vm), 'r')
+      const { size } = await file.stat()
+      const length = Math.min(size, 256 * lines + 4096)
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length)
+      return plainText(buffer.subarray(0, bytesRead).toString('utf8')).trimEnd().split('\n').slice(-lines).join('\n')
+    },
+  }
+}

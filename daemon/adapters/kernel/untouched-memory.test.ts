@@ -1,0 +1,16 @@
+import { expect, test } from 'vitest'
+import { run } from '../../lib/run.ts'
+import { readsTakeMemory } from './untouched-memory.ts'
+
+test('whether reading untouched memory takes memory is what another program finds, too', async () => {
+  const script = `
+import mmap
+size = 32 << 20
+fresh = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * mmap.PAGESIZE
+before = resident()
+for at in range(0, size, mmap.PAGESIZE): fresh[at]
+print(resident() - before > size / 2)`
+  const { stdout } = await run('python3', ['-c', script])
+  expect(readsTakeMemory()).toBe(stdout.trim() === 'True')
+})

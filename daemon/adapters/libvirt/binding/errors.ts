@@ -1,0 +1,112 @@
+import { CroftError, diskFull, type ErrorCode } from '../../../lib/error.ts'
+import { errorCodeNames } from './error-codes.ts'
+
+/** What libvirt says about a failure (`struct _virError` of virterror.h), in a form that crosses to the parent. */
+export interface LibvirtErrorFields {
+  /** `virErrorNumber`, e.g. 42. */
+  code: number
+  /** `virErrorDomain`: the part of libvirt that failed, e.g. 10 for the QEMU driver. */
+  domain: number
+  /** `virErrorLevel`: 1 warning, 2 error. */
+  level: number
+  /** libvirt's own sentence. */
+  message: string
+  /** The libvirt function that failed, e.g. `virDomainCreateWithFlags`. */
+  operation: string
+  /** The connection to libvirtd was dead afterwards, so that the call says nothing about its object. */
+  connectionLost?: boolean
+}
+
+/** A libvirt call that failed, as libvirt tells it. `toCroftError` says what it means. */
+export class LibvirtError extends Error {
+  readonly code: number
+  /** libvirt's name of the code, e.g. `NO_DOMAIN`. */
+  readonly codeName: string
+  readonly domain: number
+  readonly level: number
+  readonly operation: string
+  readonly connectionLost: boolean
+
+  constructor(fields: LibvirtErrorFields) {
+    super(fields.message)
+    this.name = 'LibvirtError'
+    this.code = fields.code
+    this.codeName = errorCodeNames[fields.code] ?? `code ${fields.code}`
+    this.domain = fields.domain
+    this.level = fields.level
+    this.operation = fields.operation
+    this.connectionLost = fields.connectionLost ?? false
+  }
+
+  fields(): LibvirtErrorFields {
+    const { code, domain, level, message, operation, connectionLost } = this
+    return { code, domain, level, message, operation, connectionLost }
+  }
+}
+
+type Meaning = readonly [code: ErrorCode, message: string, hint?: string]
+
+const changed: Meaning = [
+  'conflict',
+  'The VM was turned off, or changed, while Croft worked with it.',
+  'See how it is, and try again: croft ls',
+]
+const busy: Meaning = ['conflict', 'Something else is being done with the VM.', 'Try again in a moment.']
+const gone: Meaning = ['not-found', 'libvirt does not have that, or not any more.']
+const silent: Meaning = ['guest-failed', 'The guest agent in the VM does not answer.', 'croft logs shows its console.']
+
+const meanings: Readonly<Record<string, Meaning>> = {
+  NO_DOMAIN: ['not-found', 'libvirt does not have that VM, or not any more.'],
+  NO_NETWORK: ['not-found', 'The network of the VMs is gone.', 'croft doctor looks at the box.'],
+  NO_DOMAIN_SNAPSHOT: gone,
+  NO_DOMAIN_METADATA: gone,
+  OPERATION_INVALID: changed,
+  RESOURCE_BUSY: busy,
+  BLOCK_COPY_ACTIVE: busy,
+  OPERATION_TIMEOUT: ['timed-out', 'Something else with the VM takes too long.', 'Try again in a moment.'],
+  OPERATION_ABORTED: ['cancelled', 'It was ended before it was done.'],
+  AGENT_UNRESPONSIVE: silent,
+  AGENT_UNSYNCED: silent,
+  AGENT_COMMAND_TIMEOUT: silent,
+  AGENT_COMMAND_FAILED: ['guest-failed', 'The guest agent in the VM could not do it.', 'croft logs shows its console.'],
+}
+
+/** A guest that ends under a call: libvirt says so with whatever code the call has. */
+const hasEnded = /domain is (not|no longer) running|guest unexpectedly quit|end of file from qemu monitor/i
+
+/**
+ * What a failed call means to Croft. libvirt's own sentence is for logs and diagnosis (`reasonOf`), and in the hint of what
+ * nobody foresaw; any other error that is not a CroftError becomes `internal`.
+ */
+export function toCroftError(error: unknown): CroftError {
+  if (error instanceof CroftError) return error
+  if (!(error instanceof LibvirtError)) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return unforeseen('Croft could not speak with libvirt.', reason, { cause: error })
+  }
+  if (error.connectionLost) return unavailable(error.message, error)
+  const details = { libvirt: error.codeName, operation: error.operation, reason: `libvirt: ${error.message}` }
+  if (/No space left on device/i.test(error.message)) return diskFull({ cause: error, details })
+  const meaning = hasEnded.test(error.message) ? changed : meanings[error.codeName]
+  if (!meaning)
+    return unforeseen('libvirt failed at something that Croft asked for.', error.message, { cause: error, details })
+  const [code, message, hint] = meaning
+  return new CroftError(code, message, { hint, cause: error, details })
+}
+
+const unforeseen = (
+  message: string,
+  reason: string,
+  options: { cause: unknown; details?: Record<string, unknown> },
+): CroftError => {
+  const hint = `It says: ${reason}\nThe log of the daemon has more: journalctl -u croft`
+  return new CroftError('internal', message, { ...options, hint })
+}
+
+/** There is no libvirt to talk to; `reason` says why. */
+export function unavailable(reason: string, cause?: unknown): CroftError {
+  return new CroftError('unavailable', `libvirt cannot be reached: ${reason}`, {
+    hint: 'Is libvirtd running? systemctl status libvirtd',
+    cause,
+  })
+}

@@ -1,0 +1,142 @@
+import { type DomainState, stateWords } from '../enum-names.ts'
+import { call, type Pointer, pointerAt, slot, takeList, takeString, vir } from '../ffi.ts'
+import { domainName, domainUuid, lend, withDomain } from './handles.ts'
+
+export interface DomainSummary {
+  uuid: string
+  name: string
+  /** QEMU's number within libvirt while it runs, else null. */
+  id: number | null
+  state: DomainState
+  /** Why it is in that state, e.g. `booted`, `destroyed`, `saved`. */
+  reason: string
+}
+
+function stateOf(domain: Pointer): { state: DomainState; reason: string } {
+  const state = slot()
+  const reason = slot()
+  call('virDomainGetState', domain, state, reason, 0)
+  return stateWords(state.readInt32LE(), reason.readInt32LE())
+}
+
+function summary(domain: Pointer): DomainSummary {
+  const id = vir.virDomainGetID(domain)
+  return {
+    uuid: domainUuid(domain),
+    name: domainName(domain),
+    id: id === 0xffffffff ? null : id,
+    ...stateOf(domain),
+  }
+}
+
+/** What a domain is and whether it runs. All take its UUID; flags are sums of the constants named. */
+export const domainOps = {
+  /** Every domain, running or not. One that vanishes amid the listing is left out. */
+  domainList(conn: Pointer): DomainSummary[] {
+    const list = slot()
+    const count = call('virConnectListAllDomains', conn, list, 0)
+    return takeList(pointerAt(list), count, attempt(summary), vir.virDomainFree).flatMap((found) => found ?? [])
+  },
+
+  /** @throws LibvirtError NO_DOMAIN */
+  domainGet(conn: Pointer, uuid: string): DomainSummary {
+    return withDomain(conn, uuid, summary)
+  },
+
+  /** @throws LibvirtError NO_DOMAIN */
+  domainFindByName(conn: Pointer, name: string): DomainSummary {
+    return lend(call('virDomainLookupByName', conn, name), vir.virDomainFree, summary)
+  },
+
+  domainState(conn: Pointer, uuid: string): { state: DomainState; reason: string } {
+    return withDomain(conn, uuid, stateOf)
+  },
+
+  /** flags: VIR.DOMAIN_XML_* */
+  domainXml(conn: Pointer, uuid: string, flags = 0): string {
+    return withDomain(conn, uuid, (domain) => takeString(call('virDomainGetXMLDesc', domain, flags)))
+  },
+
+  /** Defines or redefines a persistent domain; answers with its UUID. flags: VIR.DOMAIN_DEFINE_* */
+  domainDefine(conn: Pointer, xml: string, flags = 0): string {
+    return lend(call('virDomainDefineXMLFlags', conn, xml, flags), vir.virDomainFree, domainUuid)
+  },
+
+  /** flags: VIR.DOMAIN_UNDEFINE_* */
+  domainUndefine(conn: Pointer, uuid: string, flags = 0): void {
+    withDomain(conn, uuid, (domain) => call('virDomainUndefineFlags', domain, flags))
+  },
+
+  /** Starts a defined domain. flags: VIR.DOMAIN_START_* */
+  domainStart(conn: Pointer, uuid: string, flags = 0): void {
+    withDomain(conn, uuid, (domain) => call('virDomainCreateWithFlags', domain, flags))
+  },
+
+  /** Starts a transient domain, which is forgotten when it stops; answers with its UUID. flags: VIR.DOMAIN_START_* */
+  domainStartTransient(conn: Pointer, xml: string, flags = 0): string {
+    return lend(call('virDomainCreateXML', conn, xml, flags), vir.virDomainFree, domainUuid)
+  },
+
+  /** Asks the guest to shut down and returns at once. flags: VIR.DOMAIN_SHUTDOWN_* */
+  domainShutdown(conn: Pointer, uuid: string, flags = 0): void {
+    withDomain(conn, uuid, (domain) => call('virDomainShutdownFlags', domain, flags))
+  },
+
+  /** Asks the guest to reboot and returns at once. flags: VIR.DOMAIN_SHUTDOWN_* (libvirt uses the same numbers) */
+  domainReboot(conn: Pointer, uuid: string, flags = 0): void {
+    withDomain(conn, uuid, (domain) => call('virDomainReboot', domain, flags))
+  },
+
+  /** Pulls the plug. flags: VIR.DOMAIN_DESTROY_GRACEFUL fails rather than send SIGKILL. */
+  domainDestroy(conn: Pointer, uuid: string, flags = 0): void {
+    withDomain(conn, uuid, (domain) => call('virDomainDestroyFlags', domain, flags))
+  },
+
+  domainSuspend(conn: Pointer, uuid: string): void {
+    withDomain(conn, uuid, (domain) => call('virDomainSuspend', domain))
+  },
+
+  domainResume(conn: Pointer, uuid: string): void {
+    withDomain(conn, uuid, (domain) => call('virDomainResume', domain))
+  },
+
+  /** Whether libvirtd starts it by itself. */
+  domainSetAutostart(conn: Pointer, uuid: string, on: boolean): void {
+    withDomain(conn, uuid, (domain) => call('virDomainSetAutostart', domain, Number(on)))
+  },
+
+  /** The content of `<metadata>` with this namespace. flags: VIR.DOMAIN_AFFECT_*. @throws LibvirtError NO_DOMAIN_METADATA */
+  domainMetadata(conn: Pointer, uuid: string, namespaceUri: string, flags = 0): string {
+    return withDomain(conn, uuid, (domain) =>
+      takeString(call('virDomainGetMetadata', domain, METADATA_ELEMENT, namespaceUri, flags)),
+    )
+  },
+
+  /** Sets, or with null removes, one element of `<metadata>`; `prefix` is written as `xmlns:<prefix>`. flags: VIR.DOMAIN_AFFECT_* */
+  domainSetMetadata(
+    conn: Pointer,
+    uuid: string,
+    namespaceUri: string,
+    prefix: string,
+    xml: string | null,
+    flags = 0,
+  ): void {
+    withDomain(conn, uuid, (domain) =>
+      call('virDomainSetMetadata', domain, METADATA_ELEMENT, xml, prefix, namespaceUri, flags),
+    )
+  },
+}
+
+/** `virDomainMetadataType`: an element with a namespace; title and description are in the XML. */
+const METADATA_ELEMENT = 2
+
+/** For the members of a list: a failure to read one is no failure of the whole. */
+function attempt<T>(body: (item: Pointer) => T): (item: Pointer) => T | undefined {
+  return (item) => {
+    try {
+      return body(item)
+    } catch {
+      return undefined
+    }
+  }
+}

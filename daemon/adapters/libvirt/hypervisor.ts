@@ -1,0 +1,404 @@
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../../core/interfaces/ports.ts'
+import { CroftError, reasonOf } from '../../lib/error.ts'
+import { xml } from '../../lib/xml.ts'
+import type { Hardware, Image, Limits } from '../../store/index.ts'
+import { pidOf } from '../kernel/oom.ts'
+import { openForWriting } from '../kernel/open-files.ts'
+import { pulse } from './balloon.ts'
+import { VIR } from './binding/constants.ts'
+import { LibvirtError, toCroftError } from './binding/errors.ts'
+import type { LibvirtEvent } from './binding/event.ts'
+import type { DomainSummary } from './binding/ops/domain.ts'
+import { commitBlocks, reopenReadOnly } from './block-job.ts'
+import type { Libvirt } from './client.ts'
+import { type BoxShape, digest, domainName, domainXml, vmFolder } from './domain-xml.ts'
+import { openSaveImage, rewrite, withHeader } from './memory/load.ts'
+import type { Summary } from './memory/zero-pages.ts'
+
+/** Where libvirt keeps what each domain's QEMU says: for ever, one that is gone included; virtlogd keeps three older parts of each. */
+const logFolder = '/var/log/libvirt/qemu'
+
+/**
+ * What the box needs of libvirt, in the box's words.
+ * @param folder the state folder @param instance marks its domains
+ * @param shape what surrounds a domain made from this image
+ * @param warn hears, once, that QEMU writes memory in a way that Croft does not understand, and why
+ */
+export function makeHypervisor(
+  libvirt: Libvirt,
+  folder: string,
+  instance: string,
+  shape: (image: Image) => Promise<BoxShape>,
+  warn: (why: string) => void,
+): Hypervisor {
+  const { call } = libvirt
+  /** How often libvirt reads a save image's header. Since about version 11 it closes the file in between; before, once. */
+  let headers = 1
+  let isUnderstood = true
+  const noteSummary = ({ unknown }: Summary) => {
+    if (unknown !== undefined && isUnderstood) warn(unknown)
+    isUnderstood &&= unknown === undefined
+  }
+  return {
+    async domains() {
+      const ours = (await croft(call.domainList())).filter((domain) => domain.name.startsWith('croft-vm_'))
+      return (await Promise.all(ours.map((domain) => describe(domain)))).flatMap((domain) => domain ?? [])
+    },
+
+    async define(spec) {
+      const xml = domainXml(spec, await croft(shape(spec.image)))
+      await croft(call.domainDefine(xml.text))
+    },
+
+    async undefine(vm) {
+      const flags = VIR.DOMAIN_UNDEFINE_MANAGED_SAVE | VIR.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+      await unless(gone, call.domainUndefine(vm.uuid, flags))
+      const log = `${logFolder}/${domainName(vm)}.log`
+      // One that can't be removed is no reason to keep a VM.
+      await Promise.all(['', '.0', '.1', '.2'].map((older) => rm(log + older).catch(() => {})))
+    },
+
+    async start(uuid) {
+      await become(call.domainStart(uuid), () => this.state(uuid), 'running', 'paused')
+    },
+
+    async writes(vm, files) {
+      const open = new Set(await openForWriting(await pidOf(vm)))
+      return files.filter((file) => open.has(join(folder, file)))
+    },
+
+    async onlyRead(uuid, layer, beneath) {
+      await croft(reopenReadOnly(libvirt, uuid, join(folder, layer.file), join(folder, beneath.file)))
+    },
+
+    async askShutdown(uuid, byAgent) {
+      const way = byAgent ? VIR.DOMAIN_SHUTDOWN_GUEST_AGENT : VIR.DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+      await croft(call.domainShutdown(uuid, way))
+    },
+
+    async powerOff(uuid) {
+      await become(call.domainDestroy(uuid), () => this.state(uuid), 'off', 'crashed', undefined)
+    },
+
+    async pause(uuid) {
+      await become(call.domainSuspend(uuid), () => this.state(uuid), 'paused')
+    },
+
+    async resume(uuid) {
+      await become(call.domainResume(uuid), () => this.state(uuid), 'running')
+    },
+
+    hardware,
+
+    async hardwareOf(uuid, image) {
+      const text = await croft(call.domainXml(uuid))
+      const found = (pattern: RegExp) => pattern.exec(text)?.[1] ?? ''
+      const memoryMiB = Number(found(/<memory unit='KiB'>(\d+)</)) / 1024
+      const now = await hardware(image, { cpus: Number(found(/<vcpu[^>]*>(\d+)</)), memoryMiB })
+      return { ...now, machine: found(/ machine='([^']+)'/), devices: found(/<croft:vm [^>]*devices=["']([^"']*)/) }
+    },
+
+    async save(uuid, memory) {
+      await croft(call.domainSave(uuid, join(folder, memory.file)))
+    },
+
+    async snapshot(uuid, memory, disk, agent) {
+      const saved = memory ? xml`<memory snapshot="external" file="${join(folder, memory.file)}"/>` : undefined
+      const description = xml`<domainsnapshot>${saved}<disks>
+  <disk name="vda" snapshot="external"><driver type="qcow2"/><source file="${join(folder, disk.file)}"/></disk>
+</disks></domainsnapshot>`
+      const { DOMAIN_SNAPSHOT_CREATE_QUIESCE: quiesce, DOMAIN_SNAPSHOT_CREATE_DISK_ONLY: diskOnly } = VIR
+      const whole =
+        VIR.DOMAIN_SNAPSHOT_CREATE_ATOMIC |
+        VIR.DOMAIN_SNAPSHOT_CREATE_NO_METADATA |
+        VIR.DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+      const part = memory ? VIR.DOMAIN_SNAPSHOT_CREATE_LIVE : agent ? diskOnly | quiesce : diskOnly
+      await croft(call.domainSnapshot(uuid, description.text, whole | part))
+    },
+
+    async load(spec, memory, how) {
+      const path = join(folder, memory.file)
+      const image = await openSaveImage(path)
+      const described = domainXml({ ...spec, hardware: memory.hardware }, await croft(shape(spec.image)))
+      // Under emulation the cookie would have libvirt compare a CPU that is always the same, property by property.
+      const kept = memory.hardware.accelerator === 'kvm' ? image.cookie : null
+      const header = { xml: described.text, cookie: kept, running: true }
+      const fifo = join(vmFolder(folder, spec.vm), 'incoming')
+      const flag = how === 'paused' ? VIR.DOMAIN_SAVE_PAUSED : VIR.DOMAIN_SAVE_RUNNING
+      const attempt = () =>
+        withHeader(
+          path,
+          image,
+          header,
+          headers,
+          fifo,
+          (from) => croft(call.domainRestore(from, null, flag)),
+          noteSummary,
+        )
+      await attempt().catch((error) => {
+        if (headers === 2 || !/magic is incorrect/.test(reasonOf(error))) throw error
+        headers = 2
+        return attempt()
+      })
+    },
+
+    async state(uuid) {
+      const found = await unless(gone, call.domainState(uuid))
+      return found && stateWord(found.state, found.reason)
+    },
+
+    memoryComplete: (memory) =>
+      openSaveImage(join(folder, memory.file)).then(
+        () => true,
+        () => false,
+      ),
+
+    async rewrite({ file }, to, format, wanted) {
+      noteSummary(await rewrite(join(folder, file), join(folder, to), format, wanted))
+    },
+
+    async diskOf(uuid) {
+      const text = await unless(gone, call.domainXml(uuid))
+      const path = /<disk [^>]*>.*?<source file='([^']*)'/s.exec(text ?? '')?.[1]
+      return path?.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : path
+    },
+
+    async abortJob(uuid) {
+      await unless([...gone, ...already], call.domainAbortJob(uuid))
+    },
+
+    async jobDone(uuid) {
+      while (await unless([...gone, ...already], call.domainHasJob(uuid))) await delay(100)
+    },
+
+    async commit(uuid, top, base, wanted) {
+      const isDisk = (await this.diskOf(uuid)) === top.file
+      await commitBlocks(libvirt, uuid, { top: join(folder, top.file), base: join(folder, base.file), isDisk }, wanted)
+    },
+
+    async endBlockJob(uuid) {
+      const none = [...gone, ...already, ...jobless]
+      // One that waits to be turned to must be: see commitBlocks. Any other refuses that.
+      const pivoted = call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT).then(
+        () => true,
+        () => false,
+      )
+      if (await pivoted) return true
+      return (
+        (await unless(
+          none,
+          call.domainBlockJobAbort(uuid, 'vda').then(() => true),
+        )) ?? false
+      )
+    },
+
+    pulse: (...how) => croft(pulse(libvirt, ...how)),
+
+    async setBalloon(uuid, bytes, statsS) {
+      const live = VIR.DOMAIN_AFFECT_LIVE
+      await croft(call.domainSetMemory(uuid, Math.ceil(bytes / 1024), live))
+      await croft(call.domainSetMemoryStatsPeriod(uuid, statsS, live))
+    },
+
+    async setCpuShares(uuid, shares) {
+      await croft(call.domainSetCpuShares(uuid, shares, VIR.DOMAIN_AFFECT_LIVE))
+    },
+
+    async setCpuLimit(uuid, percent) {
+      const quotaUs = percent === null ? -1 : (percent * cpuPeriodUs) / 100
+      await croft(call.domainSetCpuQuota(uuid, cpuPeriodUs, quotaUs, VIR.DOMAIN_AFFECT_LIVE))
+    },
+
+    async setDiskWeight(uuid, weight) {
+      await croft(call.domainSetDiskWeight(uuid, weight, VIR.DOMAIN_AFFECT_LIVE))
+    },
+
+    async setDiskLimit(uuid, bytesPerS) {
+      await croft(call.domainSetDiskLimit(uuid, 'vda', bytesPerS ?? 0, VIR.DOMAIN_AFFECT_LIVE))
+    },
+
+    async growDisk(uuid, bytes) {
+      await croft(call.domainBlockResize(uuid, 'vda', bytes))
+    },
+
+    async agent(uuid, command, timeoutS = 10) {
+      const options = { timeoutMs: (timeoutS + 5) * 1000 }
+      const answer = await croft(call.domainAgentCommand(uuid, JSON.stringify(command), timeoutS, options))
+      try {
+        return (JSON.parse(answer) as { return: unknown }).return
+      } catch (cause) {
+        throw new CroftError('guest-failed', 'The guest agent answered something that is not JSON.', { cause })
+      }
+    },
+
+    async stats() {
+      const groups =
+        VIR.DOMAIN_STATS_CPU_TOTAL |
+        VIR.DOMAIN_STATS_VCPU |
+        VIR.DOMAIN_STATS_BALLOON |
+        VIR.DOMAIN_STATS_INTERFACE |
+        VIR.DOMAIN_STATS_BLOCK
+      const all = await croft(call.domainStatsOfAll(groups, VIR.CONNECT_GET_ALL_DOMAINS_STATS_RUNNING))
+      const entries = Object.entries(all).map(([uuid, stats]): [string, VmStats] => [
+        uuid,
+        {
+          cpuTimeNs: Number(stats['cpu.time'] ?? 0),
+          guestTimeNs: sumOf(stats, /^vcpu\.\d+\.time$/),
+          waitedNs: sumOf(stats, /^vcpu\.\d+\.delay$/),
+          residentBytes: Number(stats['balloon.rss'] ?? 0) * 1024,
+          receivedBytes: sumOf(stats, /^net\.\d+\.rx\.bytes$/),
+          sentBytes: sumOf(stats, /^net\.\d+\.tx\.bytes$/),
+          sentPackets: sumOf(stats, /^net\.\d+\.tx\.pkts$/),
+          diskReadBytes: sumOf(stats, /^block\.\d+\.rd\.bytes$/),
+          diskWrittenBytes: sumOf(stats, /^block\.\d+\.wr\.bytes$/),
+          balloon: balloonOf(stats),
+        },
+      ])
+      return new Map(entries)
+    },
+
+    watch: (listener) =>
+      libvirt.onEvent((event) => {
+        const translated = translate(event)
+        if (translated) listener(translated)
+      }),
+
+    async confinement() {
+      const models = [...(await croft(call.capabilities())).matchAll(/<secmodel>\s*<model>(\w+)<\/model>/g)]
+      return models.map(([, model]) => model!).find((model) => ['apparmor', 'selinux'].includes(model))
+    },
+
+    trouble() {
+      const { connected, reason } = libvirt.status()
+      return connected ? undefined : `libvirt can't be reached: ${reason ?? 'no reason given'}`
+    },
+  }
+
+  async function hardware(image: Image, { cpus, memoryMiB }: Pick<Limits, 'cpus' | 'memoryMiB'>): Promise<Hardware> {
+    const [{ accelerator, machine, devices }, { hypervisorVersion }] = await Promise.all([
+      croft(shape(image)),
+      croft(call.version()),
+    ])
+    const cpu = digest(accelerator === 'kvm' ? await hostCpu() : 'emulated')
+    return { devices, accelerator, cpu, machine, qemu: hypervisorVersion, cpus, memoryMiB }
+  }
+
+  /** A running domain's XML also says whether the guest's agent has its channel open. Undefined if it isn't ours or has gone. */
+  async function describe({ uuid, state, reason }: DomainSummary): Promise<DomainInfo | undefined> {
+    const text = await unless(gone, call.domainXml(uuid))
+    if (!text || !new RegExp(`<croft:vm [^>]*instance=["']${instance}["']`).test(text)) return undefined
+    return {
+      uuid,
+      state: stateWord(state, reason),
+      reason,
+      agent: /<target [^>]*name='org\.qemu\.guest_agent\.0' state='connected'/.test(text),
+    }
+  }
+}
+
+function stateWord(state: DomainSummary['state'], reason: string): DomainInfo['state'] {
+  if (state === 'running' || state === 'blocked' || state === 'shutting-down') return 'running'
+  if (state === 'paused' || state === 'pm-suspended') return reason === 'crashed' ? 'crashed' : 'paused'
+  return state === 'crashed' || reason === 'crashed' ? 'crashed' : 'off'
+}
+
+function translate(event: LibvirtEvent): DomainEvent | undefined {
+  switch (event.type) {
+    case 'connected':
+      return { type: 'connected' }
+    case 'disconnected':
+      return { type: 'disconnected', reason: event.reason }
+    case 'reboot':
+      return { type: 'rebooted', uuid: event.uuid }
+    case 'agent':
+      return { type: 'agent', uuid: event.uuid, connected: event.state === 'connected' }
+    case 'lifecycle':
+      return lifecycle(event)
+    default:
+      return undefined
+  }
+}
+
+function lifecycle({ event, uuid, detail }: Extract<LibvirtEvent, { type: 'lifecycle' }>): DomainEvent | undefined {
+  switch (event) {
+    case 'started':
+      return { type: 'started', uuid, reason: detail }
+    case 'suspended':
+      return { type: 'paused', uuid, reason: detail }
+    case 'resumed':
+      return { type: 'resumed', uuid, reason: detail }
+    case 'stopped':
+    case 'crashed':
+      return { type: 'stopped', uuid, how: event === 'crashed' ? 'crashed' : howStopped(detail), reason: detail }
+    default:
+      return undefined
+  }
+}
+
+function howStopped(detail: string): Extract<DomainEvent, { type: 'stopped' }>['how'] {
+  if (detail === 'shutdown' || detail === 'saved') return detail
+  return detail === 'crashed' || detail === 'failed' ? 'crashed' : 'powered-off'
+}
+
+/** The model of the box's CPU and what it can do, from /proc/cpuinfo: what a guest under KVM sees. */
+async function hostCpu(): Promise<string> {
+  const text = await readFile('/proc/cpuinfo', 'utf8')
+  return ['vendor_id', 'cpu family', 'model', 'stepping', 'flags']
+    .map((field) => new RegExp(`^${field}\\s*: .*$`, 'm').exec(text)?.[0])
+    .join('\n')
+}
+
+/** libvirt's errors as ours. */
+function croft<T>(work: Promise<T>): Promise<T> {
+  return unless([], work) as Promise<T>
+}
+
+/**
+ * Has a domain become something. libvirt has one code for "it is so already" and for much that keeps it from becoming so,
+ * such as a network that does not run: so it is asked how it is.
+ */
+async function become<S>(work: Promise<unknown>, state: () => Promise<S>, ...wanted: S[]): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    const maybe = error instanceof LibvirtError && [...already, ...gone].includes(error.codeName)
+    const so = maybe && wanted.includes(await state())
+    if (!so) throw toCroftError(error)
+  }
+}
+
+/** The same, but an error with one of these of libvirt's codes is no failure: what was asked for is so already. */
+async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T | undefined> {
+  return work.catch((error) => {
+    if (error instanceof LibvirtError && codes.includes(error.codeName)) return undefined
+    throw toCroftError(error)
+  })
+}
+
+/** The kernel's own: what a guest may do in a row, and then stands still for, is short enough not to be seen. */
+const cpuPeriodUs = 100_000
+
+const gone = ['NO_DOMAIN']
+const jobless = ['INVALID_ARG'] // what libvirt says of a disk without a block job
+const already = ['OPERATION_INVALID'] // also: no job is under way
+
+/** libvirt has these in KiB: virConnectGetAllDomainStats, `balloon.…`. */
+function balloonOf(stats: Record<string, unknown>): VmStats['balloon'] {
+  const KiB = (name: string) => Number(stats[`balloon.${name}`] ?? 0) * 1024
+  if (!('balloon.current' in stats)) return undefined
+  return {
+    bytes: KiB('current'),
+    maximumBytes: KiB('maximum'),
+    usableBytes: 'balloon.usable' in stats ? KiB('usable') : undefined,
+    cachesBytes: KiB('disk_caches'),
+    majorFaults: Number(stats['balloon.major_fault'] ?? 0),
+    saidAt: Number(stats['balloon.last-update'] ?? 0),
+  }
+}
+
+function sumOf(stats: Record<string, unknown>, names: RegExp): number {
+  return Object.entries(stats).reduce((sum, [name, value]) => (names.test(name) ? sum + Number(value) : sum), 0)
+}

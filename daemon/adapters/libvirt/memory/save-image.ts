@@ -1,0 +1,113 @@
+import { CroftError } from '../../../lib/error.ts'
+
+/**
+ * libvirt's save image: what `virDomainSave` and external memory snapshots write. A header, the domain's XML and a
+ * cookie of libvirt's own, then the QEMU migration stream.
+ * Format: src/qemu/qemu_saveimage.h of libvirt, `struct _virQEMUSaveHeader`, little-endian:
+ *
+ *   0  16  magic "LibvirtQemudSave"; "LibvirtQemudPart" while it is being written
+ *  16   4  version, 2
+ *  20   4  length of what stands between this header and the stream: XML, NUL, cookie, NUL, zeroes
+ *  24   4  1 when the domain ran as it was saved
+ *  28   4  format of the stream: 0 is as QEMU wrote it, 5 is compressed by zstd; Croft has no others
+ *  32   4  where the cookie begins, from the end of this header; 0 for no cookie
+ *  36  56  unused: zeroes; Croft writes 1 at 36 when it has taken the pages of zeroes out of the stream (zero-pages.ts)
+ */
+export interface SaveImageHeader {
+  xml: string
+  /** What libvirt wants to find again, e.g. the CPU that the guest saw; `null` for none. */
+  cookie: string | null
+  running: boolean
+}
+
+export interface SaveImage extends SaveImageHeader {
+  /** Where in the file the QEMU migration stream begins, in bytes. */
+  streamOffset: number
+  format: Format
+  /** Whether the stream may still have records of pages of zeroes, which cost time and memory to load. */
+  hasZeroPages: boolean
+}
+
+/** How the stream stands in the file: as QEMU wrote it, or compressed. */
+export type Format = keyof typeof formats
+const formats = { raw: 0, zstd: 5 } as const
+const formatAt = 28
+const strippedAt = 36
+
+export const headerBytes = 92
+const magic = Buffer.from('LibvirtQemudSave')
+const partial = Buffer.from('LibvirtQemudPart')
+const version = 2
+/** Far more than any domain's XML: a length beyond it is no length. */
+const mostBytes = 16 * 2 ** 20
+
+/**
+ * Reads the part of a save image before its stream.
+ * @param read gives `length` bytes from `offset` on, or fewer where the file ends
+ * @throws CroftError `memory-unusable`: unknown, unfinished, damaged or cut short
+ */
+export async function readSaveImage(read: (offset: number, length: number) => Promise<Buffer>): Promise<SaveImage> {
+  const header = await read(0, headerBytes)
+  if (header.length < headerBytes) throw unusable('it is cut short')
+  if (header.subarray(0, 16).equals(partial)) throw unusable('it was never finished')
+  if (!header.subarray(0, 16).equals(magic)) throw unusable('it does not begin like one')
+  const found = header.readUInt32LE(16)
+  if (found !== version) throw unusable(`its version is ${found}, and Croft knows ${version}`)
+  const length = header.readUInt32LE(20)
+  const number = header.readUInt32LE(formatAt)
+  const format = (Object.keys(formats) as Format[]).find((each) => formats[each] === number)
+  const cookieAt = header.readUInt32LE(32)
+  if (!format) throw unusable(`its stream is in format ${number}, and Croft knows 0 (uncompressed) and 5 (zstd)`)
+  if (length === 0 || length > mostBytes || cookieAt >= length) throw unusable('its lengths make no sense')
+  const data = await read(headerBytes, length)
+  if (data.length < length) throw unusable('it is cut short')
+  return {
+    xml: string(data.subarray(0, cookieAt || length)),
+    cookie: cookieAt ? string(data.subarray(cookieAt)) : null,
+    running: header.readUInt32LE(24) !== 0,
+    streamOffset: headerBytes + length,
+    format,
+    hasZeroPages: header.readUInt32LE(strippedAt) !== 1,
+  }
+}
+
+/**
+ * Header, XML and cookie of a save image; its stream follows at once. Pure.
+ * @param room length of the result in bytes, filled up with zeroes. Default: as short as may be
+ * @throws RangeError when it does not fit into `room`, or the text has a NUL in it
+ */
+export function writeSaveImage({ xml, cookie, running }: SaveImageHeader, room?: number): Buffer {
+  if (xml.includes('\0') || cookie?.includes('\0')) throw new RangeError('a NUL in the XML or the cookie')
+  const xmlPart = Buffer.from(`${xml}\0`)
+  const cookiePart = Buffer.from(cookie === null ? '' : `${cookie}\0`)
+  const least = headerBytes + xmlPart.length + cookiePart.length
+  const total = room ?? least
+  if (total < least) throw new RangeError(`${least} bytes don't fit into ${total}`)
+  const image = Buffer.alloc(total)
+  magic.copy(image)
+  image.writeUInt32LE(version, 16)
+  image.writeUInt32LE(total - headerBytes, 20)
+  image.writeUInt32LE(running ? 1 : 0, 24)
+  image.writeUInt32LE(cookie === null ? 0 : xmlPart.length, 32)
+  xmlPart.copy(image, headerBytes)
+  cookiePart.copy(image, headerBytes + xmlPart.length)
+  return image
+}
+
+/** What stands in a save image before its stream, for the same stream written otherwise. Pure. */
+export function inFormat(head: Buffer, { format, hasZeroPages }: Pick<SaveImage, 'format' | 'hasZeroPages'>): Buffer {
+  const changed = Buffer.from(head)
+  changed.writeUInt32LE(formats[format], formatAt)
+  changed.writeUInt32LE(hasZeroPages ? 0 : 1, strippedAt)
+  return changed
+}
+
+function string(data: Buffer): string {
+  const end = data.indexOf(0)
+  if (end < 0) throw unusable('its text has no end')
+  return data.toString('utf8', 0, end)
+}
+
+function unusable(why: string): CroftError {
+  return new CroftError('memory-unusable', `The memory saved here can't be used: ${why}.`)
+}

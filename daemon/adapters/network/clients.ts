@@ -1,0 +1,67 @@
+import type { Peer, Wires } from '../../core/interfaces/host.ts'
+import { run } from '../../lib/run.ts'
+import type { Firewall } from './firewall.ts'
+
+/** As many as fit into one filter of ss. */
+const atOnce = 200
+
+/** The connections of clients to this box, at ports of its own: seen and cut by the kernel, whoever serves them. */
+export class Clients implements Wires {
+  readonly #ports: readonly number[]
+  readonly #firewall: Firewall
+
+  /** @param ports the TCP ports that they come to */
+  constructor(ports: readonly number[], firewall: Firewall) {
+    this.#ports = ports
+    this.#firewall = firewall
+  }
+
+  /** Those by TCP that are open, and those by UDP that may be. */
+  async open(): Promise<Set<Peer>> {
+    const [{ stdout }, { heard }] = await Promise.all([
+      run('ss', ['-H', '-t', '-n', 'state', 'established', `( ${this.#ours} )`]),
+      this.#firewall.quicClients(),
+    ])
+    return parsePeers(stdout).union(new Set(heard.map((peer) => `udp ${peer}`)))
+  }
+
+  /**
+   * Cuts connections. By TCP both ends are told (`SOCK_DESTROY` of sock_diag(7), which Debian's kernels have); by UDP the
+   * two hear nothing of each other for a minute, which is longer than QUIC waits.
+   */
+  async cut(peers: readonly Peer[]): Promise<void> {
+    const [tcp, udp] = (['tcp', 'udp'] as const).map((kind) =>
+      peers.flatMap((peer) => (peer.startsWith(`${kind} `) && isAddress(peer.slice(4)) ? [peer.slice(4)] : [])),
+    )
+    for (let i = 0; i < tcp!.length; i += atOnce) {
+      const those = tcp!.slice(i, i + atOnce).map((address) => `dst ${address}`)
+      await run('ss', [
+        '-K',
+        '-H',
+        '-t',
+        '-n',
+        'state',
+        'connected',
+        `( ( ${this.#ours} ) and ( ${those.join(' or ')} ) )`,
+      ])
+    }
+    if (udp!.length) await this.#firewall.silence(udp!)
+  }
+
+  async cutTo(address: string): Promise<void> {
+    await run('ss', ['-K', '-H', '-t', '-n', 'state', 'connected', `dst ${address}`])
+  }
+
+  get #ours(): string {
+    return this.#ports.map((port) => `sport = :${port}`).join(' or ')
+  }
+}
+
+/** What it is must be sure before it is part of a filter. */
+const isAddress = (text: string): boolean => /^([0-9.]+|\[[0-9a-f:]+(%[a-z0-9.-]+)?\]):[0-9]+$/.test(text)
+
+/** Lines of ss: receive queue, send queue, our end, the other end. One of IPv4 at a socket for both is written as IPv6. Pure. */
+export function parsePeers(text: string): Set<Peer> {
+  const peers = text.split('\n').flatMap((line) => line.trim().split(/\s+/)[3] ?? [])
+  return new Set(peers.map((peer) => `tcp ${peer.replace(/^\[::ffff:([0-9.]+)\]/, '$1')}`))
+}

@@ -1,0 +1,417 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { createInterface } from 'node:readline'
+import { boxAddress, formatAddress, type Subnet } from '../../core/vm/identity.ts'
+import { Semaphore } from '../../lib/locks.ts'
+import { run } from '../../lib/run.ts'
+import type { Vm } from '../../store/index.ts'
+
+export interface FirewallShape {
+  /** Name of our tables; one in each of the families `bridge` and `inet`. */
+  table: string
+  bridge: string
+  tapPrefix: string
+  subnet: Subnet
+  /** The ports of the box at which the web is served: by TCP, and HTTP/3 at that of HTTPS by UDP. */
+  web: { http: number; https: number } | false
+}
+
+/** Clients of the web by UDP, `address:port` each (an IPv6 address in brackets): those heard within a minute, and those cut. */
+export interface QuicClients {
+  heard: readonly string[]
+  silent: readonly string[]
+}
+
+/** Connections to the outside and to the box that one VM may have at once: more than programs need, few beside the 262,144 that the box can track. */
+const connectionsPerVm = 4096
+
+/**
+ * The firewall as one nftables script that replaces our two tables at once and touches nothing else. Pure.
+ *
+ * `bridge`: what may enter by a VM's tap. Only IPv4 and ARP, only with the MAC and address that are that VM's; ARP only
+ * to the box or to announce itself; DHCP only as a question for its own MAC, in its data too, and not many. No VLAN
+ * tags, no IPv6, no multicast, and nothing to another VM's tap.
+ * `inet`: of the box, VMs reach only DHCP and DNS at the bridge's own address, a ping, and the web's ports, as any client
+ * of the network does; never each other, never link-local addresses (where clouds keep their metadata services); the rest
+ * of the world by NAT, and only the answers come back.
+ *
+ * A check that drops must not hang on bytes that may be missing: nft skips a rule that can't be read. So the rules say
+ * what is accepted, and each chain ends with `drop`.
+ *
+ * @param stamp is kept with the tables, and tells these from older ones that somebody saved and loaded again
+ * @param clients goes over from the tables that these are in place of
+ */
+export function firewallScript(
+  shape: FirewallShape,
+  vms: readonly Vm[],
+  stamp: string,
+  clients: QuicClients = { heard: [], silent: [] },
+): string {
+  const { table, bridge, tapPrefix, subnet, web } = shape
+  const quic = web ? web.https : 0
+  const box = boxAddress(subnet)
+  const net = `${formatAddress(subnet.base)}/${subnet.prefix}`
+  const limits = vms.flatMap((vm) => limitsOf(shape, vm))
+  const elements = (values: string[]) => (values.length ? `elements = { ${values.join(', ')} }` : '')
+  return `table bridge ${table}
+delete table bridge ${table}
+table bridge ${table} {
+  comment "${stamp}"
+  set vms {
+    typeof iifname . ether saddr . ip saddr
+    ${elements(vms.map((vm) => vmElement(shape, vm)))}
+  }
+  # The last part is the client's hardware address in a DHCP message, RFC 2131 section 2: there dnsmasq looks who asks.
+  set askers {
+    typeof iifname . ether saddr . @th,288,48
+    ${elements(vms.map((vm) => askerElement(shape, vm)))}
+  }
+  set asking {
+    typeof iifname
+    size 65535
+    flags dynamic,timeout
+    timeout 1m
+  }
+  # What a VM may send, and be sent, when that is limited. A limit's bucket holds what it lets through in a second.
+  ${limits.map((limit) => `limit ${limitText(limit)}`).join('\n  ')}
+  map limits-from {
+    type ifname : limit
+    ${elements(limits.filter(({ way }) => way === 'from').map(limitElement))}
+  }
+  map limits-to {
+    type ifname : limit
+    ${elements(limits.filter(({ way }) => way === 'to').map(limitElement))}
+  }
+  chain prerouting {
+    type filter hook prerouting priority -300; policy accept;
+    iifname "${tapPrefix}*" limit name iifname map @limits-from drop
+    iifname "${tapPrefix}*" jump from-vm
+  }
+  chain postrouting {
+    type filter hook postrouting priority -300; policy accept;
+    oifname "${tapPrefix}*" limit name oifname map @limits-to drop
+  }
+  # Frames for bridges themselves (LLDP, 802.1X) don't pass prerouting: the bridge hands them, whatever is in them, to the box.
+  chain input {
+    type filter hook input priority -300; policy accept;
+    iifname "${tapPrefix}*" ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop
+  }
+  # The ports are isolated too. This holds whatever becomes of that flag.
+  chain forward {
+    type filter hook forward priority -300; policy accept;
+    iifname "${tapPrefix}*" oifname "${tapPrefix}*" drop
+  }
+  chain from-vm {
+    ether type arp goto arp-from-vm
+    ether type != ip drop
+    ip daddr 224.0.0.0/4 drop
+    udp sport 67 drop
+    udp dport 67 goto dhcp-from-vm
+    iifname . ether saddr . ip saddr @vms accept
+    drop
+  }
+  chain arp-from-vm {
+    arp htype 1 arp ptype ip iifname . ether saddr . arp saddr ip @vms iifname . arp saddr ether . arp saddr ip @vms goto arp-of-vm
+    drop
+  }
+  # Of all the box's addresses, ARP would otherwise answer for any.
+  chain arp-of-vm {
+    arp daddr ip ${box} accept
+    iifname . arp saddr ether . arp daddr ip @vms accept
+    drop
+  }
+  # A question (op 1) by Ethernet (1, 6 bytes), not passed on by a relay, for the MAC that sends it.
+  chain dhcp-from-vm {
+    @th,64,24 0x010106 @th,256,32 0 iifname . ether saddr . @th,288,48 @askers goto dhcp-of-vm
+    drop
+  }
+  chain dhcp-of-vm {
+    add @asking { iifname limit rate over 5/second burst 20 packets } drop
+    ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 accept
+    iifname . ether saddr . ip saddr @vms accept
+    drop
+  }
+}
+table inet ${table}
+delete table inet ${table}
+table inet ${table} {
+  comment "${stamp}"
+  set busy {
+    typeof ip saddr
+    size 65535
+    flags dynamic
+  }
+  # Clients of the web by UDP: the kernel knows no connections there, and QUIC lets go of one that is not heard of for 30 s.
+  set heard4 {
+    typeof ip saddr . udp sport
+    size 16384
+    flags dynamic,timeout
+    timeout 1m
+    ${elements(quicElements(clients.heard, 4))}
+  }
+  set heard6 {
+    typeof ip6 saddr . udp sport
+    size 16384
+    flags dynamic,timeout
+    timeout 1m
+    ${elements(quicElements(clients.heard, 6))}
+  }
+  # Those whose connections have been cut.
+  set silent4 {
+    typeof ip saddr . udp sport
+    flags timeout
+    timeout 1m
+    ${elements(quicElements(clients.silent, 4))}
+  }
+  set silent6 {
+    typeof ip6 saddr . udp sport
+    flags timeout
+    timeout 1m
+    ${elements(quicElements(clients.silent, 6))}
+  }
+  # What comes by a tap and not by the bridge has gone round the rules above.
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    iifname "${tapPrefix}*" drop
+  }
+  chain input {
+    type filter hook input priority -10; policy accept;
+    iifname "${bridge}" jump from-vms
+    udp dport ${quic} ip saddr . udp sport @silent4 drop
+    udp dport ${quic} ip6 saddr . udp sport @silent6 drop
+    udp dport ${quic} update @heard4 { ip saddr . udp sport }
+    udp dport ${quic} update @heard6 { ip6 saddr . udp sport }
+  }
+  chain output {
+    type filter hook output priority -10; policy accept;
+    udp sport ${quic} ip daddr . udp dport @silent4 drop
+    udp sport ${quic} ip6 daddr . udp dport @silent6 drop
+  }
+  # Related packets are errors told about a connection: a VM may speak of the box's connections to VMs, not of others.
+  chain from-vms {
+    ct state established,related ct original ip daddr ${net} accept
+    ip daddr { ${box}, 255.255.255.255 } udp dport 67 accept
+    ip daddr ${box} meta l4proto { tcp, udp } th dport 53 accept
+    # A box may be told to route what is for its loopback.
+    ip daddr 127.0.0.0/8 drop
+    icmp type echo-request goto as-any-client
+    ${web ? `tcp dport { ${web.http}, ${web.https} } goto as-any-client\n    udp dport ${web.https} goto as-any-client` : ''}
+    drop
+  }
+  # What is left here goes on in the chain "input", and to whatever else filters on this box.
+  chain as-any-client {
+    ct state invalid drop
+    ct state new add @busy { ip saddr ct count over ${connectionsPerVm} } drop
+  }
+  # Invalid packets are not translated: they would show the VM's address outside.
+  chain forward {
+    type filter hook forward priority -10; policy accept;
+    iifname "${bridge}" oifname "${bridge}" drop
+    iifname "${bridge}" ip saddr != ${net} drop
+    iifname "${bridge}" ip daddr { ${net}, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255 } drop
+    iifname "${bridge}" meta nfproto ipv6 drop
+    iifname "${bridge}" ct state invalid drop
+    iifname "${bridge}" ct state new add @busy { ip saddr ct count over ${connectionsPerVm} } drop
+    oifname "${bridge}" ct state established,related accept
+    oifname "${bridge}" drop
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr ${net} oifname != "${bridge}" masquerade
+  }
+}
+`
+}
+
+const tap = (shape: FirewallShape, vm: Vm) => `"${shape.tapPrefix}${vm.id.slice(3)}"`
+const vmElement = (shape: FirewallShape, vm: Vm) => `${tap(shape, vm)} . ${vm.mac} . ${vm.ip}`
+const askerElement = (shape: FirewallShape, vm: Vm) => `${tap(shape, vm)} . ${vm.mac} . 0x${vm.mac.replaceAll(':', '')}`
+
+interface NetLimit {
+  way: 'from' | 'to'
+  tap: string
+  name: string
+  bytesPerS: number
+}
+
+/** One packet of a guest's that its network card cuts up must fit, too, beside what passes in a second. */
+const burstBytes = 64 * 1024
+
+/** The limits of a VM that has one. */
+function limitsOf(shape: FirewallShape, vm: Vm): NetLimit[] {
+  const { netBitsPerS } = vm.rates
+  if (netBitsPerS === null) return []
+  const bytesPerS = Math.max(1, Math.round(netBitsPerS / 8))
+  return (['from', 'to'] as const).map((way) => ({ way, tap: tap(shape, vm), name: `${way}-${vm.id}`, bytesPerS }))
+}
+
+const limitText = ({ name, bytesPerS }: NetLimit) =>
+  `${name} { rate over ${bytesPerS} bytes/second burst ${burstBytes} bytes }`
+const limitElement = ({ tap, name }: NetLimit) => `${tap} : "${name}"`
+
+/** The lines that take away a VM's limits, whatever they are, and those that put them there as they are now. */
+function limitChange(shape: FirewallShape, vm: Vm): { remove: string; add: string } {
+  const { table } = shape
+  const add = (limits: NetLimit[]) =>
+    limits.flatMap((limit) => [
+      `add limit bridge ${table} ${limitText(limit)}\n`,
+      `add element bridge ${table} limits-${limit.way} { ${limitElement(limit)} }\n`,
+    ])
+  // Removing what is not there is an error for nft, and adding what is there changes nothing.
+  const some = limitsOf(shape, { ...vm, rates: { ...vm.rates, netBitsPerS: 8 } })
+  const remove = some.flatMap(({ way, tap, name }) => [
+    `delete element bridge ${table} limits-${way} { ${tap} }\n`,
+    `delete limit bridge ${table} ${name}\n`,
+  ])
+  return { remove: [...add(some), ...remove].join(''), add: add(limitsOf(shape, vm)).join('') }
+}
+
+const isIPv6 = (peer: string) => peer.startsWith('[')
+
+/** Of these clients, those of one version of IP, as elements of a set; a link-local address without its zone. */
+function quicElements(peers: readonly string[], version: 4 | 6): string[] {
+  return peers
+    .filter((peer) => isIPv6(peer) === (version === 6))
+    .map((peer) => peer.replace(/^\[?([^\]%]+)(?:%[^\]]*)?\]?:([0-9]+)$/, '$1 . $2'))
+}
+
+/** What `nft --json list table` says of the sets of clients (libnftables-json(5)). Pure. */
+export function parseQuicClients(text: string): QuicClients {
+  const { nftables } = JSON.parse(text) as {
+    nftables: { set?: { name: string; elem?: { elem: { val: { concat: [string, number] } } }[] } }[]
+  }
+  const peersIn = (kind: string) =>
+    nftables.flatMap(({ set }) =>
+      set?.name === `${kind}4` || set?.name === `${kind}6`
+        ? (set.elem ?? []).map(({ elem: { val } }) => {
+            const [address, port] = val.concat
+            return `${address.includes(':') ? `[${address}]` : address}:${port}`
+          })
+        : [],
+    )
+  return { heard: peersIn('heard'), silent: peersIn('silent') }
+}
+
+/** Our part of the box's firewall. Each change is one nft transaction: it happens whole or not at all. */
+export class Firewall {
+  readonly #shape: FirewallShape
+  readonly #turn = new Semaphore(1)
+  #stamp = ''
+  #vms = new Map<string, string>()
+
+  constructor(shape: FirewallShape) {
+    this.#shape = shape
+  }
+
+  /** @param current the VMs as of the moment of the change: one that is added meanwhile must not be lost */
+  async restore(current: () => readonly Vm[]): Promise<void> {
+    await this.#turn.run(async () => {
+      const clients = await this.quicClients()
+      const vms = current()
+      const stamp = `croft ${randomUUID()}`
+      await nft(firewallScript(this.#shape, vms, stamp, clients))
+      this.#stamp = stamp
+      this.#vms = new Map(vms.map((vm) => [vm.id, vmElement(this.#shape, vm)]))
+    })
+  }
+
+  async add(vm: Vm): Promise<void> {
+    await this.#turn.run(async () => {
+      const { remove, add } = limitChange(this.#shape, vm)
+      await nft(this.#elements('add', vm) + remove + add)
+      this.#vms.set(vm.id, vmElement(this.#shape, vm))
+    })
+  }
+
+  /** Removing what is not there is an error for nft; `add` first makes it be there. */
+  async remove(vm: Vm): Promise<void> {
+    await this.#turn.run(async () => {
+      this.#vms.delete(vm.id)
+      if (!(await this.#stands())) return
+      const { remove } = limitChange(this.#shape, vm)
+      await nft(this.#elements('add', vm) + this.#elements('delete', vm) + remove)
+    })
+  }
+
+  /** Has the box and these ends of UDP connections, `address:port` each, not hear each other for a minute. */
+  async silence(peers: readonly string[]): Promise<void> {
+    const { table } = this.#shape
+    const script = ([4, 6] as const).map((version) => {
+      const elements = quicElements(peers, version)
+      return elements.length ? `add element inet ${table} silent${version} { ${elements.join(', ')} }\n` : ''
+    })
+    await this.#turn.run(() => nft(script.join('')))
+  }
+
+  /** The clients by UDP that the kernel has noted; none when our tables are gone. */
+  async quicClients(): Promise<QuicClients> {
+    const { stdout } = await run('nft', ['-j', 'list', 'table', 'inet', this.#shape.table], { okCodes: [0, 1] })
+    return stdout.trim() ? parseQuicClients(stdout) : { heard: [], silent: [] }
+  }
+
+  #elements(verb: 'add' | 'delete', vm: Vm): string {
+    const { table } = this.#shape
+    return (
+      `${verb} element bridge ${table} vms { ${vmElement(this.#shape, vm)} }\n` +
+      `${verb} element bridge ${table} askers { ${askerElement(this.#shape, vm)} }\n`
+    )
+  }
+
+  /** Whether the kernel has the tables as we made them: not gone, nor an old copy that somebody saved and loaded again. */
+  async standing(): Promise<boolean> {
+    return this.#turn.run(() => this.#stands())
+  }
+
+  async #stands(): Promise<boolean> {
+    const { table } = this.#shape
+    const [bridge, inet] = await Promise.all(
+      [['bridge'], ['inet', '--terse']].map(async ([family, ...options]) => {
+        const { stdout } = await run('nft', [...options, 'list', 'table', family!, table], { okCodes: [0, 1] })
+        return stdout
+      }),
+    )
+    const stamp = `comment "${this.#stamp}"`
+    return (
+      !!bridge?.includes(stamp) && !!inet?.includes(stamp) && this.#vms.values().every((each) => bridge.includes(each))
+    )
+  }
+
+  async clear(): Promise<void> {
+    const { table } = this.#shape
+    const script = ['bridge', 'inet'].map((family) => `table ${family} ${table}\ndelete table ${family} ${table}\n`)
+    await this.#turn.run(() => nft(script.join('')))
+  }
+
+  /**
+   * Calls `onLoss` when one of our tables has been deleted (a firewall reload flushes everything); by ourselves too:
+   * see `standing`. The kernel tells: `nft monitor` prints each change. @returns a function that ends the watch
+   */
+  watch(onLoss: () => void): () => void {
+    let child: ChildProcess | undefined
+    let ended = false
+    const start = () => {
+      child = spawn('setpriv', ['--pdeathsig', 'TERM', 'nft', 'monitor', 'destroy', 'tables'], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      const lines = createInterface({ input: child.stdout! })
+      lines.on('line', (line) => {
+        if (line.startsWith('delete table') && line.trim().endsWith(` ${this.#shape.table}`)) onLoss()
+      })
+      child.on('error', () => {})
+      child.on('exit', () => {
+        if (ended) return
+        setTimeout(() => {
+          start()
+          onLoss() // what happened meanwhile, nobody saw
+        }, 1000).unref()
+      })
+    }
+    start()
+    return () => {
+      ended = true
+      child?.kill()
+    }
+  }
+}
+
+const nft = (script: string) => run('nft', ['-f', '-'], { input: script })

@@ -1,0 +1,35 @@
+import { z } from 'zod'
+import type { Key, State } from '../../store/index.ts'
+
+/** What the `key` commands have in common. */
+
+export const keyArg = z
+  .string()
+  .min(1)
+  .max(128)
+  .describe('Its name or fingerprint')
+  .meta({ placeholder: 'key', complete: 'key' })
+
+export const keyNameArg = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9@._-]{0,63}$/, 'a name takes letters, digits, "@", ".", "_" and "-"')
+  .meta({ placeholder: 'name' })
+
+export const keyResult = z.object({
+  name: z.string(),
+  fingerprint: z.string(),
+  publicKey: z.string(),
+  /** The one VM that it may enter, or the tag of those that it may; nulls for all. */
+  vm: z.string().nullable(),
+  tag: z.string().nullable(),
+  /** Whether it is that of a CA: certificates signed with it may enter. */
+  authority: z.boolean(),
+  createdAt: z.string(),
+})
+
+export type KeyResult = z.infer<typeof keyResult>
+
+export const describeKey = (state: State, { vm, ...key }: Key): KeyResult => ({
+  ...key,
+  vm: vm && (state.vms[vm]?.name ?? vm),
+})

@@ -1,0 +1,89 @@
+import { z } from 'zod'
+import { bounded, entrySchema, whatOf, whenceOf, whoOf } from '../../activity/index.ts'
+import { findVm, vmNamed, vmsOf } from '../../core/box.ts'
+import { plainLine } from '../../lib/plain-text.ts'
+import { ago } from '../../lib/units.ts'
+import { durationArg, vmArg } from '../kit/args.ts'
+import { command } from '../kit/command.ts'
+import { maySee, seesSome } from '../kit/scope.ts'
+import { table } from '../kit/text.ts'
+
+const activityResult = z.object({
+  /** The oldest first. */
+  entries: z.array(entrySchema),
+  /** Whether there are older ones of what was asked for. */
+  more: z.boolean(),
+})
+export type ActivityResult = z.infer<typeof activityResult>
+
+export const activityCommand = command({
+  name: 'activity',
+  summary: 'Show who did what, when and from where',
+  details:
+    'Everything that changes something, enters a VM or lets somebody in is recorded, and so is what Croft does by itself; commands that only read are not. Values of variables, scripts, keys and tokens are never recorded. The latest 8 to 16 MB are kept.',
+  examples: [
+    'croft activity',
+    'croft activity web --since 24h',
+    'croft activity --failed',
+    'croft activity --find ada',
+  ],
+  args: z.object({
+    vm: vmArg.optional().describe('Only entries about this VM, which may be deleted by now'),
+    find: z
+      .string()
+      .max(200)
+      .optional()
+      .describe('Only entries with all of these words')
+      .meta({ placeholder: 'words' }),
+    failed: z.boolean().optional().describe('Only entries that failed or were refused'),
+    since: durationArg.optional().describe('Only the last 30m, 12h, 7d'),
+    limit: z.int().min(1).max(1000).default(50).describe('The most entries to show').meta({ placeholder: 'n' }),
+    before: z.int().min(1).optional().describe('Only entries before the one with this id').meta({ placeholder: 'id' }),
+  }),
+  positional: ['vm'],
+  result: activityResult,
+  touches: 'reads',
+  async run({ box, scope }, { vm: name, since, ...asked }) {
+    const vm = name === undefined ? undefined : (vmNamed(box.store.state, name)?.id ?? name)
+    const seen =
+      seesSome(scope) && new Set(vmsOf(box.store.state).flatMap((each) => (maySee(scope, each) ? each.id : [])))
+    const found = await box.activity.read({
+      ...asked,
+      since: since === undefined ? undefined : new Date(Date.now() - since * 1000),
+      may: ({ vms }) =>
+        (vm === undefined || vms.some((each) => each.id === vm || each.name === vm)) &&
+        (!seen || (vms.length > 0 && vms.every(({ id }) => seen.has(id)))),
+    })
+    // One that is gone is known by the name that it had; of one that never was, that is to be said.
+    if (name !== undefined && found.entries.length === 0) findVm(box.store.state, name)
+    return found
+  },
+  print({ entries }, view) {
+    if (entries.length === 0) return 'Nothing of that kind was done yet.\n'
+    return table(
+      entries,
+      [
+        { title: 'WHEN', value: ({ at }) => ago(at, view.now) },
+        { title: 'WHO', value: (entry) => plainLine(whoOf(entry)), dress: () => 'bold' },
+        {
+          title: 'RESULT',
+          value: ({ result, code }) => code ?? result,
+          dress: ({ result }) => (result === 'done' ? 'dim' : 'red'),
+        },
+        { title: 'WHAT', value: (entry) => bounded(withNames(entry), Math.max(24, view.columns - others)) },
+        { title: 'FROM', value: (entry) => whenceOf(entry) },
+      ],
+      view,
+    )
+  },
+  names: ({ entries }) => entries.map(({ id }) => String(id)),
+})
+
+/** About what the columns before it take, in characters: what was done may be long. */
+const others = 46
+
+/** A command line names its VM; what else happens does not. Pure. */
+function withNames(entry: z.output<typeof entrySchema>): string {
+  const names = entry.command === null ? entry.vms.map(({ name }) => name).join(', ') : ''
+  return names ? `${names}: ${whatOf(entry)}` : whatOf(entry)
+}

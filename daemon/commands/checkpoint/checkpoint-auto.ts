@@ -1,0 +1,71 @@
+import { z } from 'zod'
+import { findVm } from '../../core/box.ts'
+import { checkpointsOf } from '../../core/checkpoint/checkpoints.ts'
+import { isOn, type Schedule } from '../../core/checkpoint/schedule.ts'
+import { describeVm } from '../../core/vm/change.ts'
+import { CroftError } from '../../lib/error.ts'
+import { vmArg } from '../kit/args.ts'
+import { command } from '../kit/command.ts'
+
+export const checkpointAutoCommand = command({
+  name: 'checkpoint auto',
+  summary: 'Schedule automatic checkpoints, or show the schedule',
+  details:
+    'A checkpoint is taken every hour, or every day if only daily ones are kept. A VM that is not running gets one only after its disk has changed. The newest checkpoint of each recent hour and day is kept, by UTC; the others are deleted. Checkpoints that you took yourself always stay.',
+  examples: [
+    'croft checkpoint auto web hourly=24 daily=7',
+    'croft checkpoint auto web daily=14',
+    'croft checkpoint auto web off',
+    'croft checkpoint auto web',
+  ],
+  args: z.object({
+    vm: vmArg,
+    keep: z
+      .array(z.string().regex(/^(off|(hourly|daily)=[0-9]{1,3})$/, 'it is hourly=<number>, daily=<number> or off'))
+      .max(2)
+      .optional()
+      .describe('How many to keep: hourly=24, daily=7, or off')
+      .meta({ placeholder: 'how many' }),
+  }),
+  positional: ['vm', 'keep'],
+  result: z.object({
+    vm: z.string(),
+    hourly: z.int(),
+    daily: z.int(),
+    /** How many scheduled ones there are. */
+    taken: z.int(),
+  }),
+  touches: 'changes',
+  async run({ box }, { vm: name, keep = [] }) {
+    const { id } = findVm(box.store.state, name)
+    if (keep.length) {
+      const schedule = parseKeep(keep)
+      await describeVm(box, id, () => ({ schedule }))
+    }
+    const vm = findVm(box.store.state, id)
+    const taken = checkpointsOf(box.store.state, vm).filter(({ kind }) => kind === 'scheduled').length
+    return { vm: vm.name, ...vm.schedule, taken }
+  },
+  print({ vm, hourly, daily, taken }) {
+    if (isOn({ hourly, daily })) {
+      const kept = [hourly && `the latest ${count(hourly, 'hour')}`, daily && `the latest ${count(daily, 'day')}`]
+      return `${vm} keeps a checkpoint of each of ${kept.filter(Boolean).join(' and ')}.\n`
+    }
+    const stay = taken ? `The ${count(taken, 'scheduled one')} there ${taken === 1 ? 'is' : 'are'} stay.\n` : ''
+    return `No checkpoints of ${vm} are taken by the clock.\n${stay}`
+  },
+})
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
+
+/** What is not named is not kept. @throws CroftError `misuse` when a word contradicts another */
+function parseKeep(words: readonly string[]): Schedule {
+  const names = words.map((word) => word.split('=')[0])
+  if (new Set(names).size < names.length || (names.includes('off') && names.length > 1)) {
+    throw new CroftError('misuse', `${words.join(' ')} can't be kept together.`, {
+      hint: 'Say how many of each, once: hourly=24 daily=7. Or: off',
+    })
+  }
+  const of = (name: string) => Number(words.find((word) => word.startsWith(`${name}=`))?.split('=')[1] ?? 0)
+  return { hourly: of('hourly'), daily: of('daily') }
+}

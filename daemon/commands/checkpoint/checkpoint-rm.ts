@@ -1,0 +1,27 @@
+import { z } from 'zod'
+import { findVm } from '../../core/box.ts'
+import { findCheckpoint, removeCheckpoint } from '../../core/checkpoint/checkpoints.ts'
+import { labelArg, vmArg } from '../kit/args.ts'
+import { command } from '../kit/command.ts'
+
+export const checkpointRmCommand = command({
+  name: 'checkpoint rm',
+  summary: 'Delete a checkpoint',
+  details: 'The VM, its other checkpoints, and VMs made from this one are not affected.',
+  examples: ['croft checkpoint rm web before-upgrade'],
+  args: z.object({ vm: vmArg, label: labelArg.describe('Label of the checkpoint') }),
+  positional: ['vm', 'label'],
+  result: z.object({ vm: z.string(), label: z.string() }),
+  touches: 'destroys',
+  async confirm(box, { vm: name, label }) {
+    const vm = findVm(box.store.state, name)
+    const checkpoint = findCheckpoint(box.store.state, vm, label)
+    return `There is no way back to ${checkpoint.label} afterwards. Forget it?`
+  },
+  async run({ box }, { vm: name, label }) {
+    const vm = findVm(box.store.state, name)
+    return { vm: vm.name, label: (await removeCheckpoint(box, vm.id, label)).label }
+  },
+  print: ({ label }) => `${label} is forgotten.\n`,
+  names: ({ label }) => [label],
+})

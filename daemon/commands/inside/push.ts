@@ -1,0 +1,72 @@
+import { posix } from 'node:path'
+import { z } from 'zod'
+import { CroftError } from '../../lib/error.ts'
+import { vmArg } from '../kit/args.ts'
+import { command } from '../kit/command.ts'
+import { betweenEnds, pathArg, said, temporaryName, userArg } from './transfer.ts'
+
+/** Makes the folder that takes what is sent, beside where it goes, and says whether that is a folder. */
+const prepare = `
+if [ -d "$1" ]; then mkdir -m 700 -- "$1/$2" && echo folder
+elif [ -d "$3" ] && [ "$1" = "\${1%/}" ]; then mkdir -m 700 -- "$3/$2" && echo name
+else exit 3; fi`
+
+/** Puts what was sent in its place, in one step, but a folder that is there already, which is added to. */
+const place = `
+made=$1/file/$2
+[ -d "$1/folder" ] && made=$1/folder
+if [ ! -d "$3" ]; then mv -f -- "$made" "$3"
+elif [ -d "$made" ]; then cp -a -- "$made/." "$3/"
+else echo "$3 is a folder already" >&2; exit 4; fi && rm -rf -- "$1"`
+
+export const pushCommand = command({
+  name: 'push',
+  summary: 'Copy a file or a folder into a VM',
+  details:
+    'If the target is a folder, the copy goes into it under its own name; otherwise it gets the name you give. Without a target, it goes into the login user’s home. Existing folders are added to. Modes and times are kept. From a laptop, scp does the same: scp -P 2222 -r site web@box.example.com:',
+  examples: [
+    'croft push web site /srv/www',
+    'croft push web notes.txt',
+    'croft push web app.conf /etc/app.conf --user root',
+  ],
+  args: z.object({
+    vm: vmArg,
+    source: pathArg.describe('The file or folder to copy').meta({ placeholder: 'source', path: true }),
+    target: pathArg.optional().describe('Where to put it in the VM').meta({ placeholder: 'target' }),
+    user: userArg,
+  }),
+  positional: ['vm', 'source', 'target'],
+  result: z.object({ vm: z.string(), target: z.string() }),
+  touches: 'enters',
+  run: (context, { vm: name, source, target = '.', user }) =>
+    betweenEnds(context, name, user, 'croft push', async ({ vm, here, inside, transfer }) => {
+      const temporary = temporaryName()
+      const prepared = await inside(prepare, target, temporary, posix.dirname(target))
+      if (prepared.code === 3)
+        throw new CroftError(
+          'not-found',
+          `${vm.name} has no folder ${target.endsWith('/') ? target : posix.dirname(target)}.`,
+          {
+            hint: `Make it first: croft exec ${vm.name} mkdir -p …`,
+          },
+        )
+      if (prepared.code !== 0) throw new CroftError('guest-failed', `${vm.name} does not take it: ${said(prepared)}.`)
+      const isFolder = prepared.stdout.trim() === 'folder'
+      const folder = isFolder ? target : posix.dirname(target)
+      const from = here(source)
+      const own = posix.basename(from)
+      const to = isFolder ? posix.join(target, own) : target
+      const there = `${folder}/${temporary}`
+      try {
+        await transfer({ way: 'push', here: from, there })
+        const placed = await inside(place, there, own, to)
+        if (placed.code !== 0) throw new CroftError('guest-failed', `${vm.name} does not take it: ${said(placed)}.`)
+      } catch (error) {
+        await inside('rm -rf -- "$1"', there).catch(() => {})
+        throw error
+      }
+      return { vm: vm.name, target: to }
+    }),
+  print: ({ vm, target }) => `It is in ${vm}: ${target}\n`,
+  names: ({ target }) => [target],
+})

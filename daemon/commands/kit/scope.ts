@@ -1,0 +1,58 @@
+import { covers } from '../../core/access/limit.ts'
+import { findVm } from '../../core/box.ts'
+import { CroftError } from '../../lib/error.ts'
+import type { State, Vm } from '../../store/index.ts'
+import type { Command, Scope } from './command.ts'
+import { parameters } from './line.ts'
+
+export const everything: Scope = { vm: null, tag: null, commands: null }
+
+/** Commands that show many VMs, and to who is limited to some, those. */
+const lists = new Set(['ls', 'top', 'share ls', 'activity', 'complete', 'ssh-config'])
+
+/** Commands that let somebody in: who is limited could rid himself of his limits by them. */
+const givers = new Set(['login', 'token new', 'key add'])
+
+/** Commands that change who may enter a VM: not for who is limited to some of them. */
+const movers = new Set(['tag'])
+
+/** Whether somebody may see only some of the VMs. */
+export const seesSome = ({ vm, tag }: Scope): boolean => vm !== null || tag !== null
+
+/** Whether there is anything that somebody may not do. */
+export const isLimited = (scope: Scope): boolean => seesSome(scope) || scope.commands !== null
+
+export const maySee = (scope: Scope, vm: Pick<Vm, 'id' | 'tags'>): boolean => covers(scope, vm)
+
+/** @param args as they were checked @throws CroftError `not-allowed` unless the scope covers the command with these arguments */
+export function checkScope(scope: Scope, command: Command, args: Record<string, unknown>, state: State): void {
+  const { name, touches } = command
+  if (touches === 'nothing') return
+  if (scope.commands !== null && !scope.commands.includes(name)) {
+    throw new CroftError('not-allowed', `You may not run ${name}.`, {
+      hint: scope.commands.length ? `You may run: ${scope.commands.join(', ')}` : 'You may run no command.',
+    })
+  }
+  if ((givers.has(name) && isLimited(scope)) || (movers.has(name) && seesSome(scope)))
+    throw new CroftError('not-allowed', `You may not run ${name}: it could let somebody in where you may not.`)
+  if (!seesSome(scope)) return
+  const named = parameters(command).flatMap(({ complete, key }) =>
+    complete === 'vm' && args[key] !== undefined ? [args[key]].flat().map(String) : [],
+  )
+  if (named.length === 0 ? lists.has(name) : named.every((each) => maySeeNamed(scope, each, state))) return
+  throw new CroftError('not-allowed', `Your access is limited to ${inWords(scope, state)}.`, {
+    hint: 'The owner of the box can give you a key or a token for more.',
+  })
+}
+
+const inWords = ({ vm, tag }: Scope, state: State): string =>
+  vm === null ? `VMs tagged ${JSON.stringify(tag)}` : (state.vms[vm]?.name ?? 'a VM that is gone')
+
+/** Whether there is another VM by that name is not said. */
+function maySeeNamed(scope: Scope, name: string, state: State): boolean {
+  try {
+    return maySee(scope, findVm(state, name))
+  } catch {
+    return false
+  }
+}

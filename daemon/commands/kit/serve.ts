@@ -1,0 +1,183 @@
+import type { Actor } from '../../activity/index.ts'
+import type { Box } from '../../core/box.ts'
+import type { Host } from '../../core/interfaces/host.ts'
+import type { Progress } from '../../core/interfaces/progress.ts'
+import { asCroftError, CroftError, errorCodes } from '../../lib/error.ts'
+import { describeCommand, printCommand } from '../box/help.ts'
+import { asTyped, croftFrom } from './as-typed.ts'
+import { type Entering, noted } from './audit.ts'
+import { checkArgs } from './check-args.ts'
+import type { Command, Context, HandOff, Output, Scope, Size, View } from './command.ts'
+import { type ParsedLine, parseLine } from './line.ts'
+import { checkScope } from './scope.ts'
+
+export interface App {
+  commands: readonly Command[]
+  box: Box
+  host: Host
+}
+
+/** Somebody who types command lines: the CLI, the lobby, or a program that sends a line of text. */
+export interface Caller {
+  stdin: AsyncIterable<Uint8Array> | undefined
+  output: Output
+  /** Undefined when the caller's output is not a terminal. */
+  terminal: Pick<View, 'columns' | 'rows' | 'color'> | undefined
+  /** The address of the box that an SSH client connected to. */
+  reached?: string | undefined
+  /** Whether it was typed at the lobby's prompt, where commands stand alone. */
+  atPrompt: boolean
+  /** @param revocable whether what goes on can be taken back */
+  progress(progress: Progress | undefined, revocable?: boolean): void
+  /**
+   * Shows a picture in the place of the one before, on a terminal that has `rows`. It is the caller who waits, so nothing is
+   * measured for one that is gone, or takes nothing in.
+   * @returns the room there is when the next is wanted: after `ms`, or before @throws CroftError `cancelled` when he has gone
+   */
+  show?: ((picture: string, ms: number) => Promise<Size>) | undefined
+  /** Asks a question; absent when nobody is there to answer. */
+  ask?: ((question: string) => Promise<boolean>) | undefined
+  /** The content of a file of the caller's; "-" is standard input. @throws CroftError */
+  readFile(path: string): Promise<string>
+  handOff?: HandOff | undefined
+  /** Aborted when the caller asks to take back what was begun. */
+  revoked?: AbortSignal | undefined
+  /** The caller's current folder, if its files are on this box. */
+  cwd?: string | undefined
+  signal: AbortSignal
+  root: boolean
+  scope: Scope
+  /** Who he is, for the activity log. */
+  actor: Actor
+}
+
+/**
+ * Runs one command line from beginning to end, with everything that goes around a command: files, questions, help,
+ * JSON, errors as a sentence. @returns the exit code
+ */
+export async function serveLine(app: App, words: readonly string[], caller: Caller): Promise<number> {
+  const view: View = {
+    columns: caller.terminal?.columns ?? 1000,
+    color: caller.terminal?.color ?? false,
+    croft: croftFrom(app.box, caller.atPrompt ? undefined : caller.reached),
+    now: new Date(),
+  }
+  let line: ParsedLine | undefined
+  try {
+    line = parseLine(app.commands, words.length ? words : ['help'])
+    if (line.help) {
+      await caller.output.out(printCommand(describeCommand(line.command), view))
+      return 0
+    }
+    return await runParsed(app, line, caller, view)
+  } catch (thrown) {
+    caller.progress(undefined)
+    const error = asCroftError(thrown)
+    const hint = error.hint && asTyped(error.hint, view.croft)
+    if (error.code === 'internal')
+      app.box.log.error({ err: thrown, words: words[0] }, 'a command failed in an unexpected way')
+    const wantsJson = line?.json ?? words.includes('--json')
+    if (wantsJson)
+      await caller.output.err(`${JSON.stringify({ error: { code: error.code, message: error.message, hint } })}\n`)
+    else await caller.output.err(`${[error.message, hint].filter(Boolean).join('\n')}\n`)
+    return errorCodes[error.code].exit
+  }
+}
+
+async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View): Promise<number> {
+  const { command } = line
+  const given = { ...line.args }
+  for (const key of line.files) {
+    const path = line.args[key]
+    line.args[key] = Array.isArray(path)
+      ? await Promise.all(path.map(caller.readFile))
+      : await caller.readFile(String(path))
+  }
+  const args = checkArgs(command, line.args, 'line')
+  const { handOff, show, terminal } = caller
+  const run = () =>
+    noted(app.box, caller.actor, command, given, async (entering) => {
+      checkScope(caller.scope, command, args, app.box.store.state)
+      const asking = { ask: caller.ask, hint: 'Nobody is here to ask: add --yes.' }
+      if (!line.yes) await confirm(app.box, command, args, entering, asking)
+      return command.run(
+        {
+          ...app,
+          report: (progress) => caller.progress(progress, command.revocable),
+          signal: caller.signal,
+          reached: caller.reached,
+          cwd: caller.cwd,
+          revoked: caller.revoked,
+          root: caller.root,
+          scope: caller.scope,
+          stdin: caller.stdin,
+          output: line.json ? undefined : caller.output,
+          handOff: handOff && ((...what) => entering.now().then(() => handOff(...what))),
+        },
+        args,
+      )
+    })
+  const ms = line.json || line.quiet ? undefined : command.refreshMs?.(args)
+  if (ms !== undefined && show && terminal?.rows) {
+    const picture = async (size: Size) => command.print(await run(), { ...view, ...size, now: new Date() })
+    return showOn(picture, show, { columns: terminal.columns, rows: terminal.rows }, ms)
+  }
+  const result = await run()
+  caller.progress(undefined)
+  const text = line.json
+    ? `${JSON.stringify(result, null, 2)}\n`
+    : line.quiet && command.names
+      ? command
+          .names(result)
+          .map((name) => `${name}\n`)
+          .join('')
+      : command.print(result, view)
+  if (text) await caller.output.out(text)
+  return command.exitCode?.(result) ?? 0
+}
+
+/** Makes pictures, one after the other, for as long as the caller is there. @throws CroftError `cancelled` when he has gone */
+async function showOn(
+  picture: (size: Size) => Promise<string>,
+  show: NonNullable<Caller['show']>,
+  first: Size,
+  ms: number,
+): Promise<never> {
+  for (let size = first; ; ) size = await show(await picture(size), ms)
+}
+
+/** @throws CroftError unless there is nothing to ask, or the answer is yes */
+async function confirm(
+  box: Box,
+  command: Command,
+  args: Record<string, unknown>,
+  entering: Entering,
+  { ask, hint }: Pick<Caller, 'ask'> & { hint: string },
+): Promise<void> {
+  const question = await command.confirm?.(box, args)
+  if (!question || (await ask?.(question))) return
+  entering.drop()
+  if (ask) throw new CroftError('cancelled', 'Nothing was done.')
+  throw new CroftError('needs-confirmation', question, { hint })
+}
+
+/** Runs a command given by its slug and its arguments as JSON. @throws CroftError */
+export async function serveCall(
+  app: App,
+  slug: string,
+  body: Record<string, unknown>,
+  { actor, ...caller }: Pick<Context, 'report' | 'signal' | 'scope'> & Pick<Caller, 'actor'>,
+): Promise<unknown> {
+  const command = app.commands.find((each) => each.name.replaceAll(' ', '-') === slug)
+  if (!command)
+    throw new CroftError('not-found', `There is no command ${JSON.stringify(slug.slice(0, 40))}.`, {
+      hint: 'GET /api/openapi.json lists them all.',
+    })
+  const { yes, ...given } = body
+  const args = checkArgs(command, given, 'json')
+  return noted(app.box, actor, command, given, async (entering) => {
+    checkScope(caller.scope, command, args, app.box.store.state)
+    if (yes !== true) await confirm(app.box, command, args, entering, { hint: 'Send "yes": true to do it.' })
+    return command.run({ ...app, ...caller, root: false }, args)
+  })
+}

@@ -1,0 +1,76 @@
+import { z } from 'zod'
+import { vmsOf } from '../../core/box.ts'
+import { vmStates } from '../../core/vm/state.ts'
+import { bytes } from '../../lib/units.ts'
+import { tagArg } from '../kit/args.ts'
+import { command } from '../kit/command.ts'
+import { maySee, seesSome } from '../kit/scope.ts'
+import { style, table } from '../kit/text.ts'
+import { sharing } from '../results/sharing.ts'
+import {
+  counted,
+  countStates,
+  describeVm,
+  hostUsageResult,
+  noUsage,
+  type UsageResult,
+  usageResult,
+  type VmResult,
+  vmColumns,
+  vmResult,
+} from '../results/vm.ts'
+
+export const lsCommand = command({
+  name: 'ls',
+  summary: 'List the VMs',
+  examples: ['croft ls', 'croft ls --state awake --tag shop', 'croft ls -q'],
+  args: z.object({
+    state: z
+      .enum(vmStates)
+      .optional()
+      .describe(`Only those in this state: ${vmStates.join(', ')}`)
+      .meta({ placeholder: 'state' }),
+    tag: z
+      .array(tagArg)
+      .optional()
+      .describe('Only those with this tag; give it more than once for VMs with all of them'),
+  }),
+  result: z.object({
+    vms: z.array(vmResult.extend(usageResult.shape)),
+    /** Null to who sees only some of the VMs. */
+    box: hostUsageResult.nullable(),
+  }),
+  touches: 'reads',
+  async run({ box, host, scope, reached }, { state, tag }) {
+    const [usage, whole] = await Promise.all([host.vmUsage(), seesSome(scope) ? null : host.usage()])
+    const vms = vmsOf(box.store.state)
+      .filter((vm) => maySee(scope, vm))
+      .map((vm) => ({ ...describeVm(box, vm, reached), ...(usage.get(vm.id) ?? noUsage) }))
+      .filter((vm) => (!state || vm.state === state) && (tag ?? []).every((each) => vm.tags.includes(each)))
+      .sort((a, b) => a.name.localeCompare(b.name))
+    return { vms, box: whole }
+  },
+  print({ vms, box }, view) {
+    if (vms.length === 0) return `No VMs. Make one: ${view.croft} new\n`
+    const rows = table<VmResult & UsageResult>(
+      vms,
+      [
+        ...vmColumns,
+        {
+          title: vms.some((vm) => vm.web) ? 'WEB' : 'ADDRESS',
+          value: (vm) => (vm.web ? `${vm.web}  ${sharing(vm)}` : vm.address),
+        },
+        { title: 'IMAGE', value: (vm) => vm.image },
+        { title: 'COMMENT', value: (vm) => [...vm.tags.map((tag) => `#${tag}`), vm.comment].filter(Boolean).join(' ') },
+      ],
+      view,
+    )
+    const many = `${vms.length} VM${vms.length === 1 ? '' : 's'}: ${counted(countStates(vms.map(({ state }) => state))).join(', ')}.`
+    if (!box) return `${rows}${style(view, 'dim', many)}\n`
+    const used = `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)} memory`
+    const whole = `Box: ${used}, ${Math.round(box.cpuPercent)} % CPU, ${bytes(box.diskFreeBytes)} disk free.`
+    const between = many.length + whole.length + 2 <= view.columns ? '  ' : '\n'
+    return `${rows}${style(view, 'dim', `${many}${between}${whole}`)}\n`
+  },
+  names: ({ vms }) => vms.map((vm) => vm.name),
+})

@@ -1,0 +1,18 @@
+import { z } from 'zod'
+import { renameVm } from '../../core/vm/change.ts'
+import { newNameArg, vmArg } from '../kit/args.ts'
+import { command } from '../kit/command.ts'
+import { describeVm, vmResult } from '../results/vm.ts'
+
+export const renameCommand = command({
+  name: 'rename',
+  summary: 'Rename a VM',
+  examples: ['croft rename quiet-otter web'],
+  args: z.object({ vm: vmArg, to: newNameArg.describe('Its new name').meta({ placeholder: 'new name' }) }),
+  positional: ['vm', 'to'],
+  result: vmResult,
+  touches: 'changes',
+  run: async ({ box }, { vm, to }) => describeVm(box, await renameVm(box, vm, to)),
+  print: (vm) => `It is called ${vm.name} now.\n`,
+  names: (vm) => [vm.name],
+})

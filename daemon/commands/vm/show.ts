@@ -1,0 +1,84 @@
+import { z } from 'zod'
+import { findVm } from '../../core/box.ts'
+import { crashOf } from '../../core/vm/crashes.ts'
+import { ago, bytes, mebibytes } from '../../lib/units.ts'
+import { vmArg } from '../kit/args.ts'
+import { command, type View } from '../kit/command.ts'
+import { facts, style } from '../kit/text.ts'
+import { rates } from '../results/rates.ts'
+import { sharing } from '../results/sharing.ts'
+import { describeVm, noUsage, sessions, type UsageResult, usageResult, type VmResult, vmResult } from '../results/vm.ts'
+import { whyCrashed } from '../results/why-crashed.ts'
+
+const crashResult = z.object({
+  at: z.string(),
+  /** In a word of libvirt's: `panicked` when the guest said so. */
+  reason: z.string(),
+  /** The last lines of its console. */
+  console: z.string(),
+})
+
+export const showCommand = command({
+  name: 'show',
+  summary: 'Show everything about a VM',
+  examples: ['croft show web', 'croft show web --json'],
+  args: z.object({ vm: vmArg }),
+  positional: ['vm'],
+  result: vmResult.extend(usageResult.shape).extend({ crash: crashResult.nullable() }),
+  touches: 'reads',
+  async run({ box, host, reached }, { vm: name }) {
+    const vm = findVm(box.store.state, name)
+    const [usage, crash] = await Promise.all([host.vmUsage(), crashOf(box, vm)])
+    return { ...describeVm(box, vm, reached), ...(usage.get(vm.id) ?? noUsage), crash: crash ?? null }
+  },
+  print: showVm,
+  names: (vm) => [vm.name],
+})
+
+export type ShowResult = VmResult & UsageResult & { crash: z.output<typeof crashResult> | null }
+
+function showVm(vm: ShowResult, view: View): string {
+  const state = vm.crash ? `crashed ${ago(vm.crash.at, view.now)}` : vm.state
+  return `${style(view, 'bold', vm.name)}   ${state}\n${facts(
+    [
+      ['comment', vm.comment],
+      ['tags', vm.tags.join(', ')],
+      ['image', vm.image],
+      ['web', vm.web ? `${vm.web}   ${sharing(vm)}` : ''],
+      ['ssh', vm.ssh ? `${vm.ssh}${sessions(vm)}` : ''],
+      ['address', vm.address],
+      ['uses', uses(vm)],
+      [
+        'limits',
+        `${vm.cpus} CPU${vm.cpus === 1 ? '' : 's'}, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk`,
+      ],
+      ['at most', rates(vm).join(', ')],
+      ['restart', vm.restart === 'on-crash' ? 'when it crashes' : ''],
+      ['priority', vm.priority === 'normal' ? '' : vm.priority],
+      [
+        'env',
+        Object.entries(vm.env)
+          .map(([key, value]) => `${key}=${value}`)
+          .join('  '),
+      ],
+      ['made', ago(vm.createdAt, view.now)],
+      ['id', vm.id],
+    ],
+    view,
+  )}${vm.crash ? lastWords(vm, vm.crash, view) : ''}`
+}
+
+function lastWords({ id, name }: VmResult, { reason, console }: z.output<typeof crashResult>, view: View): string {
+  const lines = console ? ` Its console ends with:\n${console.replace(/^/gm, '  ')}\n` : '\n'
+  return `\n${whyCrashed(id, reason)}${lines}More of it: ${view.croft} logs ${name}\nStart it:   ${view.croft} start ${name}\n`
+}
+
+/** What it takes of the box now, as far as it takes anything. */
+const uses = ({ cpuPercent, memoryBytes, diskBytes }: UsageResult): string =>
+  [
+    cpuPercent === null ? [] : `${Math.round(cpuPercent)} % of a CPU`,
+    memoryBytes === null ? [] : `${bytes(memoryBytes)} memory`,
+    diskBytes === null ? [] : `${bytes(diskBytes)} disk`,
+  ]
+    .flat()
+    .join(', ')

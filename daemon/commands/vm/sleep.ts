@@ -1,0 +1,46 @@
+import { z } from 'zod'
+import { sleepMinutes } from '../../core/sleep/idle.ts'
+import { putToSleep } from '../../core/sleep/sleep.ts'
+import { describeVm as describe } from '../../core/vm/change.ts'
+import { minutes } from '../../lib/units.ts'
+import { vmArg } from '../kit/args.ts'
+import { command } from '../kit/command.ts'
+import { describeVm, vmResult } from '../results/vm.ts'
+
+export const sleepCommand = command({
+  name: 'sleep',
+  summary: 'Put a VM to sleep: its memory goes to disk, and it uses nothing',
+  details:
+    "It wakes when somebody uses it, with everything as it was. With --after it stays awake now, and goes to sleep by itself after being idle for that long: no SSH session, no connection from the box, almost no CPU use, and no croft command running in it. While it sleeps, its timers and cron jobs don't run.",
+  examples: ['croft sleep web', 'croft sleep web --after 30', 'croft sleep web --after never'],
+  args: z.object({
+    vm: vmArg,
+    after: z
+      .string()
+      .regex(/^([0-9]{1,5}|never|default)$/, 'it is a number of minutes, never or default')
+      .optional()
+      .describe('Minutes of idleness before it goes to sleep by itself, never, or default')
+      .meta({ placeholder: 'minutes' }),
+  }),
+  positional: ['vm'],
+  result: vmResult.extend({
+    /** What --after has set: minutes without use, 0 for never; `byDefault`: as the box has it for all its VMs. */
+    policy: z.object({ minutes: z.number(), byDefault: z.boolean() }).nullable(),
+  }),
+  touches: 'changes',
+  async run({ box, report }, { vm: name, after }) {
+    if (after === undefined) return { ...describeVm(box, await putToSleep(box, name, report)), policy: null }
+    const sleepAfter = after === 'default' ? null : after === 'never' ? 0 : Number(after)
+    const vm = await describe(box, name, () => ({ sleepAfter }))
+    box.uses.note(vm.id, 'croft sleep --after')
+    return { ...describeVm(box, vm), policy: { minutes: sleepMinutes(box, vm), byDefault: sleepAfter === null } }
+  },
+  print({ name, policy }) {
+    if (!policy) return `${name} is asleep.\n`
+    const when = policy.minutes
+      ? `goes to sleep when it is idle for ${minutes(policy.minutes)}`
+      : 'never sleeps by itself'
+    return `${name} ${when}${policy.byDefault ? ', as VMs of this box do' : ''}.\n`
+  },
+  names: ({ name }) => [name],
+})

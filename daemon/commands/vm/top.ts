@@ -1,0 +1,167 @@
+import { z } from 'zod'
+import { stateOf, vmsOf } from '../../core/box.ts'
+import { standing, waits } from '../../core/interfaces/governor.ts'
+import { bar, bytes, minutes } from '../../lib/units.ts'
+import { command, type View } from '../kit/command.ts'
+import { maySee, seesSome } from '../kit/scope.ts'
+import { type Column, facts, style, table } from '../kit/text.ts'
+import {
+  counted,
+  countStates,
+  describeUse,
+  governedResult,
+  hostUsageResult,
+  noUsage,
+  pressureResult,
+  standingResult,
+  type UsageResult,
+  usageResult,
+  useResult,
+  vmColumns,
+  vmResult,
+} from '../results/vm.ts'
+
+const orders = ['cpu', 'memory', 'disk', 'name'] as const
+type Order = (typeof orders)[number]
+
+const topVm = vmResult
+  .pick({ id: true, name: true, state: true, sshSessions: true })
+  .extend(usageResult.shape)
+  .extend(useResult.shape)
+  .extend({ governor: governedResult })
+type TopVm = z.infer<typeof topVm>
+
+/**
+ * CPU, as the box's meter has it: of a VM, what QEMU took for it and in it, in percent of one CPU; of the box, in percent of
+ * all. Both are means over the time since it was measured before, by whomever: a second at least, and of a VM 10 s at most.
+ */
+const topResult = z.object({
+  sort: z.enum(orders),
+  /** Null to who sees only some of the VMs. */
+  box: hostUsageResult.extend({ pressure: pressureResult, memory: standingResult }).nullable(),
+  /** What is most comes first. */
+  vms: z.array(topVm),
+})
+export type TopResult = z.infer<typeof topResult>
+
+const everyArg = z
+  .string()
+  .regex(/^([1-9]|[1-5][0-9]|60)s?$/, 'a time between two pictures is 1s to 60s')
+  .default('2s')
+  .transform((text) => Number.parseInt(text, 10))
+  .describe('How often to measure, 1s to 60s')
+  .meta({ placeholder: 'time' })
+
+export const topCommand = command({
+  name: 'top',
+  summary: 'Watch what the box and its VMs use',
+  details:
+    'On a terminal it runs until you press q or Ctrl-C; elsewhere it prints once. CPU is a percentage of one CPU for a VM, and of all CPUs for the box.',
+  examples: ['croft top', 'croft top --sort memory', 'croft top --every 10s', 'croft top --json'],
+  args: z.object({
+    sort: z
+      .enum(orders)
+      .default('cpu')
+      .describe(`What to sort VMs by: ${orders.join(', ')}`)
+      .meta({ placeholder: 'column' }),
+    every: everyArg,
+  }),
+  result: topResult,
+  touches: 'reads',
+  async run({ box, host, scope }, { sort }) {
+    const ofBox = async () => {
+      const [all, pressure] = await Promise.all([host.usage(), host.pressure()])
+      return { ...all, pressure, memory: box.governor.now() }
+    }
+    const [usage, whole] = await Promise.all([host.vmUsage(), seesSome(scope) ? null : ofBox()])
+    const vms = vmsOf(box.store.state)
+      .filter((vm) => maySee(scope, vm))
+      .map((vm): TopVm => {
+        const { id, name } = vm
+        const taken = usage.get(id) ?? noUsage
+        return {
+          id,
+          name,
+          state: stateOf(box, vm),
+          sshSessions: box.uses.sessions(id),
+          ...taken,
+          ...describeUse(box, vm),
+          governor: box.governor.of(vm.id) ?? null,
+        }
+      })
+    return { sort, box: whole, vms: sorted(vms, sort) }
+  },
+  refreshMs: ({ every }) => every * 1000,
+  print: picture,
+  names: ({ vms }) => vms.map(({ name }) => name),
+})
+
+const measures = { cpu: 'cpuPercent', memory: 'memoryBytes', disk: 'diskBytes' } as const
+
+/** What is most comes first, and what there is nothing of last. Pure. */
+export function sorted<T extends { name: string } & UsageResult>(vms: readonly T[], order: Order): T[] {
+  const byName = vms.toSorted((a, b) => a.name.localeCompare(b.name))
+  if (order === 'name') return byName
+  const measure = measures[order]
+  return byName.sort((a, b) => (b[measure] ?? -1) - (a[measure] ?? -1))
+}
+
+/** The box, and below it as many of the VMs as there is room for. Pure. */
+function picture({ sort, box, vms }: TopResult, view: View): string {
+  const { rows: room = Number.POSITIVE_INFINITY } = view
+  const hint = `${box ? 'VMs by' : 'by'} ${sort === 'cpu' ? 'CPU' : sort}${view.rows === undefined ? '' : '; Ctrl-C leaves'}`
+  const title = style(view, 'bold', box ? 'The box' : 'Your VMs')
+  const head = [`${title}   ${style(view, 'dim', hint)}`, ...linesOf(facts(rowsOf(box, vms, view), view)), '']
+  const [titles = '', ...rows] = vms.length
+    ? linesOf(table(vms, columnsAt(view.now), view))
+    : [`No VMs. Make one: ${view.croft} new`]
+  const left = Math.max(0, room - head.length - 1)
+  const more = rows.length > left ? rows.length - Math.max(0, left - 1) : 0
+  const shown = more > 0 ? [...rows.slice(0, -more), style(view, 'dim', `… and ${more} more`)] : rows
+  const lines = [...head, titles, ...shown].slice(0, room)
+  return lines.map((line) => `${line}\n`).join('')
+}
+
+function rowsOf(box: TopResult['box'], vms: readonly TopVm[], view: View): [string, string | undefined][] {
+  const room = view.columns - 14
+  const states: [string, string] = ['VMs', fitting(counted(countStates(vms.map(({ state }) => state))), room) || 'none']
+  if (!box) return [states]
+  return [
+    ['CPU', `${bar(box.cpuPercent / 100)} ${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
+    [
+      'memory',
+      `${bar(box.memoryUsedBytes / box.memoryTotalBytes)} ${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`,
+    ],
+    ['', fitting(standing(box.memory), room)],
+    [
+      'swap',
+      box.swapTotalBytes > 0
+        ? `${bar(box.swapUsedBytes / box.swapTotalBytes)} ${bytes(box.swapUsedBytes)} of ${bytes(box.swapTotalBytes)}`
+        : undefined,
+    ],
+    ['disk', `${bar(1 - box.diskFreeBytes / box.diskTotalBytes)} ${bytes(box.diskFreeBytes)} free`],
+    ['waits for', fitting(waits(box.pressure), room)],
+    states,
+  ]
+}
+
+const columnsAt = (now: Date): Column<TopVm>[] => [
+  ...vmColumns,
+  { title: 'USED BY', value: (vm) => (vm.state === 'awake' ? (vm.governor?.what ?? usedBy(vm, now)) : '–') },
+]
+
+/** Why it is awake, and for how long. Pure. */
+function usedBy({ use, sleepsAt }: TopVm, now: Date): string {
+  if (use?.now) return use.why
+  if (sleepsAt === null) return 'nothing'
+  return `nothing, sleeps in ${minutes(Math.max(0, (Date.parse(sleepsAt) - now.getTime()) / 60_000))}`
+}
+
+/** As many of them as there is room for, dropped from the right. Pure. */
+function fitting(words: readonly string[], room: number): string {
+  let kept = words.length
+  while (kept > 0 && words.slice(0, kept).join(', ').length > room) kept--
+  return words.slice(0, kept).join(', ')
+}
+
+const linesOf = (text: string): string[] => text.replace(/\n$/, '').split('\n')

@@ -1,0 +1,34 @@
+import { z } from 'zod'
+import type { Web } from '../../core/interfaces/host.ts'
+import { CroftError } from '../../lib/error.ts'
+import type { CustomHost, State } from '../../store/index.ts'
+import { hostNameArg } from '../kit/args.ts'
+import { webAddress } from '../results/measures.ts'
+
+/** What the `domain` commands have in common. */
+
+export const customHostResult = z.object({
+  host: z.string(),
+  vm: z.string(),
+  /** Null: what the VM's plain address leads to. */
+  port: z.int().nullable(),
+  web: webAddress,
+})
+
+export type CustomHostResult = z.infer<typeof customHostResult>
+
+export function describeHost(state: State, web: Web, { host, vm: id, port }: CustomHost): CustomHostResult {
+  const vm = state.vms[id]
+  return { host, vm: vm?.name ?? id, port, web: vm ? web.address(vm, port) : '' }
+}
+
+/** @throws CroftError `not-found` */
+export function findHost(state: State, host: string): CustomHost {
+  const found = Object.hasOwn(state.hosts, host) ? state.hosts[host] : undefined
+  if (found) return found
+  throw new CroftError('not-found', `${host} is no name of a VM's own.`, { hint: 'croft domain ls shows them.' })
+}
+
+export const customHostArg = hostNameArg
+  .describe('A host name whose DNS leads to this box')
+  .meta({ placeholder: 'host' })

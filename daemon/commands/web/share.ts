@@ -1,0 +1,81 @@
+import { z } from 'zod'
+import { type Box, findVm } from '../../core/box.ts'
+import type { Host, Web } from '../../core/interfaces/host.ts'
+import { ensureAwake } from '../../core/sleep/sleep.ts'
+import { describeVm } from '../../core/vm/change.ts'
+import { CroftError } from '../../lib/error.ts'
+import type { Link, Vm } from '../../store/index.ts'
+import { webAddress } from '../results/measures.ts'
+
+/** What the `share` commands have in common. */
+
+export const linkResult = z.object({
+  id: z.string(),
+  vm: z.string(),
+  web: webAddress,
+  name: z.string(),
+  createdAt: z.string(),
+  expiresAt: z.string(),
+})
+
+export const shareResult = z.object({
+  vm: z.string(),
+  /** The port that its plain address leads to; null to look which one listens. */
+  port: z.int().nullable(),
+  web: webAddress,
+  public: z.array(z.object({ port: z.int(), web: webAddress })),
+  links: z.array(linkResult),
+})
+
+export type Share = z.infer<typeof shareResult>
+
+/** @throws CroftError `unavailable` when the box has no web addresses */
+export function webOf(host: Host): Web {
+  if (host.web.on) return host.web
+  throw new CroftError('unavailable', 'This box has no web addresses.', {
+    hint: 'Its configuration turns them off: take "web": false out of it, then run install.sh again.',
+  })
+}
+
+export function describeLink(web: Web, vm: Vm, link: Link): z.output<typeof linkResult> {
+  const { id, name, port, createdAt, expiresAt } = link
+  return { id, vm: vm.name, web: web.address(vm, port), name, createdAt, expiresAt }
+}
+
+/**
+ * Where a port is opened by all who may: at the plain address only where that is set to lead there. Where the plain address
+ * leads to what it finds, it is private.
+ */
+export const portAddress = (web: Web, vm: Vm, port: number): string =>
+  web.address(vm, port === vm.web.port ? null : port)
+
+export function shareOf(web: Web, vm: Vm): Share {
+  const ports = vm.web.public.toSorted((a, b) => a - b)
+  return {
+    vm: vm.name,
+    links: web.linksOf(vm).map((link) => describeLink(web, vm, link)),
+    port: vm.web.port,
+    web: web.address(vm),
+    public: ports.map((port) => ({ port, web: portAddress(web, vm, port) })),
+  }
+}
+
+/** Changes how a VM is reached. */
+export async function changeWeb(box: Box, name: string, change: (web: Vm['web']) => Vm['web']): Promise<Vm> {
+  return describeVm(box, name, (vm) => ({ web: change(vm.web) }))
+}
+
+/**
+ * The port that is meant: the one named, else the VM's main port. One that is only found is the main port from then on,
+ * so that what is opened stays what was seen. @throws CroftError `conflict` when none listens
+ */
+export async function meantPort(box: Box, web: Web, name: string, port: number | undefined): Promise<number> {
+  const vm = findVm(box.store.state, name)
+  if (port !== undefined) return port
+  if (vm.web.port !== null) return vm.web.port
+  const found = await web.findPort(await ensureAwake(box, vm.id))
+  if (found !== undefined) return found
+  throw new CroftError('conflict', `Nothing listens in ${vm.name}, so there is nothing to open.`, {
+    hint: `Start what should be seen, or name its port: croft share public ${vm.name} 8000`,
+  })
+}

@@ -1,0 +1,30 @@
+import type { Key, State, Vm } from '../../store/index.ts'
+
+/** The VMs that a key, or whoever comes in by something, is limited to: nulls for all, and one of them always is. */
+export interface Limit {
+  /** Id of the one VM. */
+  vm: string | null
+  /** Each VM that has this tag now. */
+  tag: string | null
+}
+
+/** Whether a VM is among those. Pure. */
+export const covers = ({ vm, tag }: Limit, { id, tags }: Pick<Vm, 'id' | 'tags'>): boolean =>
+  (vm === null || vm === id) && (tag === null || tags.includes(tag))
+
+/** The keys that may enter a VM. Pure. */
+export const keysOf = (state: State, vm: Pick<Vm, 'id' | 'tags'>): Key[] =>
+  Object.values(state.keys).filter((key) => covers(key, vm))
+
+/** A key as a line of authorized_keys. Pure. */
+export const authorizedLine = ({ publicKey, name, authority }: Key): string =>
+  `${authority ? 'cert-authority ' : ''}${publicKey} ${name}`
+
+/** Whether other keys may enter a VM than before. Pure. */
+export function keysDiffer(before: State, after: State, id: string): boolean {
+  const all = (state: State) => {
+    const vm = state.vms[id]
+    return vm ? keysOf(state, vm).map(authorizedLine) : []
+  }
+  return id in after.vms && String(all(before)) !== String(all(after))
+}

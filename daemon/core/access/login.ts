@@ -1,0 +1,23 @@
+/** What somebody who comes by SSH asks for, by the name before the `@`. */
+export type Login = { to: 'lobby' } | { to: 'vm'; vm: string; user: string | undefined }
+
+const lobby = 'croft'
+const userName = /^[a-z_][a-z0-9_-]{0,31}$/
+
+/** `croft` is the lobby, `web` a VM, `root+web` a user of a VM's. Undefined for what is none of them. Pure. */
+export function parseLogin(name: string): Login | undefined {
+  if (name === lobby) return { to: 'lobby' }
+  const plus = name.lastIndexOf('+')
+  const [user, vm] = plus < 0 ? [undefined, name] : [name.slice(0, plus), name.slice(plus + 1)]
+  if (!/^[A-Za-z0-9_.-]{1,64}$/.test(vm) || (user !== undefined && !userName.test(user))) return undefined
+  return { to: 'vm', vm, user }
+}
+
+/**
+ * The VM that a host name means to somebody who goes through the lobby (`ssh -J croft@box web`): its name, or that
+ * beneath the box's domain. Pure.
+ */
+export function vmOfHost(host: string, domain: string): string {
+  const name = host.toLowerCase().replace(/\.$/, '')
+  return name.endsWith(`.${domain}`) ? name.slice(0, -domain.length - 1) : name
+}

@@ -1,0 +1,239 @@
+import type { Logger } from 'pino'
+import type { Activity } from '../activity/index.ts'
+import { CroftError } from '../lib/error.ts'
+import type { Locks, Semaphore } from '../lib/locks.ts'
+import {
+  type Checkpoint,
+  type Image,
+  indexBy,
+  type Layer,
+  type Limits,
+  type Rates,
+  type State,
+  type Store,
+  type Vm,
+} from '../store/index.ts'
+import type { EventLog } from './events.ts'
+import type { Governing } from './interfaces/governor.ts'
+import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './interfaces/ports.ts'
+import type { Progress } from './interfaces/progress.ts'
+import type { Live, LiveState } from './live.ts'
+import type { Uses } from './usage.ts'
+import type { Subnet } from './vm/identity.ts'
+import { closest } from './vm/name.ts'
+import { type VmState, vmState } from './vm/state.ts'
+
+export interface BoxSettings {
+  subnet: Subnet
+  /** What a VM gets when nothing is asked for. `sleepAfter`: minutes without use until it is put to sleep, 0 for never. */
+  defaults: Limits & { image: string; sleepAfter: number }
+  /** What the box has: the most that may be asked for. */
+  most: Limits
+  /** The version of cgroups by which the kernel shares CPUs here; 0 for none. */
+  cpuCgroups: 0 | 1 | 2
+  /** How guests run; `auto`: as the store says was found out. */
+  accelerator: 'auto' | 'kvm' | 'tcg'
+  /** Whether the kernel gives memory that is only read pages of its own: to save a guest then takes all that it may have. */
+  readsTakeMemory: boolean
+  /** Whether golden checkpoints are made. */
+  golden: boolean
+  /** How many forks of the default image are kept loaded for the next `new`. */
+  spares: number
+  /** How long a cold boot may take until the guest agent answers. */
+  bootTimeoutMs: number
+}
+
+/** VMs that are started again after a restart of the box. */
+export interface Autostart {
+  /** Whether they have been begun with, by this daemon. */
+  readonly begun: boolean
+  /** Starts what should run and does not. @returns resolves when none is left */
+  begin(box: Box): Promise<void>
+  /** Whether a VM waits for its turn, or has it. */
+  has(id: string): boolean
+  /**
+   * Somebody waits for a VM: it is next. @returns resolves when it can be used; undefined when it is none of these
+   * @throws CroftError `no-room`: it is tried again later
+   */
+  want(id: string): Promise<void> | undefined
+}
+
+/** VMs that are loaded already, for the next `new`. */
+export interface Spares {
+  /** Sees to it, once it is quiet, that there are as many as there should be, and none that is of no use. */
+  refresh(): void
+  stop(): void
+}
+
+/** What of a VM's share can be had, or not, for itself: its weights for CPUs and disks, and each of its limits. */
+export type ShareKind = 'cpuWeight' | 'diskWeight' | keyof Rates
+
+/** The parts of the box, wired once by `main.ts` and passed as the first argument to everything the box can do. */
+export interface Box {
+  readonly settings: BoxSettings
+  readonly store: Store
+  readonly hypervisor: Hypervisor
+  readonly network: Network
+  readonly files: Files
+  readonly imageFiles: ImageFiles
+  readonly guests: Guests
+  /** Length and fingerprint of a public key; undefined when it is none. */
+  inspectKey(publicKey: string): Promise<{ bits: number; fingerprint: string } | undefined>
+  /** The public keys that a user of GitHub shows to everybody. @throws CroftError `not-found`, `unavailable` */
+  publishedKeys(user: string): Promise<string>
+  readonly live: Live
+  readonly uses: Uses
+  readonly events: EventLog
+  /** Who did what. */
+  readonly activity: Activity
+  /** One change at a time per VM (key: its id) and per image (key: its name); merges are done aside, with their layer's id. */
+  readonly locks: Locks
+  /** How many guests may boot at once: each boots sooner when they don't all do it together. */
+  readonly boots: Semaphore
+  /** The same for guests that are loaded from memory. */
+  readonly loads: Semaphore
+  /** VMs that are being put to sleep, by id: aborting interrupts it. */
+  readonly naps: Map<string, AbortController>
+  /** VMs that are being woken, by id, for whoever else needs them awake. */
+  readonly waking: Map<string, Promise<string | undefined>>
+  readonly autostart: Autostart
+  /** Checkpoints that copies are being made from, by id, with how many: they are not collected. */
+  readonly held: Map<string, number>
+  /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
+  readonly copying: Map<string, Promise<{ checkpoint: Checkpoint; source: Vm; state: VmState }>>
+  /** What of their shares of the box VMs could not be given when that was last tried, with one of them, and why. */
+  readonly unshared: Map<ShareKind, { vm: string; why: string }>
+  readonly spares: Spares
+  /** By operation, what ends it early: somebody needs a VM that is merged or compressed, or its caller takes it back. */
+  readonly wanted: Map<string, AbortSignal>
+  /** Where a VM is opened by the web; null when this box has no web addresses. */
+  webAddress(vm: Vm): string | null
+  readonly governor: Governing
+  /** How the box is reached by SSH; null when it has no gateway. */
+  readonly ssh: { port: number; host(reached?: string): string } | null
+  readonly log: Logger
+}
+
+export type Report = (progress: Progress) => void
+
+/** The VMs that there are for people: all but Croft's own. */
+export function vmsOf(state: State): Vm[] {
+  return Object.values(state.vms).filter((vm) => !isOwn(vm))
+}
+
+const isOwn = (vm: Vm) => vm.phase === 'golden' || vm.phase === 'spare'
+// Croft's own have no name that anybody would ask for.
+const byName = indexBy((vm: Vm) => (isOwn(vm) ? vm.id : vm.name))
+
+const byDomain = indexBy((vm: Vm) => vm.uuid)
+
+/** The VM whose domain has this UUID, also of Croft's own. */
+export const vmOfDomain = (state: State, uuid: string): Vm | undefined => byDomain(state.vms, uuid)
+
+/** The VM of a name, among those that there are for people. */
+export function vmNamed(state: State, name: string): Vm | undefined {
+  const vm = byName(state.vms, name)
+  return vm && !isOwn(vm) ? vm : undefined
+}
+
+/** @param name its name, or its id @throws CroftError `not-found`, with the name that was probably meant */
+export function findVm(state: State, name: string): Vm {
+  const known = vmNamed(state, name) ?? state.vms[name]
+  if (known && !isOwn(known)) return known
+  const vms = vmsOf(state)
+  const meant = closest(
+    name,
+    vms.map((each) => each.name),
+  )
+  throw new CroftError('not-found', `No VM called ${JSON.stringify(name.slice(0, 60))}.`, {
+    hint: meant
+      ? `Did you mean ${meant}?`
+      : vms.length
+        ? 'croft ls shows them all.'
+        : 'There are none. Make one: croft new',
+  })
+}
+
+/** The image that a name stands for now. @throws CroftError `not-found` */
+export function findImage(state: State, name: string): Image {
+  const images = Object.values(state.images).filter((image) => image.current)
+  const image = images.find((each) => each.name === name)
+  if (image) return image
+  const meant = closest(
+    name,
+    images.map((each) => each.name),
+  )
+  throw new CroftError('not-found', `No image called ${JSON.stringify(name.slice(0, 60))}.`, {
+    hint: meant
+      ? `Did you mean ${meant}?`
+      : images.length
+        ? 'croft image ls shows them all.'
+        : `Build it: croft image build ${/^[a-z-]+$/.test(name) ? name : 'debian'}`,
+  })
+}
+
+/** The image whose kernel this VM boots: the build it was made from, also when a newer one has the name now. */
+export function imageOf(state: State, vm: Vm): Image {
+  const image = state.images[vm.image]
+  if (!image) throw new CroftError('internal', `${vm.name} belongs to an image that is gone (${vm.image}).`)
+  return image
+}
+
+/** The domain of a VM, as it should be now. */
+export function specOf(state: State, vm: Vm): DomainSpec {
+  return { vm, image: imageOf(state, vm), disk: layerOf(state, vm.disk) }
+}
+
+export function layerOf(state: State, id: string): Layer {
+  const layer = state.layers[id]
+  if (!layer) throw new CroftError('internal', `A layer that is needed is not in the store (${id}).`)
+  return layer
+}
+
+export function stateOf(box: Box, vm: Vm): VmState {
+  return vmState(vm, box.live.get(vm.uuid))
+}
+
+/** Calls `then` for each VM, also of Croft's own, whose guest's agent has come to answer: it runs. @returns ends that */
+export function whenUp(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm) => void): () => void {
+  return box.live.watch((uuid, now, before) => {
+    if (now?.domain !== 'running' || !now.agent || before?.agent) return
+    const vm = vmOfDomain(box.store.state, uuid)
+    if (vm) then(vm)
+  })
+}
+
+/**
+ * Calls `then` for each VM, also of Croft's own, that has a QEMU: when that is started, or, not new, when we come to know
+ * of it. @returns ends that
+ */
+export function whenStarted(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm, isNew: boolean) => void): () => void {
+  // What has only been asked for is not there yet: see boot.ts.
+  const there = (live: LiveState | undefined) =>
+    (live?.domain === 'running' || live?.domain === 'paused') && live.reason !== 'asked'
+  return box.live.watch((uuid, now, before) => {
+    if (!there(now) || there(before)) return
+    const vm = vmOfDomain(box.store.state, uuid)
+    if (vm) then(vm, before !== undefined)
+  })
+}
+
+/** The change that puts a VM with some fields changed into the state. */
+export function withVm(id: string, change: Partial<Vm>): (state: State) => State {
+  return (state) => {
+    const vm = state.vms[id]
+    return vm ? { ...state, vms: { ...state.vms, [id]: { ...vm, ...change } } } : state
+  }
+}
+
+export function without<T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> {
+  const { [key]: _, ...rest } = record
+  return rest
+}
+
+/** The VM that an operation is about; its record outlives the operation's last step. */
+export function findOperationVm(box: Box, id: string): Vm {
+  const vm = box.store.state.vms[id]
+  if (!vm) throw new CroftError('internal', `An operation is about ${id}, which the store does not have.`)
+  return vm
+}

@@ -1,0 +1,123 @@
+import { asCroftError } from '../../lib/error.ts'
+import { every } from '../../lib/interval.ts'
+import type { Checkpoint, Vm } from '../../store/index.ts'
+import { type Box, layerOf, stateOf, vmsOf } from '../box.ts'
+import { ownDeed } from '../vm/own-deed.ts'
+import { checkpointsOf, removeCheckpoint, takeCheckpoint } from './checkpoints.ts'
+
+export type Schedule = Vm['schedule']
+
+const lookMs = 60_000
+const hourMs = 3_600_000
+
+/**
+ * Takes the scheduled checkpoints when they are due, and removes those that are no longer kept.
+ * @param known resolves when it is known which VMs run @returns how to end that
+ */
+export function keepSchedules(box: Box, known: Promise<void>): () => void {
+  const failing = new Set<string>()
+  /** When each VM got its latest, by the steady clock. */
+  const taken = new Map<string, number>()
+  return every(lookMs, 'look which checkpoints are due', box.log, async () => {
+    await known
+    if (box.hypervisor.trouble()) return
+    for (const id of failing) if (!(id in box.store.state.vms)) failing.delete(id)
+    for (const { id, schedule } of vmsOf(box.store.state)) {
+      if (!isOn(schedule)) continue
+      try {
+        const at = taken.get(id)
+        const restedMs = at === undefined ? undefined : performance.now() - at
+        if (await keepSchedule(box, id, new Date(), restedMs)) taken.set(id, performance.now())
+        failing.delete(id)
+      } catch (err) {
+        if (!failing.has(id)) warn(box, id, err)
+        failing.add(id)
+      }
+    }
+  })
+}
+
+/** One VM's turn. @param restedMs since it got its latest, if that is known @returns whether it got one */
+async function keepSchedule(box: Box, id: string, now: Date, restedMs: number | undefined): Promise<boolean> {
+  const scheduled = () => checkpointsOf(box.store.state, { id }).filter(({ kind }) => kind === 'scheduled')
+  const vm = box.store.state.vms[id]
+  if (!vm) return false
+  const isTaken = isDue(vm.schedule, scheduled(), now, restedMs) && (await isWorthIt(box, vm))
+  if (isTaken) {
+    const labels = checkpointsOf(box.store.state, vm).map(({ label }) => label)
+    const label = autoLabel(labels, now)
+    await box.activity.during(
+      ownDeed(vm, `took the checkpoint ${label}, by the clock`),
+      takeCheckpoint(box, id, label, 'scheduled', () => {}),
+    )
+  }
+  for (const old of outdated(vm.schedule, scheduled())) {
+    // What a copy is being made from goes at the next look.
+    if (!box.held.has(old.id)) await removeCheckpoint(box, id, old.id)
+  }
+  return isTaken
+}
+
+/** A VM that does not run is kept only as often as its disk changes. */
+async function isWorthIt(box: Box, vm: Vm): Promise<boolean> {
+  const state = stateOf(box, vm)
+  if (state === 'awake') return true
+  if (state !== 'asleep' && state !== 'stopped' && state !== 'crashed') return false
+  // Each checkpoint gives the VM a new disk: it has changed since when it has changed at all.
+  return box.files.isWritten(layerOf(box.store.state, vm.disk))
+}
+
+function warn(box: Box, id: string, err: unknown): void {
+  box.log.error({ vm: id, err }, 'a scheduled checkpoint was not taken; tried again each minute')
+  const name = box.store.state.vms[id]?.name ?? id
+  const message = `A scheduled checkpoint of ${name} was not taken, and is tried again each minute: ${asCroftError(err).message}`
+  box.events.publish({ type: 'box.warning', vm: id, name, message })
+}
+
+export const isOn = ({ hourly, daily }: Schedule): boolean => hourly > 0 || daily > 0
+
+/** The clock hour and the day of a moment, in UTC: 2026-11-24T22 and 2026-11-24. */
+const hourOf = (iso: string): string => iso.slice(0, 13)
+const dayOf = (iso: string): string => iso.slice(0, 10)
+
+type Taken = Pick<Checkpoint, 'id' | 'createdAt'>
+
+/**
+ * Whether the latest scheduled checkpoint is of another clock hour than this, or where only days are kept of another day.
+ * Another, not an earlier one: the clock may have been set back. If the latest is less than half an hour, or half a day,
+ * old, none is due: the clock was set, and each new checkpoint replaces an old one. Pure.
+ * @param scheduled oldest first @param restedMs since the latest was taken, by a clock that nobody sets, if that is known
+ */
+export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date, restedMs = Infinity): boolean {
+  if (!isOn(schedule)) return false
+  const [period, ms] = schedule.hourly > 0 ? ([hourOf, hourMs] as const) : ([dayOf, 24 * hourMs] as const)
+  const latest = scheduled.at(-1)
+  return restedMs >= ms / 2 && (latest === undefined || period(latest.createdAt) !== period(now.toISOString()))
+}
+
+/**
+ * The scheduled checkpoints that are no longer kept: all but the newest of each of the latest `hourly` clock hours, and
+ * of each of the latest `daily` days, that have one. Pure.
+ * @param scheduled oldest first
+ */
+export function outdated<T extends Taken>({ hourly, daily }: Schedule, scheduled: readonly T[]): T[] {
+  const newestFirst = scheduled.toReversed()
+  const newestOfLatest = (count: number, period: (iso: string) => string) => {
+    const newest = newestFirst.filter(
+      ({ createdAt }, i) => i === 0 || period(createdAt) !== period(newestFirst[i - 1]!.createdAt),
+    )
+    return newest.slice(0, count)
+  }
+  const kept = new Set([...newestOfLatest(hourly, hourOf), ...newestOfLatest(daily, dayOf)])
+  return newestFirst.filter((each) => !kept.has(each))
+}
+
+/** auto-2026-11-24-2200, by UTC; with -2, -3, … when there is one of that name. Pure. */
+export function autoLabel(labels: readonly string[], now: Date): string {
+  const iso = now.toISOString()
+  const label = `auto-${dayOf(iso)}-${iso.slice(11, 13)}${iso.slice(14, 16)}`
+  if (!labels.includes(label)) return label
+  let number = 2
+  while (labels.includes(`${label}-${number}`)) number++
+  return `${label}-${number}`
+}

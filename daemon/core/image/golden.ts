@@ -1,0 +1,112 @@
+import { type Checkpoint, filterRecord, type Hardware, type Image, type Limits, type State } from '../../store/index.ts'
+import type { Box, Report } from '../box.ts'
+import { collect } from '../layer/garbage.ts'
+import { carryOut } from '../operation/engine.ts'
+import { describeMemory } from '../sleep/memory.ts'
+import { makeId } from '../vm/identity.ts'
+import { makeLayer, withRecord } from '../vm/record.ts'
+import { surplusGoldens } from './golden-limits.ts'
+import { goldenPlan } from './golden-plan.ts'
+
+/** The golden checkpoint that a new VM of this image with this hardware is a fork of. Pure. */
+export function findGolden(state: State, image: Image, hardware: Hardware): Checkpoint | undefined {
+  return goldens(state).find(
+    (checkpoint) => checkpoint.image === image.id && same(state.memories[checkpoint.memory!]?.hardware, hardware),
+  )
+}
+
+function goldens(state: State): Checkpoint[] {
+  return Object.values(state.checkpoints).filter((checkpoint) => checkpoint.kind === 'golden')
+}
+
+function same(a: Hardware | undefined, b: Hardware): boolean {
+  return a !== undefined && (Object.keys(b) as (keyof Hardware)[]).every((key) => a[key] === b[key])
+}
+
+/** Sees that there is a golden checkpoint for an image and limits; one is made at a time. @throws CroftError */
+export async function ensureGolden(
+  box: Box,
+  image: Image,
+  limits: Pick<Limits, 'cpus' | 'memoryMiB'>,
+  report: Report = () => {},
+): Promise<void> {
+  await box.locks.run('golden', async () => {
+    const hardware = await box.hypervisor.hardware(image, limits)
+    if (!box.store.state.images[image.id]?.current || findGolden(box.store.state, image, hardware)) return
+    const began = performance.now()
+    await makeOne(box, image, hardware, report)
+    box.log.info(
+      { image: image.name, ...hardware, ms: Math.round(performance.now() - began) },
+      'made a golden checkpoint',
+    )
+    box.events.publish({ type: 'image.golden', image: image.name })
+    await dropOld(box)
+    box.spares.refresh()
+  })
+}
+
+async function makeOne(box: Box, image: Image, hardware: Hardware, report: Report): Promise<void> {
+  const id = makeId('vm')
+  const now = new Date().toISOString()
+  const disk = makeLayer(image.layer, now)
+  const limits = { cpus: hardware.cpus, memoryMiB: hardware.memoryMiB, diskGiB: image.diskGiB }
+  const memory = describeMemory(hardware)
+  const checkpoint: Checkpoint = {
+    id: makeId('chk'),
+    kind: 'golden',
+    label: `${image.name} ${hardware.cpus} CPUs ${hardware.memoryMiB} MiB`,
+    vm: null,
+    image: image.id,
+    layer: disk.id,
+    memory: memory.id,
+    parent: null,
+    limits,
+    createdAt: now,
+    usedAt: now,
+  }
+  const operation = { id: makeId('op'), kind: 'golden', startedAt: now, vm: id, checkpoint, memory } as const
+  await box.locks.run(id, () =>
+    carryOut(
+      box,
+      goldenPlan,
+      operation,
+      (state) => {
+        const vm = { id, name: image.name, image: image.id, limits, phase: 'golden', power: 'off' } as const
+        return withRecord(box, state, vm, disk)
+      },
+      report,
+    ),
+  )
+}
+
+async function dropOld(box: Box): Promise<void> {
+  const sizes = new Map<string, number>()
+  for (const each of goldens(box.store.state)) sizes.set(each.id, await bytesOf(box, each))
+  const freeBytes = await box.files.freeBytes()
+  await box.store.update((state) => {
+    const { cpus, memoryMiB } = box.settings.defaults
+    const newestFirst = goldens(state).toReversed()
+    // Of those with the same limits, all but the newest are of hardware that is no more.
+    const outdated = newestFirst.filter(
+      (each, i) => newestFirst.findIndex((one) => one.label === each.label && one.image === each.image) < i,
+    )
+    const beside = newestFirst.filter(
+      (each) => !outdated.includes(each) && (each.limits.cpus !== cpus || each.limits.memoryMiB !== memoryMiB),
+    )
+    const surplus = surplusGoldens(beside, ({ id }) => sizes.get(id) ?? 0, freeBytes)
+    const old = new Set([...outdated, ...surplus].map(({ id }) => id))
+    return {
+      ...state,
+      checkpoints: filterRecord(state.checkpoints, ({ id: each }) => !old.has(each)),
+    }
+  })
+  await collect(box)
+}
+
+/** What a golden checkpoint takes of the box's disk. */
+async function bytesOf(box: Box, { layer, memory }: Checkpoint): Promise<number> {
+  const { layers, memories } = box.store.state
+  const files = [layers[layer]?.file, memories[memory ?? '']?.file].filter((file) => file !== undefined)
+  const sizes = await Promise.all(files.map((file) => box.files.usage(file)))
+  return sizes.reduce((sum, size) => sum + size, 0)
+}

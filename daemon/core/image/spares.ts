@@ -1,0 +1,123 @@
+import type { Checkpoint, State, Vm } from '../../store/index.ts'
+import { type Box, type Report, type Spares, withVm } from '../box.ts'
+import { collect } from '../layer/garbage.ts'
+import { carryOut } from '../operation/engine.ts'
+import { makeId } from '../vm/identity.ts'
+import { descriptionOf, type ForkOptions, makeLayer, newName, withRecord } from '../vm/record.ts'
+import { rmPlan } from '../vm/vm-plans.ts'
+import { findGolden } from './golden.ts'
+import { claimPlan, sparePlan } from './spare-plans.ts'
+
+/** Whoever has just made a VM is about to enter it, and is not to be slowed down by the making of the next spare. */
+const quietMs = 5_000
+
+/**
+ * Spares are forks of the default image's golden checkpoint that wait, loaded and not running, for the next `new`, which
+ * then has only to tell one who it is. Each has a name for nobody, an address, keys and a disk of its own already.
+ * @param box the box that is about to have them
+ */
+export function keepSpares(box: () => Box): Spares {
+  let timer: NodeJS.Timeout | undefined
+  let stopped = false
+  return {
+    refresh() {
+      clearTimeout(timer)
+      if (stopped) return
+      timer = setTimeout(() => {
+        provide(box()).catch((err) => box().log.warn({ err }, 'could not make a spare'))
+      }, quietMs).unref()
+    },
+    stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** The spares that there are. Pure. */
+function sparesOf(state: State): Vm[] {
+  return Object.values(state.vms).filter((vm) => vm.phase === 'spare')
+}
+
+/** Whether a spare is loaded, and of this golden checkpoint: `checkpoint` says of which. */
+function fits(box: Box, spare: Vm, golden: Checkpoint | undefined): boolean {
+  return spare.checkpoint === golden?.id && box.live.get(spare.uuid)?.domain === 'paused'
+}
+
+async function provide(box: Box): Promise<void> {
+  await box.locks.run('spares', async () => {
+    if (box.hypervisor.trouble()) return
+    const golden = await defaultGolden(box)
+    const { level } = box.governor.now()
+    for (const spare of sparesOf(box.store.state))
+      if (level !== 'plenty' || !fits(box, spare, golden)) await drop(box, spare)
+    // Asked again before each: it takes memory.
+    const wanted = () => box.governor.now().level === 'plenty' && sparesOf(box.store.state).length < box.settings.spares
+    while (golden && wanted()) await make(box, golden)
+  })
+}
+
+async function defaultGolden(box: Box): Promise<Checkpoint | undefined> {
+  const { defaults, spares } = box.settings
+  const image = Object.values(box.store.state.images).find((each) => each.current && each.name === defaults.image)
+  if (spares === 0 || !image) return undefined
+  return findGolden(box.store.state, image, await box.hypervisor.hardware(image, defaults))
+}
+
+async function make(box: Box, golden: Checkpoint): Promise<void> {
+  const id = makeId('vm')
+  const startedAt = new Date().toISOString()
+  const operation = { id: makeId('op'), kind: 'spare', startedAt, vm: id, from: golden.id } as const
+  const { image, limits, memory, layer } = golden
+  const vm = { id, name: 'spare', image, limits, memory, phase: 'spare', power: 'off' } as const
+  await box.locks.run(id, () =>
+    carryOut(box, sparePlan, operation, (state) => withRecord(box, state, vm, makeLayer(layer, startedAt))),
+  )
+}
+
+async function drop(box: Box, { id, uuid }: Vm): Promise<void> {
+  await box.locks.run(id, async () => {
+    if (box.store.state.vms[id]?.phase !== 'spare') return
+    const operation = { id: makeId('op'), kind: 'rm', startedAt: new Date().toISOString(), vm: id } as const
+    await carryOut(box, rmPlan, operation, withVm(id, { phase: 'leaving' }))
+    box.live.forget(uuid)
+  })
+  await collect(box)
+}
+
+/**
+ * Makes a spare of a golden checkpoint the VM that is asked for. @returns undefined when there is none, or when it turned
+ * out not to work; it is gone then @throws CroftError `bad-name`, `name-taken`
+ */
+export async function claimSpare(
+  box: Box,
+  golden: Checkpoint,
+  options: ForkOptions,
+  report: Report,
+): Promise<Vm | undefined> {
+  const spare = sparesOf(box.store.state).find((each) => fits(box, each, golden) && !box.locks.busy(each.id))
+  box.spares.refresh()
+  if (!spare) return undefined
+  const { id } = spare
+  const now = new Date().toISOString()
+  const operation = { id: makeId('op'), kind: 'claim', startedAt: now, vm: id, from: golden.id } as const
+  const { limits, power } = options
+  const begin = (state: State) => {
+    const name = newName(state, options.name)
+    const described = { ...descriptionOf(options), name, limits, power, createdAt: now }
+    const used = state.checkpoints[golden.id] && { [golden.id]: { ...golden, usedAt: now } }
+    return {
+      ...withVm(id, { ...described, checkpoint: null, phase: 'making' })(state),
+      checkpoints: { ...state.checkpoints, ...used },
+    }
+  }
+  newName(box.store.state, options.name)
+  try {
+    await box.locks.run(id, () => carryOut(box, claimPlan, operation, begin, report))
+  } catch (err) {
+    box.log.warn({ vm: id, err }, 'a spare could not be used')
+    return undefined
+  }
+  box.events.publish({ type: 'vm.new', vm: id, name: box.store.state.vms[id]!.name })
+  return box.store.state.vms[id]
+}

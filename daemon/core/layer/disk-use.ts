@@ -1,0 +1,205 @@
+import type { Checkpoint, Image, State, Vm } from '../../store/index.ts'
+import type { Box } from '../box.ts'
+import { imageFileNames } from '../image/image-plans.ts'
+import { chainOf } from './compaction-plan.ts'
+import { type Garbage, garbage, isKnown, namesIn } from './garbage.ts'
+
+/** What something that people know costs on the disk of the box: bytes that are allocated, not what files seem to hold. */
+export interface Part {
+  /** `memory`: what a VM sleeps in. `spare`: loaded for the next `new`. */
+  kind: 'vm' | 'memory' | 'checkpoint' | 'image' | 'golden' | 'spare'
+  id: string
+  /** A VM's or an image's name, a checkpoint's label. */
+  name: string
+  /** Id of the VM or the image that it belongs to and goes with; its own when it is one. */
+  group: string
+  /** Freed when it goes alone: a VM or an image with all that belongs to it. */
+  ownBytes: number
+  /** What it uses besides; what stays uses that too. */
+  sharedBytes: number
+  /** What its own layer holds, without those beneath it, and its own memory. */
+  layerBytes: number
+  savedMemoryBytes: number
+  createdAt: string
+}
+
+export interface DiskUse {
+  /** The largest VM first, then images; each before what belongs to it. */
+  parts: Part[]
+  /** All files of VMs, checkpoints and images, each counted once. */
+  allBytes: number
+  /** Those of them that several VMs or images use. */
+  sharedBytes: number
+  /** Those that nothing needs any more, and that are still there. */
+  leftovers: { files: number; bytes: number }
+}
+
+/** A file or folder that belongs to one thing, by its path in the state folder. */
+export interface Measured {
+  id: string
+  path: string
+  bytes: number
+}
+
+type Held = Parameters<typeof garbage>[1]
+
+export async function readDiskUse(box: Box): Promise<DiskUse> {
+  const listed = await box.files.list()
+  const { state } = box.store
+  const files = await Promise.all(listed.map(async (each) => ({ ...each, bytes: await box.files.usage(each.path) })))
+  return diskUse(state, box.held, files)
+}
+
+/**
+ * What is whose: derived from the whole state, as what is garbage. Pure.
+ * @param held checkpoints that somebody is about to use @param files all that there are
+ */
+export function diskUse(state: State, held: Held, files: readonly Measured[]): DiskUse {
+  const gone = garbage(state, held)
+  const things = thingsIn(state, gone)
+  const groups = Map.groupBy(things, ({ group }) => group)
+  const keepers = keepersOf(things)
+  const sizes = new Map(files.map(({ path, bytes }) => [path, bytes]))
+  const sum = (paths: Iterable<string>) => [...paths].reduce((all, path) => all + (sizes.get(path) ?? 0), 0)
+
+  const parts = things.flatMap((thing): Part[] => {
+    const { kind, id, name, group, createdAt } = thing
+    if (kind === 'work') return []
+    const whole = isHead(kind) ? groups.get(group)! : [thing]
+    const all = new Set(whole.flatMap(({ uses }) => uses))
+    const own = sum(onlyOf(whole, keepers))
+    const held = { layerBytes: sum(thing.disk), savedMemoryBytes: sum(thing.memory) }
+    return [{ kind, id, name, group, createdAt, ownBytes: own, sharedBytes: sum(all) - own, ...held }]
+  })
+  const shared = [...keepers].filter(([, [first, ...more]]) => more.some(({ group }) => group !== first!.group))
+  const collected = filesOf(gone)
+  const left = files.filter(
+    ({ id, path, bytes }) => bytes > 0 && !keepers.has(path) && (collected.has(path) || !isKnown(state, id, path)),
+  )
+  return {
+    parts: inOrder(parts),
+    allBytes: sum(sizes.keys()),
+    sharedBytes: sum(shared.map(([path]) => path)),
+    leftovers: { files: left.length, bytes: sum(left.map(({ path }) => path)) },
+  }
+}
+
+/**
+ * The files that go when a VM goes, by its id: with its checkpoints and saved memory, and all that only they stand on. Pure.
+ * @param held as for `diskUse`
+ */
+export function filesOfVms(state: State, held: Held): Map<string, string[]> {
+  const things = thingsIn(state, garbage(state, held))
+  const groups = Map.groupBy(things, ({ group }) => group)
+  const keepers = keepersOf(things)
+  return new Map(
+    things.flatMap(({ kind, id }) => (kind === 'vm' ? [[id, onlyOf(groups.get(id)!, keepers)] as const] : [])),
+  )
+}
+
+/** Paths that these things use, and no other. */
+const onlyOf = (things: readonly Thing[], keepers: ReadonlyMap<string, Thing[]>): string[] =>
+  [...new Set(things.flatMap(({ uses }) => uses))].filter((path) =>
+    keepers.get(path)?.every((keeper) => things.includes(keeper)),
+  )
+
+/** What has files of its own, or keeps some. */
+interface Thing extends Pick<Part, 'id' | 'name' | 'group' | 'createdAt'> {
+  /** `work`: what is being done now. */
+  kind: Part['kind'] | 'work'
+  /** Its own files. */
+  disk: readonly string[]
+  memory: readonly string[]
+  /** All files that it stands on. */
+  uses: readonly string[]
+  /** Whether they stay because of it. Those of an image that is no longer current stay for its VMs. */
+  keeps: boolean
+}
+
+/** Who keeps each file. */
+function keepersOf(things: readonly Thing[]): Map<string, Thing[]> {
+  const keepers = new Map<string, Thing[]>()
+  for (const thing of things) {
+    if (!thing.keeps) continue
+    for (const path of new Set(thing.uses)) {
+      const known = keepers.get(path)
+      if (known) known.push(thing)
+      else keepers.set(path, [thing])
+    }
+  }
+  return keepers
+}
+
+function thingsIn(state: State, gone: Garbage): Thing[] {
+  const lost = new Set([...gone.checkpoints, ...gone.images].map(({ id }) => id))
+  const layers = (id: string) => chainOf(state, id).flatMap((each) => state.layers[each]?.file ?? [])
+  const layer = (id: string) => layers(id).slice(0, 1)
+  const memoryOf = (id: string | null) => [state.memories[id ?? '']?.file ?? []].flat()
+  const imageFiles = (image: Image | undefined) =>
+    image ? [...layers(image.layer), imageFileNames(image.id).folder] : []
+
+  const ofVm = (vm: Vm): Thing[] => {
+    const { id, name, createdAt, phase } = vm
+    const memory = memoryOf(vm.memory)
+    const kind = phase === 'spare' ? phase : phase === 'golden' ? 'work' : 'vm'
+    const uses = [...layers(vm.disk), ...imageFiles(state.images[vm.image]), `vms/${id}`]
+    const thing = { id, name, group: id, createdAt, kind, disk: layer(vm.disk), memory, uses, keeps: true } as const
+    if (kind !== 'vm') return [{ ...thing, uses: [...uses, ...memory] }]
+    const asleep = { ...thing, kind: 'memory', id: vm.memory ?? '', disk: [], uses: memory } as const
+    return [{ ...thing, memory: [] }, ...(memory.length ? [asleep] : [])]
+  }
+  const ofCheckpoint = (checkpoint: Checkpoint): Thing => {
+    const { id, kind, label, vm, image, createdAt } = checkpoint
+    const [disk, memory] = [layer(checkpoint.layer), memoryOf(checkpoint.memory)]
+    const uses = [...layers(checkpoint.layer), ...memory]
+    const own = { id, name: label, createdAt, disk, memory, uses, keeps: true }
+    if (kind === 'golden') return { ...own, kind, group: image }
+    return kind === 'copy' ? { ...own, kind: 'work', group: id } : { ...own, kind: 'checkpoint', group: vm ?? id }
+  }
+  const ofImage = (image: Image): Thing => {
+    const { id, name, createdAt, current } = image
+    const disk = [...layer(image.layer), imageFileNames(id).folder]
+    return { id, kind: 'image', name, group: id, createdAt, disk, memory: [], uses: imageFiles(image), keeps: current }
+  }
+  const named = [...namesIn(state.operations)].flatMap((id) => [
+    ...(id in state.layers ? layers(id) : []),
+    ...memoryOf(id),
+    ...imageFiles(state.images[id]),
+  ])
+  const work: Thing = {
+    id: 'operations',
+    kind: 'work',
+    name: '',
+    group: 'operations',
+    createdAt: '',
+    disk: [],
+    memory: [],
+    uses: named,
+    keeps: true,
+  }
+  const kept = ({ id }: { id: string }) => !lost.has(id)
+  return [
+    ...Object.values(state.vms).flatMap(ofVm),
+    ...Object.values(state.checkpoints).filter(kept).map(ofCheckpoint),
+    ...Object.values(state.images).filter(kept).map(ofImage),
+    work,
+  ]
+}
+
+function filesOf({ layers, memories, images }: Garbage): Set<string> {
+  return new Set([
+    ...[...layers, ...memories].map(({ file }) => file),
+    ...images.map(({ id }) => imageFileNames(id).folder),
+  ])
+}
+
+const order: Part['kind'][] = ['vm', 'image', 'spare', 'memory', 'checkpoint', 'golden']
+const isHead = (kind: Part['kind']) => kind === 'vm' || kind === 'image'
+
+function inOrder(parts: readonly Part[]): Part[] {
+  const byKind = (a: Part, b: Part) => order.indexOf(a.kind) - order.indexOf(b.kind)
+  const groups = [...Map.groupBy(parts, ({ group }) => group).values()].map((group) =>
+    group.toSorted((a, b) => byKind(a, b) || a.createdAt.localeCompare(b.createdAt)),
+  )
+  return groups.sort(([a], [b]) => byKind(a!, b!) || b!.ownBytes - a!.ownBytes).flat()
+}

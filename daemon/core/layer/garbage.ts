@@ -1,0 +1,104 @@
+import { fault } from '../../lib/fault.ts'
+import { type Checkpoint, filterRecord, type Image, type Layer, type Memory, type State } from '../../store/index.ts'
+import { type Box, without } from '../box.ts'
+import { imageFileNames } from '../image/image-plans.ts'
+
+/** Where a test may kill the daemon while it collects. */
+export const collectFaultPoints = ['collect.records', 'collect.files'] as const
+
+/**
+ * Removes what nothing needs any more: layers, saved memory, images. Their records go first, in one write; a file whose
+ * record is gone is swept up at the latest by the next start.
+ */
+export async function collect(box: Box): Promise<void> {
+  let gone = garbage(box.store.state, box.held)
+  if (everything(gone).length === 0) return
+  fault('collect.records')
+  await box.store.update((state) => {
+    gone = garbage(state, box.held)
+    const lost = new Set(everything(gone).map(({ id }) => id))
+    const kept = <T>(records: Record<string, T>) => filterRecord(records, (_, id) => !lost.has(id))
+    const { checkpoints, memories, layers, images } = state
+    return {
+      ...state,
+      checkpoints: kept(checkpoints),
+      memories: kept(memories),
+      layers: kept(layers),
+      images: kept(images),
+    }
+  })
+  fault('collect.files')
+  for (const { file } of [...gone.layers, ...gone.memories]) await box.files.remove(file)
+  for (const image of gone.images) await box.files.remove(imageFileNames(image.id).folder)
+}
+
+const everything = ({ checkpoints, memories, layers, images }: Garbage): { id: string }[] => [
+  ...checkpoints,
+  ...memories,
+  ...layers,
+  ...images,
+]
+
+/** Removes a checkpoint's record, and what only it needed. */
+export async function forgetCheckpoint(box: Box, id: string): Promise<void> {
+  await box.store.update((state) => ({ ...state, checkpoints: without(state.checkpoints, id) }))
+  await collect(box)
+}
+
+export interface Garbage {
+  checkpoints: Checkpoint[]
+  memories: Memory[]
+  layers: Layer[]
+  images: Image[]
+}
+
+/**
+ * What nothing needs: derived from the whole state each time, never counted beside it. Pure.
+ * @param held checkpoints that somebody is about to use
+ */
+export function garbage(state: State, held: { has(id: string): boolean }): Garbage {
+  const vms = Object.values(state.vms)
+  const operations = namesIn(state.operations)
+  const images = Object.values(state.images).filter(
+    (image) => image.current || operations.has(image.id) || vms.some((vm) => vm.image === image.id),
+  )
+  const checkpoints = Object.values(state.checkpoints).filter((checkpoint) => {
+    if (held.has(checkpoint.id) || operations.has(checkpoint.id)) return true
+    if (checkpoint.kind === 'golden') return state.images[checkpoint.image]?.current === true
+    return checkpoint.kind !== 'copy' && checkpoint.vm !== null && checkpoint.vm in state.vms
+  })
+  const memories = new Set([...vms, ...checkpoints].map(({ memory }) => memory))
+  const layers = new Set<string>()
+  const need = (id: string | null) => {
+    for (let at = id; at !== null && !layers.has(at); at = state.layers[at]?.parent ?? null) layers.add(at)
+  }
+  for (const { layer } of [...images, ...checkpoints]) need(layer)
+  for (const vm of vms) need(vm.disk)
+  for (const id of Object.keys(state.layers)) if (operations.has(id)) need(id)
+  return {
+    checkpoints: Object.values(state.checkpoints).filter((checkpoint) => !checkpoints.includes(checkpoint)),
+    memories: Object.values(state.memories).filter(({ id }) => !memories.has(id) && !operations.has(id)),
+    layers: Object.values(state.layers).filter(({ id }) => !layers.has(id)),
+    images: Object.values(state.images).filter((image) => !images.includes(image)),
+  }
+}
+
+/** Every id that an open operation names: what it is about is not to be touched. */
+export function namesIn(operations: State['operations']): Set<string> {
+  return new Set(JSON.stringify(operations).match(/\b[a-z]+_[a-z2-7]{10}\b/g))
+}
+
+/** Removes files that no record knows: what was being made or taken away when the daemon was killed. */
+export async function sweep(box: Box): Promise<void> {
+  for (const { id, path } of await box.files.list()) {
+    if (isKnown(box.store.state, id, path)) continue
+    box.log.info({ path }, 'removing what nothing needs')
+    await box.files.remove(path)
+  }
+}
+
+/** Whether a record knows a file. A layer's need not have its id for a name: see `commit` in merge-planner.ts. Pure. */
+export function isKnown({ vms, layers, memories, images, operations }: State, id: string, path: string): boolean {
+  if (id in vms || id in images || namesIn(operations).has(id)) return true
+  return [...Object.values(layers), ...Object.values(memories)].some(({ file }) => file === path)
+}

@@ -1,0 +1,38 @@
+import { ago } from '../../lib/units.ts'
+import type { State } from '../../store/index.ts'
+import { isOn } from '../checkpoint/schedule.ts'
+import type { DiskUse } from './disk-use.ts'
+
+/** Something that nobody need miss, and the command that lets it go. */
+export interface CanGo {
+  command: string
+  /** At least so many are freed: when layers are merged afterwards it may be more. */
+  bytes: number
+  why: string
+}
+
+const oldMs = 7 * 86_400_000
+
+/**
+ * Checkpoints over a week old that no schedule removes, images that no VM is made from, leftovers; the largest first. Pure.
+ * @param image name of the image that VMs are made from when none is said: it stays
+ */
+export function canGo(state: State, { parts, leftovers }: DiskUse, image: string, now: Date): CanGo[] {
+  const vms = Object.values(state.vms)
+  const found = parts.flatMap(({ kind, id, name, group, ownBytes: bytes, createdAt }): CanGo[] => {
+    if (kind === 'checkpoint') {
+      const vm = state.vms[group]
+      const byClock = state.checkpoints[id]?.kind === 'scheduled' && vm !== undefined && isOn(vm.schedule)
+      if (!vm || byClock || Date.parse(createdAt) > now.getTime() - oldMs) return []
+      return [{ command: `croft checkpoint rm ${vm.name} ${name}`, bytes, why: `taken ${ago(createdAt, now)}` }]
+    }
+    if (kind !== 'image' || name === image || !state.images[id]?.current) return []
+    if (vms.some((vm) => vm.image === id)) return []
+    return [{ command: `croft image rm ${name}`, bytes, why: 'no VM is made from it' }]
+  })
+  if (leftovers.files > 0) {
+    const why = `${leftovers.files} file${leftovers.files === 1 ? '' : 's'} that nothing needs`
+    found.push({ command: 'systemctl restart croft', bytes: leftovers.bytes, why })
+  }
+  return found.filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes)
+}

@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest'
+import { Live } from './live.ts'
+import { vmState } from './vm/state.ts'
+
+const uuid = 'u'
+const state = (live: Live) => vmState({ phase: 'ready', memory: null }, live.get(uuid))
+
+test('a VM goes from stopped to awake and back, as events tell', () => {
+  const live = new Live()
+  const seen: string[] = [state(live)]
+  const step = (act: () => void) => {
+    act()
+    seen.push(state(live))
+  }
+  step(() => live.apply({ type: 'started', uuid, reason: 'booted' }))
+  step(() => live.apply({ type: 'agent', uuid, connected: true }))
+  step(() => live.mark(uuid, { ready: true }))
+  step(() => live.apply({ type: 'paused', uuid, reason: 'user' }))
+  step(() => live.apply({ type: 'resumed', uuid, reason: 'unpaused' }))
+  step(() => live.apply({ type: 'rebooted', uuid }))
+  step(() => live.apply({ type: 'agent', uuid, connected: true }))
+  step(() => live.mark(uuid, { stopping: true }))
+  step(() => live.apply({ type: 'stopped', uuid, how: 'shutdown', reason: 'shutdown' }))
+  step(() => live.apply({ type: 'stopped', uuid, how: 'crashed', reason: 'panicked' }))
+  expect(seen).toEqual([
+    'stopped',
+    'starting',
+    'starting',
+    'awake',
+    'paused',
+    'awake',
+    'starting',
+    'awake',
+    'stopping',
+    'stopped',
+    'crashed',
+  ])
+})
+
+test('the phase of a VM that is being made or deleted goes before all else', () => {
+  const live = new Live()
+  live.apply({ type: 'started', uuid, reason: 'booted' })
+  expect(vmState({ phase: 'making', memory: null }, live.get(uuid))).toBe('making')
+  expect(vmState({ phase: 'leaving', memory: null }, live.get(uuid))).toBe('leaving')
+})
+
+test('a listing corrects what events have missed, and keeps what only the daemon knows', () => {
+  const live = new Live()
+  live.apply({ type: 'started', uuid, reason: 'booted' })
+  live.apply({ type: 'agent', uuid, connected: true })
+  live.replace([{ uuid, state: 'running', agent: true }])
+  expect(state(live)).toBe('starting') // nobody has told it who it is yet
+  live.mark(uuid, { ready: true })
+  live.replace([{ uuid, state: 'running', agent: true }])
+  expect(state(live)).toBe('awake')
+  live.replace([])
+  expect(state(live)).toBe('stopped')
+})
+
+test('waiting ends by the event, by the time limit, or by the signal', async () => {
+  const live = new Live()
+  const up = live.waitFor(uuid, (now) => now?.domain === 'running', 1000)
+  live.apply({ type: 'started', uuid, reason: 'booted' })
+  expect(await up).toMatchObject({ domain: 'running' })
+  await expect(live.waitFor(uuid, (now) => now?.agent === true, 5)).rejects.toMatchObject({ code: 'timed-out' })
+  const abort = new AbortController()
+  const waiting = live.waitFor(uuid, (now) => now?.agent === true, 1000, abort.signal)
+  abort.abort()
+  await expect(waiting).rejects.toMatchObject({ code: 'cancelled' })
+})

@@ -1,0 +1,148 @@
+import { CroftError } from '../lib/error.ts'
+import type { DomainEvent, DomainInfo } from './interfaces/ports.ts'
+
+/** What is known of a domain right now, from libvirt's events. */
+export interface LiveState {
+  readonly domain: DomainInfo['state']
+  /** The guest agent has its channel open. */
+  readonly agent: boolean
+  /** The guest has been told who it is since its start: it can be used. */
+  readonly ready: boolean
+  /** The guest restarts itself, and its agent has not come back yet. */
+  readonly rebooting: boolean
+  /** How often it has done so since its start. */
+  readonly reboots: number
+  /** A shutdown was asked for. */
+  readonly stopping: boolean
+  /** Why it is so, in a word or two of libvirt's. */
+  readonly reason: string
+  /** By the steady clock (`performance.now()`). */
+  readonly since: number
+}
+
+const off = { domain: 'off', agent: false, ready: false, rebooting: false, reboots: 0, stopping: false } as const
+
+type Watcher = (uuid: string, now: LiveState | undefined, before: LiveState | undefined) => void
+
+/** Whether a domain that was started runs no more. */
+export const isOver = (live: LiveState | undefined): boolean => live?.domain === 'off' || live?.domain === 'crashed'
+
+/** The daemon's picture of what runs: fed by events, corrected by whole listings, asked and waited on by everybody. */
+export class Live {
+  readonly #states = new Map<string, LiveState>()
+  readonly #watchers = new Set<Watcher>()
+
+  get(uuid: string): LiveState | undefined {
+    return this.#states.get(uuid)
+  }
+
+  watch(watcher: Watcher): () => void {
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
+  }
+
+  /** A whole listing replaces the picture. A running domain whose agent answers was made ready before we came. */
+  replace(domains: readonly DomainInfo[]): void {
+    const listed = new Set(domains.map((domain) => domain.uuid))
+    for (const uuid of this.#states.keys()) if (!listed.has(uuid)) this.forget(uuid)
+    for (const { uuid, state, reason = 'listed', agent } of domains) {
+      const before = this.#states.get(uuid)
+      if (before && before.domain === state && (before.agent === agent || state !== 'running')) continue
+      const ready = state === 'running' ? (before?.ready ?? agent) : false
+      this.#set(uuid, { ...off, domain: state, agent, ready, reason })
+    }
+  }
+
+  apply(event: DomainEvent): void {
+    switch (event.type) {
+      case 'started':
+        this.#set(event.uuid, { ...off, domain: 'running', reason: event.reason })
+        break
+      case 'stopped':
+        this.#set(event.uuid, { ...off, domain: event.how === 'crashed' ? 'crashed' : 'off', reason: event.reason })
+        break
+      case 'paused':
+        this.#change(event.uuid, { domain: 'paused', reason: event.reason })
+        break
+      case 'resumed':
+        this.#change(event.uuid, { domain: 'running', reason: event.reason })
+        break
+      case 'rebooted':
+        this.#change(event.uuid, {
+          ready: false,
+          agent: false,
+          rebooting: true,
+          reboots: (this.get(event.uuid)?.reboots ?? 0) + 1,
+          stopping: false,
+        })
+        break
+      case 'agent':
+        // After a reboot the guest finds on its disk who it is: its agent's answer makes it ready again.
+        if (event.connected && this.get(event.uuid)?.rebooting)
+          this.#change(event.uuid, { agent: true, ready: true, rebooting: false })
+        else this.#change(event.uuid, { agent: event.connected })
+        break
+    }
+  }
+
+  /** What the daemon itself knows better than libvirt: that it has made the guest ready, or asked it to stop. */
+  mark(uuid: string, marks: { ready?: boolean; stopping?: boolean }): void {
+    this.#change(uuid, marks)
+  }
+
+  forget(uuid: string): void {
+    const before = this.#states.get(uuid)
+    if (!before) return
+    this.#states.delete(uuid)
+    this.#tell(uuid, undefined, before)
+  }
+
+  /**
+   * Waits until `until` holds for the domain, by events alone.
+   * @throws CroftError `timed-out` after `timeoutMs`, `cancelled` on the signal
+   */
+  async waitFor(
+    uuid: string,
+    until: (state: LiveState | undefined) => boolean,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<LiveState | undefined> {
+    if (until(this.get(uuid))) return this.get(uuid)
+    const { promise, resolve, reject } = Promise.withResolvers<LiveState | undefined>()
+    const unwatch = this.watch((changed, now) => {
+      if (changed === uuid && until(now)) resolve(now)
+    })
+    const timer = setTimeout(
+      () => reject(new CroftError('timed-out', `It took longer than ${timeoutMs / 1000} s.`)),
+      timeoutMs,
+    )
+    const onAbort = () => reject(new CroftError('cancelled', 'Cancelled.'))
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted) onAbort()
+    try {
+      return await promise
+    } finally {
+      unwatch()
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #change(uuid: string, change: Partial<LiveState>): void {
+    const before = this.#states.get(uuid)
+    if (before) this.#set(uuid, { ...before, ...change })
+  }
+
+  #set(uuid: string, state: Omit<LiveState, 'since'>): void {
+    const before = this.#states.get(uuid)
+    const since =
+      before && before.domain === state.domain && before.ready === state.ready ? before.since : performance.now()
+    const now = { ...state, since }
+    this.#states.set(uuid, now)
+    this.#tell(uuid, now, before)
+  }
+
+  #tell(uuid: string, now: LiveState | undefined, before: LiveState | undefined): void {
+    for (const watcher of [...this.#watchers]) watcher(uuid, now, before)
+  }
+}

@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest'
+import { Locks } from '../../lib/locks.ts'
+import type { Operation, State, Vm } from '../../store/index.ts'
+import { emptyState } from '../../store/schema.ts'
+import type { Box } from '../box.ts'
+import { EventLog } from '../events.ts'
+import type { DomainEvent } from '../interfaces/ports.ts'
+import { Live } from '../live.ts'
+import { lockOf } from './engine.ts'
+import { keepReconciled } from './reconcile.ts'
+
+const vm = { id: 'v1', uuid: 'u1', name: 'web', phase: 'ready', power: 'on', memory: null } as unknown as Vm
+
+/** A box with one VM that is awake, and what tells it of its domain. */
+function boxWithOne() {
+  let tell: (event: DomainEvent) => void = () => {}
+  const store = {
+    state: { ...emptyState('test'), vms: { v1: vm } } as State,
+    async update(change: (state: State) => State) {
+      store.state = change(store.state)
+    },
+  }
+  /** Adapters that have nothing to say. */
+  const quiet = new Proxy({}, { get: () => async () => [] })
+  const hypervisor = {
+    domains: async () => [],
+    define: async () => {},
+    watch(watcher: typeof tell) {
+      tell = watcher
+      return () => {}
+    },
+  }
+  const box = {
+    ...{ store, hypervisor, live: new Live(), locks: new Locks(), events: new EventLog('run') },
+    ...{ network: quiet, files: quiet, imageFiles: quiet, guests: quiet, autostart: { has: () => false } },
+    log: { error: console.error, warn: console.warn },
+  } as unknown as Box
+  const { first, stop } = keepReconciled(box, 'boot')
+  tell({ type: 'started', uuid: 'u1', reason: 'booted' })
+  return { box, tell, first, stop, power: () => store.state.vms.v1!.power }
+}
+
+const shutDown = { type: 'stopped', uuid: 'u1', how: 'shutdown', reason: 'shutdown' } as const
+
+test('a guest that turns itself off while something is done with its VM stays off', async () => {
+  const { box, tell, stop, power } = boxWithOne()
+  await box.locks.run('v1', async () => tell(shutDown))
+  await box.locks.run('v1', async () => {})
+  expect(power()).toBe('off')
+  stop()
+})
+
+test('one that was asked to, as the box goes down, is started again', async () => {
+  const { box, tell, stop, power } = boxWithOne()
+  await box.locks.run('v1', async () => {
+    box.live.mark('u1', { stopping: true })
+    tell(shutDown)
+  })
+  await box.locks.run('v1', async () => {})
+  expect(power()).toBe('on')
+  stop()
+})
+
+test('one that was started again meanwhile stays on', async () => {
+  const { box, tell, stop, power } = boxWithOne()
+  await box.locks.run('v1', async () => {
+    tell(shutDown)
+    tell({ type: 'started', uuid: 'u1', reason: 'booted' })
+  })
+  await box.locks.run('v1', async () => {})
+  expect(power()).toBe('on')
+  stop()
+})
+
+test('a build that is under way is not waited for', async () => {
+  const { box, tell, first, stop } = boxWithOne()
+  const build = { id: 'op_1', kind: 'image-build', startedAt: '2026-01-01T00:00:00Z', image: 'img_1', name: 'debian' }
+  await box.store.update((state) => ({ ...state, operations: { op_1: build } }) as State)
+  const built = Promise.withResolvers<void>()
+  const building = box.locks.run(lockOf(build as Operation), () => built.promise)
+  await box.store.update((state) => ({ ...state, vms: {} }))
+  tell({ type: 'connected' })
+  await first
+  built.resolve()
+  await building
+  stop()
+})

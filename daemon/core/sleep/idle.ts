@@ -1,0 +1,164 @@
+import { asCroftError } from '../../lib/error.ts'
+import { every } from '../../lib/interval.ts'
+import { minutes } from '../../lib/units.ts'
+import type { Vm } from '../../store/index.ts'
+import { type Box, findVm, stateOf, vmOfDomain, vmsOf } from '../box.ts'
+import type { Use } from '../usage.ts'
+import { ownDeed } from '../vm/own-deed.ts'
+import { putToSleep } from './sleep.ts'
+
+const lookMs = 10_000
+
+const minuteMs = 60_000
+
+/**
+ * Percent of one CPU, over the last minute, above which a guest counts as in use. One in which nothing happens takes
+ * well under 1; emulated it takes 1 to 2, and several times that in the minute after it came up.
+ */
+const busyPercent = { kvm: 5, tcg: 20 }
+
+/** The ports at which the box has TCP connections open, by the other end's IPv4 address. */
+export type Connections = () => Promise<ReadonlyMap<string, readonly number[]>>
+
+/**
+ * Looks who uses the VMs that are awake, and puts to sleep those that are idle for long enough.
+ * @returns `look`, which looks now, and `stop`
+ */
+export function watchIdle(box: Box, connections: Connections): { look(): Promise<void>; stop(): void } {
+  const unwatch = noteStarts(box)
+  const percents = cpuPercents(box)
+  const look = async () => {
+    const awake = vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === 'awake')
+    if (awake.length === 0) return box.uses.see(new Map())
+    const { accelerator } = box.settings
+    const kind = accelerator === 'auto' ? (box.store.state.accelerator?.kind ?? 'kvm') : accelerator
+    const [open, percent] = await Promise.all([connections(), percents()])
+    const seen = awake.flatMap((vm): [string, string][] => {
+      const ports = used(open.get(vm.ip) ?? [], box.guests.unusedConnections(vm))
+      const why = signOfUse({ ports, cpuPercent: percent.get(vm.uuid), most: busyPercent[kind] })
+      return why === undefined ? [] : [[vm.id, why]]
+    })
+    box.uses.see(new Map(seen))
+  }
+  const unlook = every(lookMs, 'look which VMs are idle', box.log, async () => {
+    // Before each that goes to sleep, a new look: it takes a while.
+    for (;;) {
+      if (box.hypervisor.trouble()) return
+      await look()
+      const idle = vmsOf(box.store.state).find((vm) => isTime(box, vm.id))
+      if (!idle) return
+      await putIdleToSleep(box, idle.id)
+    }
+  })
+  return {
+    look,
+    stop() {
+      unlook()
+      unwatch()
+    },
+  }
+}
+
+const sshPort = 22
+
+/** Those of the ports of connections to a VM that say that it is used. @param unused SSH connections that only wait. Pure. */
+export function used(ports: readonly number[], unused: number): number[] {
+  let waiting = unused
+  return ports.filter((port) => port !== sshPort || waiting-- <= 0)
+}
+
+/** A VM that has just become usable, however it came to that, counts as used. */
+function noteStarts(box: Box): () => void {
+  return box.live.watch((uuid, now, before) => {
+    if (!now?.ready || before?.ready) return
+    const vm = vmOfDomain(box.store.state, uuid)
+    if (vm) box.uses.note(vm.id, 'it came up')
+  })
+}
+
+/** Percent of one CPU that each guest took over the last minute, by UUID; one that runs for less rested before. */
+function cpuPercents(box: Box): () => Promise<ReadonlyMap<string, number>> {
+  let samples = new Map<string, { at: number; ns: number }[]>()
+  let percents = new Map<string, number>()
+  let at = Number.NEGATIVE_INFINITY
+  return async () => {
+    if (performance.now() - at < lookMs / 2) return percents
+    const stats = [...(await box.hypervisor.stats())]
+    at = performance.now()
+    samples = new Map(
+      stats.map(([uuid, { guestTimeNs: ns }]) => {
+        // What is more than now is of a run before this one.
+        const past = (samples.get(uuid) ?? []).filter((each) => each.ns <= ns && at - each.at <= minuteMs)
+        return [uuid, [...past, { at, ns }]]
+      }),
+    )
+    percents = new Map([...samples].map(([uuid, of]) => [uuid, (of.at(-1)!.ns - of[0]!.ns) / (minuteMs * 1e4)]))
+    return percents
+  }
+}
+
+function isTime(box: Box, id: string): boolean {
+  const vm = box.store.state.vms[id]
+  const at = vm && sleepsAt(box, vm)
+  return at instanceof Date && at <= new Date()
+}
+
+/** Only if it is still idle when what is under way with it is over. */
+async function putIdleToSleep(box: Box, id: string): Promise<void> {
+  try {
+    const vm = await putToSleep(
+      box,
+      id,
+      () => {},
+      () => isTime(box, id),
+    )
+    box.log.info({ vm: id, state: stateOf(box, vm) }, 'was idle long enough to sleep')
+    await box.activity.note(ownDeed(vm, `put it to sleep, idle for ${minutes(sleepMinutes(box, vm))}`))
+  } catch (err) {
+    if (!isTime(box, id)) return // somebody needs it after all, or has deleted it
+    const vm = findVm(box.store.state, id)
+    // It is tried again after as long as it takes to be idle.
+    box.uses.note(id, 'it could not be put to sleep')
+    box.log.error({ vm: id, err }, 'could not be put to sleep')
+    const { code, message: says } = asCroftError(err)
+    const message = `${vm.name} was idle and could not be put to sleep: ${says}`
+    box.events.publish({ type: 'box.warning', vm: id, name: vm.name, message })
+    await box.activity.note(ownDeed(vm, 'put it to sleep, idle', { result: 'failed', code, says }))
+  }
+}
+
+/** When a VM goes to sleep by itself if it is left alone; null when it doesn't, or is used now, or does not run. */
+export function sleepsAt(box: Box, vm: Vm): Date | null {
+  if (stateOf(box, vm) !== 'awake') return null
+  return timeToSleep(sleepMinutes(box, vm), box.uses.of(vm.id))
+}
+
+/** Minutes without use until a VM is put to sleep; 0 for never. */
+export function sleepMinutes(box: Box, vm: Pick<Vm, 'sleepAfter'>): number {
+  return vm.sleepAfter ?? box.settings.defaults.sleepAfter
+}
+
+/** Since when a VM that is awake is idle; undefined when it is used now, or does not run. */
+export function idleSince(box: Box, vm: Vm): Date | undefined {
+  const use = box.uses.of(vm.id)
+  return stateOf(box, vm) === 'awake' && use && !use.now ? use.at : undefined
+}
+
+/** Pure. @param minutes without use; 0 for never */
+export function timeToSleep(minutes: number, use: Use | undefined): Date | null {
+  if (minutes === 0 || !use || use.now) return null
+  return new Date(use.at.getTime() + minutes * 60_000)
+}
+
+/** Why a VM counts as in use by what can be seen of it from outside; undefined when it doesn't. Pure. */
+export function signOfUse(signs: {
+  ports: readonly number[]
+  cpuPercent: number | undefined
+  /** Percent of one CPU that an idle guest may take. */
+  most: number
+}): string | undefined {
+  const { ports, cpuPercent = 0, most } = signs
+  if (ports.includes(sshPort)) return 'an SSH session'
+  if (ports.length) return `a connection to port ${ports[0]}`
+  return cpuPercent > most ? `CPU ${Math.round(cpuPercent)} %` : undefined
+}

@@ -1,0 +1,100 @@
+import { CroftError } from '../../lib/error.ts'
+import type { Hardware, Memory, Vm } from '../../store/index.ts'
+import { type Box, specOf } from '../box.ts'
+import { timed } from '../operation/plan.ts'
+import { awaitAgent, makeReady } from '../vm/boot.ts'
+import { makeId } from '../vm/identity.ts'
+
+/** The record of memory about to be saved. */
+export function describeMemory(hardware: Hardware): Memory {
+  const id = makeId('mem')
+  return { id, file: `memory/${id}.save`, hardware, createdAt: new Date().toISOString() }
+}
+
+/**
+ * Starts a VM's domain, which is defined and has its network, from saved memory, as this VM, whosever memory it was.
+ * @throws CroftError `memory-unusable` and others; it has then not run
+ */
+export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running' | 'paused'): Promise<void> {
+  const spec = specOf(box.store.state, vm)
+  const today = await box.hypervisor.hardware(spec.image, vm.limits)
+  const reason = misfit(memory.hardware, today)
+  if (reason) throw new CroftError('memory-unusable', `The memory of ${vm.name} was saved ${reason}.`)
+  await checkMemory(box, vm, memory)
+  box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
+  try {
+    await timed(box, 'load', () => box.hypervisor.load(spec, memory, how))
+  } catch (error) {
+    box.live.apply({ type: 'stopped', uuid: vm.uuid, how: 'powered-off', reason: 'did not load' })
+    throw error
+  }
+}
+
+/** @throws CroftError `memory-unusable` when the file of saved memory is gone */
+export async function checkMemory(box: Box, vm: Vm, { file }: Memory): Promise<void> {
+  if (await box.files.exists(file)) return
+  throw new CroftError('memory-unusable', `The saved memory of ${vm.name} is gone: there is no ${file}.`, {
+    hint: `croft wake ${vm.name} starts it from its disk.`,
+  })
+}
+
+/**
+ * Bytes that saving a running guest's memory has it take beyond what it has: none, but where QEMU is given a page for each
+ * that it reads.
+ */
+export async function savingBytes(box: Box, vm: Vm): Promise<number> {
+  if (!box.settings.readsTakeMemory) return 0
+  const [{ memoryMiB }, stats] = await Promise.all([
+    box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image),
+    box.hypervisor.stats(),
+  ])
+  return Math.max(0, memoryMiB * 2 ** 20 - (stats.get(vm.uuid)?.residentBytes ?? 0))
+}
+
+/** Waits until a guest whose memory was loaded answers, and tells it who it is. @throws CroftError `guest-failed` */
+export async function settleIn(box: Box, vm: Vm): Promise<void> {
+  await timed(box, 'agent', () => awaitAgent(box, vm, answerTimeoutMs))
+  await timed(box, 'personalize', () => makeReady(box, vm, false))
+}
+
+/** What a guest keeps of its free memory while it is squeezed, in MiB: it may need some. */
+const marginMiB = 256
+
+const trimScript = `fstrim / 2>/dev/null; sync; echo 3 > /proc/sys/vm/drop_caches; echo 1 > /proc/sys/vm/compact_memory
+while read -r key count rest; do if [ "$key" = MemFree: ]; then echo "$count"; fi; done < /proc/meminfo`
+
+/**
+ * Has a guest give back to the box what it has freed on its disk and in its memory, and what it only keeps of files, so
+ * that what is saved of it is small.
+ * @param squeezeMs for how long its memory is squeezed: the pages that are scattered go first, and they are the ones that
+ * free page reporting does not give back
+ * @param wanted ends it at once @throws CroftError `guest-failed`, `cancelled`
+ */
+export async function letGo(box: Box, vm: Vm, squeezeMs: number, wanted: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const onWanted = () => reject(new CroftError('cancelled', `${vm.name} is needed.`))
+  if (wanted.aborted) return
+  wanted.addEventListener('abort', onWanted, { once: true })
+  try {
+    const trimmed = box.guests.script(vm.uuid, trimScript, 30_000)
+    trimmed.catch(() => {}) // nobody may be waiting for it any more
+    const { stdout } = await Promise.race([trimmed, promise])
+    const { memoryMiB } = await box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image)
+    const leftMiB = memoryMiB - Math.floor(Number(stdout) / 1024) + marginMiB
+    if (!(leftMiB > 0 && leftMiB < memoryMiB)) return
+    await box.hypervisor.pulse(vm.uuid, leftMiB, memoryMiB, squeezeMs, wanted)
+  } finally {
+    wanted.removeEventListener('abort', onWanted)
+  }
+}
+
+/** It ran when it was saved: it answers at once or not at all. */
+const answerTimeoutMs = 30_000
+
+/** Why memory saved from one hardware can't be loaded into the other. QEMU itself loads what an older one saved. Pure. */
+function misfit(saved: Hardware, today: Hardware): string | undefined {
+  if (saved.accelerator !== today.accelerator) return `under ${saved.accelerator.toUpperCase()}`
+  if (saved.cpu !== today.cpu) return 'on another CPU'
+  if (saved.devices !== today.devices) return 'by a Croft that gave VMs other devices'
+  return undefined
+}

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest'
+import { Uses } from './usage.ts'
+
+const always = () => true
+
+const clock = () => {
+  let now = Date.parse('2026-11-24T22:00:00Z')
+  let jump = 0
+  return {
+    now: () => new Date(now + jump),
+    steady: () => now,
+    pass: (minutes: number) => (now += minutes * 60_000),
+    jump: (hours: number) => (jump += hours * 3_600_000),
+  }
+}
+
+test('of a VM that nothing has used, nothing is known', () => {
+  expect(new Uses(always).of('a')).toBeUndefined()
+})
+
+test('a use that was noted stays at its moment', () => {
+  const { now, steady, pass } = clock()
+  const uses = new Uses(always, steady, now)
+  const then = now()
+  uses.note('a', 'a web request')
+  pass(3)
+  expect(uses.of('a')).toEqual({ why: 'a web request', at: then, now: false })
+  expect(uses.of('b')).toBeUndefined()
+  uses.forget('a')
+  expect(uses.of('a')).toBeUndefined()
+})
+
+test.each([24, -24])('a clock that is set by %i hours changes nothing of how long ago a use was', (hours) => {
+  const { now, steady, pass, jump } = clock()
+  const uses = new Uses(always, steady, now)
+  uses.note('a', 'a web request')
+  pass(3)
+  jump(hours)
+  expect(now().getTime() - uses.of('a')!.at.getTime()).toBe(3 * 60_000)
+})
+
+test('what is done in a VM is a use until all of it has ended, also by a failure', async () => {
+  const { now, steady, pass } = clock()
+  const uses = new Uses(always, steady, now)
+  const [one, two] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()]
+  const first = uses.during('a', 'croft exec', () => one.promise)
+  const second = uses.during('a', 'croft cp', () => two.promise)
+  pass(60)
+  expect(uses.of('a')).toEqual({ why: 'croft exec', at: now(), now: true })
+  one.resolve('done')
+  expect(await first).toBe('done')
+  expect(uses.of('a')).toMatchObject({ why: 'croft cp', now: true })
+  pass(60)
+  two.reject(new Error('no'))
+  await expect(second).rejects.toThrow('no')
+  const end = now()
+  pass(5)
+  expect(uses.of('a')).toEqual({ why: 'croft cp', at: end, now: false })
+})
+
+test('what a look saw is a use until the next look', () => {
+  const { now, steady, pass } = clock()
+  const uses = new Uses(always, steady, now)
+  const seen = now()
+  uses.see(new Map([['a', 'CPU 40 %']]))
+  expect(uses.of('a')).toMatchObject({ why: 'CPU 40 %', now: true })
+  pass(1)
+  uses.see(new Map([['b', 'an SSH session']]))
+  expect(uses.of('a')).toEqual({ why: 'CPU 40 %', at: seen, now: false })
+  expect(uses.of('b')).toMatchObject({ now: true })
+})
+
+test('of a VM that has been deleted nothing is kept, though what was done in it ends later', async () => {
+  const there = new Set(['a'])
+  const uses = new Uses((id) => there.has(id))
+  const work = Promise.withResolvers<void>()
+  const over = uses.during('a', 'croft exec', () => work.promise)
+  uses.attend(new Map([['a', 1]]))
+  there.delete('a')
+  uses.forget('a')
+  uses.attend(new Map())
+  work.resolve()
+  await over
+  expect(uses.of('a')).toBeUndefined()
+})

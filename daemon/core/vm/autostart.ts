@@ -1,0 +1,153 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { CroftError } from '../../lib/error.ts'
+import { priorities, type Vm } from '../../store/index.ts'
+import { type Autostart, type Box, stateOf } from '../box.ts'
+import { exclusively } from '../operation/exclusively.ts'
+import { sleepMinutes } from '../sleep/idle.ts'
+import { bootVm } from './boot.ts'
+import { ownDeed } from './own-deed.ts'
+
+/** While others boot, none is begun that nobody waits for when something waits for a CPU more than this much of the time. */
+const busyPercent = 60
+const busyMs = 1_000
+/** How long until one that the box could not take in is tried again, unless somebody comes for one. */
+const fullMs = 10_000
+
+interface Turn {
+  /** When somebody first came for it, by `performance.now()`. */
+  wantedAt: number | undefined
+  /** It is being started. */
+  under: boolean
+  /** That the box could not take it in has been written down. */
+  told: boolean
+  started: PromiseWithResolvers<void>
+}
+
+/**
+ * VMs that ran when the box went down, and are started again: as many at once as may boot, those that somebody waits for
+ * before all others. One that the box can't take in, for there is no memory or no libvirt, stays due.
+ */
+export class AutostartQueue implements Autostart {
+  readonly #turns = new Map<string, Turn>()
+  readonly #cpuStalls: () => Promise<number | null>
+  #begun = false
+
+  /** @param cpuStalls percent of the time in which something waits for a CPU; null where that is not known */
+  constructor(cpuStalls: () => Promise<number | null>) {
+    this.#cpuStalls = cpuStalls
+  }
+
+  get begun(): boolean {
+    return this.#begun
+  }
+
+  has(id: string): boolean {
+    return this.#turns.has(id)
+  }
+
+  want(id: string): Promise<void> | undefined {
+    const turn = this.#turns.get(id)
+    if (!turn) return undefined
+    turn.wantedAt ??= performance.now()
+    return turn.started.promise
+  }
+
+  async begin(box: Box): Promise<void> {
+    this.#begun = true
+    for (const vm of Object.values(box.store.state.vms)) if (isDue(box, vm)) this.#turns.set(vm.id, newTurn())
+    await Promise.all(Array.from({ length: box.boots.size }, () => this.#start(box)))
+  }
+
+  /** One after the other, until none waits. */
+  async #start(box: Box): Promise<void> {
+    for (;;) {
+      const busy = ((await this.#cpuStalls()) ?? 0) > busyPercent
+      const next = this.#next(box)
+      if (!next) return
+      const [id, turn] = next
+      const under = [...this.#turns.values()].some((each) => each.under)
+      if (busy && under && turn.wantedAt === undefined) await delay(busyMs)
+      else await this.#startOne(box, id, turn)
+    }
+  }
+
+  #next(box: Box): [string, Turn] | undefined {
+    const waiting = [...this.#turns].filter(([, { under }]) => !under)
+    // Those that are gone come to their turn too: it is over at once.
+    const due = waiting.map(([id, turn]) => {
+      const vm = box.store.state.vms[id]
+      return { id, turn, wantedAt: turn.wantedAt, vm, pinned: vm !== undefined && sleepMinutes(box, vm) === 0 }
+    })
+    const [first] = due.sort(byTurn)
+    return first && [first.id, first.turn]
+  }
+
+  async #startOne(box: Box, id: string, turn: Turn): Promise<void> {
+    turn.under = true
+    try {
+      await exclusively(box, id, async () => {
+        const vm = box.store.state.vms[id]
+        if (!vm || !isDue(box, vm)) return // its owner has done something else with it
+        const deed = ownDeed(vm, 'started it after the box was restarted')
+        await box.governor.admit(vm.name, () =>
+          box.activity.during(
+            deed,
+            bootVm(box, vm, () => {}),
+          ),
+        )
+      })
+      this.#turns.delete(id)
+      turn.started.resolve()
+    } catch (err) {
+      const later = err instanceof CroftError && ['no-room', 'unavailable'].includes(err.code)
+      if (later) this.#turns.set(id, { ...newTurn(), told: true })
+      else this.#turns.delete(id)
+      turn.started.reject(err)
+      if (!later) return box.log.error({ vm: id, err }, 'did not come up after the restart of the box')
+      const vm = box.store.state.vms[id]
+      if (vm && !turn.told) {
+        box.log.warn({ vm: id, err }, 'could not be started yet after the restart of the box')
+        const why = { result: 'failed', code: err.code, says: err.message } as const
+        await box.activity.note(ownDeed(vm, 'tried to start it after the box was restarted', why))
+      }
+      await this.#rest()
+    }
+  }
+
+  /** A while, or until somebody waits for one of them. */
+  async #rest(): Promise<void> {
+    const wanted = () => [...this.#turns.values()].some((turn) => turn.wantedAt !== undefined && !turn.under)
+    for (let ms = 0; ms < fullMs && !wanted(); ms += busyMs) await delay(busyMs)
+  }
+}
+
+function newTurn(): Turn {
+  const started = Promise.withResolvers<void>()
+  started.promise.catch(() => {}) // nobody may be waiting for it
+  return { wantedAt: undefined, under: false, told: false, started }
+}
+
+/** What should run and has not been started. */
+const isDue = (box: Box, vm: Vm): boolean => vm.power === 'on' && stateOf(box, vm) === 'stopped'
+
+export interface Due {
+  wantedAt: number | undefined
+  /** Undefined when it is gone. */
+  vm: Pick<Vm, 'priority' | 'createdAt'> | undefined
+  /** It never sleeps by itself. */
+  pinned: boolean
+}
+
+/**
+ * Who is started before whom: whom somebody has waited for the longest, then by priority, then those that never sleep,
+ * then the oldest. Pure.
+ */
+export function byTurn(a: Due, b: Due): number {
+  const rank = ({ vm }: Due) => (vm ? priorities.indexOf(vm.priority) : -1)
+  return (
+    (a.wantedAt ?? Number.MAX_VALUE) - (b.wantedAt ?? Number.MAX_VALUE) ||
+    rank(b) - rank(a) ||
+    Number(b.pinned) - Number(a.pinned) ||
+    (a.vm?.createdAt ?? '').localeCompare(b.vm?.createdAt ?? '')
+  )
+}

@@ -1,0 +1,110 @@
+import { CroftError } from '../../lib/error.ts'
+import type { State, Vm } from '../../store/index.ts'
+import { keysDiffer } from '../access/limit.ts'
+import { type Box, type Report, specOf } from '../box.ts'
+import { isOver, type LiveState } from '../live.ts'
+import { ownDisk } from './own-disk.ts'
+
+/**
+ * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
+ * who it is, its SSH server runs. Whoever must wait for others to boot first, waits.
+ * @param wanted ends the waiting for the guest
+ * @throws CroftError `guest-failed` with the last console lines when the guest does not come up; it is then left as it is
+ */
+export async function bootVm(box: Box, vm: Vm, report: Report, wanted?: AbortSignal): Promise<void> {
+  const say = (step: string, fraction: number) => report({ subject: vm.name, step, fraction })
+  say('waiting for its turn to boot', 0.1)
+  await box.boots.run(async () => {
+    say('booting', 0.15)
+    await ownDisk(box, vm)
+    await box.network.add(vm)
+    await box.hypervisor.define(specOf(box.store.state, vm))
+    await powerOn(box, vm)
+    say('waiting for its first answer', 0.3)
+    await awaitAgent(box, vm, box.settings.bootTimeoutMs, wanted)
+    say('telling it who it is', 0.9)
+    await makeReady(box, vm, true)
+  })
+}
+
+/** What is waited for next must not take the state before the start for the one after it: the event may come later. */
+async function powerOn(box: Box, vm: Vm): Promise<void> {
+  box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
+  try {
+    await box.hypervisor.start(vm.uuid)
+  } catch (error) {
+    box.live.apply({ type: 'stopped', uuid: vm.uuid, how: 'powered-off', reason: 'did not start' })
+    throw error
+  }
+}
+
+/** A guest that restarts itself so often before its agent answers goes on with that: a kernel that panics restarts too. */
+const mostReboots = 3
+
+/** @throws CroftError `guest-failed` with its last console lines, when it ends, goes in circles or does not answer in time */
+export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number, wanted?: AbortSignal): Promise<void> {
+  const before = box.live.get(vm.uuid)?.reboots ?? 0
+  const circles = (live: LiveState | undefined) => (live?.reboots ?? 0) - before >= mostReboots
+  try {
+    const state = await box.live.waitFor(
+      vm.uuid,
+      (live) => live?.agent === true || isOver(live) || circles(live),
+      timeoutMs,
+      wanted,
+    )
+    if (state?.agent) return
+  } catch (error) {
+    if (!(error instanceof CroftError && error.code === 'timed-out')) throw error
+  }
+  const state = box.live.get(vm.uuid)
+  if (state?.domain !== 'running') throw await failed(box, vm, endedAsItStarted)
+  const how = circles(state) ? `restarted itself ${mostReboots} times` : `did not answer within ${timeoutMs / 1000} s`
+  throw await failed(box, vm, `${how} as it started`)
+}
+
+const endedAsItStarted = 'ended as it started'
+
+async function failed(box: Box, vm: Vm, how: string): Promise<CroftError> {
+  const tail = await box.guests.consoleTail(vm, 5).catch(() => '')
+  return new CroftError('guest-failed', `${vm.name} ${how}.${tail ? ` Its console ends with:\n${tail}` : ''}`, {
+    hint: `croft logs ${vm.name} shows more of it.`,
+  })
+}
+
+/** How long after its agent it may be known that a guest has ended. */
+const endMs = 2_000
+
+/** @returns what it could not be told @throws CroftError `guest-failed`, with its last console lines when it has ended */
+async function personalize(box: Box, vm: Vm, booted: boolean): Promise<string[]> {
+  try {
+    return await box.guests.personalize(vm, booted)
+  } catch (error) {
+    const over = await box.live.waitFor(vm.uuid, isOver, endMs).catch(() => undefined)
+    throw over ? await failed(box, vm, endedAsItStarted) : error
+  }
+}
+
+/**
+ * Tells a running guest who it is, and marks it usable. Safe to repeat. Of keys that change meanwhile it is told too: a
+ * guest that is not marked usable yet is not told by whoever changes them. @throws CroftError `guest-failed`
+ * @param booted it has just booted
+ */
+export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void> {
+  await box.locks.run(`ready ${vm.id}`, async () => {
+    let told: State
+    let unset: string[]
+    do {
+      told = box.store.state
+      unset = await personalize(box, told.vms[vm.id] ?? vm, booted)
+    } while (keysDiffer(told, box.store.state, vm.id))
+    box.live.mark(vm.uuid, { ready: true })
+    if (unset.length > 0) warnOf(box, told.vms[vm.id] ?? vm, unset)
+  })
+}
+
+/** The VM runs regardless; whatever blocks these settings inside it is for its owner to fix. */
+function warnOf(box: Box, { id, name }: Vm, unset: readonly string[]): void {
+  box.log.warn({ vm: id, unset }, 'could not be told all of who it is')
+  const message = `${name} runs, and could not be told all of who it is. In it this can't be set: ${unset.join(', ')}.`
+  box.events.publish({ type: 'box.warning', vm: id, name, message })
+}

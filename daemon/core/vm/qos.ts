@@ -1,0 +1,96 @@
+import { CroftError, reasonOf } from '../../lib/error.ts'
+import { noRates, type Rates, type Vm } from '../../store/index.ts'
+import { type Box, type ShareKind, whenStarted } from '../box.ts'
+
+/** What a VM gets of the box beside others, and at most. */
+export type Share = Pick<Vm, 'priority' | 'rates'>
+
+/** What a QEMU has that nobody has told anything. */
+export const freshShare: Share = { priority: 'normal', rates: noRates }
+
+/** By which the kernel shares out what is short: 100 is what a domain has by itself. */
+const weights: Record<Vm['priority'], number> = { low: 25, normal: 100, high: 400 }
+
+/** libvirt's `cpu_shares` of a weight: what a domain has by itself is 1024 with cgroups of version 1, 100 with 2. Pure. */
+export const cpuShares = (weight: number, cgroups: 1 | 2): number =>
+  Math.round(cgroups === 1 ? (1024 * weight) / 100 : weight)
+
+/** @throws CroftError `unavailable` for a limit that this box can't hold a VM to */
+export function checkRates(box: Pick<Box, 'settings'>, { cpuPercent }: Partial<Rates>): void {
+  if (typeof cpuPercent === 'number' && box.settings.cpuCgroups === 0) throw noCgroups()
+}
+
+/** The box has no cgroups by which CPU time could be limited. */
+export const noCgroups = (cause?: unknown) =>
+  new CroftError('unavailable', "A VM's CPU time can't be limited on this box: there are no cgroups for it.", {
+    hint: 'croft doctor says how CPUs, disk and network are shared here.',
+    cause,
+  })
+
+/** Whether libvirt refused something because it has no cgroups for it, in its own words. */
+export const lacksCgroups = (err: unknown): boolean => /cgroup/i.test(reasonOf(err))
+
+/** Has each VM get, as soon as it runs, what its record says. @returns ends that */
+export function keepShares(box: Box): () => void {
+  // Of one that ran before we came it is not known what it has been told.
+  const unwatch = whenStarted(box, (vm, isNew) => void share(box, vm, isNew ? freshShare : undefined))
+  const unweigh = box.governor.watchWeights((vm) => void share(box, vm, { rates: vm.rates }))
+  return () => {
+    unwatch()
+    unweigh()
+  }
+}
+
+/**
+ * Has a running VM get what its record says, as far as that can be had; `box.unshared` has the rest.
+ * @param had what it gets now; undefined when that is not known
+ */
+export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): Promise<void> {
+  const { tried, failed } = await applyShare(box, vm, had)
+  for (const what of tried) {
+    const err = failed.get(what)
+    if (err === undefined) {
+      box.unshared.delete(what)
+      continue
+    }
+    // It has ended meanwhile: that says nothing about the box.
+    if (box.live.get(vm.uuid)?.domain !== 'running') continue
+    if (!box.unshared.has(what)) box.log.warn({ vm: vm.id, what, err }, 'it can not be had here for VMs')
+    box.unshared.set(what, { vm: vm.name, why: reasonOf(err) })
+  }
+}
+
+/** Each is tried, whatever becomes of the others. */
+export async function applyShare(box: Box, vm: Vm, had: Partial<Share> | undefined) {
+  const { hypervisor, network, settings, governor } = box
+  const { priority, rates } = vm
+  const tried: ShareKind[] = []
+  const failed = new Map<ShareKind, unknown>()
+  const attempt = async (what: ShareKind, work: () => Promise<void>) => {
+    tried.push(what)
+    await work().catch((err) => failed.set(what, err))
+  }
+  if (priority !== had?.priority) {
+    const weight = weights[priority]
+    await attempt('cpuWeight', async () => {
+      if (settings.cpuCgroups === 0) throw noCgroups()
+      await hypervisor.setCpuShares(vm.uuid, cpuShares(weight * governor.weightOf(vm.id), settings.cpuCgroups))
+    })
+    await attempt('diskWeight', () => hypervisor.setDiskWeight(vm.uuid, weight))
+  }
+  const differs = (what: keyof Rates) => rates[what] !== had?.rates?.[what]
+  if (differs('cpuPercent'))
+    await attempt('cpuPercent', async () => {
+      try {
+        await hypervisor.setCpuLimit(vm.uuid, rates.cpuPercent)
+      } catch (err) {
+        // Without cgroups nothing can have limited it.
+        if (rates.cpuPercent !== null || !lacksCgroups(err)) throw err
+      }
+    })
+  if (differs('diskBytesPerS'))
+    await attempt('diskBytesPerS', () => hypervisor.setDiskLimit(vm.uuid, rates.diskBytesPerS))
+  // The firewall has what is in the store since before the VM ran.
+  if (had && differs('netBitsPerS')) await attempt('netBitsPerS', () => network.add(vm))
+  return { tried, failed }
+}

@@ -1,0 +1,324 @@
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { readSwap } from '../adapters/kernel/load.ts'
+import type { Firewall } from '../adapters/network/firewall.ts'
+import { type Box, stateOf, vmsOf } from '../core/box.ts'
+import { standings } from '../core/interfaces/governor.ts'
+import type { Check, Host, HostUsage } from '../core/interfaces/host.ts'
+import { chainOf } from '../core/layer/compaction-plan.ts'
+import { diskForecast, type Forecast, inWords } from '../core/layer/forecast.ts'
+import type { VmState } from '../core/vm/state.ts'
+import { bytes } from '../lib/units.ts'
+import type { Accelerator, Vm } from '../store/index.ts'
+import { reachedFromBox } from '../wire/gateway-process.ts'
+import { checkSharing } from './check-sharing.ts'
+import { described, holdersOf, otherListeners } from './web-ports.ts'
+
+export interface CheckParts {
+  box: Box
+  /** The state folder. */
+  folder: string
+  firewall: Firewall
+  /** Tries again what this box can do. */
+  probe(): Promise<Accelerator | undefined>
+  usage(): Promise<HostUsage>
+  /** Where the SSH gateway listens; false when there is none. */
+  ssh: { port: number; address: string } | false
+  history: Host['history']
+  /** Undefined when the box has no web addresses. */
+  web:
+    | {
+        /** Has Caddy run its configuration. @throws CroftError */
+        keep(): Promise<void>
+        /** What it listens on. */
+        ports: readonly number[]
+        /** Where VMs are. */
+        address: string
+      }
+    | undefined
+}
+
+/** When the disk is full this soon, that is worth a look. */
+const soonMs = 7 * 86_400_000
+
+/** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
+export async function checkBox(parts: CheckParts): Promise<Check[]> {
+  const checks = [
+    libvirt,
+    accelerator,
+    image,
+    firewall,
+    confinement,
+    forwarding,
+    web,
+    ssh,
+    disk,
+    memory,
+    swap,
+    sharing,
+    standstill,
+    files,
+    operations,
+  ]
+  const found = await Promise.all(
+    checks.map((check) =>
+      check(parts).catch(
+        (error): Check => ({ what: check.name, state: 'look', says: `could not be looked at: ${error.message}` }),
+      ),
+    ),
+  )
+  return found.filter((each) => each !== undefined)
+}
+
+async function libvirt({ box }: CheckParts): Promise<Check> {
+  const trouble = box.hypervisor.trouble()
+  if (!trouble) return { what: 'libvirt', state: 'fine', says: 'answers' }
+  return { what: 'libvirt', state: 'wrong', says: trouble, advice: 'systemctl status libvirtd; journalctl -u libvirtd' }
+}
+
+async function accelerator({ probe }: CheckParts): Promise<Check> {
+  const found = await probe()
+  if (!found)
+    return {
+      what: 'accelerator',
+      state: 'look',
+      says: 'not tried yet: that takes an image',
+      advice: 'croft image build debian',
+    }
+  if (found.kind === 'kvm') return { what: 'accelerator', state: 'fine', says: `KVM: ${found.why}` }
+  return {
+    what: 'accelerator',
+    state: 'look',
+    says: `none: VMs are emulated, which is many times slower (${found.why})`,
+    advice: 'On a box of your own: turn virtualization on in its firmware, then: croft doctor',
+  }
+}
+
+async function image({ box }: CheckParts): Promise<Check> {
+  const { image: name } = box.settings.defaults
+  const current = Object.values(box.store.state.images).find((each) => each.current && each.name === name)
+  if (current) return { what: 'image', state: 'fine', says: `${name} ${current.version}` }
+  return {
+    what: 'image',
+    state: 'wrong',
+    says: `there is no image called ${name}`,
+    advice: `croft image build ${name}`,
+  }
+}
+
+async function firewall({ box, firewall }: CheckParts): Promise<Check> {
+  if (await firewall.standing())
+    return { what: 'firewall', state: 'fine', says: 'keeps VMs apart from each other and from the box' }
+  await box.network.restore()
+  return {
+    what: 'firewall',
+    state: 'look',
+    says: 'had been removed, and is back',
+    advice: 'Something else on this box clears nftables.',
+  }
+}
+
+/** All QEMUs are of one user: only what the kernel adds to that keeps a guest that breaks out from the disks of others. */
+async function confinement({ box }: CheckParts): Promise<Check> {
+  const what = 'confinement'
+  const by = await box.hypervisor.confinement()
+  if (by === 'apparmor') return { what, state: 'fine', says: 'AppArmor keeps the QEMU of each VM to its own files' }
+  if (by === 'selinux') return { what, state: 'fine', says: 'SELinux keeps the QEMU of each VM to its own files' }
+  return {
+    what,
+    state: 'look',
+    says: 'none: a guest that breaks out of its QEMU can read and write the disks of other VMs',
+    advice:
+      'With a kernel that has AppArmor: apt-get install apparmor; systemctl restart libvirtd. VMs are confined from their next start',
+  }
+}
+
+async function forwarding({ box }: CheckParts): Promise<Check> {
+  if (!(await box.network.look()))
+    return {
+      what: 'network',
+      state: 'look',
+      says: 'had been taken away, and is back',
+      advice: 'Something else on this box stops libvirt’s networks or deletes bridges.',
+    }
+  const on = (await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8')).trim() === '1'
+  if (on) return { what: 'network', state: 'fine', says: 'VMs reach the outside' }
+  return {
+    what: 'network',
+    state: 'wrong',
+    says: 'the kernel does not forward: VMs reach nothing outside',
+    advice: 'sysctl -w net.ipv4.ip_forward=1',
+  }
+}
+
+async function web({ web }: CheckParts): Promise<Check | undefined> {
+  if (!web) return undefined
+  const { keep, ports, address } = web
+  const what = 'web'
+  try {
+    await keep()
+    return { what, state: 'fine', says: `Caddy runs our configuration: ${address}` }
+  } catch (error) {
+    const holders = holdersOf(ports, await otherListeners())
+    if (holders.length > 0) {
+      const says = holders.map(described).join('; ')
+      return { what, state: 'wrong', says, advice: 'Free it, or run install.sh again: it chooses another.' }
+    }
+    const advice = 'systemctl status croft-caddy; journalctl -u croft-caddy'
+    return { what, state: 'wrong', says: error instanceof Error ? error.message : String(error), advice }
+  }
+}
+
+async function ssh({ ssh }: CheckParts): Promise<Check | undefined> {
+  if (!ssh) return undefined
+  const what = 'ssh'
+  const { port, address } = ssh
+  const answer = await bannerOf(port, reachedFromBox(address)).catch((error: Error) => error)
+  if (answer instanceof Error)
+    return {
+      what,
+      state: 'wrong',
+      says: `nothing answers at port ${port}: ${answer.message}`,
+      advice: 'systemctl status croft-ssh; journalctl -u croft-ssh',
+    }
+  if (/^SSH-2\.0-Croft\b/.test(answer)) return { what, state: 'fine', says: `the gateway answers at port ${port}` }
+  return {
+    what,
+    state: 'wrong',
+    says: `something else answers at port ${port}`,
+    advice: 'Free it, or run install.sh again: it chooses another.',
+  }
+}
+
+/** The first line that an SSH server says, or whatever else says something within 5 s. */
+async function bannerOf(port: number, address: string): Promise<string> {
+  const socket = connect({ port, host: address, timeout: 5_000 })
+  socket.once('timeout', () => socket.destroy(new Error('it says nothing')))
+  try {
+    const [first] = (await Promise.race([
+      once(socket, 'data'),
+      once(socket, 'end').then(() => Promise.reject(new Error('it closed the connection'))),
+    ])) as [Buffer]
+    return first.toString('latin1')
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** By this name among the checks. */
+const disk = (parts: CheckParts): Promise<Check> => lookAtDisk(parts)
+
+export async function lookAtDisk({ usage, history }: Pick<CheckParts, 'usage' | 'history'>): Promise<Check> {
+  const now = new Date()
+  const found = await usage()
+  return checkDisk(found, await diskForecast(history, found.diskFreeBytes, now), now)
+}
+
+/** Pure. */
+export function checkDisk(
+  { diskFreeBytes, diskTotalBytes }: Pick<HostUsage, 'diskFreeBytes' | 'diskTotalBytes'>,
+  forecast: Forecast | null,
+  now: Date,
+): Check {
+  const soon = forecast && Date.parse(forecast.fullAt) < now.getTime() + soonMs ? forecast : undefined
+  const free = `${bytes(diskFreeBytes)} of ${bytes(diskTotalBytes)} free`
+  const says = soon ? `${free}; ${inWords(soon, now)}` : free
+  if (!soon && diskFreeBytes > diskTotalBytes / 10) return { what: 'disk', state: 'fine', says }
+  return {
+    what: 'disk',
+    state: diskFreeBytes > 2 ** 30 ? 'look' : 'wrong',
+    says,
+    advice: 'See what takes it, and what can go: croft box df',
+  }
+}
+
+async function memory({ box, usage }: CheckParts): Promise<Check> {
+  const { memoryTotalBytes, memoryUsedBytes } = await usage()
+  const { level, says: left } = box.governor.now()
+  const used = `${bytes(memoryUsedBytes)} of ${bytes(memoryTotalBytes)} used`
+  const does = standings[level]
+  if (does === undefined) return { what: 'memory', state: 'fine', says: used }
+  return {
+    what: 'memory',
+    state: level === 'none' ? 'wrong' : 'look',
+    says: `${used}; ${does} (${left})`,
+    advice: 'See who has most, and put to sleep or stop what is not needed: croft top --sort memory',
+  }
+}
+
+const sharing = ({ box, folder }: CheckParts): Promise<Check> => checkSharing(box, folder)
+
+async function swap(): Promise<Check> {
+  return checkSwap(await readSwap())
+}
+
+/** None is fine too: the governor makes room then. Pure. */
+export function checkSwap({ total, used }: { total: number; used: number }): Check {
+  const what = 'swap'
+  if (total > 0) return { what, state: 'fine', says: `${bytes(used)} of ${bytes(total)} used` }
+  return { what, state: 'fine', says: 'none; as a cushion: sudo /opt/croft/install.sh --swap zram' }
+}
+
+/** Each VM that stands still or has crashed is told by its name. */
+async function standstill({ box }: CheckParts): Promise<Check> {
+  const what = 'VMs'
+  const those = (state: VmState) => vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === state)
+  const [paused, crashed] = [those('paused'), those('crashed')]
+  const fallen = crashed.map(({ name }) => name).join(', ')
+  if (paused.length === 0 && crashed.length > 0)
+    return {
+      what,
+      state: 'look',
+      says: `crashed: ${fallen}`,
+      advice: `See why: croft show ${crashed[0]!.name}. Have one started again by itself: croft resize ${crashed[0]!.name} --restart on-crash`,
+    }
+  if (paused.length === 0) return { what, state: 'fine', says: 'none stands still or has crashed' }
+  const why = (vm: Vm) =>
+    box.live.get(vm.uuid)?.reason === 'io-error' ? 'the disk of the box was full' : box.live.get(vm.uuid)?.reason
+  return {
+    what,
+    state: 'wrong',
+    says: `stand still: ${paused.map((vm) => `${vm.name} (${why(vm) ?? 'paused'})`).join(', ')}${fallen && `; crashed: ${fallen}`}`,
+    advice: `One goes on by: croft start ${paused[0]!.name}`,
+  }
+}
+
+/** A file that is gone is noticed here, before somebody needs its VM. */
+async function files({ box }: CheckParts): Promise<Check | undefined> {
+  const { state } = box.store
+  const needed = (vm: Vm) =>
+    [...chainOf(state, vm.disk).map((id) => state.layers[id]), state.memories[vm.memory ?? '']].flatMap(
+      (each) => each?.file ?? [],
+    )
+  const gone = await Promise.all(
+    vmsOf(state).map(async (vm) => {
+      const all = needed(vm)
+      const there = await Promise.all(all.map((file) => box.files.exists(file)))
+      const lost = all.filter((_, i) => !there[i])
+      return lost.length > 0 ? { name: vm.name, lost } : []
+    }),
+  )
+  const [first, ...more] = gone.flat()
+  if (!first) return undefined
+  return {
+    what: 'files',
+    state: 'wrong',
+    says: `gone: ${[first, ...more].map(({ name, lost }) => `${lost.join(', ')} (${name})`).join('; ')}`,
+    advice: `Put them back from a backup; or see what ${first.name} can go back to: croft checkpoint ls ${first.name}`,
+  }
+}
+
+async function operations({ box }: CheckParts): Promise<Check> {
+  const open = Object.values(box.store.state.operations).filter(
+    (each) => Date.now() - Date.parse(each.startedAt) > 600_000,
+  )
+  if (open.length === 0) return { what: 'changes', state: 'fine', says: 'none is stuck' }
+  const kinds = open.map((each) => each.kind).join(', ')
+  return {
+    what: 'changes',
+    state: 'look',
+    says: `open for over ten minutes: ${kinds}`,
+    advice: 'They are tried again at each start: systemctl restart croft',
+  }
+}

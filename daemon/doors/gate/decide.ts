@@ -1,0 +1,304 @@
+import type { By, Note } from '../../activity/index.ts'
+import type { Box } from '../../core/box.ts'
+import { stateOf } from '../../core/box.ts'
+import { type Peer, webScope } from '../../core/interfaces/host.ts'
+import { ensureAwake } from '../../core/sleep/sleep.ts'
+import { asCroftError } from '../../lib/error.ts'
+import type { Tries } from '../../lib/failure-limiter.ts'
+import { digestOf } from '../../lib/secret.ts'
+import type { Vm } from '../../store/index.ts'
+import type { Connections, Grant } from './connections.ts'
+import type { Pass, Passes } from './grants.ts'
+import type { GuestPorts } from './guest-ports.ts'
+import type { Links } from './links.ts'
+import { byOf, noSuchLink, stranger, tooOften, type Visitor } from './noted.ts'
+import * as pages from './pages.ts'
+import { type Front, hostName, hostOf, isAbsolute, placeOf, portSuffix, type Target, targetOf } from './routing.ts'
+import { serviceOn } from './services.ts'
+import { type Browser, type Sessions, sessionSeconds } from './sessions.ts'
+import type { Tokens } from './tokens.ts'
+
+/** A request as the gate is asked about it. What the client said is data, whatever it is. */
+export interface Visit {
+  /** The Host header. */
+  host: string
+  /** Path and query. */
+  uri: string
+  /** Who waits for the answer: a person's browser for a `page`, a `script` in one, or another `program`. */
+  client: 'page' | 'script' | 'program'
+  /** The token of the session cookie. */
+  token: string | undefined
+  /** The secret of one of our tokens. */
+  secret: string | undefined
+  browser: Browser
+  peer: Peer
+}
+
+export type Verdict =
+  /** On to the VM: `upstream` is `address:port`. */
+  | { kind: 'pass'; upstream: string; visitor: Visitor }
+  /** `cookie`: the token of a session that begins, and for how long. */
+  | { kind: 'redirect'; to: string; cookie?: { token: string; seconds: number } }
+  | { kind: 'page'; page: pages.Page }
+
+export interface Gate {
+  box: Box
+  /** How the box is reached now. */
+  front(): Front
+  sessions: Sessions
+  links: Links
+  tokens: Tokens
+  tries: Tries
+  ports: GuestPorts
+  connections: Connections
+  passes: Passes
+}
+
+/** The paths on every VM's address that are the gate's own. */
+const enterPath = '/.croft/enter'
+export const linkPath = '/.croft/link'
+
+const nobody: Visitor = { user: '', name: '', id: null }
+
+/** How long a browser waits for a VM to wake before it gets a page that says so. */
+const patienceMs = 2_000
+
+/** What becomes of a request for a VM's address. */
+export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
+  const host = hostName(visit.host)
+  const { state } = gate.box.store
+  const target = targetOf(state, host)
+  // To a browser the two spellings of a name are two places, with cookies of their own.
+  const isSiteOrPage = target ? visit.client === 'page' : placeOf(host, state.web.domain)?.kind === 'croft'
+  if (isAbsolute(visit.host) && isSiteOrPage)
+    return { kind: 'redirect', to: `//${host}${portSuffix(visit.host)}${localPath(visit.uri)}` }
+  if (!target) return page(pages.nothingHere)
+  const { vm } = target
+  const { path, query } = partsOf(visit.uri)
+  const { visitor, digest } = whoComes(gate, host, target, visit)
+  if (path === enterPath) return tried(gate, visit, target, () => enter(gate, host, query, visit.browser))
+  if (path === linkPath) return tried(gate, visit, target, () => openLink(gate, target, query, visitor, visit))
+  // Whether there is such a VM is nobody's to know who may not enter it.
+  if (!visitor.user && !isPublic(target)) return signIn(gate, visit)
+  if (!vm) return page(pages.nothingHere)
+  const away = await awaken(gate.box, vm, visit, visitor)
+  if (away) return page(visitor.user === 'owner' || away.refresh ? away : pages.notNow)
+  gate.box.uses.note(vm.id, 'a web request')
+  const port = portOf(target) ?? (await gate.ports.mainPort(vm))
+  if (port === undefined)
+    return page(visitor.user === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
+  const upstream = `${vm.ip}:${port}`
+  const grant = { host, digest }
+  if (gate.connections.note(visit.peer, grant)) givePass(gate, visit, visitor, { vm: vm.id, upstream, grant })
+  return { kind: 'pass', upstream, visitor }
+}
+
+/** To a connection's second request: for one alone it would cost more than it saves. */
+function givePass(
+  gate: Gate,
+  { host, peer, token, secret }: Visit,
+  { user }: Visitor,
+  { vm, upstream, grant }: Pick<Pass, 'vm' | 'upstream' | 'grant'>,
+): void {
+  const owner = user === 'owner' && token !== undefined && digestOf(token) === grant.digest
+  const anybody = user === '' && token === undefined
+  // What was asked for meanwhile took its time: it must still be so.
+  if (secret !== undefined || !(owner || anybody) || !stillHolds(gate, grant) || !isAwake(gate.box, vm)) return
+  gate.passes.give({
+    host: host.slice(0, host.length - portSuffix(host).length),
+    peer,
+    token: owner ? token : null,
+    vm,
+    upstream,
+    grant,
+  })
+}
+
+/** Nothing is to be done before a request can go to it. */
+function isAwake(box: Box, id: string): boolean {
+  const vm = box.store.state.vms[id]
+  return vm !== undefined && stateOf(box, vm) === 'awake' && !box.naps.has(id)
+}
+
+/** What is said about a request that was sent on and failed: the VM's port refused, or did not answer. */
+export async function explain(gate: Gate, visit: Visit, user: string): Promise<Verdict> {
+  const target = targetOf(gate.box.store.state, hostName(visit.host))
+  const vm = target?.vm
+  if (vm) {
+    gate.ports.forget(vm)
+    // The client itself may have made it fail: other connections' passes are none of its business.
+    gate.passes.takeBack((pass) => pass.vm === vm.id && pass.peer === visit.peer)
+  }
+  // What else there is in a VM is its owner's to know.
+  if (!vm || user !== 'owner') return page(pages.notNow)
+  return page(await nothingListens(gate, vm, portOf(target), visit.host))
+}
+
+/** Whether what let a request in would do so now. */
+export function stillHolds(gate: Gate, { host, digest }: Grant): boolean {
+  const target = targetOf(gate.box.store.state, host)
+  if (!target) return false
+  return digest === null ? isPublic(target) : whoIs(gate, host, target, digest) !== undefined
+}
+
+/** Whether a pass would be given now, and lead to the same place. */
+export function isStillRight(gate: Gate, { vm: id, upstream, grant }: Pass): boolean {
+  const target = targetOf(gate.box.store.state, grant.host)
+  if (target?.vm?.id !== id || !stillHolds(gate, grant)) return false
+  const port = portOf(target)
+  return port === null || upstream === `${target.vm.ip}:${port}`
+}
+
+/** The port that an address is for; null: the VM's main one, and none has been set. */
+const portOf = ({ vm, port }: Target): number | null => port ?? vm?.web.port ?? null
+
+/** A public port opens that port alone; the plain address is its VM's main port, where one has been set. */
+function isPublic(target: Target): boolean {
+  const port = portOf(target)
+  return port !== null && (target.vm?.web.public.includes(port) ?? false)
+}
+
+/** By way of Croft's own address, where the owner's session is, and back with a code for this one. */
+function signIn({ front }: Gate, visit: Visit): Verdict {
+  if (visit.client !== 'page') return page({ ...pages.signInFirst, challenge: visit.client === 'program' })
+  const query = new URLSearchParams({ host: visit.host, to: visit.uri })
+  // A session that is over, of the owner's or by a link: who had it by a link can't sign in.
+  if (visit.token !== undefined) query.set('was', 'in')
+  return { kind: 'redirect', to: `//${hostOf(front(), 'croft')}${portSuffix(visit.host)}/enter?${query}` }
+}
+
+/** Who comes, and by the digest of what that is known; null: of nothing. */
+function whoComes(
+  gate: Gate,
+  host: string,
+  target: Target,
+  { token, secret }: Visit,
+): { visitor: Visitor; digest: string | null } {
+  for (const each of [token, secret]) {
+    if (each === undefined) continue
+    const digest = digestOf(each)
+    const visitor = whoIs(gate, host, target, digest)
+    if (visitor) return { visitor, digest }
+  }
+  return { visitor: nobody, digest: null }
+}
+
+/** Whose a digest is: a session's of this host name, a link's into this address, a token's; undefined when it is none of them. */
+function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): Visitor | undefined {
+  const session = gate.sessions.find(host, digest)
+  if (session) return { user: 'owner', name: '', id: session.signIn }
+  const link = vm && gate.links.find(vm, port, digest)
+  if (link) return { user: 'guest', name: link.name, id: link.id }
+  const token = gate.tokens.find(digest)
+  if (token && (token.vm === null || token.vm === vm?.id) && (token.commands?.includes(webScope) ?? true))
+    return { user: 'token', name: token.name, id: token.id }
+  return undefined
+}
+
+/** What takes a code or a link: who brings many that are none waits. */
+async function tried(
+  gate: Gate,
+  visit: Visit,
+  { vm }: Target,
+  work: () => Promise<Verdict | undefined>,
+): Promise<Verdict> {
+  const { from } = visit.browser
+  const noteTry = (outcome: Partial<Note>) =>
+    gate.box.activity.note({ ...noteOf(visit, vm, stranger, 'tried a link'), ...outcome })
+  const seconds = gate.tries.wait(from)
+  if (seconds > 0) {
+    await noteTry(tooOften)
+    return page(pages.tooMany(seconds))
+  }
+  const verdict = await work()
+  if (verdict) return verdict
+  gate.tries.fail(from)
+  await noteTry(noSuchLink)
+  return page(pages.linkIsOver)
+}
+
+/** What somebody does by the web, to be written down. Pure. */
+function noteOf({ browser }: Visit, vm: Vm | undefined, by: By, what: string): Note {
+  const from = { way: 'web', address: browser.from, agent: browser.agent } as const
+  return { by, from, what, vms: vm ? [{ id: vm.id, name: vm.name }] : [] }
+}
+
+/** Path and query of what was asked for, whatever it is. Pure. */
+function partsOf(uri: string): { path: string; query: URLSearchParams } {
+  const at = uri.indexOf('?')
+  return at < 0
+    ? { path: uri, query: new URLSearchParams() }
+    : { path: uri.slice(0, at), query: new URLSearchParams(uri.slice(at + 1)) }
+}
+
+async function enter(
+  { sessions }: Gate,
+  host: string,
+  query: URLSearchParams,
+  browser: Browser,
+): Promise<Verdict | undefined> {
+  const token = await sessions.redeem(host, query.get('code') ?? '', browser)
+  if (token === undefined) return undefined
+  return { kind: 'redirect', to: localPath(query.get('to')), cookie: { token, seconds: sessionSeconds } }
+}
+
+/** The owner who opens a link stays the owner. */
+async function openLink(
+  gate: Gate,
+  { vm, port }: Target,
+  query: URLSearchParams,
+  visitor: Visitor,
+  visit: Visit,
+): Promise<Verdict | undefined> {
+  const token = query.get('key') ?? ''
+  const link = vm && gate.links.find(vm, port, digestOf(token))
+  if (!link) return undefined
+  if (visitor.user === 'owner') return { kind: 'redirect', to: '/' }
+  // Once for each browser: it comes with the link's cookie from then on.
+  if (visitor.id !== link.id) {
+    const guest = { user: 'guest', name: link.name, id: link.id } as const
+    await gate.box.activity.note(noteOf(visit, vm, byOf(guest), `opened the share link ${link.id}`))
+  }
+  const seconds = Math.floor((Date.parse(link.expiresAt) - Date.now()) / 1000)
+  return { kind: 'redirect', to: '/', cookie: { token, seconds } }
+}
+
+/**
+ * A path on the same host, whatever was asked for: nobody is sent elsewhere from here. What a header can't hold is
+ * percent-encoded. Pure.
+ */
+export function localPath(to: string | null): string {
+  if (to === null || !/^\/(?![/\\])/.test(to) || /[\u0000-\u001f\\]/.test(to)) return '/'
+  return to.toWellFormed().replace(/[^\x21-\x7e]/gu, encodeURIComponent)
+}
+
+/** @returns a page instead, when the VM is not there yet or can't be */
+async function awaken(box: Box, vm: Vm, visit: Visit, visitor: Visitor): Promise<pages.Page | undefined> {
+  if (isAwake(box, vm.id)) return undefined
+  const wakes = stateOf(box, vm) === 'asleep' && !box.waking.has(vm.id)
+  const waking = ensureAwake(box, vm.id)
+  if (wakes) box.activity.during(noteOf(visit, vm, byOf(visitor), 'woke it by a web request'), waking).catch(() => {})
+  const woken = waking.then(
+    () => undefined,
+    (error) => {
+      const { message, hint } = asCroftError(error)
+      return pages.isOff(vm.name, message, hint?.match(/croft .*/)?.[0] ?? `croft start ${vm.name}`)
+    },
+  )
+  if (visit.client !== 'page') return woken
+  const { promise, resolve } = Promise.withResolvers<pages.Page>()
+  const timer = setTimeout(() => resolve(pages.waking(vm.name)), patienceMs)
+  return Promise.race([woken, promise]).finally(() => clearTimeout(timer))
+}
+
+const page = (of: pages.Page): Verdict => ({ kind: 'page', page: of })
+
+async function nothingListens(gate: Gate, vm: Vm, port: number | null, host: string): Promise<pages.Page> {
+  const listening = await gate.ports.of(vm)
+  const front = gate.front()
+  const address = (each: number) => `//${hostOf(front, vm.name, each)}${portSuffix(host)}/`
+  const web = listening.filter((each) => !serviceOn(each.port))
+  const open = web.filter(({ loopback }) => !loopback).map((each) => ({ ...each, address: address(each.port) }))
+  const hidden = web.filter(({ loopback }) => loopback).map((each) => each.port)
+  return pages.nothingListens(vm.name, port, open, hidden)
+}

@@ -1,0 +1,137 @@
+import { chmod, chown, mkdir, rm } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { dirname } from 'node:path'
+import type { Hono } from 'hono'
+import {
+  askHeader,
+  nameHeader,
+  peerHeader,
+  sessionCookie,
+  tokenPattern,
+  upstreamHeader,
+  userHeader,
+  verdictHeader,
+} from '../../adapters/caddy/config.ts'
+import { makeWebServer, mostWaiting } from '../../lib/web-server.ts'
+import { decide, explain, type Gate, type Verdict, type Visit } from './decide.ts'
+import { documentOf, textOf } from './pages.ts'
+import { clientOf, headersOf, sessionCookieFor } from './site.ts'
+import { secretIn } from './tokens.ts'
+
+export { Tries } from '../../lib/failure-limiter.ts'
+export { Certificates } from './certificates.ts'
+export { Connections } from './connections.ts'
+export type { Gate } from './decide.ts'
+export { Passes } from './grants.ts'
+export { GuestPorts } from './guest-ports.ts'
+export { keepLifetimes } from './lifetimes.ts'
+export { Links } from './links.ts'
+export { keepOut } from './revocation.ts'
+export { frontOf, hostOf, originOf } from './routing.ts'
+export { Sessions } from './sessions.ts'
+export { clientOf, isFrom, makeSite, nothingHere, owner, type Seat, sessionAt, signInPage } from './site.ts'
+export { Tokens, tokenOf } from './tokens.ts'
+export { addressOf, makeWeb } from './web.ts'
+
+/**
+ * Opens the socket at which Caddy asks about each request, and where Croft's own address is served. Only Caddy gets
+ * there: what its configuration sets and takes away (`X-Croft-…`) is trusted.
+ * @param site what is at Croft's own address @param gid the group that may use the socket
+ * @returns a function that closes it
+ */
+export async function openGate(gate: Gate, site: Hono, socket: string, gid: number): Promise<() => Promise<void>> {
+  // Caddy has read the headers already: what it lets through is decided, also when it is more than Node would take.
+  const { server, close } = makeWebServer(site, { maxHeaderSize: 2 ** 21 }, (request, response) => {
+    const asked = request.headers[askHeader.toLowerCase()]
+    if (asked === undefined) return false
+    settle(gate, request, response, asked === 'failed').catch((err) => {
+      gate.box.log.error({ err, host: request.headers.host }, 'a request could not be decided')
+      if (response.headersSent) response.destroy()
+      else response.writeHead(500).end()
+    })
+    return true
+  })
+  server.keepAliveTimeout = 60_000
+  await mkdir(dirname(socket), { recursive: true, mode: 0o755 })
+  await gate.passes.open(gid)
+  await rm(socket, { force: true })
+  await new Promise<void>((resolve, reject) =>
+    server.once('error', reject).listen({ path: socket, backlog: mostWaiting }, resolve),
+  )
+  await chmod(socket, 0o660)
+  await chown(socket, 0, gid)
+  return async () => {
+    // Nobody would take them back.
+    await gate.passes.close()
+    await close()
+  }
+}
+
+/** Answers what Caddy asks. @param failed about a request that a VM did not answer; else about one that is to go on */
+async function settle(gate: Gate, request: IncomingMessage, response: ServerResponse, failed: boolean): Promise<void> {
+  const { secure } = gate.front()
+  const visit = visitOf(request, secure)
+  // A request that failed has no session any more: it has been made ready for the VM.
+  const user = String(request.headers[userHeader.toLowerCase()] ?? '')
+  const verdict = await (failed ? explain(gate, visit, user) : decide(gate, visit))
+  answer(response, verdict, visit, secure)
+}
+
+function visitOf({ headers }: IncomingMessage, secure: boolean): Visit {
+  const uri = String(headers['x-forwarded-uri'] ?? '')
+  const page = headers['x-forwarded-method'] === 'GET' && (headers.accept ?? '').includes('text/html')
+  return {
+    host: headers.host ?? '',
+    uri: uri.startsWith('/') ? uri : '/',
+    // Browsers say what they fetch something for; at HTTP's basic kind of asking they would ask the person.
+    client: page ? 'page' : headers['sec-fetch-mode'] !== undefined ? 'script' : 'program',
+    token: tokenIn(headers.cookie, secure),
+    secret: secretIn(headers.authorization),
+    browser: { agent: headers['user-agent'] ?? '', from: clientOf(String(headers['x-forwarded-for'] ?? '')) },
+    peer: peerOf(String(headers[peerHeader.toLowerCase()] ?? '')),
+  }
+}
+
+/** The session's token among a request's cookies: the first that is whole. Pure. */
+export function tokenIn(cookies: string | undefined, secure: boolean): string | undefined {
+  const whole = new RegExp(`^${sessionCookie(secure)}=(${tokenPattern})$`)
+  for (const each of cookies?.split(';') ?? []) {
+    const [, token] = whole.exec(each.trim()) ?? []
+    if (token !== undefined) return token
+  }
+  return undefined
+}
+
+/** Caddy says `HTTP/3.0 203.0.113.9:51234`. Pure. */
+const peerOf = (said: string): string =>
+  `${said.startsWith('HTTP/3') ? 'udp' : 'tcp'} ${said.slice(said.indexOf(' ') + 1)}`
+
+function answer(response: ServerResponse, verdict: Verdict, visit: Visit, secure: boolean): void {
+  switch (verdict.kind) {
+    case 'pass':
+      response.writeHead(204, {
+        // A token is ours, and goes no further.
+        [verdictHeader]: visit.secret === undefined ? 'pass' : 'pass-without-authorization',
+        [upstreamHeader]: verdict.upstream,
+        [userHeader]: verdict.visitor.user,
+        [nameHeader]: encodeURIComponent(verdict.visitor.name),
+      })
+      response.end()
+      break
+    case 'redirect':
+      response.writeHead(303, {
+        Location: verdict.to,
+        'Cache-Control': 'no-store',
+        'Referrer-Policy': 'no-referrer',
+        ...(verdict.cookie && { 'Set-Cookie': sessionCookieFor(verdict.cookie, secure) }),
+      })
+      response.end()
+      break
+    case 'page': {
+      const { page } = verdict
+      const forBrowser = visit.client === 'page'
+      response.writeHead(page.status, headersOf(page, forBrowser ? 'html' : 'plain'))
+      response.end(forBrowser ? documentOf(page) : textOf(page))
+    }
+  }
+}

@@ -1,0 +1,165 @@
+import { type Html, html } from '../../lib/html.ts'
+import { serviceOn } from './services.ts'
+
+/** What the gate itself says to a browser. Each is whole: nothing is loaded from elsewhere, no script runs. */
+export interface Page {
+  status: number
+  title: string
+  body: Html
+  /** Seconds after which the browser asks again. */
+  refresh?: number
+  /** Seconds before which it had better not. */
+  wait?: number
+  /** A program may send a token: HTTP's basic kind is asked for. */
+  challenge?: boolean
+  /** What a program is told instead. */
+  says?: string
+}
+
+const style = `:root{color-scheme:light dark;--ground:#faf8f4;--ink:#23211d;--soft:#6f6a60;--line:#ddd7ca;--live:#2e7d4f}
+@media(prefers-color-scheme:dark){:root{--ground:#1b1a17;--ink:#ece8df;--soft:#9c968a;--line:#3a372f;--live:#6cc08b}}
+body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{max-width:36rem;margin:16vh auto 0;padding:0 24px}h1{font-size:24px;font-weight:600;margin:0 0 8px}
+p{margin:0 0 16px}code,kbd{font:14px/1.5 ui-monospace,monospace}code{background:none;border:1px solid var(--line);padding:2px 6px}
+a{color:var(--live)}button{font:inherit;color:var(--ground);background:var(--live);border:0;padding:8px 16px;cursor:pointer}
+input{font:inherit;color:inherit;background:none;border:1px solid var(--line);padding:7px 8px;width:20rem;max-width:100%;box-sizing:border-box}
+.soft{color:var(--soft)}ul{padding-left:20px}svg{width:24px;height:24px;margin-bottom:24px}`
+
+const mark = html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M2 2h20v20H2zM2 14h12V2M14 22v-8h8" fill="none" stroke="currentColor" stroke-width="1.5"/><path d="M16.5 16.5h3v3h-3z" fill="var(--live)"/></svg>`
+
+/** Inline, so that the browser doesn't ask the VM's address for /favicon.ico. */
+const icon = `data:image/svg+xml,${encodeURIComponent(
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><style>path{fill:none;stroke:#23211d;stroke-width:1.5}rect{fill:#2e7d4f}@media(prefers-color-scheme:dark){path{stroke:#ece8df}rect{fill:#6cc08b}}</style><path d="M2 2h20v20H2zM2 14h12V2M14 22v-8h8"/><rect x="16.5" y="16.5" width="3" height="3"/></svg>',
+)}`
+
+/** The page as it is for a program. */
+export const textOf = ({ title, says = `${title}.` }: Page): string => `${says}\n`
+
+/** The page as a document. */
+export function documentOf({ title, body }: Page): string {
+  return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>${title}</title><link rel="icon" href="${icon}"><style>${{ markup: style }}</style></head><body><main>${mark}<h1>${title}</h1>${body}</main></body></html>
+`.markup
+}
+
+export const nothingHere: Page = {
+  status: 404,
+  title: 'Nothing here',
+  body: html`<p>There is nothing for you at this address.</p>`,
+}
+
+export const notNow: Page = {
+  status: 502,
+  title: 'Not here just now',
+  body: html`<p>This site isn't responding right now. Try again later.</p>`,
+}
+
+/** For a program that is nobody yet. */
+export const signInFirst: Page = {
+  status: 401,
+  title: 'Sign in',
+  says: 'Sign in: croft login. A program sends a token, as bearer or as basic password: croft token new',
+  body: html``,
+}
+
+/** Where somebody wanted to go when he was asked to sign in. */
+export interface Aim {
+  /** The Host header of a VM's address. */
+  host: string
+  /** Path and query there. */
+  to: string
+}
+
+/**
+ * The link of `croft login` may be for another port than this browser comes by, as one that is forwarded: so it can be pasted.
+ * @param wasIn he had been let in there
+ */
+export const signIn = (aim: Aim | undefined, wasIn: boolean): Page => ({
+  ...signInFirst,
+  title: wasIn ? 'You are not let in any more' : 'Sign in',
+  body: html`${wasIn ? html`<p>If somebody gave you a link to this address, it is over: ask for another. If the box is yours, sign in again.</p>` : html``}
+<p>On the box, type</p><p><code>croft login</code></p><p>and open the link that it prints, or paste it here.</p>
+<form method="post" action="/login"><input name="code" aria-label="The link" autocomplete="off" required>${
+    aim
+      ? html`<input type="hidden" name="host" value="${aim.host}"><input type="hidden" name="to" value="${aim.to}">`
+      : html``
+  } <button>Sign in</button></form>`,
+})
+
+export const signedIn = (aim: Aim | undefined): Page => ({
+  status: 200,
+  title: 'You are signed in',
+  body: html`${aim ? html`<p><a href="/enter?${String(new URLSearchParams({ ...aim }))}">Go on to ${aim.host}</a></p>` : html``}
+<p>The addresses of your VMs open in this browser now.</p><p class="soft"><code>croft ls</code> shows what there is,
+<code>croft session ls</code> who is signed in.</p><form method="post" action="/logout"><button>Sign out everywhere</button></form>`,
+})
+
+export const signedOut: Page = {
+  status: 200,
+  title: 'Signed out',
+  body: html`<p>Nobody is signed in any more, on any address of this box.</p>`,
+}
+
+/** A link was opened that would change something: who opened it says so first. */
+export const confirmSignIn = (code: string): Page => ({
+  status: 200,
+  title: 'Sign in to this box',
+  body: html`<p>This browser will open everything on it, for 30 days.</p>
+<form method="post" action="/login"><input type="hidden" name="code" value="${code}"><button>Sign in</button></form>`,
+})
+
+export const linkIsOver: Page = {
+  status: 410,
+  title: 'This link is over',
+  body: html`<p>Links end: one to sign in works once, within 10 minutes (<code>croft login</code> makes another); one that
+you were given, when its time is over or its owner takes it back.</p>`,
+}
+
+export const tooMany = (seconds: number): Page => ({
+  status: 429,
+  title: 'Too many tries',
+  body: html`<p>Too many links and codes from here were none. Try again in ${seconds} s.</p>`,
+  wait: seconds,
+})
+
+export const waking = (name: string): Page => ({
+  status: 503,
+  title: `${name} is waking up`,
+  body: html`<p>It will be here in a moment.</p>`,
+  refresh: 1,
+})
+
+export const isOff = (name: string, why: string, command: string): Page => ({
+  status: 503,
+  title: `${name} can't be opened`,
+  body: html`<p>${why}</p><p><code>${command}</code></p>`,
+})
+
+/** @param service the server that usually listens there */
+const noHttp = (name: string, port: number, service: string): Page => ({
+  status: 502,
+  title: `Nothing speaks HTTP on port ${port} of ${name}`,
+  body: html`<p>${service} usually listens there, which no browser opens. From elsewhere it is reached through SSH:</p><p><code>croft ssh ${name} -L ${port}:localhost:${port}</code></p>`,
+})
+
+/** @param open ports that listen, and may be opened by their addresses @param hidden ports that only the VM itself reaches */
+export function nothingListens(
+  name: string,
+  port: number | null,
+  open: readonly { port: number; address: string }[],
+  hidden: readonly number[],
+): Page {
+  const service = port === null ? undefined : serviceOn(port)
+  if (port !== null && service) return noHttp(name, port, service)
+  const what = port === null ? `Nothing listens in ${name} yet` : `Nothing listens on port ${port} of ${name}`
+  const links = open.map((each) => html`<li><a href="${each.address}">port ${each.port}</a></li>`)
+  return {
+    status: 502,
+    title: what,
+    body: html`${open.length ? html`<p>What does:</p><ul>${links}</ul>` : html`<p>Start a web server in it, for example:</p><p><code>croft exec ${name} -- tmux new -d python3 -m http.server 8000</code></p>`}${
+      hidden.length
+        ? html`<p class="soft">${hidden.join(', ')} listens on 127.0.0.1 alone, where only the VM itself reaches it. Have it listen on 0.0.0.0.</p>`
+        : html``
+    }`,
+  }
+}

@@ -1,0 +1,41 @@
+import { describe, expect, test } from 'vitest'
+import { hostName, placeOf } from './routing.ts'
+
+describe('a host name', () => {
+  test.each([
+    ['web.localhost', { kind: 'vm', name: 'web', port: null }],
+    ['WEB.LocalHost:8080', { kind: 'vm', name: 'web', port: null }],
+    ['web-8080.localhost', { kind: 'vm', name: 'web', port: 8080 }],
+    ['web.localhost.', { kind: 'vm', name: 'web', port: null }],
+    ['web.localhost.:8080', { kind: 'vm', name: 'web', port: null }],
+    ['quiet-otter-3000.localhost:80', { kind: 'vm', name: 'quiet-otter', port: 3000 }],
+    ['croft.localhost:8080', { kind: 'croft' }],
+  ])('%s leads to its place', (host, place) => {
+    expect(placeOf(hostName(host), 'localhost')).toEqual(place)
+  })
+
+  test.each([
+    'localhost',
+    '.localhost',
+    'a.b.localhost',
+    'web-0.localhost',
+    'web-65536.localhost',
+    'web-080.localhost',
+    'web-.localhost',
+    '8080.localhost',
+    'weblocalhost',
+    'web.localhost.evil.example',
+    'web.localhost..',
+    'web_x.localhost',
+    'web.localhost:99999999',
+    '',
+    '[::1]',
+  ])('%s leads nowhere', (host) => {
+    expect(placeOf(host, 'localhost')).toBeUndefined()
+  })
+
+  test('of another domain is not ours', () => {
+    expect(placeOf('web.box.example.com', 'box.example.com')).toEqual({ kind: 'vm', name: 'web', port: null })
+    expect(placeOf('web.localhost', 'box.example.com')).toBeUndefined()
+  })
+})

@@ -1,0 +1,166 @@
+import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { getCookie } from 'hono/cookie'
+import type { By, Note } from '../../activity/index.ts'
+import { sessionCookie } from '../../adapters/caddy/config.ts'
+import { digestOf } from '../../lib/secret.ts'
+import type { Session } from '../../store/index.ts'
+import { type Gate, localPath } from './decide.ts'
+import { noSuchLink, stranger, tooOften } from './noted.ts'
+import * as pages from './pages.ts'
+import { hostName, targetOf } from './routing.ts'
+import { type Browser, sessionSeconds } from './sessions.ts'
+
+/** Characters of path and query that a form of ours carries on. */
+const longestAim = 2000
+
+/** Headers of every page that the gate makes: it needs nothing from elsewhere, and nobody shows it in a frame. */
+const pageHeaders: Readonly<Record<string, string>> = {
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy':
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  // With `no-referrer` browsers would not say that the sign-in form is ours either.
+  'Referrer-Policy': 'same-origin',
+  'X-Content-Type-Options': 'nosniff',
+}
+
+export function headersOf({ refresh, wait, challenge }: pages.Page, type: 'html' | 'plain'): Record<string, string> {
+  const again = refresh ?? wait
+  return {
+    ...pageHeaders,
+    'Content-Type': `text/${type}; charset=utf-8`,
+    ...(refresh !== undefined && { Refresh: String(refresh) }),
+    ...(again !== undefined && { 'Retry-After': String(again) }),
+    ...(challenge && { 'WWW-Authenticate': 'Basic realm="Croft, with a token as password", charset="UTF-8"' }),
+  }
+}
+
+/** The address that a request comes from, as Caddy says, who trusts nobody else's word for it. Pure. */
+export const clientOf = (forwardedFor = ''): string => forwardedFor.split(',').at(-1)!.trim()
+
+/** A Set-Cookie value for the session of one host name: no other host sees it, nor does any script. Pure. */
+export function sessionCookieFor({ token, seconds }: { token: string; seconds: number }, secure: boolean): string {
+  const flags = `Path=/; HttpOnly; SameSite=Lax; Max-Age=${seconds}${secure ? '; Secure' : ''}`
+  return `${sessionCookie(secure)}=${token}; ${flags}`
+}
+
+/** An address of Croft's own. */
+export interface Seat {
+  /** Its host name, without port. */
+  host: string
+  secure: boolean
+  /** Where a request to it comes from. */
+  client(c: Context): string
+}
+
+/** The session of Croft's own that a request comes with. */
+export function sessionAt({ sessions }: Gate, { host, secure }: Seat, c: Context): Session | undefined {
+  const token = getCookie(c, sessionCookie(secure))
+  return token === undefined ? undefined : sessions.find(host, digestOf(token))
+}
+
+/** Who is signed in, as the activity log calls him. Pure. */
+export const owner = ({ signIn }: Session): By => ({ kind: 'owner', name: '', id: signIn })
+
+/** Whether a request comes from a page of this very address, as browsers say of every POST; of one at another port, no. */
+export function isFrom({ host, secure }: Seat, c: Context): boolean {
+  const url = URL.parse(c.req.header('origin') ?? '')
+  return (
+    url !== null &&
+    hostName(url.host) === host &&
+    url.host === c.req.header('host')?.toLowerCase() &&
+    (url.protocol === 'https:') === secure
+  )
+}
+
+const triedToSignIn = 'tried to sign in'
+
+const show = (page: pages.Page) =>
+  new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page, 'html') })
+
+/** The answer for an unknown path. */
+export const nothingHere = (): Response => show(pages.nothingHere)
+
+/** What is where only who is signed in may look. */
+export const signInPage = (): Response => show(pages.signIn(undefined, false))
+
+/** What is at an address of Croft's own: signing in and out, and the way from there to a VM's address. */
+export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
+  const { sessions } = gate
+  const site = new Hono()
+  const note = (c: Context, by: By, what: string, outcome: Partial<Note> = {}) => {
+    const { agent, from: address } = browserOf(c)
+    return gate.box.activity.note({ by, from: { way: 'web', address, agent }, what, ...outcome })
+  }
+  const browserOf = (c: Context): Browser => ({ agent: c.req.header('user-agent') ?? '', from: seatNow().client(c) })
+
+  // A form of another site's must not sign anybody in or out.
+  site.use(async (c, next) => {
+    if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(seatNow(), c)) return nothingHere()
+    return next()
+  })
+  site.use(bodyLimit({ maxSize: 8192, onError: nothingHere }))
+
+  const aimOf = (host = '', to = '/'): pages.Aim | undefined =>
+    targetOf(gate.box.store.state, hostName(host)) && {
+      host: host.toLowerCase(),
+      to: localPath(to.length <= longestAim ? to : '/'),
+    }
+
+  site.get('/', (c) => {
+    const aim = aimOf(c.req.query('host'), c.req.query('to'))
+    return show(sessionAt(gate, seatNow(), c) ? pages.signedIn(aim) : pages.signIn(aim, false))
+  })
+
+  // Opening a link signs nobody in: what looks at links beforehand would use it up.
+  site.get('/login', (c) => {
+    const code = c.req.query('code') ?? ''
+    return show(sessions.isCode(seatNow().host, code) ? pages.confirmSignIn(code) : pages.linkIsOver)
+  })
+  site.post('/login', async (c) => {
+    const { host, secure } = seatNow()
+    const form = await c.req.parseBody()
+    const field = (name: string) => (typeof form[name] === 'string' ? form[name] : '')
+    const browser = browserOf(c)
+    const seconds = gate.tries.wait(browser.from)
+    if (seconds > 0) {
+      await note(c, stranger, triedToSignIn, tooOften)
+      return show(pages.tooMany(seconds))
+    }
+    const token = await sessions.redeem(host, codeIn(field('code')), browser)
+    if (token === undefined) {
+      gate.tries.fail(browser.from)
+      await note(c, stranger, triedToSignIn, noSuchLink)
+      return show(pages.linkIsOver)
+    }
+    const session = sessions.find(host, digestOf(token))
+    // It may have been ended meanwhile.
+    if (session) await note(c, owner(session), 'signed in')
+    c.header('Set-Cookie', sessionCookieFor({ token, seconds: sessionSeconds }, secure))
+    const aim = aimOf(field('host'), field('to'))
+    // A form's answer leads to no other host (Content-Security-Policy): a link on the page does.
+    return c.redirect(aim ? `/?${new URLSearchParams({ ...aim })}` : '/', 303)
+  })
+
+  site.get('/enter', (c) => {
+    const aim = aimOf(c.req.query('host'), c.req.query('to'))
+    if (!aim) return nothingHere()
+    const session = sessionAt(gate, seatNow(), c)
+    if (!session) return show(pages.signIn(aim, c.req.query('was') !== undefined))
+    const query = new URLSearchParams({ code: sessions.makeCode(hostName(aim.host), session.signIn), to: aim.to })
+    return c.redirect(`//${aim.host}/.croft/enter?${query}`, 303)
+  })
+
+  site.post('/logout', async (c) => {
+    const session = sessionAt(gate, seatNow(), c)
+    if (session) {
+      await sessions.endAll()
+      await note(c, owner(session), 'signed out everywhere')
+    }
+    return show(pages.signedOut)
+  })
+  return site
+}
+
+/** The code in what somebody pastes: a link of `croft login`, or the code of one. Pure. */
+const codeIn = (pasted: string): string => pasted.trim().replace(/^.*[?&]code=/, '')

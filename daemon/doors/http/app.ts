@@ -1,0 +1,144 @@
+import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { stream } from 'hono/streaming'
+import type { Terminals } from '../../adapters/guest/terminals.ts'
+import { checkScope, isLimited } from '../../commands/kit/scope.ts'
+import { type App, serveCall } from '../../commands/kit/serve.ts'
+import type { Report } from '../../core/box.ts'
+import { CroftError } from '../../lib/error.ts'
+import type { Door, Entered } from './door.ts'
+import { eventsRoute } from './events.ts'
+import { execRoute } from './exec.ts'
+import { expose, expositionType } from './exposition.ts'
+import { readMetrics } from './metrics.ts'
+import { openApi } from './openapi.ts'
+import { problemOf } from './problem.ts'
+import { terminalRoutes } from './terminals.ts'
+
+/** Where Prometheus looks, unless it is told otherwise. */
+export const metricsPath = '/metrics'
+
+const largestBody = 1024 * 1024
+
+/** The API, for one of its doors. */
+export function makeHttp(app: App, version: string, door: Door, terminals: Terminals): Hono<Entered> {
+  const http = new Hono<Entered>()
+
+  http.onError((error, c) => {
+    const problem = problemOf(error)
+    if (problem.code === 'internal')
+      app.box.log.error({ err: error, path: c.req.path }, 'a request failed in an unexpected way')
+    return c.json(problem, problem.status as 500, { 'Content-Type': 'application/problem+json' })
+  })
+  http.notFound((c) => {
+    const problem = problemOf(
+      new CroftError('not-found', `There is nothing at ${c.req.path.slice(0, 100)}.`, {
+        hint: 'GET /api/openapi.json says what there is.',
+      }),
+    )
+    return c.json(problem, 404, { 'Content-Type': 'application/problem+json' })
+  })
+
+  http.use(async (c, next) => {
+    await next()
+    c.header('X-Content-Type-Options', 'nosniff')
+    c.header('Cache-Control', 'no-store')
+  })
+  /** What lasts is asked again: who was let in may have been signed out, or his token taken back. */
+  const isStillIn = (c: Context): boolean => {
+    try {
+      door.enter(c)
+      return true
+    } catch {
+      return false
+    }
+  }
+  http.use(async (c, next) => {
+    const { actor, scope, reached } = door.enter(c)
+    c.set('actor', actor)
+    c.set('scope', scope)
+    c.set('reached', reached)
+    await next()
+  })
+
+  const limited = bodyLimit({
+    maxSize: largestBody,
+    onError: () => {
+      throw new CroftError('too-large', 'That is more than 1 MiB.', {
+        hint: 'Send large data through croft exec, on its standard input.',
+      })
+    },
+  })
+
+  http.get('/api/health', (c) => c.json({ ok: true, libvirt: app.box.hypervisor.trouble() ?? 'fine' }))
+  http.get('/api/openapi.json', (c) => c.json(openApi(app.commands, version)))
+  // What `stat` says of the whole box, in another form: it is for who may run that.
+  const stat = app.commands.find(({ name }) => name === 'stat')!
+  http.get(metricsPath, async (c) => {
+    checkScope(c.var.scope, stat, {}, app.box.store.state)
+    return c.body(expose(await readMetrics(app, version)), 200, { 'Content-Type': expositionType })
+  })
+  http.get('/api/events', (c) => {
+    if (isLimited(c.get('scope'))) throw new CroftError('not-allowed', 'You may not follow all events.')
+    return eventsRoute(app, c, () => isStillIn(c))
+  })
+  terminalRoutes(http, app, terminals, isStillIn)
+  http.post('/api/exec', async (c, next) => {
+    // A conversation may be long; its lines are limited instead.
+    if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson')) return execRoute(app, c, door.local)
+    return limited(c, next)
+  })
+  http.post('/api/exec', (c) => execRoute(app, c, door.local))
+
+  http.post('/api/commands/:name', limited, async (c) => {
+    const body = await readJson(await c.req.text())
+    const name = c.req.param('name')
+    const { signal } = c.req.raw
+    const { scope, actor } = c.var
+    if (!(c.req.header('accept') ?? '').includes('application/x-ndjson')) {
+      return c.json((await serveCall(app, name, body, { report: () => {}, signal, scope, actor })) as object)
+    }
+    c.header('Content-Type', 'application/x-ndjson')
+    return stream(c, async (out) => {
+      const send = (value: object) => out.write(`${JSON.stringify(value)}\n`)
+      const report: Report = (progress) => void send({ progress })
+      await serveCall(app, name, body, { report, signal, scope, actor }).then(
+        (result) => send({ result }),
+        (error) => send({ problem: problemOf(error) }),
+      )
+    })
+  })
+  return http
+}
+
+/** What is sent to commands is flat: nothing of what reads it has to be ready for more. */
+const deepest = 32
+
+/** How deep the arrays and objects of a JSON text lie in one another. Pure. */
+export function depthOf(json: string): number {
+  let depth = 0
+  let most = 0
+  for (const [each] of json.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    if (each === '[' || each === '{') most = Math.max(most, ++depth)
+    else if (each === ']' || each === '}') depth--
+  }
+  return most
+}
+
+async function readJson(text: string): Promise<Record<string, unknown>> {
+  if (text.trim() === '') return {}
+  if (depthOf(text) > deepest)
+    throw new CroftError('misuse', `The body has more than ${deepest} arrays and objects in one another.`)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new CroftError('misuse', 'The body is not JSON.', {
+      hint: 'Send an object with the arguments, such as {"name":"web"}.',
+    })
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  throw new CroftError('misuse', 'The body is not a JSON object.', {
+    hint: 'Send an object with the arguments, such as {"name":"web"}.',
+  })
+}

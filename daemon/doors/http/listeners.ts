@@ -1,0 +1,200 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import { dirname, join } from 'node:path'
+import { type Context, Hono } from 'hono'
+import type { Terminals } from '../../adapters/guest/terminals.ts'
+import { everything } from '../../commands/kit/scope.ts'
+import type { App } from '../../commands/kit/serve.ts'
+import type { Config } from '../../config.ts'
+import { groupId } from '../../lib/accounts.ts'
+import { CroftError } from '../../lib/error.ts'
+import { makeWebServer, mostWaiting } from '../../lib/web-server.ts'
+import {
+  type Certificates,
+  clientOf,
+  type Gate,
+  hostOf,
+  isFrom,
+  makeSite,
+  nothingHere,
+  owner,
+  type Seat,
+  sessionAt,
+  tokenOf,
+} from '../gate/index.ts'
+import { makeHttp, metricsPath } from './app.ts'
+import { type ConsoleFiles, consoleRoutes, notFoundIn } from './console.ts'
+import type { Entrant } from './door.ts'
+import { problemOf } from './problem.ts'
+import { gatewaySite } from './ssh.ts'
+
+export interface DoorParts {
+  app: App
+  version: string
+  config: Config
+  gate: Gate
+  certificates: Certificates
+  terminals: Terminals
+  console: ConsoleFiles
+}
+
+export interface Doors {
+  /** What is at the box's own web address, for the gate to serve. */
+  site: Hono
+  /** Closes all of them, at once. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the API: on a unix socket for root and the group `croft`, and on loopback for who has a token or is signed in.
+ * The third door, the box's own web address, is the gate's to open.
+ */
+export async function openDoors(parts: DoorParts): Promise<Doors> {
+  const { app, version, config, gate, terminals } = parts
+  const gid = await groupId('croft')
+  const token = await readToken(join(config.folder, 'token'), gid)
+  const bySocket = makeWebServer(makeHttp(app, version, { local: true, enter: () => onTheBox }, terminals))
+  const byTcp = makeWebServer(localSite(parts, token))
+  const byGateway = makeWebServer(gatewaySite(app, version, terminals))
+  const all = [bySocket, byTcp, byGateway]
+  for (const { server } of all) {
+    server.requestTimeout = 0 // a conversation may last for hours
+    server.headersTimeout = 10_000
+  }
+  await listenFor(bySocket.server, config.socket, gid)
+  if (config.ssh) await listenFor(byGateway.server, config.ssh.socket, await groupId(config.ssh.user))
+  await listen(byTcp.server, { host: '127.0.0.1', port: config.port }, `127.0.0.1:${config.port}`)
+  const seat = (): Seat => {
+    const front = gate.front()
+    return {
+      host: hostOf(front, 'croft'),
+      secure: front.secure,
+      client: (c) => clientOf(c.req.header('x-forwarded-for')),
+    }
+  }
+  return {
+    site: siteWithApi(parts, ['/api/*'], seat, (c) => enter(gate, seat(), c)),
+    async close() {
+      await Promise.all(all.map((each) => each.close()))
+    },
+  }
+}
+
+function siteWithApi(parts: DoorParts, paths: string[], seat: () => Seat, may: (c: Context) => Entrant): Hono {
+  const { app, version, gate, terminals } = parts
+  const site = new Hono()
+  const api = makeHttp(app, version, { local: false, enter: may }, terminals)
+  for (const path of paths) site.all(path, (c) => api.fetch(c.req.raw, c.env))
+  const isSignedIn = (c: Context) => sessionAt(gate, seat(), c) !== undefined
+  consoleRoutes(site, parts.console, isSignedIn)
+  site.route('/', makeSite(gate, seat))
+  site.all('*', (c) => (isSignedIn(c) && notFoundIn(parts.console, c)) || nothingHere())
+  return site
+}
+
+/** What is on loopback: where only names of this machine's are ours, whatever name a page elsewhere has pointed here (DNS rebinding). */
+function localSite(parts: DoorParts, boxToken: string): Hono {
+  const { config, gate, certificates } = parts
+  const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
+  const seat: Seat = { host: 'localhost', secure: false, client: () => '127.0.0.1' }
+  const site = new Hono()
+  site.use(async (c, next) => {
+    const host = c.req.header('host') ?? ''
+    if (hosts.includes(host)) return next()
+    const problem = problemOf(
+      new CroftError('not-allowed', `This is not ${JSON.stringify(host.slice(0, 100))}.`, {
+        hint: `It answers as ${hosts.join(', ')}.`,
+      }),
+    )
+    return c.json(problem, 403, { 'Content-Type': 'application/problem+json' })
+  })
+  // Caddy asks here, before it gets a certificate for a name.
+  site.get('/api/certificate', async (c) =>
+    (await certificates.allows(c.req.query('domain') ?? '')) ? c.body(null, 200) : c.body(null, 404),
+  )
+  const may = (c: Context): Entrant => {
+    const origin = c.req.header('origin')
+    if (origin !== undefined && !hosts.some((each) => origin === `http://${each}`))
+      throw new CroftError('not-allowed', 'Pages from elsewhere can not use this.')
+    const [scheme, given] = (c.req.header('authorization') ?? '').split(' ')
+    if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return byBoxToken
+    return enter(gate, seat, c)
+  }
+  site.route(
+    '/',
+    siteWithApi(parts, ['/api/*', metricsPath], () => seat, may),
+  )
+  return site
+}
+
+/** Who may use the socket; `exec` knows more of him. */
+const onTheBox: Entrant = {
+  scope: everything,
+  actor: { by: { kind: 'user', name: '', id: null }, from: { way: 'box', address: null, agent: null } },
+}
+
+const byBoxToken: Entrant = {
+  scope: everything,
+  actor: {
+    by: { kind: 'token', name: 'of the box itself', id: null },
+    from: { way: 'api', address: '127.0.0.1', agent: null },
+  },
+}
+
+/** Who comes with a token of ours, or is signed in here and comes from a page of this address. */
+function enter(gate: Gate, seat: Seat, c: Context): Entrant {
+  const from = { address: seat.client(c), agent: c.req.header('user-agent') ?? null }
+  const token = tokenOf(gate, c.req.header('authorization'))
+  if (token) {
+    const { id, name, vm, commands } = token
+    return {
+      scope: { vm, tag: null, commands },
+      actor: { by: { kind: 'token', name, id }, from: { way: 'api', ...from } },
+    }
+  }
+  const ownPage = c.req.header('origin') === undefined ? ['GET', 'HEAD'].includes(c.req.method) : isFrom(seat, c)
+  const session = ownPage ? sessionAt(gate, seat, c) : undefined
+  if (session) return { scope: everything, actor: { by: owner(session), from: { way: 'console', ...from } } }
+  throw new CroftError('not-allowed', 'This needs a token, or somebody who is signed in.', {
+    hint: 'Send "Authorization: Bearer …" with a token: croft token new',
+  })
+}
+
+/** Listens at a unix socket for root and one group. */
+async function listenFor(server: Server, path: string, gid: number): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 })
+  await rm(path, { force: true }) // the store's lock says that no other daemon uses it
+  await listen(server, { path }, path)
+  await chmod(path, 0o660)
+  await chown(path, 0, gid)
+}
+
+function listen(server: Server, where: { path: string } | { host: string; port: number }, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(
+        new CroftError('unavailable', `${name} can't be listened on: ${cause.message}.`, {
+          hint: 'Something else uses it; "port" and "socket" in the configuration choose others.',
+          cause,
+        }),
+      ),
+    )
+    server.listen({ ...where, backlog: mostWaiting }, resolve)
+  })
+}
+
+function equal(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(a), digest(b))
+}
+
+/** The token of the box itself, made once, readable by root and the group. */
+async function readToken(path: string, gid: number): Promise<string> {
+  const known = await readFile(path, 'utf8').catch(() => '')
+  if (known.trim()) return known.trim()
+  const token = `croft_${randomBytes(24).toString('base64url')}`
+  await writeFile(path, `${token}\n`, { mode: 0o640 })
+  await chown(path, 0, gid)
+  return token
+}

@@ -1,0 +1,176 @@
+import type { App } from '../../commands/kit/serve.ts'
+import { stateOf, vmsOf } from '../../core/box.ts'
+import { type Level, levels, type Resource } from '../../core/interfaces/governor.ts'
+import type { Counters, HostUsage, Pressure, VmUsage } from '../../core/interfaces/host.ts'
+import type { VmStats } from '../../core/interfaces/ports.ts'
+import { type VmState, vmStates } from '../../core/vm/state.ts'
+import type { Vm } from '../../store/index.ts'
+import type { Metric, Sample } from './exposition.ts'
+
+/** What is measured when somebody asks. */
+export interface Found {
+  build: { version: string; node: string }
+  libvirtAnswers: boolean
+  usage: HostUsage
+  pressure: Pressure
+  /** How the box's memory stands. */
+  level: Level
+  counters: Counters
+  vms: readonly (Pick<Vm, 'id' | 'name' | 'tags'> & {
+    image: string
+    state: VmState
+    sshSessions: number
+    heavyOn?: Resource | undefined
+  })[]
+  /** By VM id. */
+  vmUsage: ReadonlyMap<string, VmUsage>
+  daemon: { cpuSeconds: number; residentBytes: number; startedAtSeconds: number }
+}
+
+/** What the meter has: of libvirt nothing is asked that was asked in the last second. */
+export async function readMetrics({ box, host }: App, version: string): Promise<Metric[]> {
+  const [usage, vmUsage, pressure] = await Promise.all([host.usage(), host.vmUsage(), host.pressure()])
+  const { user, system } = process.cpuUsage()
+  return metricsOf({
+    build: { version, node: process.version.slice(1) },
+    libvirtAnswers: box.hypervisor.trouble() === undefined,
+    usage,
+    pressure,
+    level: box.governor.now().level,
+    counters: await host.counters(),
+    vms: vmsOf(box.store.state).map((vm) => ({
+      id: vm.id,
+      name: vm.name,
+      tags: vm.tags,
+      image: box.store.state.images[vm.image]?.name ?? vm.image,
+      state: stateOf(box, vm),
+      sshSessions: box.uses.sessions(vm.id),
+      heavyOn: box.governor.heavyOn(vm.id),
+    })),
+    vmUsage,
+    daemon: {
+      cpuSeconds: (user + system) / 1e6,
+      residentBytes: process.memoryUsage.rss(),
+      startedAtSeconds: performance.timeOrigin / 1000,
+    },
+  })
+}
+
+const vmCounters: readonly (readonly [name: string, help: string, of: (stats: VmStats) => number])[] = [
+  ['cpu_seconds_total', 'CPU time since its start.', ({ cpuTimeNs }) => cpuTimeNs / 1e9],
+  ['network_receive_bytes_total', 'Received since its start.', ({ receivedBytes }) => receivedBytes],
+  ['network_transmit_bytes_total', 'Sent since its start.', ({ sentBytes }) => sentBytes],
+  ['disk_read_bytes_total', 'Read from its disk since its start.', ({ diskReadBytes }) => diskReadBytes],
+  ['disk_written_bytes_total', 'Written to its disk since its start.', ({ diskWrittenBytes }) => diskWrittenBytes],
+]
+
+/** The names, by which dashboards know them, stay as they are. Pure. */
+export function metricsOf({
+  build,
+  libvirtAnswers,
+  usage,
+  pressure,
+  level,
+  counters,
+  vms,
+  vmUsage,
+  daemon,
+}: Found): Metric[] {
+  const gauge = (name: string, help: string, ...samples: Sample[]): Metric => ({ name, type: 'gauge', help, samples })
+  const counter = (name: string, help: string, ...samples: Sample[]): Metric => ({
+    name,
+    type: 'counter',
+    help,
+    samples,
+  })
+  const known = (value: number | null | undefined, labels: Record<string, string>): Sample[] =>
+    value === null || value === undefined ? [] : [{ labels, value }]
+  const ofVms = (value: (id: string) => number | null | undefined) =>
+    vms.flatMap(({ id, name }) => known(value(id), { id, name }))
+  const stalls = (['cpu', 'memory', 'io'] as const).flatMap((resource) => {
+    const percent = pressure[resource]
+    return known(percent === null ? null : percent / 100, { resource })
+  })
+  return [
+    gauge('croft_build_info', 'What runs here.', { labels: build, value: 1 }),
+    gauge('croft_libvirt_up', 'Whether libvirt answers.', { value: libvirtAnswers ? 1 : 0 }),
+
+    gauge('croft_box_cpus', 'CPUs of the box.', { value: usage.cpus }),
+    counter('croft_box_cpu_busy_seconds_total', 'Time in which the CPUs of the box were busy, of all together.', {
+      value: counters.cpuBusySeconds,
+    }),
+    gauge('croft_box_memory_bytes', 'Memory of the box.', { value: usage.memoryTotalBytes }),
+    gauge('croft_box_memory_used_bytes', 'Memory of the box that is not available.', { value: usage.memoryUsedBytes }),
+    gauge('croft_box_swap_bytes', 'Swap of the box, of all kinds together.', { value: usage.swapTotalBytes }),
+    gauge('croft_box_swap_used_bytes', 'What is in it.', { value: usage.swapUsedBytes }),
+    gauge('croft_box_disk_bytes', 'Size of the file system that VMs are on.', { value: usage.diskTotalBytes }),
+    gauge('croft_box_disk_free_bytes', 'What is free there.', { value: usage.diskFreeBytes }),
+    gauge('croft_box_disk_kept_bytes', 'What images, and what several VMs stand on, take of it.', {
+      value: usage.diskKeptBytes,
+    }),
+    gauge(
+      'croft_box_pressure_ratio',
+      'Part of the last 10 s in which something waited for a CPU, memory or the disk (PSI, some avg10).',
+      ...stalls,
+    ),
+    gauge(
+      'croft_box_memory_level',
+      'How the memory of the box stands: 1 for the level that it is at.',
+      ...levels.map((each) => ({ labels: { level: each }, value: each === level ? 1 : 0 })),
+    ),
+
+    gauge(
+      'croft_vms',
+      'VMs by state.',
+      ...vmStates.map((state) => ({ labels: { state }, value: vms.filter((vm) => vm.state === state).length })),
+    ),
+    gauge(
+      'croft_vm_info',
+      'What a VM is.',
+      ...vms.map(({ id, name, image, tags }) => ({ labels: { id, name, image, tags: tags.join(',') }, value: 1 })),
+    ),
+    gauge(
+      'croft_vm_memory_resident_bytes',
+      'What a VM that runs takes of the memory of the box.',
+      ...ofVms((id) => vmUsage.get(id)?.memoryBytes),
+    ),
+    gauge(
+      'croft_vm_memory_balloon_bytes',
+      'What a VM that runs is left of its memory: less than all while it is held to what it uses.',
+      ...ofVms((id) => counters.vms.get(id)?.balloon?.bytes),
+    ),
+    gauge(
+      'croft_vm_disk_bytes',
+      'What a VM takes of the disk of the box: all that goes when it is deleted.',
+      ...ofVms((id) => vmUsage.get(id)?.diskBytes),
+    ),
+    gauge(
+      'croft_vm_ssh_sessions',
+      'SSH sessions in a VM by the gateway.',
+      ...vms.map(({ id, name, sshSessions }) => ({ labels: { id, name }, value: sshSessions })),
+    ),
+    gauge(
+      'croft_vm_heavy',
+      'A VM that takes so much of a resource that others wait for it, or may come to: as `croft top` names it.',
+      ...vms.flatMap(({ id, name, heavyOn }) =>
+        heavyOn === undefined ? [] : [{ labels: { id, name, resource: heavyOn }, value: 1 }],
+      ),
+    ),
+    ...vmCounters.map(([name, help, of]) =>
+      counter(
+        `croft_vm_${name}`,
+        help,
+        ...ofVms((id) => {
+          const stats = counters.vms.get(id)
+          return stats && of(stats)
+        }),
+      ),
+    ),
+
+    counter('process_cpu_seconds_total', 'CPU time of the daemon.', { value: daemon.cpuSeconds }),
+    gauge('process_resident_memory_bytes', 'Resident memory of the daemon.', { value: daemon.residentBytes }),
+    gauge('process_start_time_seconds', 'When the daemon started, in seconds since 1970.', {
+      value: daemon.startedAtSeconds,
+    }),
+  ]
+}

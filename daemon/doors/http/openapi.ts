@@ -1,0 +1,136 @@
+import { z } from 'zod'
+import { type Command, slug } from '../../commands/kit/command.ts'
+import { errorCodes } from '../../lib/error.ts'
+
+const what = 'Every command, as one POST. Errors are RFC 9457 problem details.'
+
+/** What programs that were written for an older version have to know. */
+const changes = `Since 0.2, a property means one thing in all answers. \`address\` is an IP address; where something is opened by
+the web is \`web\` (was \`address\`) in ports, share and domain. What the box has is memoryTotalBytes (was memoryBytes),
+swapTotalBytes (was swapBytes) and diskTotalBytes (was diskBytes) in ls, top, stat and box df; what saved memory takes is
+savedMemoryBytes (was memoryBytes), and its own layer layerBytes (was diskBytes), in checkpoint and box df. A VM's diskBytes is
+all that goes when it is deleted. \`show\` has cpuPercent, memoryBytes and diskBytes, as \`ls\` has.`
+
+/** The OpenAPI 3.1 document of the API, derived from the commands' declarations. */
+export function openApi(commands: readonly Command[], version: string): object {
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Croft', version, description: `${what}\n\n${changes}` },
+    security: [{ token: [] }],
+    components: {
+      securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
+      schemas: { Problem: problemSchema },
+    },
+    paths: {
+      ...Object.fromEntries(
+        commands.map((command) => [`/api/commands/${slug(command)}`, { post: operation(command) }]),
+      ),
+      '/api/exec': {
+        post: {
+          operationId: 'exec-line',
+          summary: 'Run a command line given as text',
+          requestBody: {
+            required: true,
+            content: { 'text/plain': { schema: { type: 'string' }, example: 'ls --json' } },
+          },
+          responses: {
+            200: { description: 'What it printed; its exit code is in X-Croft-Exit', content: { 'text/plain': {} } },
+          },
+        },
+      },
+      '/api/terminals': {
+        get: {
+          operationId: 'terminals',
+          summary: 'List the terminals that are open in a VM',
+          parameters: [{ name: 'vm', in: 'query', required: true, schema: { type: 'string' } }],
+          responses: {
+            200: { description: 'Id, beginning and number of viewers of each', content: { 'application/json': {} } },
+          },
+        },
+      },
+      '/api/terminal': {
+        get: {
+          operationId: 'terminal',
+          summary: 'Open a terminal in a VM, as a WebSocket',
+          description:
+            'Binary messages are what is typed and what is shown. Texts are JSON: {"id"} of the terminal first, {"problem"} when there is none, {"ended":true}; and from the client {"columns","rows"}.',
+          parameters: [
+            { name: 'vm', in: 'query', required: true, schema: { type: 'string' } },
+            {
+              name: 'id',
+              in: 'query',
+              schema: { type: 'string' },
+              description: 'One that is open; without it one begins',
+            },
+            { name: 'columns', in: 'query', schema: { type: 'integer', default: 80 } },
+            { name: 'rows', in: 'query', schema: { type: 'integer', default: 24 } },
+          ],
+          responses: { 101: { description: 'It is a WebSocket now' } },
+        },
+      },
+      '/metrics': {
+        get: {
+          operationId: 'metrics',
+          summary: 'The box, its VMs and the daemon in numbers, for Prometheus; not at the web address',
+          responses: { 200: { description: 'Text exposition format 0.0.4', content: { 'text/plain': {} } } },
+        },
+      },
+      '/api/events': {
+        get: {
+          operationId: 'events',
+          summary: 'Follow what happens, as server-sent events; Last-Event-ID resumes',
+          responses: {
+            200: {
+              description: 'The first event is the whole state, unless resumed',
+              content: { 'text/event-stream': {} },
+            },
+          },
+        },
+      },
+    },
+  }
+}
+
+function operation(command: Command): object {
+  const input = z.toJSONSchema(command.args, { io: 'input' }) as { properties?: object }
+  const confirmed = { yes: { type: 'boolean', description: 'Do it without being asked' } }
+  const schema = command.confirm ? { ...input, properties: { ...input.properties, ...confirmed } } : input
+  return {
+    operationId: slug(command),
+    summary: command.summary,
+    ...(command.details && { description: command.details }),
+    'x-touches': command.touches,
+    // How it is written on a command line: what is given by position, and what takes the words left over.
+    'x-positional': command.positional ?? [],
+    ...(command.rest && { 'x-rest': command.rest }),
+    requestBody: { content: { 'application/json': { schema } } },
+    responses: {
+      200: {
+        description: 'Done',
+        content: {
+          'application/json': { schema: z.toJSONSchema(command.result, { io: 'output', unrepresentable: 'any' }) },
+          'application/x-ndjson': { schema: { description: 'Lines of {progress}, then one of {result} or {problem}' } },
+        },
+      },
+      default: {
+        description: 'Refused or failed',
+        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      },
+    },
+  }
+}
+
+const problemSchema = {
+  type: 'object',
+  required: ['type', 'title', 'status', 'code', 'detail', 'exit'],
+  properties: {
+    type: { type: 'string' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    code: { enum: Object.keys(errorCodes) },
+    detail: { type: 'string', description: 'What did not happen, and why' },
+    hint: { type: 'string', description: 'What to do' },
+    argument: { type: 'string', description: 'The argument that is at fault' },
+    exit: { type: 'integer', description: 'The exit code of the same on a command line' },
+  },
+}

@@ -1,0 +1,134 @@
+import { type Context, Hono } from 'hono'
+import { stream } from 'hono/streaming'
+import type { z } from 'zod'
+import { hostKeyOf } from '../../adapters/guest/index.ts'
+import { hasEnded } from '../../adapters/guest/ssh.ts'
+import type { Terminals } from '../../adapters/guest/terminals.ts'
+import { croftFrom } from '../../commands/kit/as-typed.ts'
+import { noted } from '../../commands/kit/audit.ts'
+import { checkScope } from '../../commands/kit/scope.ts'
+import type { App } from '../../commands/kit/serve.ts'
+import { vmOfHost } from '../../core/access/login.ts'
+import { imageOf, stateOf } from '../../core/box.ts'
+import type { NumberedEvent } from '../../core/events.ts'
+import { ensureAwake } from '../../core/sleep/sleep.ts'
+import { CroftError } from '../../lib/error.ts'
+import { readLines } from '../../lib/ndjson.ts'
+import type { Key, State } from '../../store/index.ts'
+import { type Entry, enterQuestion, type FromDaemon, fromGateway, keyQuestion, visitor } from '../ssh/messages.ts'
+import { makeHttp } from './app.ts'
+import type { Entrant } from './door.ts'
+import { problemOf } from './problem.ts'
+
+/**
+ * The API as the gateway has it: what whoever is at the gateway may do, as he says by which key that is, and what the
+ * gateway itself has to know (ssh/messages.ts).
+ */
+export function gatewaySite(app: App, version: string, terminals: Terminals): Hono {
+  const { box, host } = app
+  const site = new Hono()
+  site.onError((error, c) => {
+    const problem = problemOf(error, { box, reached: c.req.header('x-croft-reached') })
+    return c.json(problem, problem.status as 500, { 'Content-Type': 'application/problem+json' })
+  })
+  const enter = (c: Context): Entrant => entrantOf(box.store.state, c)
+
+  site.post('/api/ssh/key', async (c) => {
+    const { fingerprint, authority } = await bodyOf(c, keyQuestion)
+    return c.body(null, mayCome(box.store.state, fingerprint)?.authority === authority ? 204 : 404)
+  })
+
+  site.post('/api/ssh/enter', async (c) => {
+    const { scope, actor, reached } = enter(c)
+    const wanted = await bodyOf(c, enterQuestion)
+    const { state } = box.store
+    const name = vmOfHost(wanted.vm, state.web.domain)
+    const ssh = app.commands.find((each) => each.name === 'ssh')!
+    const open = async (): Promise<Entry> => {
+      checkScope(scope, ssh, { vm: name }, state)
+      const vm = await ensureAwake(box, name)
+      const user = wanted.user ?? imageOf(box.store.state, vm).user
+      const hostKey = await hostKeyOf(host.folder, vm)
+      return { id: vm.id, name: vm.name, address: vm.ip, user, hostKey, croft: croftFrom(box, reached) }
+    }
+    return c.json(await (wanted.noted ? open() : noted(box, actor, ssh, { vm: name }, open)))
+  })
+
+  site.post('/api/ssh/link', (c) => {
+    const body = c.req.raw.body
+    if (!body) throw new CroftError('misuse', 'The link has no beginning.')
+    return stream(c, async (out) => {
+      const over = new AbortController()
+      const send = (message: FromDaemon) => void out.write(`${JSON.stringify(message)}\n`).catch(() => over.abort())
+      let sessions: ReadonlyMap<string, number> = new Map()
+      let keys: readonly string[] = []
+      let asleep: ReadonlySet<string> = new Set()
+      const look = () => {
+        const { state } = box.store
+        const sleeping = new Set<string>()
+        for (const id of sessions.keys()) {
+          if (hasEnded(box, id)) send({ ended: id })
+          else if (stateOf(box, state.vms[id]!) === 'asleep') sleeping.add(id)
+        }
+        for (const id of sleeping) if (!asleep.has(id)) send({ asleep: id })
+        asleep = sleeping
+        for (const key of keys) if (!mayCome(state, key)) send({ out: key })
+      }
+      const unwatch = box.live.watch(look)
+      const unfollow = box.events.listen(({ type }: NumberedEvent) => {
+        if (['key.removed', 'key.changed', 'vm.removed', 'vm.changed'].includes(type)) look()
+      })
+      out.onAbort(() => over.abort())
+      try {
+        for await (const value of readLines(body, over.signal)) {
+          const said = fromGateway.safeParse(value)
+          if (!said.success) continue
+          sessions = new Map(Object.entries(said.data.sessions))
+          keys = said.data.keys
+          box.uses.attend(sessions)
+          look()
+        }
+      } finally {
+        unwatch()
+        unfollow()
+        box.uses.attend(new Map())
+      }
+    })
+  })
+
+  const api = makeHttp(app, version, { local: false, enter }, terminals)
+  site.all('/api/*', (c) => api.fetch(c.req.raw, c.env))
+  return site
+}
+
+/** The key, if it may enter: itself, or, when it is a CA's, whoever has a certificate of its. */
+function mayCome(state: State, fingerprint: string): Key | undefined {
+  const key = state.keys[fingerprint]
+  return key && (key.vm === null || key.vm in state.vms) ? key : undefined
+}
+
+function entrantOf(state: State, c: Context): Entrant {
+  const said = visitor.safeParse({
+    fingerprint: c.req.header('x-croft-key'),
+    as: decodeURIComponent(c.req.header('x-croft-as') ?? ''),
+    address: c.req.header('x-croft-from'),
+    reached: c.req.header('x-croft-reached'),
+  })
+  const key = said.success ? mayCome(state, said.data.fingerprint) : undefined
+  if (!said.success || !key) throw new CroftError('not-allowed', 'This key may not enter, or not any more.')
+  const { as, address, reached } = said.data
+  return {
+    reached,
+    scope: { vm: key.vm, tag: key.tag, commands: null },
+    actor: {
+      by: { kind: 'key', name: as ? `${key.name}, as ${as}` : key.name, id: key.fingerprint },
+      from: { way: 'ssh', address, agent: null },
+    },
+  }
+}
+
+async function bodyOf<T extends z.ZodType>(c: Context, schema: T): Promise<z.output<T>> {
+  const body = schema.safeParse(await c.req.json().catch(() => undefined))
+  if (!body.success) throw new CroftError('misuse', 'That is not what the gateway says.')
+  return body.data
+}

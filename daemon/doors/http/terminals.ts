@@ -1,0 +1,136 @@
+import { upgradeWebSocket, type WebSocketLike } from '@hono/node-server'
+import type { Context, Hono } from 'hono'
+import type { WSContext } from 'hono/ws'
+import { z } from 'zod'
+import type { Actor } from '../../activity/index.ts'
+import type { Size, Terminal, Terminals } from '../../adapters/guest/terminals.ts'
+import { checkScope } from '../../commands/kit/scope.ts'
+import type { App } from '../../commands/kit/serve.ts'
+import { findVm } from '../../core/box.ts'
+import { asCroftError, CroftError } from '../../lib/error.ts'
+import type { Entered } from './door.ts'
+
+const size = z.object({
+  columns: z.coerce.number().int().min(2).max(1000).default(80),
+  rows: z.coerce.number().int().min(2).max(1000).default(24),
+})
+const query = size.extend({ vm: z.string(), id: z.string().optional() })
+
+/** How often it is looked whether who is there may still be. */
+const lookMs = 500
+
+/** What a viewer who does not read may have waiting before he is sent away, in bytes. */
+const mostWaiting = 2 * 1024 * 1024
+
+/**
+ * Terminals in VMs, for who may enter them by `ssh`.
+ *
+ * `GET /api/terminals?vm=web` lists those that are open. `GET /api/terminal?vm=web&columns=80&rows=24` as a WebSocket starts one, or with
+ * `id=…` shows one that is open, from what was written last; one that is over is started anew. Binary messages are what is typed and
+ * what is shown. Texts are JSON: to the client `{"id":"trm_…"}` first, `{"problem":{…}}` when there is none, and `{"ended":true}`; from it
+ * `{"columns":80,"rows":24}`.
+ */
+export function terminalRoutes(
+  http: Hono<Entered>,
+  app: App,
+  terminals: Terminals,
+  isStillIn: (c: Context) => boolean,
+): void {
+  const check = (c: Context<Entered>, vm: string) => {
+    const ssh = app.commands.find(({ name }) => name === 'ssh')!
+    checkScope(c.get('scope'), ssh, { vm }, app.box.store.state)
+  }
+  http.get('/api/terminals', (c) => {
+    const name = c.req.query('vm') ?? ''
+    check(c, name)
+    const open = terminals.of(findVm(app.box.store.state, name))
+    return c.json({
+      terminals: open.map(({ id, startedAt, viewers }) => ({ id, startedAt: startedAt.toISOString(), viewers })),
+    })
+  })
+  http.get(
+    '/api/terminal',
+    async (c, next) => {
+      if (c.req.header('upgrade')?.toLowerCase() !== 'websocket')
+        throw new CroftError('misuse', 'A terminal is a WebSocket.')
+      check(c, c.req.query('vm') ?? '')
+      return next()
+    },
+    upgradeWebSocket((c: Context<Entered>) => {
+      const wanted = query.safeParse(c.req.query())
+      let terminal: Terminal | undefined
+      let leave = () => {}
+      let gone = false
+      let looking: ReturnType<typeof setInterval> | undefined
+      return {
+        onOpen: async (_, socket) => {
+          const tell = (words: object) => socket.send(JSON.stringify(words))
+          looking = setInterval(() => {
+            if (!isStillIn(c)) socket.close(1008)
+          }, lookMs)
+          try {
+            if (!wanted.success) throw new CroftError('bad-value', 'That is not the size of a terminal.')
+            terminal = await openFor(app, terminals, wanted.data, c.get('actor'))
+            if (gone) return
+            tell({ id: terminal.id })
+            leave = terminal.watch({
+              show: (output) => show(socket, output),
+              end: () => {
+                tell({ ended: true })
+                socket.close(1000)
+              },
+            })
+          } catch (error) {
+            const { code, message, hint } = asCroftError(error)
+            tell({ problem: { code, detail: message, hint } })
+            socket.close(1000)
+          }
+        },
+        onMessage: ({ data }) => {
+          if (typeof data !== 'string') {
+            if (data instanceof ArrayBuffer) terminal?.write(new Uint8Array(data))
+            return
+          }
+          const asked = sizeIn(data)
+          if (asked) terminal?.resize(asked)
+        },
+        onClose: () => {
+          gone = true
+          clearInterval(looking)
+          leave()
+        },
+        onError: () => leave(),
+      }
+    }),
+  )
+}
+
+async function openFor(
+  { box }: App,
+  terminals: Terminals,
+  { vm: name, id, ...at }: z.output<typeof query>,
+  actor: Actor,
+): Promise<Terminal> {
+  const open = id === undefined ? undefined : terminals.find(id)
+  const vm = findVm(box.store.state, name)
+  if (open?.vm !== vm.id) {
+    const note = { ...actor, what: 'opened a terminal', vms: [{ id: vm.id, name: vm.name }] }
+    return box.activity.during(note, terminals.start(name, at))
+  }
+  open.resize(at)
+  return open
+}
+
+function show(socket: WSContext<WebSocketLike>, output: Uint8Array): void {
+  const raw = socket.raw as (WebSocketLike & { bufferedAmount?: number }) | undefined
+  if ((raw?.bufferedAmount ?? 0) > mostWaiting) socket.close(1013)
+  else socket.send(output as Uint8Array<ArrayBuffer>)
+}
+
+function sizeIn(text: string): Size | undefined {
+  try {
+    return size.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}

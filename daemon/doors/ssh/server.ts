@@ -1,0 +1,149 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Logger } from 'pino'
+import type { Connection, Server as SshServer } from 'ssh2'
+import { plainAddress } from '../../lib/addresses.ts'
+import { Tries } from '../../lib/failure-limiter.ts'
+import { Companions } from './auth-failure.ts'
+import type { Croftd } from './croftd.ts'
+import { Guests } from './guest.ts'
+import { Histories } from './histories.ts'
+import type { FromDaemon, FromGateway, Visitor } from './messages.ts'
+import { setBanner, ssh2 } from './ssh2-patches.ts'
+import { type Surroundings, Visit } from './visit.ts'
+
+/** Only what is current, of what ssh2 has; the quickest first. */
+const algorithms = {
+  kex: [
+    'curve25519-sha256',
+    'curve25519-sha256@libssh.org',
+    'ecdh-sha2-nistp256',
+    'ecdh-sha2-nistp384',
+    'ecdh-sha2-nistp521',
+  ],
+  serverHostKey: ['ssh-ed25519'],
+  cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes256-ctr'],
+  hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
+  compress: ['none'],
+} as const
+
+/** Connections at once; those of who has not said who he is, among them. */
+const mostConnections = 1000
+const mostStrangers = 100
+/** How long somebody may take to say who he is, in ms. */
+const graceMs = 60_000
+/** How often a client that says nothing is asked whether it is there, in ms, and how often in vain. */
+const keepAliveMs = 60_000
+const keepAliveTimes = 3
+
+/** The SSH server: takes connections, and knows who is in where. */
+export class Gateway implements Surroundings {
+  readonly croftd: Croftd
+  readonly guests: Guests
+  readonly log: Logger
+  readonly tries = new Tries()
+  readonly companions = new Companions()
+  readonly #server: SshServer
+  readonly #listener: Server
+  /** Connections of who has not said who he is, the one that has been here longest first. */
+  readonly #strangers = new Set<Socket>()
+  readonly #visits = new Set<Visit>()
+  readonly #histories = new Histories()
+  readonly #tell: () => void
+
+  /** @param key the private key that VMs let in */
+  constructor(croftd: Croftd, hostKey: Buffer, key: Buffer, log: Logger) {
+    this.croftd = croftd
+    this.guests = new Guests(key)
+    this.log = log
+    this.#server = new ssh2.Server(
+      {
+        hostKeys: [hostKey],
+        ident: 'Croft',
+        algorithms: algorithms as never,
+        keepaliveInterval: keepAliveMs,
+        keepaliveCountMax: keepAliveTimes,
+      },
+      (client, { ip }) => this.#take(client, plainAddress(ip)),
+    )
+    this.#listener = createServer({ noDelay: true }, (socket) => this.#meet(socket))
+    this.#listener.maxConnections = mostConnections
+    this.#tell = croftd.link(
+      () => this.#state(),
+      (message) => this.#heard(message),
+      log,
+    )
+  }
+
+  listen(port: number, address: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#listener.once('error', reject)
+      // Without an address: of every one that the box has, where `::` wants IPv6.
+      this.#listener.listen(port, address === '::' ? undefined : address, () => {
+        this.#listener.on('error', (err: Error) => this.log.error({ err }, 'the server failed'))
+        resolve()
+      })
+    })
+  }
+
+  close(): void {
+    this.#listener.close()
+    for (const visit of this.#visits) visit.end()
+    for (const socket of this.#strangers) socket.destroy()
+  }
+
+  /** A connection is a stranger's until somebody has come in by it; strangers have little time, and the oldest makes room. */
+  #meet(socket: Socket): void {
+    this.#strangers.add(socket)
+    const late = setTimeout(() => this.#strangers.has(socket) && socket.destroy(), graceMs)
+    socket.once('close', () => {
+      clearTimeout(late)
+      this.#strangers.delete(socket)
+    })
+    socket.on('error', () => {})
+    const [oldest] = this.#strangers
+    if (this.#strangers.size > mostStrangers) oldest!.destroy()
+    this.#server.injectSocket(socket)
+  }
+
+  #take(client: Connection, address: string): void {
+    const wait = this.tries.wait(address)
+    if (wait > 0)
+      setBanner(
+        client,
+        `Too many log-ins from ${address} have failed. For ${wait} s more, a first key that may not enter ends the connection.\nA key that may enter does.`,
+      )
+    new Visit(this, client, address)
+  }
+
+  arrived(visit: Visit): void {
+    this.#strangers.delete(visit.socket)
+    this.#visits.add(visit)
+    this.changed()
+  }
+
+  left(visit: Visit): void {
+    if (this.#visits.delete(visit)) this.changed()
+  }
+
+  changed(): void {
+    this.#tell()
+  }
+
+  historyOf({ fingerprint, as }: Visitor): string[] {
+    return this.#histories.of(`${fingerprint} ${as}`)
+  }
+
+  #state(): FromGateway {
+    const sessions: Record<string, number> = {}
+    for (const id of [...this.#visits].flatMap((visit) => visit.within)) sessions[id] = (sessions[id] ?? 0) + 1
+    return { sessions, keys: [...new Set([...this.#visits].flatMap(({ who }) => who?.fingerprint ?? []))] }
+  }
+
+  #heard(message: FromDaemon): void {
+    for (const visit of [...this.#visits]) {
+      if ('ended' in message) visit.ended(message.ended)
+      else if ('asleep' in message) visit.asleep(message.asleep)
+      else if (visit.who?.fingerprint === message.out) visit.end()
+    }
+  }
+}

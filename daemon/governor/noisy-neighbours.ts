@@ -1,0 +1,91 @@
+import type { Resource } from '../core/interfaces/governor.ts'
+import type { Pressure } from '../core/interfaces/host.ts'
+import type { VmStats } from '../core/interfaces/ports.ts'
+import { bytes } from '../lib/units.ts'
+
+/** What the box has, and who waits for it: pressure in percent of the time. */
+export interface Load {
+  cpus: number
+  memoryBytes: number
+  /** It has little memory left. */
+  isTight: boolean
+  pressure: Pressure
+}
+
+/** What a VM takes of the box. */
+export interface Rate {
+  id: string
+  cpus: number
+  /** CPUs that its own took, and waited for. */
+  wantedCpus: number
+  memoryBytes: number
+  diskBytesPerS: number
+  sentBytesPerS: number
+  sentPacketsPerS: number
+}
+
+export interface Heavy {
+  resource: Resource
+  what: string
+  why: string
+}
+
+/** From when on others are said to wait, in percent of the last 10 s. */
+const waits = { cpu: 20, io: 20 }
+/** What one VM takes at least to be named: parts of what the box has, or of what all VMs take; bytes and packets a second. */
+const parts = { cpus: 0.4, memory: 0.1, ofAll: 0.5 }
+const least = { diskBytes: 10 ** 6, sentBytes: 50 * 10 ** 6, sentPackets: 10_000 }
+
+/** The VMs that take so much of the box that others wait, or may come to: by id, each for one reason. Pure. */
+export function heavyOf({ cpus, memoryBytes, isTight, pressure }: Load, rates: readonly Rate[]): Map<string, Heavy> {
+  const all = (of: (rate: Rate) => number) => rates.reduce((sum, rate) => sum + of(rate), 0)
+  const mostOf = (of: (rate: Rate) => number, rate: Rate, floor: number) =>
+    of(rate) >= floor && of(rate) > all(of) * parts.ofAll
+  const wait = (percent: number, what: string) => `others wait for ${what} ${Math.round(percent)} % of the time`
+  const found = new Map<string, Heavy>()
+  const name = (rate: Rate, resource: Resource, what: string, why: string) => {
+    if (!found.has(rate.id)) found.set(rate.id, { resource, what, why })
+  }
+  for (const rate of rates) {
+    if (isTight && mostOf((each) => each.memoryBytes, rate, memoryBytes * parts.memory))
+      name(rate, 'memory', `has ${bytes(rate.memoryBytes)} of memory`, 'the box has little left')
+    if ((pressure.io ?? 0) >= waits.io && mostOf((each) => each.diskBytesPerS, rate, least.diskBytes))
+      name(rate, 'disk', `reads and writes ${bytes(rate.diskBytesPerS)} a second`, wait(pressure.io!, 'the disk'))
+    if (mostOf((each) => each.sentPacketsPerS, rate, least.sentPackets))
+      name(
+        rate,
+        'network',
+        `sends ${Math.round(rate.sentPacketsPerS)} packets a second`,
+        'that is more than all others together',
+      )
+    if (mostOf((each) => each.sentBytesPerS, rate, least.sentBytes))
+      name(rate, 'network', `sends ${bytes(rate.sentBytesPerS)} a second`, 'that is more than all others together')
+    if ((pressure.cpu ?? 0) >= waits.cpu && rate.cpus >= cpus * parts.cpus)
+      name(rate, 'cpu', `takes ${rate.cpus.toFixed(1)} of ${cpus} CPUs`, wait(pressure.cpu!, 'a CPU'))
+  }
+  return found
+}
+
+/** CPUs that a VM wants from when on it is busy, and until when. */
+const busy = { from: 0.7, until: 0.4 }
+
+/**
+ * Whether a VM computes, so that those which want little of the CPUs are to come before it: whoever types, or asks for a page,
+ * is not to wait for one that does. Goes by what it wants and not by what it gets, or it would be busy only while it is not
+ * held back. Pure. @param before whether it was busy
+ */
+export const isBusy = (wantedCpus: number, before: boolean): boolean => wantedCpus >= (before ? busy.until : busy.from)
+
+/** What a VM took between two times that it was measured. Pure. @param seconds between them */
+export function rateOf(id: string, before: VmStats, now: VmStats, seconds: number): Rate {
+  const per = (of: (stats: VmStats) => number) => Math.max(0, of(now) - of(before)) / seconds
+  return {
+    id,
+    cpus: per(({ cpuTimeNs }) => cpuTimeNs) / 1e9,
+    wantedCpus: per(({ guestTimeNs, waitedNs }) => guestTimeNs + waitedNs) / 1e9,
+    memoryBytes: now.residentBytes,
+    diskBytesPerS: per(({ diskReadBytes, diskWrittenBytes }) => diskReadBytes + diskWrittenBytes),
+    sentBytesPerS: per(({ sentBytes }) => sentBytes),
+    sentPacketsPerS: per(({ sentPackets }) => sentPackets),
+  }
+}

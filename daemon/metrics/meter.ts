@@ -1,0 +1,246 @@
+import { statfs } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { readCpuTicks, readMemory, readSwap } from '../adapters/kernel/load.ts'
+import { type Box, layerOf, vmsOf } from '../core/box.ts'
+import type { Counters, HostUsage, VmUsage } from '../core/interfaces/host.ts'
+import type { VmStats } from '../core/interfaces/ports.ts'
+import { filesOfVms } from '../core/layer/disk-use.ts'
+import { shared } from '../lib/memoize.ts'
+import type { State, Vm } from '../store/index.ts'
+
+const freshMs = 1000
+const tickMs = 10_000
+/** Of the kernel's CPU times: USER_HZ, which is the same on every Linux of today. */
+const ticksPerSecond = 100
+
+interface Sample {
+  at: number
+  /** By domain UUID. */
+  stats: ReadonlyMap<string, VmStats>
+}
+
+/**
+ * Measures the box and its VMs: when asked, and every 10 s while VMs run, so that percentages are recent ones. It does so
+ * once a second at most, for all who ask.
+ */
+export class Meter {
+  /** The box at most a second ago; its CPU percent is of the time between the last two measurements. */
+  readonly host: () => Promise<HostUsage> = shared(freshMs, () => this.#measureHost())
+  readonly #box: Box
+  readonly #folder: string
+  #sample: Sample = { at: Number.NEGATIVE_INFINITY, stats: new Map() }
+  #percent = new Map<string, number>()
+  #sampling: Promise<void> | undefined
+  /** The files that go with each VM, of the state that they are of. */
+  #files: { of: State; byVm: Map<string, string[]> } | undefined
+  /** Of the disks that VMs write: by UUID, while those do not run. */
+  readonly #diskAtRest = new Map<string, { file: string; bytes: number }>()
+  readonly #diskInUse = new Map<string, () => Promise<number>>()
+  /** By UUID: of what goes with a VM besides, which nobody writes. */
+  readonly #diskBeneath = new Map<string, { files: string; bytes: Promise<number> }>()
+  /** Files that go with no one VM; measured at most every 10 s. */
+  readonly #diskKept = shared(tickMs, () => this.#measureKept())
+  #ticks = { busy: 0, all: 0 }
+  readonly #timer: NodeJS.Timeout
+  readonly #unwatch: () => void
+
+  constructor(box: Box, folder: string) {
+    this.#box = box
+    this.#folder = folder
+    this.#timer = setInterval(() => {
+      if (this.#running().length) this.#refresh().catch(() => {})
+    }, tickMs).unref()
+    this.#unwatch = box.live.watch((uuid) => {
+      this.#diskAtRest.delete(uuid)
+      this.#diskInUse.delete(uuid)
+      this.#diskBeneath.delete(uuid)
+    })
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#unwatch()
+  }
+
+  /**
+   * What each VM takes, by VM id, at most a second ago; its CPU percent is of the time between the last two times that
+   * libvirt was asked. Without libvirt: what was last known of the disks.
+   */
+  async vms(): Promise<Map<string, VmUsage>> {
+    await this.#refresh().catch(() => {})
+    const vms = Object.values(this.#box.store.state.vms)
+    this.#forgetAllBut(vms)
+    const rows = await Promise.all(
+      vms.map(async (vm): Promise<[string, VmUsage]> => {
+        const diskBytes = await this.#disk(vm)
+        if (this.#box.live.get(vm.uuid)?.domain !== 'running')
+          return [vm.id, { cpuPercent: null, memoryBytes: null, diskBytes }]
+        const cpuPercent = this.#percent.get(vm.uuid) ?? null
+        return [vm.id, { cpuPercent, memoryBytes: this.#sample.stats.get(vm.uuid)?.residentBytes ?? null, diskBytes }]
+      }),
+    )
+    return new Map(rows)
+  }
+
+  /** One that did not run says nothing when it goes. */
+  #forgetAllBut(vms: readonly Vm[]): void {
+    const there = new Set(vms.map(({ uuid }) => uuid))
+    for (const known of [this.#diskAtRest, this.#diskInUse, this.#diskBeneath])
+      for (const uuid of known.keys()) if (!there.has(uuid)) known.delete(uuid)
+  }
+
+  /** What libvirt counts now, or counted less than a second before. By UUID. @throws CroftError */
+  async stats(): Promise<ReadonlyMap<string, VmStats>> {
+    await this.#refresh()
+    return this.#sample.stats
+  }
+
+  /** What libvirt counted when it was last asked: when `vms` was called, or less than a second before. */
+  get sample(): Sample {
+    return this.#sample
+  }
+
+  /** Of the VMs what `sample` has: libvirt is not asked. */
+  async counters(): Promise<Counters> {
+    const { busy } = await readCpuTicks()
+    const vms = vmsOf(this.#box.store.state).flatMap((vm) => {
+      const stats = this.#box.live.get(vm.uuid)?.domain === 'running' ? this.#sample.stats.get(vm.uuid) : undefined
+      return stats ? [[vm.id, stats] as const] : []
+    })
+    return { cpuBusySeconds: busy / ticksPerSecond, vms: new Map(vms) }
+  }
+
+  async #measureHost(): Promise<HostUsage> {
+    const [memory, swap, disk, cpuPercent, diskKeptBytes] = await Promise.all([
+      readMemory(),
+      readSwap(),
+      statfs(this.#folder),
+      this.#hostCpu(),
+      this.#diskKept(),
+    ])
+    return {
+      cpus: cpus().length,
+      cpuPercent,
+      memoryTotalBytes: memory.total,
+      memoryUsedBytes: memory.total - memory.available,
+      swapTotalBytes: swap.total,
+      swapUsedBytes: swap.used,
+      diskTotalBytes: disk.blocks * disk.bsize,
+      diskFreeBytes: disk.bavail * disk.bsize,
+      diskKeptBytes,
+    }
+  }
+
+  #running(): string[] {
+    return Object.values(this.#box.store.state.vms).flatMap((vm) =>
+      this.#box.live.get(vm.uuid)?.domain === 'running' ? vm.uuid : [],
+    )
+  }
+
+  async #refresh(): Promise<void> {
+    if (performance.now() - this.#sample.at < freshMs) return
+    this.#sampling ??= this.#take().finally(() => {
+      this.#sampling = undefined
+    })
+    await this.#sampling
+  }
+
+  async #take(): Promise<void> {
+    const before = this.#sample
+    const stats: Sample['stats'] = this.#running().length ? await this.#box.hypervisor.stats() : new Map()
+    const now: Sample = { at: performance.now(), stats }
+    const percent = new Map<string, number>()
+    for (const [uuid, { cpuTimeNs }] of stats) {
+      const spent = cpuTimeNs - (before.stats.get(uuid)?.cpuTimeNs ?? cpuTimeNs)
+      percent.set(uuid, Math.max(0, spent / ((now.at - before.at) * 1e4)))
+    }
+    this.#sample = now
+    this.#percent = percent
+  }
+
+  /** @returns null for a VM that is none yet, and while it can't be measured */
+  async #disk(vm: Vm): Promise<number | null> {
+    const files = this.#filesOf(vm.id)
+    if (!files) return null
+    const { file } = layerOf(this.#box.store.state, vm.disk)
+    return Promise.all([
+      this.#writtenDisk(vm, file),
+      this.#beneath(
+        vm,
+        files.filter((path) => path !== file),
+      ),
+    ]).then(
+      ([top, beneath]) => top + beneath,
+      () => null,
+    )
+  }
+
+  #filesOf(id: string): string[] | undefined {
+    const { state } = this.#box.store
+    if (this.#files?.of !== state) this.#files = { of: state, byVm: filesOfVms(state, this.#box.held) }
+    return this.#files.byVm.get(id)
+  }
+
+  async #writtenDisk(vm: Vm, file: string): Promise<number> {
+    const { uuid } = vm
+    const known = this.#diskAtRest.get(uuid)
+    if (known?.file === file) return known.bytes
+    if (this.#rests(vm)) {
+      const bytes = await this.#usageOf(file)
+      if (this.#rests(vm)) this.#diskAtRest.set(uuid, { file, bytes })
+      return bytes
+    }
+    const measure = this.#diskInUse.get(uuid) ?? shared(freshMs, () => this.#measureDisk(vm.id))
+    this.#diskInUse.set(uuid, measure)
+    return measure()
+  }
+
+  #beneath({ uuid }: Vm, paths: readonly string[]): Promise<number> {
+    const files = paths.join('\n')
+    const known = this.#diskBeneath.get(uuid)
+    if (known?.files === files) return known.bytes
+    const bytes = this.#sum(paths)
+    this.#diskBeneath.set(uuid, { files, bytes })
+    return bytes
+  }
+
+  /** Whether nothing is written to its disk: one that is being made has none yet. */
+  #rests({ uuid, phase }: Vm): boolean {
+    const domain = this.#box.live.get(uuid)?.domain
+    return phase === 'ready' && (domain === 'off' || domain === undefined)
+  }
+
+  async #measureDisk(id: string): Promise<number> {
+    const { state } = this.#box.store
+    const vm = state.vms[id]
+    return vm ? this.#usageOf(layerOf(state, vm.disk).file) : 0
+  }
+
+  /** @throws Error when the file is gone: a disk that is there takes something */
+  async #usageOf(file: string): Promise<number> {
+    const bytes = await this.#box.files.usage(file)
+    if (bytes === 0) throw new Error(`there is no ${file}`)
+    return bytes
+  }
+
+  async #measureKept(): Promise<number> {
+    const { layers, vms, memories } = this.#box.store.state
+    const ofVms = new Set(Object.keys(vms).flatMap((id) => this.#filesOf(id) ?? []))
+    return this.#sum(
+      [...Object.values(layers), ...Object.values(memories)].flatMap(({ file }) => (ofVms.has(file) ? [] : file)),
+    )
+  }
+
+  async #sum(paths: readonly string[]): Promise<number> {
+    const sizes = await Promise.all(paths.map((path) => this.#box.files.usage(path)))
+    return sizes.reduce((sum, size) => sum + size, 0)
+  }
+
+  /** Percent of all CPUs, since this was last asked. */
+  async #hostCpu(): Promise<number> {
+    const before = this.#ticks
+    const now = await readCpuTicks()
+    this.#ticks = now
+    return now.all > before.all ? (100 * (now.busy - before.busy)) / (now.all - before.all) : 0
+  }
+}

@@ -1,0 +1,86 @@
+import { statfs } from 'node:fs/promises'
+import { readCpuTicks, readMemory, readPressure } from '../adapters/kernel/load.ts'
+import { type Box, vmsOf } from '../core/box.ts'
+import type { VmStats } from '../core/interfaces/ports.ts'
+import { every } from '../lib/interval.ts'
+import type { Histories, VmSample } from './history.ts'
+import type { Meter } from './meter.ts'
+
+const sampleMs = 10_000
+const writeMs = 60_000
+/** In the middle of a slot of the last hour: at its edge two samples might fall into one, and none into the next. */
+const midSlot = sampleMs / 2
+
+/** Measures the box and the VMs that run every 10 s, and has that kept. @returns ends that, after a last write */
+export function keepHistories(box: Box, meter: Meter, histories: Histories, folder: string): () => Promise<void> {
+  const write = () => histories.write(new Date(), new Set(vmsOf(box.store.state).map(({ id }) => id)))
+  const sampleVms = vmSampler(box, meter, histories)
+  const sampleBox = boxSampler(histories, folder)
+  const ends = [
+    every(sampleMs, 'measure the VMs', box.log, sampleVms, midSlot),
+    every(sampleMs, 'measure the box', box.log, sampleBox, midSlot),
+    every(writeMs, 'write down what was measured', box.log, write),
+  ]
+  return async () => {
+    for (const end of ends) end()
+    await write().catch((err) => box.log.error({ err }, 'could not write down what was measured'))
+  }
+}
+
+function vmSampler(box: Box, meter: Meter, histories: Histories): () => Promise<void> {
+  let before: { at: number; stats: ReadonlyMap<string, VmStats> } = { at: 0, stats: new Map() }
+  return async () => {
+    if (box.hypervisor.trouble()) return
+    const at = new Date()
+    const [usage, now] = [await meter.vms(), meter.sample]
+    if (now.at === before.at) return // libvirt has just gone
+    for (const vm of vmsOf(box.store.state)) {
+      const stats = now.stats.get(vm.uuid)
+      if (!stats || box.live.get(vm.uuid)?.domain !== 'running') continue
+      const rates = ratesOf(stats, before.stats.get(vm.uuid), (now.at - before.at) / 1000)
+      const diskBytes = usage.get(vm.id)?.diskBytes ?? null
+      await histories.addVm(vm.id, at, { ...rates, memoryBytes: stats.residentBytes, diskBytes })
+    }
+    before = now
+  }
+}
+
+/** What went on between two looks at a VM; nulls when it is its first, or of another run, or the clock has gone back. Pure. */
+export function ratesOf(
+  now: VmStats,
+  before: VmStats | undefined,
+  seconds: number,
+): Omit<VmSample, 'memoryBytes' | 'diskBytes'> {
+  const per = (of: (stats: VmStats) => number, scale = 1) => {
+    const more = before ? of(now) - of(before) : -1
+    return more >= 0 && seconds > 0 ? (more * scale) / seconds : null
+  }
+  return {
+    cpuPercent: per((each) => each.cpuTimeNs, 1e-7),
+    receivedBytesPerSecond: per((each) => each.receivedBytes),
+    sentBytesPerSecond: per((each) => each.sentBytes),
+    diskReadBytesPerSecond: per((each) => each.diskReadBytes),
+    diskWrittenBytesPerSecond: per((each) => each.diskWrittenBytes),
+  }
+}
+
+function boxSampler(histories: Histories, folder: string): () => Promise<void> {
+  let before: { busy: number; all: number } | undefined
+  return async () => {
+    const [cpu, memory, disk, pressure] = await Promise.all([
+      readCpuTicks(),
+      readMemory(),
+      statfs(folder),
+      readPressure(),
+    ])
+    await histories.addBox(new Date(), {
+      cpuPercent: before && cpu.all > before.all ? (100 * (cpu.busy - before.busy)) / (cpu.all - before.all) : null,
+      memoryUsedBytes: memory.total - memory.available,
+      diskUsedBytes: (disk.blocks - disk.bavail) * disk.bsize,
+      cpuPressure: pressure.cpu,
+      memoryPressure: pressure.memory,
+      ioPressure: pressure.io,
+    })
+    before = cpu
+  }
+}
