@@ -42,7 +42,8 @@ import { keepSpares } from './core/image/spares.ts'
 import type { Host } from './core/interfaces/host.ts'
 import { keepMerged } from './core/layer/compaction.ts'
 import { Live } from './core/live.ts'
-import { keepReconciled } from './core/operation/reconcile.ts'
+import { recoverIfOpen } from './core/operation/registry.ts'
+import { keepReconciled } from './core/reconcile.ts'
 import { keepCompressed } from './core/sleep/compress.ts'
 import { watchIdle } from './core/sleep/idle.ts'
 import { Uses } from './core/usage.ts'
@@ -77,7 +78,7 @@ import { keepWriting } from './governor/resume-after-enospc.ts'
 import { groupId, userId } from './lib/accounts.ts'
 import { asCroftError, errorCodes } from './lib/error.ts'
 import { every } from './lib/interval.ts'
-import { Locks, Semaphore } from './lib/locks.ts'
+import { Locks } from './lib/locks.ts'
 import { shared } from './lib/memoize.ts'
 import { outliveErrors } from './lib/outlive-errors.ts'
 import { run } from './lib/run.ts'
@@ -168,23 +169,18 @@ async function main(log: Logger): Promise<void> {
       (vm) => [daemonKey, ...(gatewayKey ? [gatewayKey.line] : []), ...keysOf(store.state, vm).map(authorizedLine)],
       connections,
     ),
-    inspectKey,
-    publishedKeys: (user) => publishedKeys(process.env.CROFT_KEYS_FROM ?? 'https://github.com', user),
+    publicKeys: {
+      inspect: inspectKey,
+      published: (user) => publishedKeys(process.env.CROFT_KEYS_FROM ?? 'https://github.com', user),
+    },
     live: new Live(),
     uses: new Uses((id) => id in store.state.vms),
     events,
     activity,
     locks: new Locks(),
-    boots: new Semaphore(Math.max(2, settings.most.cpus)),
-    loads: new Semaphore(Math.max(2, settings.most.cpus)),
-    naps: new Map(),
-    waking: new Map(),
     autostart: new AutostartQueue(async () => (await pressure()).cpu),
-    held: new Map(),
-    copying: new Map(),
-    unshared: new Map(),
     spares: keepSpares(() => box),
-    wanted: new Map(),
+    recoverIfOpen,
     webAddress: (vm) => (config.web ? addressOf({ box, front }, vm) : null),
     governor,
     ssh: config.ssh

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino'
 import type { Activity } from '../activity/index.ts'
 import { CroftError } from '../lib/error.ts'
-import type { Locks, Semaphore } from '../lib/locks.ts'
+import type { Locks } from '../lib/locks.ts'
+import type { Operation } from '../store/index.ts'
 import {
-  type Checkpoint,
   type Image,
   indexBy,
   type Layer,
@@ -17,6 +17,7 @@ import type { EventLog } from './events.ts'
 import type { Governing } from './interfaces/governor.ts'
 import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './interfaces/ports.ts'
 import type { Progress } from './interfaces/progress.ts'
+import type { PublicKeys } from './interfaces/public-keys.ts'
 import type { Live, LiveState } from './live.ts'
 import type { Uses } from './usage.ts'
 import type { Subnet } from './vm/identity.ts'
@@ -77,10 +78,7 @@ export interface Box {
   readonly files: Files
   readonly imageFiles: ImageFiles
   readonly guests: Guests
-  /** Length and fingerprint of a public key; undefined when it is none. */
-  inspectKey(publicKey: string): Promise<{ bits: number; fingerprint: string } | undefined>
-  /** The public keys that a user of GitHub shows to everybody. @throws CroftError `not-found`, `unavailable` */
-  publishedKeys(user: string): Promise<string>
+  readonly publicKeys: PublicKeys
   readonly live: Live
   readonly uses: Uses
   readonly events: EventLog
@@ -88,24 +86,10 @@ export interface Box {
   readonly activity: Activity
   /** One change at a time per VM (key: its id) and per image (key: its name); merges are done aside, with their layer's id. */
   readonly locks: Locks
-  /** How many guests may boot at once: each boots sooner when they don't all do it together. */
-  readonly boots: Semaphore
-  /** The same for guests that are loaded from memory. */
-  readonly loads: Semaphore
-  /** VMs that are being put to sleep, by id: aborting interrupts it. */
-  readonly naps: Map<string, AbortController>
-  /** VMs that are being woken, by id, for whoever else needs them awake. */
-  readonly waking: Map<string, Promise<string | undefined>>
   readonly autostart: Autostart
-  /** Checkpoints that copies are being made from, by id, with how many: they are not collected. */
-  readonly held: Map<string, number>
-  /** Checkpoints for copies that have been asked for and not begun, by the VM's id: whoever comes meanwhile shares them. */
-  readonly copying: Map<string, Promise<{ checkpoint: Checkpoint; source: Vm; state: VmState }>>
-  /** What of their shares of the box VMs could not be given when that was last tried, with one of them, and why. */
-  readonly unshared: Map<ShareKind, { vm: string; why: string }>
+  /** Finishes or takes back an operation that was left open, whose lock is held. @throws as `recover` of the engine */
+  readonly recoverIfOpen: (box: Box, operation: Operation) => Promise<void>
   readonly spares: Spares
-  /** By operation, what ends it early: somebody needs a VM that is merged or compressed, or its caller takes it back. */
-  readonly wanted: Map<string, AbortSignal>
   /** Where a VM is opened by the web; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null
   readonly governor: Governing

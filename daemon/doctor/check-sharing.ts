@@ -2,6 +2,7 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import type { Box, ShareKind } from '../core/box.ts'
 import type { Check } from '../core/interfaces/host.ts'
+import { unsupported } from '../core/vm/qos.ts'
 import { run } from '../lib/run.ts'
 
 /** By what the box's kernel shares out CPUs, disk and network. */
@@ -16,7 +17,7 @@ export interface SharingFacts {
 /** Looks how CPUs, disk and network are shared here. @param folder the state folder */
 export async function checkSharing(box: Box, folder: string): Promise<Check> {
   const [disks, uplink] = await Promise.all([disksOf(folder).catch(() => []), findUplink().catch(() => undefined)])
-  return sharingCheck({ cpuCgroups: box.settings.cpuCgroups, disks, uplink }, box.unshared)
+  return sharingCheck({ cpuCgroups: box.settings.cpuCgroups, disks, uplink }, unsupported(box))
 }
 
 /** Queues that serve each connection in its turn. */

@@ -12,7 +12,7 @@ test('the disk of a VM that does not run is measured once, and nothing is kept o
   const store = { state: withVms({ v1: vm }) }
   const asked: string[] = []
   const usage = async (file: string) => asked.push(file) && 10
-  const meter = new Meter({ store, live: new Live(), held: new Map(), files: { usage } } as unknown as Box, '/')
+  const meter = new Meter({ store, live: new Live(), files: { usage } } as unknown as Box, '/')
   for (let i = 0; i < 2; i++) expect((await meter.vms()).get('v1')).toMatchObject({ diskBytes: 20 })
   expect(asked).toEqual(['layers/d1', 'vms/v1'])
   store.state = withVms({})

@@ -5,6 +5,7 @@ import { type Box, layerOf, vmsOf } from '../core/box.ts'
 import type { Counters, HostUsage, VmUsage } from '../core/interfaces/host.ts'
 import type { VmStats } from '../core/interfaces/ports.ts'
 import { filesOfVms } from '../core/layer/disk-use.ts'
+import { held } from '../core/layer/holds.ts'
 import { shared } from '../lib/memoize.ts'
 import type { State, Vm } from '../store/index.ts'
 
@@ -177,7 +178,7 @@ export class Meter {
 
   #filesOf(id: string): string[] | undefined {
     const { state } = this.#box.store
-    if (this.#files?.of !== state) this.#files = { of: state, byVm: filesOfVms(state, this.#box.held) }
+    if (this.#files?.of !== state) this.#files = { of: state, byVm: filesOfVms(state, held(this.#box)) }
     return this.#files.byVm.get(id)
   }
 

@@ -1,7 +1,7 @@
 import { chmod, chown, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { imageFileNames } from '../../core/image/image-plans.ts'
+import { imageFileNames } from '../../core/image/file-names.ts'
 import type { ImageFiles } from '../../core/interfaces/ports.ts'
 import { CroftError } from '../../lib/error.ts'
 import { run } from '../../lib/run.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { stateOf, vmsOf } from '../../core/box.ts'
-import { checkpointsOf } from '../../core/checkpoint/checkpoints.ts'
+import { checkpointsOf } from '../../core/checkpoint/find.ts'
 import type { State, Vm } from '../../store/index.ts'
 import { type Command, command, type Scope } from '../kit/command.ts'
 import { findCommand, type Parameter, parameters } from '../kit/line.ts'

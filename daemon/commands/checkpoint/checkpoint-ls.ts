@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
-import { checkpointsOf } from '../../core/checkpoint/checkpoints.ts'
+import { checkpointsOf } from '../../core/checkpoint/find.ts'
 import { ago, bytes } from '../../lib/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'

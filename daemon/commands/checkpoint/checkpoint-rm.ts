@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
-import { findCheckpoint, removeCheckpoint } from '../../core/checkpoint/checkpoints.ts'
+import { findCheckpoint } from '../../core/checkpoint/find.ts'
+import { removeCheckpoint } from '../../core/checkpoint/remove.ts'
 import { labelArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 

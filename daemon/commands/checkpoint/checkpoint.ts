@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
-import { takeCheckpoint } from '../../core/checkpoint/checkpoints.ts'
+import { takeCheckpoint } from '../../core/checkpoint/take.ts'
 import { bytes, seconds } from '../../lib/units.ts'
 import { labelArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
-import { copyVm } from '../../core/checkpoint/checkpoints.ts'
+import { copyVm } from '../../core/checkpoint/fork.ts'
 import { quote } from '../../lib/command-line.ts'
 import { CroftError } from '../../lib/error.ts'
 import { newNameArg, vmArg } from '../kit/args.ts'

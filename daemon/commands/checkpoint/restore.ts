@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
-import { forkFrom, restoreVm } from '../../core/checkpoint/checkpoints.ts'
+import { forkFrom } from '../../core/checkpoint/fork.ts'
+import { restoreVm } from '../../core/checkpoint/restore.ts'
 import { checkNewName } from '../../core/vm/record.ts'
 import { seconds } from '../../lib/units.ts'
 import { labelArg, newNameArg, vmArg } from '../kit/args.ts'

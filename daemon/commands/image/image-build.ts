@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { buildImage } from '../../core/image/images.ts'
+import { buildImage } from '../../core/image/build.ts'
 import { bytes, seconds } from '../../lib/units.ts'
 import { command } from '../kit/command.ts'
 import { describeImage, imageResult } from './image-ls.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findImage } from '../../core/box.ts'
-import { removeImage } from '../../core/image/images.ts'
+import { removeImage } from '../../core/image/remove.ts'
 import { imageArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { countVms } from './image-ls.ts'

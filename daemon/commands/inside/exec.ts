@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { lineOf, runInVm } from '../../adapters/guest/ssh.ts'
-import { inVm } from '../../core/sleep/sleep.ts'
+import { inVm } from '../../core/sleep/wake.ts'
 import { quote } from '../../lib/command-line.ts'
 import { CroftError } from '../../lib/error.ts'
 import { vmArg } from '../kit/args.ts'

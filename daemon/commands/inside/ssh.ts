@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { sshArgs } from '../../adapters/guest/ssh.ts'
 import { imageOf } from '../../core/box.ts'
-import { inVm } from '../../core/sleep/sleep.ts'
+import { inVm } from '../../core/sleep/wake.ts'
 import { CroftError } from '../../lib/error.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'

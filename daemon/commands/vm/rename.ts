@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { renameVm } from '../../core/vm/change.ts'
+import { renameVm } from '../../core/vm/rename.ts'
 import { newNameArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { describeVm, vmResult } from '../results/vm.ts'

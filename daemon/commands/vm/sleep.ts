@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { sleepMinutes } from '../../core/sleep/idle.ts'
 import { putToSleep } from '../../core/sleep/sleep.ts'
-import { describeVm as describe } from '../../core/vm/change.ts'
+import { describeVm as describe } from '../../core/vm/describe.ts'
 import { minutes } from '../../lib/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { describeVm as describe } from '../../core/vm/change.ts'
+import { describeVm as describe } from '../../core/vm/describe.ts'
 import { CroftError } from '../../lib/error.ts'
 import { tagArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { wakeVm } from '../../core/sleep/sleep.ts'
+import { wakeVm } from '../../core/sleep/wake.ts'
 import { seconds } from '../../lib/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'

@@ -34,7 +34,7 @@ export async function addKey(box: Box, text: string, addition: Addition = {}): P
   if (addition.vm !== undefined && addition.tag !== undefined)
     throw new CroftError('misuse', 'A key is limited to a VM or to a tag, not to both.', { argument: 'tag' })
   const user = userIn(text)
-  const lines = linesOf(user === undefined ? text : await box.publishedKeys(user))
+  const lines = linesOf(user === undefined ? text : await box.publicKeys.published(user))
   if (addition.name && lines.length > 1)
     throw new CroftError('misuse', 'There are several keys in it; a name is for one.', { argument: 'name' })
   const read = await Promise.all(lines.map((line) => readKey(box, line, user)))
@@ -85,7 +85,7 @@ async function readKey(box: Box, line: string, otherwise: string | undefined): P
     })
   if (!type || !blob) throw bad('it has no known type')
   if (at > 0) throw bad('options before the key are not supported')
-  const key = await box.inspectKey(`${type} ${blob}`)
+  const key = await box.publicKeys.inspect(`${type} ${blob}`)
   if (!key) throw bad('ssh-keygen can not read it')
   if (type === 'ssh-rsa' && key.bits < 2048) throw bad(`an RSA key of ${key.bits} bits is too short`)
   const fromComment = comment

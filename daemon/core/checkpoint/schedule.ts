@@ -2,8 +2,11 @@ import { asCroftError } from '../../lib/error.ts'
 import { every } from '../../lib/interval.ts'
 import type { Checkpoint, Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf, vmsOf } from '../box.ts'
+import { held } from '../layer/holds.ts'
 import { ownDeed } from '../vm/own-deed.ts'
-import { checkpointsOf, removeCheckpoint, takeCheckpoint } from './checkpoints.ts'
+import { checkpointsOf } from './find.ts'
+import { removeCheckpoint } from './remove.ts'
+import { takeCheckpoint } from './take.ts'
 
 export type Schedule = Vm['schedule']
 
@@ -53,7 +56,7 @@ async function keepSchedule(box: Box, id: string, now: Date, restedMs: number | 
   }
   for (const old of outdated(vm.schedule, scheduled())) {
     // What a copy is being made from goes at the next look.
-    if (!box.held.has(old.id)) await removeCheckpoint(box, id, old.id)
+    if (!held(box).has(old.id)) await removeCheckpoint(box, id, old.id)
   }
   return isTaken
 }

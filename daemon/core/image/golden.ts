@@ -1,12 +1,24 @@
-import { type Checkpoint, filterRecord, type Hardware, type Image, type Limits, type State } from '../../store/index.ts'
+import {
+  type Checkpoint,
+  filterRecord,
+  type Hardware,
+  type Image,
+  type Limits,
+  type Memory,
+  type State,
+  type Vm,
+} from '../../store/index.ts'
 import type { Box, Report } from '../box.ts'
+import { findOperationVm, layerOf, without } from '../box.ts'
 import { collect } from '../layer/garbage.ts'
 import { carryOut } from '../operation/engine.ts'
-import { describeMemory } from '../sleep/memory.ts'
+import type { OperationOf, Plan } from '../operation/plan.ts'
+import { describeMemory, letGo } from '../sleep/memory.ts'
+import { bootVm } from '../vm/boot.ts'
 import { makeId } from '../vm/identity.ts'
-import { makeLayer, withRecord } from '../vm/record.ts'
+import { preparation } from '../vm/preparation.ts'
+import { makeLayer, withoutVm, withRecord } from '../vm/record.ts'
 import { surplusGoldens } from './golden-limits.ts'
-import { goldenPlan } from './golden-plan.ts'
 
 /** The golden checkpoint that a new VM of this image with this hardware is a fork of. Pure. */
 export function findGolden(state: State, image: Image, hardware: Hardware): Checkpoint | undefined {
@@ -110,3 +122,83 @@ async function bytesOf(box: Box, { layer, memory }: Checkpoint): Promise<number>
   const sizes = await Promise.all(files.map((file) => box.files.usage(file)))
   return sizes.reduce((sum, size) => sum + size, 0)
 }
+
+/**
+ * Makes a golden checkpoint: a VM of Croft's own is booted as any other, settles, and is saved; its disk becomes the
+ * layer, and the VM is forgotten.
+ */
+export const goldenPlan: Plan<OperationOf<'golden'>> = {
+  recovery: 'undo',
+  steps: [
+    ...preparation,
+    {
+      name: 'boot',
+      run: (box, { vm }, report) => bootVm(box, findOperationVm(box, vm), report),
+      undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
+    },
+    {
+      name: 'settle',
+      run: (box, { vm }, report) => settle(box, findOperationVm(box, vm), report),
+    },
+    {
+      name: 'save',
+      async run(box, { vm: id, memory }, report) {
+        const vm = findOperationVm(box, id)
+        report({ subject: vm.name, step: 'saving its memory', fraction: 0.95 })
+        await box.hypervisor.save(vm.uuid, memory)
+        await box.files.freeze(layerOf(box.store.state, vm.disk).file)
+      },
+      undo: (box, { memory }) => box.files.remove(memory.file),
+    },
+    {
+      // Each `new` loads it: what says nothing is left out once, and not each time.
+      name: 'shrink',
+      async run(box, { memory }) {
+        const shrunk = shrunkFile(memory)
+        await box.hypervisor.rewrite(memory, shrunk, 'raw', new AbortController().signal)
+        await box.files.freeze(shrunk)
+        await box.files.sync(shrunk)
+        await box.files.replace(shrunk, memory.file)
+      },
+      undo: (box, { memory }) => box.files.remove(shrunkFile(memory)),
+    },
+    {
+      name: 'forget',
+      async run(box, { vm: id }) {
+        const vm = findOperationVm(box, id)
+        await box.hypervisor.undefine(vm)
+        await box.network.remove(vm)
+        await box.guests.forget(vm)
+      },
+    },
+  ],
+  end: (state, { vm, checkpoint, memory }) => ({
+    ...state,
+    vms: without(state.vms, vm),
+    memories: { ...state.memories, [memory.id]: memory },
+    checkpoints: { ...state.checkpoints, [checkpoint.id]: checkpoint },
+  }),
+  undone: (state, { vm }) => withoutVm(state, vm),
+}
+
+const shrunkFile = (memory: Memory): string => `${memory.file}.shrunk`
+
+/**
+ * Waits until the guest has nothing left to do, and takes away what forks should not have: its network, so that none of
+ * them begins with its address; its log; files kept in memory that the next minutes don't need.
+ */
+async function settle(box: Box, vm: Vm, report: Parameters<typeof bootVm>[2]): Promise<void> {
+  report({ subject: vm.name, step: 'letting it settle', fraction: 0.9 })
+  const { code, stderr } = await box.guests.script(vm.uuid, settleScript, 120_000)
+  if (code !== 0) box.log.warn({ stderr }, 'the golden VM did not settle as it should')
+  await letGo(box, vm, 30_000, new AbortController().signal)
+}
+
+const settleScript = `
+systemctl is-system-running --wait > /dev/null
+ip link set dev eth0 down
+ip address flush dev eth0
+rm -f /run/croft-address
+journalctl --rotate --vacuum-size=1 > /dev/null 2>&1
+sleep 3
+`

@@ -29,9 +29,9 @@ export const mergePlan: Plan<Merging> = {
     },
     {
       name: 'data',
-      async run(box, operation) {
+      async run(box, operation, _, signal) {
         if (await isMerged(box, operation)) return
-        await gather(box, operation).catch(async (error) => {
+        await gather(box, operation, signal).catch(async (error) => {
           if (!(await isMerged(box, operation))) throw error
         })
       },
@@ -120,17 +120,16 @@ async function freeze(box: Box, operation: Merging): Promise<void> {
   for (const { file } of lent(box.store.state, operation)) await box.files.freeze(file)
 }
 
-async function gather(box: Box, operation: Merging): Promise<void> {
+async function gather(box: Box, operation: Merging, signal: AbortSignal): Promise<void> {
   const { layer, lowest, base } = partsOf(box.store.state, operation)
-  const wanted = box.wanted.get(operation.id)
   switch (operation.way) {
     case 'commit':
-      return box.hypervisor.commit(findOperationVm(box, operation.by!).uuid, layer, lowest, wanted)
+      return box.hypervisor.commit(findOperationVm(box, operation.by!).uuid, layer, lowest, signal)
     case 'rebase':
-      return box.files.rebase(layer.file, base.file, wanted)
+      return box.files.rebase(layer.file, base.file, signal)
     case 'copy':
-      await box.files.copy(layer.file, copyOf(layer.file), wanted)
-      await box.files.rebase(copyOf(layer.file), base.file, wanted)
+      await box.files.copy(layer.file, copyOf(layer.file), signal)
+      await box.files.rebase(copyOf(layer.file), base.file, signal)
       return box.files.freeze(copyOf(layer.file))
   }
 }

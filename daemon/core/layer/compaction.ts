@@ -4,7 +4,6 @@ import { every } from '../../lib/interval.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf } from '../box.ts'
 import { carryOut, lockOf } from '../operation/engine.ts'
-import { recoverIfOpen } from '../operation/registry.ts'
 import { makeId } from '../vm/identity.ts'
 import { filesLeft, mergeFaultPoint, mergePlan } from './compaction-operation.ts'
 import { chainOf, type Merge, nextMerge } from './compaction-plan.ts'
@@ -145,5 +144,5 @@ function mergeEnding(box: Box, chain: string[]): Promise<unknown> | undefined {
     (operation) => operation.kind === 'merge' && chain.includes(operation.layer),
   )
   if (!open) return undefined
-  return box.locks.run(lockOf(open), () => recoverIfOpen(box, open))
+  return box.locks.run(lockOf(open), () => box.recoverIfOpen(box, open))
 }

@@ -1,8 +1,9 @@
 import type { Checkpoint, Image, State, Vm } from '../../store/index.ts'
 import type { Box } from '../box.ts'
-import { imageFileNames } from '../image/image-plans.ts'
+import { imageFileNames } from '../image/file-names.ts'
 import { chainOf } from './compaction-plan.ts'
 import { type Garbage, garbage, isKnown, namesIn } from './garbage.ts'
+import { held } from './holds.ts'
 
 /** What something that people know costs on the disk of the box: bytes that are allocated, not what files seem to hold. */
 export interface Part {
@@ -47,7 +48,7 @@ export async function readDiskUse(box: Box): Promise<DiskUse> {
   const listed = await box.files.list()
   const { state } = box.store
   const files = await Promise.all(listed.map(async (each) => ({ ...each, bytes: await box.files.usage(each.path) })))
-  return diskUse(state, box.held, files)
+  return diskUse(state, held(box), files)
 }
 
 /**

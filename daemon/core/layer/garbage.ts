@@ -1,7 +1,8 @@
 import { fault } from '../../lib/fault.ts'
 import { type Checkpoint, filterRecord, type Image, type Layer, type Memory, type State } from '../../store/index.ts'
 import { type Box, without } from '../box.ts'
-import { imageFileNames } from '../image/image-plans.ts'
+import { imageFileNames } from '../image/file-names.ts'
+import { held } from './holds.ts'
 
 /** Where a test may kill the daemon while it collects. */
 export const collectFaultPoints = ['collect.records', 'collect.files'] as const
@@ -11,11 +12,11 @@ export const collectFaultPoints = ['collect.records', 'collect.files'] as const
  * record is gone is swept up at the latest by the next start.
  */
 export async function collect(box: Box): Promise<void> {
-  let gone = garbage(box.store.state, box.held)
+  let gone = garbage(box.store.state, held(box))
   if (everything(gone).length === 0) return
   fault('collect.records')
   await box.store.update((state) => {
-    gone = garbage(state, box.held)
+    gone = garbage(state, held(box))
     const lost = new Set(everything(gone).map(({ id }) => id))
     const kept = <T>(records: Record<string, T>) => filterRecord(records, (_, id) => !lost.has(id))
     const { checkpoints, memories, layers, images } = state

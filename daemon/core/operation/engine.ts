@@ -8,7 +8,7 @@ import { type Plan, type Recovery, timed } from './plan.ts'
  * Carries out a new operation. `begin` is stored together with its record, and may refuse by throwing.
  * When a step fails, an operation to be undone is undone before the error is passed on;
  * one to be finished stays open and is tried again by `recover`.
- * @param wanted ends it: its steps find it in `box.wanted`, and one that is to be undone is, before its next step or its end
+ * @param signal ends it: its steps get it, and one that is to be undone is, before its next step or its end
  */
 export async function carryOut<O extends Operation>(
   box: Box,
@@ -16,24 +16,21 @@ export async function carryOut<O extends Operation>(
   operation: O,
   begin: (state: State) => State,
   report: Report = () => {},
-  wanted?: AbortSignal,
+  signal: AbortSignal = never(),
 ): Promise<void> {
   await box.store.update((state) => {
     const begun = begin(state)
     return { ...begun, operations: { ...begun.operations, [operation.id]: operation } }
   })
-  if (wanted) box.wanted.set(operation.id, wanted)
   try {
-    await finish(box, plan, operation, report)
+    await finish(box, plan, operation, report, signal)
   } catch (error) {
     await recoveryOf(box, plan, operation)
       .then((way) => (way === 'undo' ? undo(box, plan, operation) : undefined))
       .catch((err) => box.log.error({ operation, err }, 'taking back is tried again later'))
-    throw wanted?.aborted && plan.recovery === 'undo'
+    throw signal.aborted && plan.recovery === 'undo'
       ? new CroftError('cancelled', 'What was begun is taken back.', { cause: error })
       : error
-  } finally {
-    box.wanted.delete(operation.id)
   }
 }
 
@@ -44,7 +41,7 @@ export async function recover<O extends Operation>(
   operation: O,
 ): Promise<'finished' | 'undone'> {
   if ((await recoveryOf(box, plan, operation)) === 'finish') {
-    await finish(box, plan, operation, () => {})
+    await finish(box, plan, operation, () => {}, never())
     return 'finished'
   }
   await undo(box, plan, operation)
@@ -63,15 +60,20 @@ async function recoveryOf<O extends Operation>(box: Box, plan: Plan<O>, operatio
   return typeof plan.recovery === 'string' ? plan.recovery : plan.recovery(box, operation)
 }
 
-async function finish<O extends Operation>(box: Box, plan: Plan<O>, operation: O, report: Report): Promise<void> {
+async function finish<O extends Operation>(
+  box: Box,
+  plan: Plan<O>,
+  operation: O,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
   const check = () => {
-    if (plan.recovery === 'undo' && box.wanted.get(operation.id)?.aborted)
-      throw new CroftError('cancelled', 'It is not wanted any more.')
+    if (plan.recovery === 'undo' && signal.aborted) throw new CroftError('cancelled', 'It is not wanted any more.')
   }
   for (const step of plan.steps) {
     check()
     fault(`${operation.kind}.${step.name}`)
-    await timed(box, `${operation.kind}.${step.name}`, () => step.run(box, operation, report))
+    await timed(box, `${operation.kind}.${step.name}`, () => step.run(box, operation, report, signal))
   }
   check()
   fault(`${operation.kind}.end`)
@@ -91,3 +93,6 @@ async function undo<O extends Operation>(box: Box, plan: Plan<O>, operation: O):
 function close(state: State, operation: Operation): State {
   return { ...state, operations: without(state.operations, operation.id) }
 }
+
+/** A signal that is never aborted. */
+const never = (): AbortSignal => new AbortController().signal

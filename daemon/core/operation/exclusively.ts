@@ -3,7 +3,6 @@ import type { Vm } from '../../store/index.ts'
 import { type Box, findVm, stateOf } from '../box.ts'
 import { type Action, checkAllowed, type VmState } from '../vm/state.ts'
 import { lockOf } from './engine.ts'
-import { recoverIfOpen } from './registry.ts'
 
 /**
  * Does something while nobody else has the lock. What an earlier operation under it has left open is finished or taken back
@@ -47,5 +46,6 @@ export async function whileAllowed<T>(
 
 /** Finishes or takes back what is open under a lock, which is held. */
 export async function recoverUnder(box: Box, key: string): Promise<void> {
-  for (const open of Object.values(box.store.state.operations)) if (lockOf(open) === key) await recoverIfOpen(box, open)
+  for (const open of Object.values(box.store.state.operations))
+    if (lockOf(open) === key) await box.recoverIfOpen(box, open)
 }

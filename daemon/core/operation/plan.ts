@@ -7,7 +7,8 @@ export type OperationOf<K extends Kind> = Extract<Operation, { kind: K }>
 /** A step may run again after it has run, wholly or in part; an undo may find nothing to take back. */
 export interface Step<O> {
   name: string
-  run(box: Box, operation: O, report: Report): Promise<void>
+  /** @param signal aborted when whoever asked takes it back, or when someone else needs what it works on */
+  run(box: Box, operation: O, report: Report, signal: AbortSignal): Promise<void>
   undo?(box: Box, operation: O): Promise<void>
 }
 

@@ -5,8 +5,8 @@ import type { Memory, State, Vm } from '../../store/index.ts'
 import { type Box, stateOf } from '../box.ts'
 import { collect, namesIn } from '../layer/garbage.ts'
 import { carryOut } from '../operation/engine.ts'
+import type { OperationOf, Plan } from '../operation/plan.ts'
 import { makeId } from '../vm/identity.ts'
-import { compressFaultPoint, compressPlan } from './compress-plan.ts'
 
 const lookMs = 2_000
 /** What was saved a moment ago may be wanted again at once. */
@@ -99,4 +99,42 @@ function compressAside(box: Box, memory: Memory): Promise<void> | undefined {
     await collect(box)
     box.log.info({ memory: memory.id, ms: Math.round(performance.now() - began) }, 'compressed saved memory')
   })
+}
+
+/** Where a test may kill the daemon after memory was compressed, before its old file is gone. */
+export const compressFaultPoint = 'compress.files'
+
+type Compressing = OperationOf<'compress'>
+
+/**
+ * `compress`: saved memory gets another file, which holds the same in less room. Until the store names that one, the old
+ * one is there and whole; it is removed by who began it, or by the sweep.
+ */
+export const compressPlan: Plan<Compressing> = {
+  recovery: 'undo',
+  steps: [
+    {
+      name: 'data',
+      async run(box, { memory, file }, _, signal) {
+        await box.hypervisor.rewrite(box.store.state.memories[memory]!, file, 'zstd', signal)
+      },
+      undo: (box, { file }) => box.files.remove(file),
+    },
+    {
+      name: 'keep',
+      async run(box, { file }) {
+        await box.files.freeze(file)
+        await box.files.sync(file)
+      },
+    },
+  ],
+  end: compressed,
+}
+
+/** @throws CroftError `cancelled` when somebody is about to load the old file */
+function compressed(state: State, { memory: id, file, vms }: Compressing): State {
+  const memory = state.memories[id]
+  if (!memory || Object.values(state.vms).some((vm) => vm.memory === id && !vms.includes(vm.id)))
+    throw new CroftError('cancelled', 'The memory is needed as it is.')
+  return { ...state, memories: { ...state.memories, [id]: { ...memory, file } } }
 }

@@ -1,9 +1,14 @@
 import { CroftError } from '../../lib/error.ts'
+import { Semaphore } from '../../lib/locks.ts'
 import type { Hardware, Memory, Vm } from '../../store/index.ts'
 import { type Box, specOf } from '../box.ts'
 import { timed } from '../operation/plan.ts'
+import { perBox } from '../per-box.ts'
 import { awaitAgent, makeReady } from '../vm/boot.ts'
 import { makeId } from '../vm/identity.ts'
+
+/** How many guests may be loaded from memory at once: each is loaded sooner when they are not all loaded together. */
+export const loads = perBox((box) => new Semaphore(Math.max(2, box.settings.most.cpus)))
 
 /** The record of memory about to be saved. */
 export function describeMemory(hardware: Hardware): Memory {

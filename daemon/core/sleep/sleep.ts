@@ -1,15 +1,19 @@
-import { CroftError, isBoxTrouble } from '../../lib/error.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { CroftError } from '../../lib/error.ts'
 import type { Vm } from '../../store/index.ts'
-import { type Box, findVm, imageOf, type Report, stateOf, withVm } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
+import { type Box, findOperationVm, findVm, imageOf, type Report, stateOf, without, withVm } from '../box.ts'
 import { carryOut } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
-import { awaitAgent, bootVm, makeReady } from '../vm/boot.ts'
+import type { OperationOf, Plan } from '../operation/plan.ts'
+import { perBox } from '../per-box.ts'
 import { makeId } from '../vm/identity.ts'
-import { goOn } from '../vm/own-disk.ts'
 import { checkAllowed } from '../vm/state.ts'
-import { describeMemory } from './memory.ts'
-import { sleepPlan, wakePlan } from './sleep-plans.ts'
+import { describeMemory, letGo, savingBytes } from './memory.ts'
+
+/** VMs that are being put to sleep, by id: aborting interrupts it. */
+export const sleepAborts = perBox(() => new Map<string, AbortController>())
+
+export const isFallingAsleep = (box: Box, id: string): boolean => sleepAborts(box).has(id)
 
 /**
  * Saves a VM's memory and frees what it uses of the box; one that is asleep already is left alone. Interrupted at once
@@ -31,7 +35,7 @@ export async function putToSleep(
     checkAllowed('sleep', vm.name, state)
     if (state === 'asleep') return
     const nap = new AbortController()
-    box.naps.set(id, nap)
+    sleepAborts(box).set(id, nap)
     box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
     try {
       const memory = describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
@@ -50,85 +54,86 @@ export async function putToSleep(
       if (!nap.signal.aborted) throw error
       throw new CroftError('cancelled', `${vm.name} is awake: somebody needed it before it was asleep.`)
     } finally {
-      box.naps.delete(id)
+      sleepAborts(box).delete(id)
     }
   })
   return findVm(box.store.state, id)
 }
 
 /**
- * Has a VM awake: wakes it, or waits until it has started. Whoever asks while that is under way shares it. The one
- * function for everything that needs a VM.
- * @throws CroftError `conflict` when the VM is shut down, `guest-failed`, `not-found`
+ * `sleep`: the VM's record names the memory from the start, which makes it asleep as soon as its domain has ended.
+ * Cut off while the memory was being saved, the guest runs on; when it had been saved, it sleeps.
  */
-export async function ensureAwake(box: Box, name: string, report: Report = () => {}): Promise<Vm> {
-  return (await wakeVm(box, name, report)).vm
+export const sleepPlan: Plan<OperationOf<'sleep'>> = {
+  async recovery(box, { vm: id, memory }) {
+    const { uuid } = findOperationVm(box, id)
+    await box.hypervisor.abortJob(uuid)
+    await box.hypervisor.jobDone(uuid)
+    const state = await box.hypervisor.state(uuid)
+    const over = state === 'off' || state === undefined
+    return over && (await box.hypervisor.memoryComplete(memory)) ? 'finish' : 'undo'
+  },
+  steps: [
+    {
+      name: 'trim',
+      async run(box, { vm: id }, report) {
+        const vm = findOperationVm(box, id)
+        if (stateOf(box, vm) !== 'awake') return
+        report({ subject: vm.name, step: 'letting go of what it does not need', fraction: 0.1 })
+        await box.guests.leave(vm)
+        await letGo(box, vm, squeezeMs, napOf(box, id)).catch((err) =>
+          box.log.warn({ vm: id, err }, 'could not be trimmed before it sleeps'),
+        )
+      },
+    },
+    {
+      name: 'save',
+      async run(box, { vm: id, memory }, report) {
+        const vm = findOperationVm(box, id)
+        const state = await box.hypervisor.state(vm.uuid)
+        if (state === 'off' || state === undefined) return
+        report({ subject: vm.name, step: 'saving its memory', fraction: 0.4 })
+        await box.governor.expect(await savingBytes(box, vm), () =>
+          interruptible(box, vm.id, vm.uuid, () => box.hypervisor.save(vm.uuid, memory)),
+        )
+        // Whoever wakes it next must not take its last moments, in which it stood still, for its present.
+        await box.live.waitFor(vm.uuid, (live) => live?.domain !== 'running' && live?.domain !== 'paused', 10_000)
+      },
+      undo: (box, { memory }) => box.files.remove(memory.file),
+    },
+    { name: 'freeze', run: (box, { memory }) => box.files.freeze(memory.file) },
+  ],
+  end: (state) => state,
+  undone: (state, { vm, memory }) => ({
+    ...withVm(vm, { memory: null })(state),
+    memories: without(state.memories, memory.id),
+  }),
 }
 
-/** The same. @returns also why it had to boot, when its memory was lost */
-export async function wakeVm(box: Box, name: string, report: Report): Promise<{ vm: Vm; cold: string | undefined }> {
-  const { id } = findVm(box.store.state, name)
-  box.uses.note(id, 'somebody needed it')
-  const nap = box.naps.get(id)
-  nap?.abort()
-  let waking = box.waking.get(id)
-  // A nap that is under way may be over sooner than it is interrupted.
-  if (!waking && (nap || stateOf(box, findVm(box.store.state, id)) !== 'awake')) {
-    const turn = box.autostart.want(id)
-    const enter = () => exclusively(box, id, () => wake(box, id, report))
-    waking = (turn ? turn.then(enter) : enter()).finally(() => box.waking.delete(id))
-    box.waking.set(id, waking)
+const squeezeMs = 1500
+
+/** Aborted when somebody needs the VM. */
+function napOf(box: Box, id: string): AbortSignal {
+  return sleepAborts(box).get(id)?.signal ?? new AbortController().signal
+}
+
+/** A save that ends at once when somebody needs the VM; it then runs on. */
+async function interruptible(box: Box, id: string, uuid: string, save: () => Promise<void>): Promise<void> {
+  const signal = napOf(box, id)
+  signal.throwIfAborted()
+  let saving = true
+  const onAbort = async () => {
+    // The job may not have begun yet.
+    while (saving) {
+      await box.hypervisor.abortJob(uuid).catch(() => {})
+      await delay(20)
+    }
   }
-  const cold = await waking
-  return { vm: findVm(box.store.state, id), cold }
-}
-
-/** Does something in a VM: has it awake before, and in use until it is done. @param why what it is then used by */
-export async function inVm<T>(
-  box: Box,
-  name: string,
-  why: string,
-  report: Report,
-  work: (vm: Vm) => Promise<T>,
-): Promise<T> {
-  const { id } = findVm(box.store.state, name)
-  return box.uses.during(id, why, async () => work(await ensureAwake(box, id, report)))
-}
-
-async function wake(box: Box, id: string, report: Report): Promise<string | undefined> {
-  const vm = findVm(box.store.state, id)
-  const state = stateOf(box, vm)
-  checkAllowed('enter', vm.name, state)
-  if (state === 'asleep') return box.governor.admit(vm.name, () => wakeUp(box, vm, report))
-  if (state === 'paused') await goOn(box, vm)
-  if (state === 'starting') {
-    await awaitAgent(box, vm, box.settings.bootTimeoutMs)
-    await makeReady(box, vm, true)
-  }
-  return undefined
-}
-
-/**
- * Wakes a sleeping VM; its lock is held. When its memory can't be loaded it boots from its disk, as after a power cut.
- * @returns why it had to boot, when it had to
- */
-export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string | undefined> {
-  const operation = { id: makeId('op'), kind: 'wake', startedAt: new Date().toISOString(), vm: vm.id } as const
+  signal.addEventListener('abort', onAbort)
   try {
-    await box.loads.run(() => carryOut(box, wakePlan, operation, (state) => state, report))
-  } catch (error) {
-    const lost = ['off', undefined].includes(await box.hypervisor.state(vm.uuid))
-    if (!lost || isBoxTrouble(error)) throw error
-    const known = error instanceof CroftError && error.code === 'memory-unusable'
-    const why = known ? error.message : 'its saved memory could not be loaded'
-    box.log.error({ vm: vm.id, err: error }, 'its memory could not be loaded')
-    await box.store.update(withVm(vm.id, { memory: null, power: 'on' }))
-    const message = `${vm.name} was started from its disk, as after a power cut: its saved memory could not be loaded.`
-    box.events.publish({ type: 'box.warning', vm: vm.id, name: vm.name, message })
-    await collect(box)
-    await bootVm(box, findVm(box.store.state, vm.id), report)
-    return why
+    await save()
+  } finally {
+    saving = false
+    signal.removeEventListener('abort', onAbort)
   }
-  await collect(box)
-  return undefined
 }

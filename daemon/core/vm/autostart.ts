@@ -4,7 +4,7 @@ import { priorities, type Vm } from '../../store/index.ts'
 import { type Autostart, type Box, stateOf } from '../box.ts'
 import { exclusively } from '../operation/exclusively.ts'
 import { sleepMinutes } from '../sleep/idle.ts'
-import { bootVm } from './boot.ts'
+import { boots, bootVm } from './boot.ts'
 import { ownDeed } from './own-deed.ts'
 
 /** While others boot, none is begun that nobody waits for when something waits for a CPU more than this much of the time. */
@@ -55,7 +55,7 @@ export class AutostartQueue implements Autostart {
   async begin(box: Box): Promise<void> {
     this.#begun = true
     for (const vm of Object.values(box.store.state.vms)) if (isDue(box, vm)) this.#turns.set(vm.id, newTurn())
-    await Promise.all(Array.from({ length: box.boots.size }, () => this.#start(box)))
+    await Promise.all(Array.from({ length: boots(box).size }, () => this.#start(box)))
   }
 
   /** One after the other, until none waits. */

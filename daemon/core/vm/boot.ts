@@ -1,9 +1,14 @@
 import { CroftError } from '../../lib/error.ts'
+import { Semaphore } from '../../lib/locks.ts'
 import type { State, Vm } from '../../store/index.ts'
 import { keysDiffer } from '../access/limit.ts'
 import { type Box, type Report, specOf } from '../box.ts'
 import { isOver, type LiveState } from '../live.ts'
+import { perBox } from '../per-box.ts'
 import { ownDisk } from './own-disk.ts'
+
+/** How many guests may boot at once: each boots sooner when they don't all do it together. */
+export const boots = perBox((box) => new Semaphore(Math.max(2, box.settings.most.cpus)))
 
 /**
  * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
@@ -14,7 +19,7 @@ import { ownDisk } from './own-disk.ts'
 export async function bootVm(box: Box, vm: Vm, report: Report, wanted?: AbortSignal): Promise<void> {
   const say = (step: string, fraction: number) => report({ subject: vm.name, step, fraction })
   say('waiting for its turn to boot', 0.1)
-  await box.boots.run(async () => {
+  await boots(box).run(async () => {
     say('booting', 0.15)
     await ownDisk(box, vm)
     await box.network.add(vm)

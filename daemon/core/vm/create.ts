@@ -1,18 +1,20 @@
-import { CroftError } from '../../lib/error.ts'
+import { CroftError, isBoxTrouble } from '../../lib/error.ts'
 import { mebibytes } from '../../lib/units.ts'
 import { type Limits, noRates, type Rates, type State, type Vm } from '../../store/index.ts'
-import { type Box, findImage, findVm, type Report, stateOf } from '../box.ts'
+import { type Box, findImage, findOperationVm, layerOf, type Report, withVm } from '../box.ts'
 import { ensureGolden, findGolden } from '../image/golden.ts'
 import { claimSpare } from '../image/spares.ts'
 import { onLayer } from '../layer/compaction.ts'
-import { collect } from '../layer/garbage.ts'
+import { forgetCheckpoint } from '../layer/garbage.ts'
 import { carryOut } from '../operation/engine.ts'
-import { recoverUnder } from '../operation/exclusively.ts'
+import type { OperationOf, Plan } from '../operation/plan.ts'
+import { loadMemory, loads, settleIn } from '../sleep/memory.ts'
+import { bootVm } from './boot.ts'
 import { makeId } from './identity.ts'
+import { checkLimits } from './limits.ts'
+import { growTo, preparation } from './preparation.ts'
 import { checkRates } from './qos.ts'
-import { descriptionOf, type ForkOptions, makeLayer, newName, withRecord } from './record.ts'
-import { checkAllowed } from './state.ts'
-import { newPlan, rmPlan } from './vm-plans.ts'
+import { descriptionOf, type ForkOptions, makeLayer, newName, withoutVm, withRecord } from './record.ts'
 
 export interface NewVmOptions {
   name?: string | undefined
@@ -115,36 +117,55 @@ function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now
   return { ...withRecord(box, state, vm, makeLayer(layer, now)), checkpoints }
 }
 
-/** @throws CroftError `bad-value` when more is asked for than the box has */
-export function checkLimits(box: Box, limits: { [key in keyof Limits]?: number | undefined }): void {
-  const { most } = box.settings
-  const check = (what: string, argument: string, asked: number | undefined, has: number, unit: string) => {
-    if (asked === undefined || asked <= has) return
-    throw new CroftError('bad-value', `The box has ${has} ${unit}; ${asked} can't be given to a VM.`, {
-      hint: `Ask for at most --${argument} ${has}${what}.`,
-      argument,
-    })
-  }
-  check('', 'cpu', limits.cpus, most.cpus, 'CPUs')
-  check('M', 'memory', limits.memoryMiB, most.memoryMiB, 'MiB of memory')
-  check('G', 'disk', limits.diskGiB, most.diskGiB, 'GiB of disk')
+/** `new`: the VM's record stands in the store, `making`, from the start: its name, address and MAC are its own. */
+export const newPlan: Plan<OperationOf<'new'>> = {
+  recovery: 'undo',
+  steps: [
+    ...preparation,
+    {
+      name: 'boot',
+      async run(box, operation, report, signal) {
+        const vm = findOperationVm(box, operation.vm)
+        if (vm.power === 'off' || operation.asleep) return
+        if (vm.memory) await forkIn(box, vm, operation, report, signal)
+        else await bootVm(box, vm, report, signal)
+      },
+      undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
+    },
+  ],
+  end: (state, { vm, asleep }) => withVm(vm, { phase: 'ready', ...(!asleep && { memory: null }) })(state),
+  undone: (state, { vm }) => withoutVm(state, vm),
 }
 
-/** Deletes a VM and all that belongs to it, whatever state it is in. */
-export async function removeVm(box: Box, name: string): Promise<void> {
-  const { id } = findVm(box.store.state, name)
-  await box.locks.run(id, async () => {
-    await recoverUnder(box, id).catch((err) =>
-      box.log.warn({ vm: id, err }, 'what was begun with it before goes with it'),
-    )
-    const vm = findVm(box.store.state, id)
-    checkAllowed('rm', vm.name, stateOf(box, vm))
-    const operation = { id: makeId('op'), kind: 'rm', startedAt: new Date().toISOString(), vm: id } as const
-    const leaving = { ...vm, phase: 'leaving', power: 'off' } as const
-    await carryOut(box, rmPlan, operation, (state) => ({ ...state, vms: { ...state.vms, [id]: leaving } }))
-    box.live.forget(vm.uuid)
-    box.uses.forget(id)
-    box.events.publish({ type: 'vm.removed', vm: id, name: vm.name })
-    await collect(box)
-  })
+/**
+ * Starts a new VM in the memory of the checkpoint that it is a fork of. When a golden checkpoint turns out not to work
+ * it is given up, and the VM boots from a clean disk instead: anything else that could be wrong, the boot meets too.
+ */
+async function forkIn(
+  box: Box,
+  vm: Vm,
+  { from }: OperationOf<'new'>,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  const checkpoint = box.store.state.checkpoints[from!]!
+  try {
+    report({ subject: vm.name, step: 'waiting for its turn to load', fraction: 0.2 })
+    await loads(box).run(async () => {
+      report({ subject: vm.name, step: 'loading its memory', fraction: 0.3 })
+      await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running')
+      report({ subject: vm.name, step: 'telling it who it is', fraction: 0.8 })
+      await settleIn(box, vm)
+    })
+    await growTo(box, vm, checkpoint.limits.diskGiB)
+  } catch (err) {
+    if (checkpoint.kind !== 'golden' || isBoxTrouble(err)) throw err
+    box.log.error({ vm: vm.id, checkpoint: checkpoint.id, err }, 'a golden checkpoint does not work')
+    await forgetCheckpoint(box, checkpoint.id)
+    await box.hypervisor.powerOff(vm.uuid)
+    const disk = layerOf(box.store.state, vm.disk)
+    await box.files.createDisk(disk, layerOf(box.store.state, disk.parent!), vm.limits.diskGiB)
+    report({ subject: vm.name, step: 'booting', fraction: 0.15, note: 'the golden checkpoint did not work' })
+    await bootVm(box, vm, report, signal)
+  }
 }

@@ -5,8 +5,7 @@ import { Locks } from '../../lib/locks.ts'
 import { noRates, type State, type Vm } from '../../store/index.ts'
 import { emptyState } from '../../store/schema.ts'
 import type { Box, BoxSettings } from '../box.ts'
-import { shareVm } from './change.ts'
-import { checkRates, cpuShares, freshShare, share } from './qos.ts'
+import { checkRates, cpuShares, freshShare, share, shareVm, unsupported } from './qos.ts'
 
 test('a VM with a normal priority has of CPUs what a domain has by itself, with cgroups of either version', () => {
   expect([25, 100, 400].map((weight) => cpuShares(weight, 1))).toEqual([256, 1024, 4096])
@@ -45,7 +44,6 @@ function boxThatRefuses(...refused: string[]) {
     locks: new Locks(),
     events: { publish() {} },
     governor: { weightOf: () => 1 },
-    unshared: new Map(),
     log: pino({ level: 'silent' }),
   } as unknown as Box
   return { box, vm, told }
@@ -86,15 +84,15 @@ test('what could not be had is known until it can be', async () => {
   const limited = { ...freshShare, rates: { ...noRates, cpuPercent: 50 } }
   const { box, vm } = boxThatRefuses('setCpuLimit')
   await share(box, { ...vm, ...limited }, freshShare)
-  expect(box.unshared.get('cpuPercent')).toMatchObject({ vm: 'web', why: expect.stringContaining('not mounted') })
+  expect(unsupported(box).get('cpuPercent')).toMatchObject({ vm: 'web', why: expect.stringContaining('not mounted') })
   box.hypervisor.setCpuLimit = async () => {}
   await share(box, { ...vm, ...limited }, freshShare)
-  expect(box.unshared.size).toBe(0)
+  expect(unsupported(box).size).toBe(0)
 })
 
 test('a limit can be taken away where there can be none', async () => {
   const { box, vm } = boxThatRefuses('setCpuLimit')
   await share(box, vm, undefined)
   await shareVm(box, 'web', { rates: { cpuPercent: null } })
-  expect(box.unshared.size).toBe(0)
+  expect(unsupported(box).size).toBe(0)
 })

@@ -1,6 +1,11 @@
 import { CroftError, reasonOf } from '../../lib/error.ts'
 import { noRates, type Rates, type Vm } from '../../store/index.ts'
-import { type Box, type ShareKind, whenStarted } from '../box.ts'
+import { type Box, type ShareKind, whenStarted, withVm } from '../box.ts'
+import { whileAllowed } from '../operation/exclusively.ts'
+import { perBox } from '../per-box.ts'
+
+/** What of their shares of the box VMs could not be given when that was last tried, with one of them, and why. */
+export const unsupported = perBox(() => new Map<ShareKind, { vm: string; why: string }>())
 
 /** What a VM gets of the box beside others, and at most. */
 export type Share = Pick<Vm, 'priority' | 'rates'>
@@ -42,7 +47,7 @@ export function keepShares(box: Box): () => void {
 }
 
 /**
- * Has a running VM get what its record says, as far as that can be had; `box.unshared` has the rest.
+ * Has a running VM get what its record says, as far as that can be had; `unsupported` has the rest.
  * @param had what it gets now; undefined when that is not known
  */
 export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): Promise<void> {
@@ -50,13 +55,13 @@ export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): 
   for (const what of tried) {
     const err = failed.get(what)
     if (err === undefined) {
-      box.unshared.delete(what)
+      unsupported(box).delete(what)
       continue
     }
     // It has ended meanwhile: that says nothing about the box.
     if (box.live.get(vm.uuid)?.domain !== 'running') continue
-    if (!box.unshared.has(what)) box.log.warn({ vm: vm.id, what, err }, 'it can not be had here for VMs')
-    box.unshared.set(what, { vm: vm.name, why: reasonOf(err) })
+    if (!unsupported(box).has(what)) box.log.warn({ vm: vm.id, what, err }, 'it can not be had here for VMs')
+    unsupported(box).set(what, { vm: vm.name, why: reasonOf(err) })
   }
 }
 
@@ -93,4 +98,35 @@ export async function applyShare(box: Box, vm: Vm, had: Partial<Share> | undefin
   // The firewall has what is in the store since before the VM ran.
   if (had && differs('netBitsPerS')) await attempt('netBitsPerS', () => network.add(vm))
   return { tried, failed }
+}
+
+/**
+ * Changes what a VM gets beside others, and at most: at once when it runs. When it can't be held to a limit, all is as
+ * before; a priority is kept, for where it can be had.
+ * @throws CroftError `unavailable`, `not-found`, `conflict`
+ */
+export async function shareVm(
+  box: Box,
+  name: string,
+  { priority, rates }: { priority?: Share['priority']; rates: Partial<Rates> },
+): Promise<void> {
+  checkRates(box, rates)
+  await whileAllowed(box, name, 'limit', async (before, state) => {
+    const { id } = before
+    const change = { priority: priority ?? before.priority, rates: { ...before.rates, ...rates } }
+    const after = { ...before, ...change }
+    if (state === 'awake' || state === 'paused') await changeRunning(box, before, after)
+    else if (after.rates.netBitsPerS !== before.rates.netBitsPerS) await box.network.add(after)
+    await box.store.update(withVm(id, change))
+    box.events.publish({ type: 'vm.changed', vm: id, name: before.name })
+  })
+}
+
+async function changeRunning(box: Box, before: Vm, after: Vm): Promise<void> {
+  const { failed } = await applyShare(box, after, before)
+  for (const [what, err] of failed) {
+    if (what === 'cpuWeight' || what === 'diskWeight') continue
+    await share(box, before, after)
+    throw what === 'cpuPercent' && lacksCgroups(err) ? noCgroups(err) : err
+  }
 }

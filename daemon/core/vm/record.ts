@@ -1,6 +1,6 @@
 import { CroftError } from '../../lib/error.ts'
 import { type Checkpoint, type Layer, noRates, type State, type Vm } from '../../store/index.ts'
-import { type Box, vmsOf } from '../box.ts'
+import { type Box, vmsOf, without } from '../box.ts'
 import { makeId, makeIdentity, nextAddress } from './identity.ts'
 import { checkVmName, inventName } from './name.ts'
 
@@ -84,4 +84,10 @@ export function checkNewName(state: State, name: string, argument = 'name'): voi
     hint: argument === 'name' ? 'Take another name, or none: then Croft invents one.' : 'Take another name.',
     argument,
   })
+}
+
+/** The record of a VM and of the layer that is its own disk. */
+export function withoutVm(state: State, id: string): State {
+  const { [id]: vm, ...vms } = state.vms
+  return vm ? { ...state, vms, layers: without(state.layers, vm.disk) } : state
 }

@@ -2,7 +2,8 @@ import type { By, Note } from '../../activity/index.ts'
 import type { Box } from '../../core/box.ts'
 import { stateOf } from '../../core/box.ts'
 import { type Peer, webScope } from '../../core/interfaces/host.ts'
-import { ensureAwake } from '../../core/sleep/sleep.ts'
+import { isFallingAsleep } from '../../core/sleep/sleep.ts'
+import { ensureAwake, isWaking } from '../../core/sleep/wake.ts'
 import { asCroftError } from '../../lib/error.ts'
 import type { Tries } from '../../lib/failure-limiter.ts'
 import { digestOf } from '../../lib/secret.ts'
@@ -117,7 +118,7 @@ function givePass(
 /** Nothing is to be done before a request can go to it. */
 function isAwake(box: Box, id: string): boolean {
   const vm = box.store.state.vms[id]
-  return vm !== undefined && stateOf(box, vm) === 'awake' && !box.naps.has(id)
+  return vm !== undefined && stateOf(box, vm) === 'awake' && !isFallingAsleep(box, id)
 }
 
 /** What is said about a request that was sent on and failed: the VM's port refused, or did not answer. */
@@ -275,7 +276,7 @@ export function localPath(to: string | null): string {
 /** @returns a page instead, when the VM is not there yet or can't be */
 async function awaken(box: Box, vm: Vm, visit: Visit, visitor: Visitor): Promise<pages.Page | undefined> {
   if (isAwake(box, vm.id)) return undefined
-  const wakes = stateOf(box, vm) === 'asleep' && !box.waking.has(vm.id)
+  const wakes = stateOf(box, vm) === 'asleep' && !isWaking(box, vm.id)
   const waking = ensureAwake(box, vm.id)
   if (wakes) box.activity.during(noteOf(visit, vm, byOf(visitor), 'woke it by a web request'), waking).catch(() => {})
   const woken = waking.then(

@@ -1,13 +1,15 @@
 import { CroftError } from '../../lib/error.ts'
-import type { Image } from '../../store/index.ts'
-import { type Box, findImage, type Report } from '../box.ts'
+import type { Image, Layer, State } from '../../store/index.ts'
+import { type Box, type Report, without } from '../box.ts'
+import type { BuiltImage } from '../interfaces/ports.ts'
 import { collect } from '../layer/garbage.ts'
 import { carryOut } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
+import type { OperationOf, Plan } from '../operation/plan.ts'
 import { makeId } from '../vm/identity.ts'
 import { closest } from '../vm/name.ts'
+import { imageFileNames } from './file-names.ts'
 import { ensureGolden } from './golden.ts'
-import { imageBuildPlan } from './image-plans.ts'
 
 /** Builds an image from its recipe; the old build keeps the name until the new one is whole. @throws CroftError */
 export async function buildImage(box: Box, recipe: string, report: Report, wanted?: AbortSignal): Promise<Image> {
@@ -53,15 +55,60 @@ async function bootOnce(box: Box, image: Image, report: Report): Promise<void> {
   })
 }
 
-/** Takes an image off the list. Its files go now, or with the last VM made from it. */
-export async function removeImage(box: Box, name: string): Promise<void> {
-  const image = findImage(box.store.state, name)
-  await box.locks.run(`image ${name}`, async () => {
-    await box.store.update((state) => ({
-      ...state,
-      images: { ...state.images, [image.id]: { ...image, current: false } },
-    }))
-    box.events.publish({ type: 'image.removed', image: name })
-    await collect(box)
-  })
+/** `image build`: the name changes over to the new build in the last, single store write; until then the old one has it. */
+export const imageBuildPlan: Plan<OperationOf<'image-build'>> = {
+  recovery: 'undo',
+  steps: [
+    {
+      name: 'recipe',
+      run(box, { image, name }, report, signal) {
+        const say = (step: string, fraction: number) => report({ subject: name, step, fraction })
+        say('running its recipe', 0)
+        return box.imageFiles.build(name, image, say, signal)
+      },
+      undo: (box, { image }) => box.imageFiles.discard(image),
+    },
+    {
+      name: 'place',
+      async run(box, { image, name }) {
+        const built = await box.imageFiles.place(image)
+        await box.store.update((state) => withImage(state, image, name, built))
+      },
+    },
+  ],
+  end: (state, { image: id, name }) => ({
+    ...state,
+    images: Object.fromEntries(
+      Object.entries(state.images).map(([key, image]) => [
+        key,
+        key === id ? { ...image, current: true } : image.name === name ? { ...image, current: false } : image,
+      ]),
+    ),
+  }),
+  undone: withoutImage,
+}
+
+function withImage(state: State, id: string, name: string, built: BuiltImage): State {
+  const files = imageFileNames(id)
+  const createdAt = new Date().toISOString()
+  const layer: Layer = { id: files.layer, file: files.root, parent: null, createdAt }
+  const image: Image = {
+    id,
+    name,
+    current: false,
+    layer: layer.id,
+    kernel: files.kernel,
+    initrd: files.initrd,
+    createdAt,
+    ...built,
+  }
+  return { ...state, layers: { ...state.layers, [layer.id]: layer }, images: { ...state.images, [id]: image } }
+}
+
+function withoutImage(state: State, { image }: { image: string }): State {
+  return {
+    ...state,
+    images: without(state.images, image),
+    layers: without(state.layers, imageFileNames(image).layer),
+  }
 }

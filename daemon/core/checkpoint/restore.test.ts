@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Checkpoint } from '../../store/index.ts'
-import { checkpointsOf, pruned } from './checkpoints.ts'
+import { checkpointsOf } from './find.ts'
+import { pruned } from './restore.ts'
 
 test('what a restore has just saved is kept, though the clock was put back by an hour', () => {
   const taken = ['k1', ...Array.from({ length: 7 }, (_, i) => `before-${i + 1}`)].map(

@@ -1,8 +1,96 @@
-import type { State } from '../../store/index.ts'
-import { type Box, findOperationVm, layerOf, specOf, withVm } from '../box.ts'
+import { CroftError } from '../../lib/error.ts'
+import type { Checkpoint, State, Vm } from '../../store/index.ts'
+import { type Box, findOperationVm, findVm, imageOf, layerOf, type Report, specOf, stateOf, withVm } from '../box.ts'
+import { carryOut } from '../operation/engine.ts'
+import { exclusively } from '../operation/exclusively.ts'
 import type { OperationOf, Plan } from '../operation/plan.ts'
-import { savingBytes } from '../sleep/memory.ts'
+import { checkMemory, describeMemory, savingBytes } from '../sleep/memory.ts'
+import { makeId } from '../vm/identity.ts'
 import { giveDisk, onlyReadBeneath } from '../vm/own-disk.ts'
+import { makeLayer } from '../vm/record.ts'
+import { checkAllowed } from '../vm/state.ts'
+import { checkpointsOf } from './find.ts'
+
+/**
+ * Takes a checkpoint of a VM, which runs on: of its disk and, when it is awake or asleep, of its memory.
+ * @throws CroftError `name-taken`, `conflict`, `disk-full`; the VM is then as it was
+ */
+export async function takeCheckpoint(
+  box: Box,
+  name: string,
+  label: string | undefined,
+  kind: 'asked' | 'scheduled',
+  report: Report,
+): Promise<Checkpoint> {
+  const { id } = findVm(box.store.state, name)
+  return exclusively(box, id, () => take(box, id, { label, kind, memory: true }, report))
+}
+
+export interface Take {
+  label?: string | undefined
+  kind: Checkpoint['kind']
+  /** False to leave the memory out. */
+  memory: boolean
+}
+
+/** The VM's lock is held. */
+export async function take(
+  box: Box,
+  id: string,
+  { label, kind, memory: wanted }: Take,
+  report: Report,
+): Promise<Checkpoint> {
+  const vm = findVm(box.store.state, id)
+  const state = stateOf(box, vm)
+  checkAllowed('checkpoint', vm.name, state)
+  const now = new Date().toISOString()
+  const disk = makeLayer(vm.disk, now)
+  const asleep = vm.memory ? box.store.state.memories[vm.memory]! : null
+  const saved =
+    state === 'asleep'
+      ? asleep
+      : state === 'awake'
+        ? describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
+        : null
+  const memory = wanted ? saved : null
+  if (state === 'asleep' && memory) await checkMemory(box, vm, memory)
+  const checkpoint: Checkpoint = {
+    id: makeId('chk'),
+    kind,
+    label: label ?? freeLabel(box.store.state, vm),
+    vm: id,
+    image: vm.image,
+    layer: vm.disk,
+    memory: memory?.id ?? null,
+    parent: vm.checkpoint,
+    limits: { ...vm.limits, ...(memory && { cpus: memory.hardware.cpus, memoryMiB: memory.hardware.memoryMiB }) },
+    createdAt: now,
+    usedAt: now,
+  }
+  const operation = { id: makeId('op'), kind: 'checkpoint', startedAt: now, vm: id, checkpoint, disk, memory } as const
+  await carryOut(
+    box,
+    checkpointPlan,
+    operation,
+    (current) => {
+      if (kind !== 'copy' && checkpointsOf(current, vm).some((other) => other.label === checkpoint.label)) {
+        throw new CroftError('name-taken', `${vm.name} has a checkpoint ${checkpoint.label} already.`, {
+          hint: 'Take another label, or none: then Croft gives it one.',
+        })
+      }
+      return current
+    },
+    report,
+  )
+  if (kind !== 'copy') box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
+  return checkpoint
+}
+
+/** c1, c2, …: one more than the highest there is. Pure. */
+function freeLabel(state: State, vm: Vm): string {
+  const numbers = checkpointsOf(state, vm).map(({ label }) => Number(/^c(\d+)$/.exec(label)?.[1] ?? 0))
+  return `c${Math.max(0, ...numbers) + 1}`
+}
 
 /**
  * `checkpoint`: the VM turns to a new, empty disk on top of its old one, which nobody writes again. A running guest's
@@ -80,46 +168,11 @@ async function runs(box: Box, uuid: string): Promise<boolean> {
 }
 
 /** Whether the VM's domain has the new disk. */
-async function turned(box: Box, { vm, disk }: OperationOf<'checkpoint'>): Promise<boolean> {
+export async function turned(box: Box, { vm, disk }: OperationOf<'checkpoint'>): Promise<boolean> {
   return (await box.hypervisor.diskOf(findOperationVm(box, vm).uuid)) === disk.file
 }
 
 /** Whether the checkpoint's memory was there before: a sleeping VM's. */
 function isSaved(box: Box, { memory }: OperationOf<'checkpoint'>): boolean {
   return memory !== null && memory.id in box.store.state.memories
-}
-
-/**
- * `restore`: the VM is turned off and gets an empty disk on the checkpoint's layer. With the checkpoint's memory it is
- * then asleep, and is woken by whoever restored it.
- */
-export const restorePlan: Plan<OperationOf<'restore'>> = {
-  recovery: 'finish',
-  steps: [
-    { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
-    {
-      name: 'disk',
-      async run(box, { disk, checkpoint: id }) {
-        const checkpoint = box.store.state.checkpoints[id]!
-        await box.files.createDisk(disk, layerOf(box.store.state, checkpoint.layer), checkpoint.limits.diskGiB)
-      },
-    },
-    {
-      name: 'define',
-      async run(box, operation) {
-        const vm = findOperationVm(box, operation.vm)
-        const { limits } = box.store.state.checkpoints[operation.checkpoint]!
-        await box.hypervisor.define({ ...specOf(box.store.state, vm), vm: { ...vm, limits }, disk: operation.disk })
-      },
-    },
-  ],
-  end: restored,
-}
-
-function restored(state: State, { vm, checkpoint: id, disk }: OperationOf<'restore'>): State {
-  const { limits, memory } = state.checkpoints[id]!
-  return {
-    ...withVm(vm, { disk: disk.id, checkpoint: id, memory, limits })(state),
-    layers: { ...state.layers, [disk.id]: disk },
-  }
 }

@@ -1,13 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Vm } from '../../store/index.ts'
-import { type Box, specOf, stateOf, vmOfDomain, vmsOf, withVm } from '../box.ts'
-import type { DomainEvent } from '../interfaces/ports.ts'
-import { collect, sweep } from '../layer/garbage.ts'
-import { makeReady } from '../vm/boot.ts'
-import { crashed } from '../vm/crashes.ts'
-import { ownDeed } from '../vm/own-deed.ts'
-import { lockOf } from './engine.ts'
-import { recoverIfOpen } from './registry.ts'
+import type { Vm } from '../store/index.ts'
+import { type Box, specOf, stateOf, vmOfDomain, vmsOf, withVm } from './box.ts'
+import type { DomainEvent } from './interfaces/ports.ts'
+import { collect, sweep } from './layer/garbage.ts'
+import { lockOf } from './operation/engine.ts'
+import { makeReady } from './vm/boot.ts'
+import { crashed } from './vm/crashes.ts'
+import { ownDeed } from './vm/own-deed.ts'
 
 /**
  * Makes store and libvirt agree again: after a start of the daemon, a restart of libvirtd, a reboot of the box.
@@ -33,7 +32,7 @@ async function recoverOperations(box: Box): Promise<void> {
   for (const operation of Object.values(box.store.state.operations)) {
     if (box.locks.taken(lockOf(operation))) continue
     await box.locks
-      .run(lockOf(operation), () => recoverIfOpen(box, operation))
+      .run(lockOf(operation), () => box.recoverIfOpen(box, operation))
       .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is tried again later'))
   }
 }

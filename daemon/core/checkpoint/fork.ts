@@ -1,0 +1,111 @@
+import type { Checkpoint, Vm } from '../../store/index.ts'
+import { type Box, findVm, type Report, stateOf } from '../box.ts'
+import { collect } from '../layer/garbage.ts'
+import { acquire, release } from '../layer/holds.ts'
+import { exclusively } from '../operation/exclusively.ts'
+import { perBox } from '../per-box.ts'
+import { type Made, makeVm } from '../vm/create.ts'
+import { checkNewName, descriptionOf } from '../vm/record.ts'
+import type { VmState } from '../vm/state.ts'
+import { findCheckpoint } from './find.ts'
+import { take } from './take.ts'
+
+/**
+ * Checkpoints for copies that have been asked for and not begun, by the VM's id and whether its memory is copied: copies asked
+ * for meanwhile share them.
+ */
+const copying = perBox(() => new Map<string, Promise<{ checkpoint: Checkpoint; source: Vm; state: VmState }>>())
+
+export interface CopyOptions {
+  name?: string | undefined
+  /** Leave the memory: the copy boots. */
+  diskOnly?: boolean | undefined
+}
+
+/**
+ * Copies a VM: a running one with its memory, at one instant; the copy runs on under its own name. The copy of a
+ * sleeping VM is asleep, that of a stopped one stopped. Copies asked for at the same time are made from one checkpoint.
+ */
+export async function copyVm(
+  box: Box,
+  name: string,
+  options: CopyOptions,
+  report: Report,
+  wanted?: AbortSignal,
+): Promise<Made> {
+  const { id } = findVm(box.store.state, name)
+  if (options.name !== undefined) checkNewName(box.store.state, options.name)
+  const memory = !options.diskOnly
+  const key = `${id} ${memory}`
+  let coming = copying(box).get(key)
+  if (!coming) {
+    coming = exclusively(box, id, async () => {
+      copying(box).delete(key)
+      // As it is now: while this waited for its turn it may have been put to sleep, or renamed.
+      const source = findVm(box.store.state, id)
+      const state = stateOf(box, source)
+      const checkpoint = await take(box, id, { kind: 'copy', label: 'copy', memory }, report)
+      acquire(box, checkpoint.id)
+      return { checkpoint, source, state }
+    })
+    copying(box).set(key, coming)
+    coming.then(
+      // Held until all who share it have taken hold of it themselves.
+      ({ checkpoint }) => setImmediate(() => releaseAndCollect(box, checkpoint.id)),
+      () => copying(box).delete(key),
+    )
+  }
+  const { checkpoint, source, state } = await coming
+  acquire(box, checkpoint.id)
+  try {
+    return await forkCheckpoint(
+      box,
+      checkpoint,
+      source,
+      options.name,
+      { asleep: state === 'asleep' && memory, power: state === 'stopped' || state === 'crashed' ? 'off' : 'on' },
+      report,
+      wanted,
+    )
+  } finally {
+    releaseAndCollect(box, checkpoint.id)
+  }
+}
+
+/** Garbage is collected in the background; callers do not wait for it. */
+function releaseAndCollect(box: Box, id: string): void {
+  release(box, id)
+  collect(box).catch((err) => box.log.error({ err }, 'could not collect'))
+}
+
+/** Makes a new VM from a checkpoint of another. */
+export async function forkFrom(
+  box: Box,
+  name: string,
+  label: string,
+  as: string | undefined,
+  report: Report,
+): Promise<Made> {
+  const source = findVm(box.store.state, name)
+  const checkpoint = findCheckpoint(box.store.state, source, label)
+  acquire(box, checkpoint.id)
+  try {
+    return await forkCheckpoint(box, checkpoint, source, as, { asleep: false, power: 'on' }, report)
+  } finally {
+    releaseAndCollect(box, checkpoint.id)
+  }
+}
+
+function forkCheckpoint(
+  box: Box,
+  checkpoint: Checkpoint,
+  source: Vm,
+  name: string | undefined,
+  how: { asleep: boolean; power: Vm['power'] },
+  report: Report,
+  wanted?: AbortSignal,
+): Promise<Made> {
+  const { image, limits, layer } = checkpoint
+  const described = { ...descriptionOf(source), name, image, limits }
+  return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report, wanted)
+}

@@ -1,0 +1,101 @@
+import { type Checkpoint, filterRecord, type State, type Vm } from '../../store/index.ts'
+import { type Box, findOperationVm, findVm, layerOf, type Report, specOf, withVm } from '../box.ts'
+import { onLayer } from '../layer/compaction.ts'
+import { collect } from '../layer/garbage.ts'
+import { carryOut } from '../operation/engine.ts'
+import { whileAllowed } from '../operation/exclusively.ts'
+import type { OperationOf, Plan } from '../operation/plan.ts'
+import { wakeUp } from '../sleep/wake.ts'
+import { bootVm } from '../vm/boot.ts'
+import { makeId } from '../vm/identity.ts'
+import { makeLayer } from '../vm/record.ts'
+import { checkpointsOf, findCheckpoint } from './find.ts'
+import { take } from './take.ts'
+
+/** Checkpoints that `restore` takes by itself; older ones of them go. */
+const keptBeforeRestore = 5
+
+/**
+ * Puts a VM's disk and memory back to a checkpoint. What it is now becomes a checkpoint first, so that this can be
+ * undone the same way.
+ * @returns that checkpoint, and why the VM had to boot if it had to
+ */
+export async function restoreVm(
+  box: Box,
+  name: string,
+  label: string,
+  report: Report,
+): Promise<{ before: Checkpoint; cold: string | undefined }> {
+  return whileAllowed(box, name, 'restore', async (vm, state) => {
+    const { id } = vm
+    const checkpoint = findCheckpoint(box.store.state, vm, label)
+    const ran = state !== 'stopped' && state !== 'crashed'
+    const before = await take(box, id, { kind: 'before-restore', memory: true }, report)
+    const now = new Date().toISOString()
+    const disk = makeLayer(checkpoint.layer, now)
+    const operation = {
+      id: makeId('op'),
+      kind: 'restore',
+      startedAt: now,
+      vm: id,
+      checkpoint: checkpoint.id,
+      disk,
+    } as const
+    report({ subject: vm.name, step: `going back to ${checkpoint.label}`, fraction: 0.5 })
+    await onLayer(box, checkpoint.layer, () => carryOut(box, restorePlan, operation, (current) => current, report))
+    const restored = findVm(box.store.state, id)
+    let cold: string | undefined
+    if (restored.memory) cold = await wakeUp(box, restored, report)
+    else if (ran) await bootVm(box, restored, report)
+    box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
+    await prune(box, id)
+    return { before, cold }
+  })
+}
+
+async function prune(box: Box, id: string): Promise<void> {
+  await box.store.update((state) => ({ ...state, checkpoints: pruned(state, { id }) }))
+  await collect(box)
+}
+
+/** The checkpoints without those too many that `restore` took of a VM by itself. Pure. */
+export function pruned(state: Pick<State, 'checkpoints'>, vm: Pick<Vm, 'id'>): State['checkpoints'] {
+  const own = checkpointsOf(state, vm).filter(({ kind }) => kind === 'before-restore')
+  const old = new Set(own.slice(0, -keptBeforeRestore).map(({ id }) => id))
+  return filterRecord(state.checkpoints, ({ id }) => !old.has(id))
+}
+
+/**
+ * `restore`: the VM is turned off and gets an empty disk on the checkpoint's layer. With the checkpoint's memory it is
+ * then asleep, and is woken by whoever restored it.
+ */
+export const restorePlan: Plan<OperationOf<'restore'>> = {
+  recovery: 'finish',
+  steps: [
+    { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
+    {
+      name: 'disk',
+      async run(box, { disk, checkpoint: id }) {
+        const checkpoint = box.store.state.checkpoints[id]!
+        await box.files.createDisk(disk, layerOf(box.store.state, checkpoint.layer), checkpoint.limits.diskGiB)
+      },
+    },
+    {
+      name: 'define',
+      async run(box, operation) {
+        const vm = findOperationVm(box, operation.vm)
+        const { limits } = box.store.state.checkpoints[operation.checkpoint]!
+        await box.hypervisor.define({ ...specOf(box.store.state, vm), vm: { ...vm, limits }, disk: operation.disk })
+      },
+    },
+  ],
+  end: restored,
+}
+
+function restored(state: State, { vm, checkpoint: id, disk }: OperationOf<'restore'>): State {
+  const { limits, memory } = state.checkpoints[id]!
+  return {
+    ...withVm(vm, { disk: disk.id, checkpoint: id, memory, limits })(state),
+    layers: { ...state.layers, [disk.id]: disk },
+  }
+}

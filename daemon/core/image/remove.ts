@@ -1,0 +1,15 @@
+import { type Box, findImage } from '../box.ts'
+import { collect } from '../layer/garbage.ts'
+
+/** Takes an image off the list. Its files go now, or with the last VM made from it. */
+export async function removeImage(box: Box, name: string): Promise<void> {
+  const image = findImage(box.store.state, name)
+  await box.locks.run(`image ${name}`, async () => {
+    await box.store.update((state) => ({
+      ...state,
+      images: { ...state.images, [image.id]: { ...image, current: false } },
+    }))
+    box.events.publish({ type: 'image.removed', image: name })
+    await collect(box)
+  })
+}

@@ -1,0 +1,20 @@
+import type { Box } from '../box.ts'
+import { perBox } from '../per-box.ts'
+
+/** Checkpoints that copies are being made from, by id, with how many: they are not collected. */
+const holds = perBox(() => new Map<string, number>())
+
+/** Keeps a checkpoint from being collected until it is released as often. */
+export function acquire(box: Box, checkpoint: string): void {
+  holds(box).set(checkpoint, (holds(box).get(checkpoint) ?? 0) + 1)
+}
+
+/** Undoes one `acquire`. What nothing needs then goes with the next collection. */
+export function release(box: Box, checkpoint: string): void {
+  const left = (holds(box).get(checkpoint) ?? 0) - 1
+  if (left > 0) holds(box).set(checkpoint, left)
+  else holds(box).delete(checkpoint)
+}
+
+/** The checkpoints that are held now. */
+export const held = (box: Box): { has(checkpoint: string): boolean } => holds(box)

@@ -1,0 +1,51 @@
+import { filterRecord } from '../../store/index.ts'
+import { type Box, findOperationVm, findVm, stateOf, without } from '../box.ts'
+import { collect } from '../layer/garbage.ts'
+import { carryOut } from '../operation/engine.ts'
+import { recoverUnder } from '../operation/exclusively.ts'
+import type { OperationOf, Plan } from '../operation/plan.ts'
+import { makeId } from './identity.ts'
+import { checkAllowed } from './state.ts'
+
+/** Deletes a VM and all that belongs to it, whatever state it is in. */
+export async function removeVm(box: Box, name: string): Promise<void> {
+  const { id } = findVm(box.store.state, name)
+  await box.locks.run(id, async () => {
+    await recoverUnder(box, id).catch((err) =>
+      box.log.warn({ vm: id, err }, 'what was begun with it before goes with it'),
+    )
+    const vm = findVm(box.store.state, id)
+    checkAllowed('rm', vm.name, stateOf(box, vm))
+    const operation = { id: makeId('op'), kind: 'rm', startedAt: new Date().toISOString(), vm: id } as const
+    const leaving = { ...vm, phase: 'leaving', power: 'off' } as const
+    await carryOut(box, rmPlan, operation, (state) => ({ ...state, vms: { ...state.vms, [id]: leaving } }))
+    box.live.forget(vm.uuid)
+    box.uses.forget(id)
+    box.events.publish({ type: 'vm.removed', vm: id, name: vm.name })
+    await collect(box)
+  })
+}
+
+const notOf = <T extends { vm: string | null }>(id: string, record: Record<string, T>): Record<string, T> =>
+  filterRecord(record, ({ vm }) => vm !== id)
+
+/** `rm`: once begun it is carried to its end. Its disk is left to the collection: forks may stand on it. */
+export const rmPlan: Plan<OperationOf<'rm'>> = {
+  recovery: 'finish',
+  steps: [
+    { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
+    { name: 'undefine', run: (box, { vm }) => box.hypervisor.undefine(findOperationVm(box, vm)) },
+    { name: 'network', run: (box, { vm }) => box.network.remove(findOperationVm(box, vm)) },
+    { name: 'folder', run: (box, { vm }) => box.guests.forget(findOperationVm(box, vm)) },
+  ],
+  end: (state, { vm }) => ({
+    ...state,
+    vms: without(state.vms, vm),
+    // One that could be neither finished nor taken back: what it has made is nobody's now, and swept up.
+    operations: filterRecord(state.operations, (each) => !('vm' in each && each.vm === vm)),
+    links: notOf(vm, state.links),
+    tokens: notOf(vm, state.tokens),
+    keys: notOf(vm, state.keys),
+    hosts: notOf(vm, state.hosts),
+  }),
+}
