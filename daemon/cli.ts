@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { Conversation, goesOn, isYes, Refused, takesBack } from './cli/conversation.ts'
-import { Picture, sizeOf } from './cli/live-view.ts'
+import { LiveView, sizeOf } from './cli/live-view.ts'
 import { ProgressLine } from './cli/progress-line.ts'
 
 /**
@@ -16,7 +16,7 @@ const notReady = 5
 const interrupted = 130
 
 const progress = new ProgressLine(process.stderr)
-const picture = new Picture(process.stdout)
+const picture = new LiveView(process.stdout)
 const dumb = process.env.TERM === 'dumb'
 const { columns, rows } = sizeOf(process.stdout)
 const terminal = process.stdout.isTTY

@@ -40,13 +40,13 @@ import { EventLog } from './core/events.ts'
 import { ensureGolden } from './core/image/golden.ts'
 import { keepSpares } from './core/image/spares.ts'
 import type { Host } from './core/interfaces/host.ts'
-import { keepMerged } from './core/layer/compaction.ts'
+import { keepCompacted } from './core/layer/compaction.ts'
 import { Live } from './core/live.ts'
 import { recoverIfOpen } from './core/operation/registry.ts'
 import { keepReconciled } from './core/reconcile.ts'
 import { keepCompressed } from './core/sleep/compress.ts'
 import { watchIdle } from './core/sleep/idle.ts'
-import { Uses } from './core/usage.ts'
+import { UsageTracker } from './core/usage.ts'
 import { AutostartQueue } from './core/vm/autostart.ts'
 import { keepRestarting } from './core/vm/crashes.ts'
 import { stopAll } from './core/vm/power.ts'
@@ -57,31 +57,31 @@ import { warnOfDisk } from './doctor/warn-of-disk.ts'
 import {
   addressOf,
   Certificates,
-  Connections,
-  frontOf,
+  enforceRevocations,
+  FailureLimiter,
   type Gate,
+  GrantCache,
   GuestPorts,
   keepLifetimes,
-  keepOut,
   Links,
   makeWeb,
+  OpenConnections,
   openGate,
-  Passes,
+  publicOriginOf,
   Sessions,
   Tokens,
-  Tries,
 } from './doors/gate/index.ts'
 import { readConsole } from './doors/http/console.ts'
-import { openDoors } from './doors/http/listeners.ts'
+import { openListeners } from './doors/http/listeners.ts'
 import { Governor } from './governor/index.ts'
-import { keepWriting } from './governor/resume-after-enospc.ts'
+import { resumeAfterEnospc } from './governor/resume-after-enospc.ts'
 import { groupId, userId } from './lib/accounts.ts'
 import { asCroftError, errorCodes } from './lib/error.ts'
-import { every } from './lib/interval.ts'
+import { repeat } from './lib/interval.ts'
 import { Locks } from './lib/locks.ts'
-import { shared } from './lib/memoize.ts'
+import { memoizeFor } from './lib/memoize.ts'
 import { outliveErrors } from './lib/outlive-errors.ts'
-import { run } from './lib/run.ts'
+import { runProgram } from './lib/run.ts'
 import { boxIsStopping, notifyReady } from './lib/systemd.ts'
 import { version } from './lib/version.ts'
 import { Histories } from './metrics/history.ts'
@@ -135,7 +135,7 @@ async function main(log: Logger): Promise<void> {
     log.warn({ why }, 'saved memory is not understood, and loaded as it is: pages of zeroes take time and memory'),
   )
   const ports = config.web || { http: 80, https: 443 }
-  const front = () => frontOf(store.state.web, ports)
+  const front = () => publicOriginOf(store.state.web, ports)
   const firewall = new Firewall({ ...network, subnet: settings.subnet, web: config.web })
   const { line: daemonKey } = await makeKey(daemonKeyPath(folder), 'croft')
   const gatewayKey = config.ssh ? await makeGatewayKeys(folder, config.ssh) : undefined
@@ -145,7 +145,7 @@ async function main(log: Logger): Promise<void> {
     heard: () => events.publish({ type: 'activity' }),
   })
   ends.defer(() => activity.close())
-  const pressure = shared(1000, readPressure)
+  const pressure = memoizeFor(1000, readPressure)
   const governor = new Governor(async () => {
     const [memory, stalls] = await Promise.all([readMemory(), readStalls('memory')])
     return { ...memory, ...stalls, reserve: reserveBytes(config, memory.total) }
@@ -174,7 +174,7 @@ async function main(log: Logger): Promise<void> {
       published: (user) => publishedKeys(process.env.CROFT_KEYS_FROM ?? 'https://github.com', user),
     },
     live: new Live(),
-    uses: new Uses((id) => id in store.state.vms),
+    usage: new UsageTracker((id) => id in store.state.vms),
     events,
     activity,
     locks: new Locks(),
@@ -198,14 +198,16 @@ async function main(log: Logger): Promise<void> {
   ends.defer(guardFromOom(box))
   ends.defer(keepShares(box))
   ends.defer(keepClocks(box, keepLifetimes(store)))
-  ends.defer(keepWriting(box, () => reserve.keep()))
+  ends.defer(resumeAfterEnospc(box, () => reserve.keep()))
   const idle = watchIdle(box, readConnections)
   ends.defer(() => idle.stop())
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
   const reconciler = keepReconciled(box, bootId)
   ends.defer(() => reconciler.stop())
   ends.defer(firewall.watch(() => restoreFirewall(box, firewall)))
-  ends.defer(every(networkLookMs, 'look after the network', log, () => reconciler.first.then(() => lookAtNetwork(box))))
+  ends.defer(
+    repeat(networkLookMs, 'look after the network', log, () => reconciler.first.then(() => lookAtNetwork(box))),
+  )
   const meter = new Meter(box, folder)
   ends.defer(() => meter.close())
   ends.defer(governor.start(box, () => meter.stats()))
@@ -218,10 +220,10 @@ async function main(log: Logger): Promise<void> {
     sessions: new Sessions(store),
     links: new Links(store),
     tokens: new Tokens(store),
-    tries: new Tries(),
+    failures: new FailureLimiter(),
     ports: new GuestPorts(box),
-    connections: new Connections(config.web ? await clients.open().catch(() => []) : []),
-    passes: new Passes(passesOf(config.web)),
+    connections: new OpenConnections(config.web ? await clients.open().catch(() => []) : []),
+    grants: new GrantCache(passesOf(config.web)),
   }
   const certificates = new Certificates(gate)
   const caddy = config.web ? keepCaddy(config.web, config, store, log) : undefined
@@ -278,8 +280,8 @@ async function main(log: Logger): Promise<void> {
   await Promise.race([reconciler.first, new Promise((resolve) => setTimeout(resolve, firstConnectionMs).unref())])
   const terminals = new Terminals(box, folder)
   ends.defer(() => terminals.close())
-  ends.defer(every(60_000, 'end forgotten terminals', log, async () => terminals.endForgotten()))
-  const doors = await openDoors({
+  ends.defer(repeat(60_000, 'end forgotten terminals', log, async () => terminals.endForgotten()))
+  const doors = await openListeners({
     app: { commands, box, host },
     version,
     config,
@@ -291,8 +293,8 @@ async function main(log: Logger): Promise<void> {
   ends.defer(() => doors.close())
   if (config.web && caddy) {
     ends.defer(await openGate(gate, doors.site, config.web.gate, await groupId(config.web.group)))
-    ends.defer(every(caddyLookMs, 'give Caddy its configuration', log, () => caddy.keep()))
-    ends.defer(keepOut(gate, clients, log))
+    ends.defer(repeat(caddyLookMs, 'give Caddy its configuration', log, () => caddy.keep()))
+    ends.defer(enforceRevocations(gate, clients, log))
   }
   outliveErrors(log)
   await notifyReady()
@@ -302,7 +304,7 @@ async function main(log: Logger): Promise<void> {
   ends.defer(() => box.spares.stop())
   ends.defer(keepSchedules(box, reconciler.first))
   ends.defer(keepRestarting(box))
-  ends.defer(keepMerged(box))
+  ends.defer(keepCompacted(box))
   ends.defer(warnOfDisk(box, () => lookAtDisk(host)))
   ends.defer(keepCompressed(box, reconciler.first))
   log.info({ version, socket: config.socket, port: config.port }, 'ready')
@@ -397,7 +399,7 @@ async function makeKey(path: string, comment: string): Promise<{ line: string; m
   const made = !(await stat(`${path}.pub`).catch(() => undefined))
   if (made) {
     await rm(path, { force: true }) // cut off between its files
-    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', path])
+    await runProgram('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', path])
   }
   return { line: (await readFile(`${path}.pub`, 'utf8')).trim(), made }
 }

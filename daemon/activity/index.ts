@@ -3,12 +3,12 @@ import { asCroftError } from '../lib/error.ts'
 import { type Entry, entryOf, type Note } from './entry.ts'
 import { ActivityFile } from './file.ts'
 import { Often } from './often.ts'
-import { isWanted, type Wanted } from './words.ts'
+import { type EntryFilter, isWanted } from './words.ts'
 
 export { type Actor, type By, bounded, croft, type Entry, entrySchema, type From, type Note } from './entry.ts'
-export { type Wanted, whatOf, whenceOf, whoOf } from './words.ts'
+export { type EntryFilter, whatOf, whenceOf, whoOf } from './words.ts'
 
-export interface Asked extends Wanted {
+export interface Asked extends EntryFilter {
   /** Id of an entry: those before it. */
   before?: number | undefined
   /** Those that are not older. */

@@ -22,7 +22,7 @@ export const whenceOf = ({ from }: Pick<Entry, 'from'>): string =>
 export const whatOf = ({ what, count }: Pick<Entry, 'what' | 'count'>): string =>
   count > 1 ? `${what} (${count} times)` : what
 
-export interface Wanted {
+export interface EntryFilter {
   /** Only what was refused or failed. */
   failed?: boolean | undefined
   /** Words that are all in it. */
@@ -30,7 +30,7 @@ export interface Wanted {
 }
 
 /** Whether an entry is one of those that are wanted. Pure. */
-export function isWanted(entry: Entry, { failed, find = '' }: Wanted): boolean {
+export function isWanted(entry: Entry, { failed, find = '' }: EntryFilter): boolean {
   if (failed && entry.result === 'done') return false
   const words = find.toLowerCase().split(/\s+/).filter(Boolean)
   if (words.length === 0) return true

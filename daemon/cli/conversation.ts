@@ -1,5 +1,5 @@
 import http from 'node:http'
-import type { Size } from '../commands/kit/command.ts'
+import type { TerminalSize } from '../lib/terminal-size.ts'
 
 export interface Progress {
   subject: string
@@ -26,7 +26,7 @@ export interface CallerEnd {
   /** Undefined: there is nothing to show any more. */
   progress(progress: Progress | undefined): void
   /** Shows a picture in the place of the one before. @returns the terminal's size when the next is wanted, after `ms` or before */
-  show(picture: string, ms: number): Promise<Size>
+  show(picture: string, ms: number): Promise<TerminalSize>
   ask(question: string): Promise<boolean>
   /** The content of a file; "-" is standard input. @throws Error whose message says why there is none, as a sentence */
   read(path: string): Promise<Buffer>

@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import { expect, test, vi } from 'vitest'
-import { Picture } from './live-view.ts'
+import { LiveView } from './live-view.ts'
 
 /** A terminal, of what is drawn here the least that shows it: it moves the cursor, erases, and does not wrap. */
 class Screen extends EventEmitter {
@@ -52,7 +52,7 @@ class Screen extends EventEmitter {
 test('each picture stands where the one before stood, also when it has fewer lines', async () => {
   const screen = new Screen()
   screen.write('$ top\n', () => {})
-  const picture = new Picture(screen)
+  const picture = new LiveView(screen)
   for (const [text, shown] of [
     ['one\ntwo\nthree\n', 'one\ntwo\nthree'],
     ['1\n2 and more\n3\n4\n', '1\n2 and more\n3\n4'],
@@ -71,7 +71,7 @@ test('each picture stands where the one before stood, also when it has fewer lin
 
 test('a line as wide as the terminal keeps its last character, and a wider one stays one line', async () => {
   const screen = new Screen()
-  const picture = new Picture(screen)
+  const picture = new LiveView(screen)
   await picture.show(`${'x'.repeat(20)}\n${'y'.repeat(50)}\nz\n`, 0)
   expect(screen.text).toBe(`${'x'.repeat(20)}\n${'y'.repeat(20)}\nz`)
 })
@@ -79,7 +79,7 @@ test('a line as wide as the terminal keeps its last character, and a wider one s
 test('another size is told at once, and what comes then has the screen for itself', async () => {
   const screen = new Screen()
   screen.write('$ top\n', () => {})
-  const picture = new Picture(screen)
+  const picture = new LiveView(screen)
   const next = picture.show('wide\n', 60_000)
   screen.resize(30, 4)
   expect(await next).toEqual({ columns: 30, rows: 4 })
@@ -92,7 +92,7 @@ test('another size is told at once, and what comes then has the screen for itsel
 
 test('whoever leaves it waits for nothing, also where the terminal takes nothing in', async () => {
   const screen = new Screen()
-  const picture = new Picture(screen)
+  const picture = new LiveView(screen)
   const waiting = picture.show('a\n', 60_000)
   picture.leave()
   await waiting

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
-import type { Size } from '../commands/kit/command.ts'
+import type { TerminalSize } from '../lib/terminal-size.ts'
 
 /** A terminal, or what stands for one. */
 interface Stream {
@@ -19,21 +19,21 @@ const wrap = { off: `${csi}?7l`, on: `${csi}?7h` }
 const cursor = { off: `${csi}?25l`, on: `${csi}?25h` }
 
 /** What the terminal has room for; at least 20 columns, for less is no use to anybody. */
-export const sizeOf = ({ columns, rows }: Pick<Stream, 'columns' | 'rows'>): Size => ({
+export const sizeOf = ({ columns, rows }: Pick<Stream, 'columns' | 'rows'>): TerminalSize => ({
   columns: Math.max(20, columns || 80),
   rows: rows || 24,
 })
 
-const isSame = (a: Size, b: Size): boolean => a.columns === b.columns && a.rows === b.rows
+const isSame = (a: TerminalSize, b: TerminalSize): boolean => a.columns === b.columns && a.rows === b.rows
 
 /** A picture on a terminal, each in the place of the one before. */
-export class Picture {
+export class LiveView {
   readonly #stream: Stream
   /** How many lines of it stand there, the cursor in the last of them; 0 for none. */
   #height = 0
-  #size: Size | undefined
+  #size: TerminalSize | undefined
   /** What was last said of the terminal: what comes is made for that. */
-  #told: Size
+  #told: TerminalSize
   /** The next one is wanted. */
   #next = () => {}
 
@@ -50,7 +50,7 @@ export class Picture {
    * Shows one, in one piece and without an empty moment; but not one that was made for another size.
    * @returns the terminal's size when the next is wanted: after `ms`, when it has another size, or when this one was left
    */
-  async show(text: string, ms: number): Promise<Size> {
+  async show(text: string, ms: number): Promise<TerminalSize> {
     if (isSame(this.#told, sizeOf(this.#stream))) await this.#stand(text, ms)
     this.#told = sizeOf(this.#stream)
     return this.#told

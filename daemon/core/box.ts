@@ -14,12 +14,12 @@ import {
   type Vm,
 } from '../store/index.ts'
 import type { EventLog } from './events.ts'
-import type { Governing } from './interfaces/governor.ts'
+import type { MemoryGovernor } from './interfaces/governor.ts'
 import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './interfaces/ports.ts'
 import type { Progress } from './interfaces/progress.ts'
 import type { PublicKeys } from './interfaces/public-keys.ts'
 import type { Live, LiveState } from './live.ts'
-import type { Uses } from './usage.ts'
+import type { UsageTracker } from './usage.ts'
 import type { Subnet } from './vm/identity.ts'
 import { closest } from './vm/name.ts'
 import { type VmState, vmState } from './vm/state.ts'
@@ -80,7 +80,7 @@ export interface Box {
   readonly guests: Guests
   readonly publicKeys: PublicKeys
   readonly live: Live
-  readonly uses: Uses
+  readonly usage: UsageTracker
   readonly events: EventLog
   /** Who did what. */
   readonly activity: Activity
@@ -92,7 +92,7 @@ export interface Box {
   readonly spares: Spares
   /** Where a VM is opened by the web; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null
-  readonly governor: Governing
+  readonly governor: MemoryGovernor
   /** How the box is reached by SSH; null when it has no gateway. */
   readonly ssh: { port: number; host(reached?: string): string } | null
   readonly log: Logger

@@ -2,11 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Vm } from '../store/index.ts'
 import { type Box, specOf, stateOf, vmOfDomain, vmsOf, withVm } from './box.ts'
 import type { DomainEvent } from './interfaces/ports.ts'
-import { collect, sweep } from './layer/garbage.ts'
+import { collectGarbage, removeOrphans } from './layer/garbage.ts'
 import { lockOf } from './operation/engine.ts'
 import { makeReady } from './vm/boot.ts'
 import { crashed } from './vm/crashes.ts'
-import { ownDeed } from './vm/own-deed.ts'
+import { systemEntry } from './vm/system-entry.ts'
 
 /**
  * Makes store and libvirt agree again: after a start of the daemon, a restart of libvirtd, a reboot of the box.
@@ -23,14 +23,14 @@ async function reconcile(box: Box, bootId: string): Promise<void> {
   else await noteEnded(box)
   readyStarting(box)
   if (!rebooted) await noteBoot(box, bootId)
-  await collect(box)
-  await sweep(box)
+  await collectGarbage(box)
+  await removeOrphans(box)
 }
 
 /** What is under way is not open: it may be the build of an image, which nobody here needs to wait for. */
 async function recoverOperations(box: Box): Promise<void> {
   for (const operation of Object.values(box.store.state.operations)) {
-    if (box.locks.taken(lockOf(operation))) continue
+    if (box.locks.isHeld(lockOf(operation))) continue
     await box.locks
       .run(lockOf(operation), () => box.recoverIfOpen(box, operation))
       .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is tried again later'))
@@ -40,7 +40,7 @@ async function recoverOperations(box: Box): Promise<void> {
 /** Somebody undefined a domain by hand: its disk and record are ours, so it comes back. */
 async function defineMissing(box: Box): Promise<void> {
   for (const vm of Object.values(box.store.state.vms)) {
-    if (vm.phase !== 'ready' || box.live.get(vm.uuid) || box.locks.busy(vm.id)) continue
+    if (vm.phase !== 'ready' || box.live.get(vm.uuid) || box.locks.isLocked(vm.id)) continue
     await box.hypervisor
       .define(specOf(box.store.state, vm))
       .catch((err) => box.log.error({ vm: vm.id, err }, 'could not define its domain'))
@@ -62,7 +62,7 @@ async function noteBoot(box: Box, bootId: string): Promise<void> {
 /** Guests that turned themselves off while nobody watched are off because somebody in them wanted so. */
 async function noteEnded(box: Box): Promise<void> {
   for (const vm of Object.values(box.store.state.vms)) {
-    if (box.autostart.has(vm.id) || box.locks.busy(vm.id)) continue
+    if (box.autostart.has(vm.id) || box.locks.isLocked(vm.id)) continue
     if (vm.power === 'on' && stateOf(box, vm) === 'stopped') {
       await box.store.update(withVm(vm.id, { power: 'off' }))
     }
@@ -72,7 +72,7 @@ async function noteEnded(box: Box): Promise<void> {
 /** Guests that came up while nobody could tell them who they are: told now, in the background. */
 function readyStarting(box: Box): void {
   for (const vm of vmsOf(box.store.state)) {
-    if (box.locks.busy(vm.id) || stateOf(box, vm) !== 'starting' || !box.live.get(vm.uuid)?.agent) continue
+    if (box.locks.isLocked(vm.id) || stateOf(box, vm) !== 'starting' || !box.live.get(vm.uuid)?.agent) continue
     makeReady(box, vm, true).catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be made ready'))
   }
 }
@@ -95,7 +95,7 @@ export function keepReconciled(box: Box, bootId: string): { first: Promise<void>
   const unfollow = follow(box, again)
   const timer = setInterval(() => {
     const open = Object.values(box.store.state.operations)
-    if (open.some((operation) => !box.locks.taken(lockOf(operation)))) again()
+    if (open.some((operation) => !box.locks.isHeld(lockOf(operation)))) again()
   }, retryMs).unref()
   return {
     first: first.promise,
@@ -137,7 +137,7 @@ function follow(box: Box, onConnected: () => void): () => void {
 function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'disconnected' }>, asked: boolean): void {
   const vm = vmOfDomain(box.store.state, event.uuid)
   if (vm?.phase !== 'ready') return
-  const busy = box.locks.busy(vm.id)
+  const busy = box.locks.isLocked(vm.id)
   if (event.type === 'stopped' && event.how === 'shutdown' && !(busy && asked)) {
     const stayedOff = async () => {
       const now = box.store.state.vms[vm.id]
@@ -172,7 +172,7 @@ function announcer(box: Box): (uuid: string) => void {
     }
     const more = { result: 'failed', says: reason ? `libvirt says: ${reason}.` : null } as const
     // What is found crashed at a start of the daemon was written down when it happened.
-    if (before !== undefined) void box.activity.note(ownDeed(vm, crashed, more))
+    if (before !== undefined) void box.activity.note(systemEntry(vm, crashed, more))
     lastWords(box, vm).then(
       (console) => box.events.publish({ ...event, console }),
       () => box.events.publish(event),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Uses } from './usage.ts'
+import { UsageTracker } from './usage.ts'
 
 const always = () => true
 
@@ -15,12 +15,12 @@ const clock = () => {
 }
 
 test('of a VM that nothing has used, nothing is known', () => {
-  expect(new Uses(always).of('a')).toBeUndefined()
+  expect(new UsageTracker(always).of('a')).toBeUndefined()
 })
 
 test('a use that was noted stays at its moment', () => {
   const { now, steady, pass } = clock()
-  const uses = new Uses(always, steady, now)
+  const uses = new UsageTracker(always, steady, now)
   const then = now()
   uses.note('a', 'a web request')
   pass(3)
@@ -32,7 +32,7 @@ test('a use that was noted stays at its moment', () => {
 
 test.each([24, -24])('a clock that is set by %i hours changes nothing of how long ago a use was', (hours) => {
   const { now, steady, pass, jump } = clock()
-  const uses = new Uses(always, steady, now)
+  const uses = new UsageTracker(always, steady, now)
   uses.note('a', 'a web request')
   pass(3)
   jump(hours)
@@ -41,7 +41,7 @@ test.each([24, -24])('a clock that is set by %i hours changes nothing of how lon
 
 test('what is done in a VM is a use until all of it has ended, also by a failure', async () => {
   const { now, steady, pass } = clock()
-  const uses = new Uses(always, steady, now)
+  const uses = new UsageTracker(always, steady, now)
   const [one, two] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()]
   const first = uses.during('a', 'croft exec', () => one.promise)
   const second = uses.during('a', 'croft cp', () => two.promise)
@@ -60,7 +60,7 @@ test('what is done in a VM is a use until all of it has ended, also by a failure
 
 test('what a look saw is a use until the next look', () => {
   const { now, steady, pass } = clock()
-  const uses = new Uses(always, steady, now)
+  const uses = new UsageTracker(always, steady, now)
   const seen = now()
   uses.see(new Map([['a', 'CPU 40 %']]))
   expect(uses.of('a')).toMatchObject({ why: 'CPU 40 %', now: true })
@@ -72,7 +72,7 @@ test('what a look saw is a use until the next look', () => {
 
 test('of a VM that has been deleted nothing is kept, though what was done in it ends later', async () => {
   const there = new Set(['a'])
-  const uses = new Uses((id) => there.has(id))
+  const uses = new UsageTracker((id) => there.has(id))
   const work = Promise.withResolvers<void>()
   const over = uses.during('a', 'croft exec', () => work.promise)
   uses.attend(new Map([['a', 1]]))

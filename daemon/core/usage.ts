@@ -12,7 +12,7 @@ export interface Use {
  * Who uses which VM: what this daemon does in it says so itself, and what can be seen from outside is looked at from
  * time to time. Kept in memory only: a VM that is found awake counts as used then.
  */
-export class Uses {
+export class UsageTracker {
   /** `at`: by the steady clock. */
   readonly #last = new Map<string, { why: string; at: number }>()
   /** What this daemon does in a VM now, by the VM's id. */

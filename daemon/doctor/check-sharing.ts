@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path'
 import type { Box, ShareKind } from '../core/box.ts'
 import type { Check } from '../core/interfaces/host.ts'
 import { unsupported } from '../core/vm/qos.ts'
-import { run } from '../lib/run.ts'
+import { runProgram } from '../lib/run.ts'
 
 /** By what the box's kernel shares out CPUs, disk and network. */
 export interface SharingFacts {
@@ -91,9 +91,13 @@ async function disksBeneath(path: string): Promise<string[]> {
 }
 
 async function findUplink(): Promise<SharingFacts['uplink']> {
-  const routes = JSON.parse((await run('ip', ['-json', '-4', 'route', 'show', 'default'])).stdout) as { dev?: string }[]
+  const routes = JSON.parse((await runProgram('ip', ['-json', '-4', 'route', 'show', 'default'])).stdout) as {
+    dev?: string
+  }[]
   const name = routes[0]?.dev
   if (name === undefined) return undefined
-  const queues = JSON.parse((await run('tc', ['-json', 'qdisc', 'show', 'dev', name])).stdout) as { kind: string }[]
+  const queues = JSON.parse((await runProgram('tc', ['-json', 'qdisc', 'show', 'dev', name])).stdout) as {
+    kind: string
+  }[]
   return { name, queues: queues.map(({ kind }) => kind) }
 }

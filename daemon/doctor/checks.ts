@@ -7,7 +7,7 @@ import { type Box, stateOf, vmsOf } from '../core/box.ts'
 import { standings } from '../core/interfaces/governor.ts'
 import type { Check, Host, HostUsage } from '../core/interfaces/host.ts'
 import { chainOf } from '../core/layer/compaction-plan.ts'
-import { diskForecast, type Forecast, inWords } from '../core/layer/forecast.ts'
+import { diskForecast, type Forecast, forecastInWords } from '../core/layer/forecast.ts'
 import type { VmState } from '../core/vm/state.ts'
 import { bytes } from '../lib/units.ts'
 import type { Accelerator, Vm } from '../store/index.ts'
@@ -223,7 +223,7 @@ export function checkDisk(
 ): Check {
   const soon = forecast && Date.parse(forecast.fullAt) < now.getTime() + soonMs ? forecast : undefined
   const free = `${bytes(diskFreeBytes)} of ${bytes(diskTotalBytes)} free`
-  const says = soon ? `${free}; ${inWords(soon, now)}` : free
+  const says = soon ? `${free}; ${forecastInWords(soon, now)}` : free
   if (!soon && diskFreeBytes > diskTotalBytes / 10) return { what: 'disk', state: 'fine', says }
   return {
     what: 'disk',
@@ -235,7 +235,7 @@ export function checkDisk(
 
 async function memory({ box, usage }: CheckParts): Promise<Check> {
   const { memoryTotalBytes, memoryUsedBytes } = await usage()
-  const { level, says: left } = box.governor.now()
+  const { level, reason: left } = box.governor.now()
   const used = `${bytes(memoryUsedBytes)} of ${bytes(memoryTotalBytes)} used`
   const does = standings[level]
   if (does === undefined) return { what: 'memory', state: 'fine', says: used }

@@ -1,14 +1,14 @@
 import { croft } from '../activity/index.ts'
 import type { Box } from '../core/box.ts'
 import type { Check } from '../core/interfaces/host.ts'
-import { every } from '../lib/interval.ts'
+import { repeat } from '../lib/interval.ts'
 
 const lookMs = 10 * 60_000
 
 /** Says once when the disk of the box is about to be full, or nearly is, and again when it was not meanwhile. @returns ends that */
 export function warnOfDisk(box: Box, look: () => Promise<Check>): () => void {
   let told = false
-  return every(lookMs, 'look how full the disk is', box.log, async () => {
+  return repeat(lookMs, 'look how full the disk is', box.log, async () => {
     const { state, says, advice } = await look()
     if (state !== 'fine' && !told) {
       box.events.publish({ type: 'box.warning', message: `The disk of the box has ${says}. ${advice ?? ''}`.trim() })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { choosePort, choosePorts, described, holdersOf, type Listener, parseListeners } from './web-ports.ts'
+import { choosePort, choosePorts, described, holdersOf, type PortHolder, parseListeners } from './web-ports.ts'
 
 const said = `LISTEN 0      511          0.0.0.0:80        0.0.0.0:*    users:(("nginx",pid=12,fd=6),("nginx",pid=11,fd=6))
 LISTEN 0      4096       127.0.0.53%lo:53        0.0.0.0:*    users:(("systemd-resolve",pid=300,fd=14))
@@ -7,7 +7,7 @@ LISTEN 0      128             [::]:443          [::]:*
 LISTEN 0      4096               *:8080            *:*    users:(("my app",pid=7,fd=3))
 `
 const others = parseListeners(said)
-const on = (...ports: number[]): Listener[] => ports.map((port) => ({ port, program: 'nginx', pid: 1 }))
+const on = (...ports: number[]): PortHolder[] => ports.map((port) => ({ port, program: 'nginx', pid: 1 }))
 
 test('who listens is read from what ss says', () => {
   expect(others).toEqual([

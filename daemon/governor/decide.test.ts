@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type BoxMemory, decide, floorBytes, levelOf, type VmMemory } from './decide.ts'
+import { type BoxMemory, floorBytes, levelOf, planActions, type VmMemory } from './decide.ts'
 
 const MiB = 2 ** 20
 const box = (roomMiB: number, more: Partial<BoxMemory> = {}): BoxMemory => ({
@@ -63,20 +63,20 @@ describe('how the box stands', () => {
 
 describe('with room for all', () => {
   test('nothing is done to VMs in use', () => {
-    expect(decide(box(5000), 'plenty', [vm('web')])).toEqual([])
+    expect(planActions(box(5000), 'plenty', [vm('web')])).toEqual([])
   })
   test('those that nobody uses are pulsed once, the one with most to give first', () => {
     const idle = { idleMs: 600_000 }
     const much = { ...idle, guest: guest(3700, 1500) }
     const vms = [vm('small', idle), vm('large', much), vm('recent', { idleMs: 1000 })]
-    expect(decide(box(5000), 'plenty', vms)).toMatchObject([{ do: 'pulse', id: 'large' }])
+    expect(planActions(box(5000), 'plenty', vms)).toMatchObject([{ type: 'pulse', id: 'large' }])
     const again = [vm('large', { ...much, past: { pulsedMs: 1 } })]
-    expect(decide(box(5000), 'plenty', again)).toEqual([])
+    expect(planActions(box(5000), 'plenty', again)).toEqual([])
   })
   test('what was taken is given back, after a while', () => {
-    expect(decide(box(5000), 'plenty', [squeezed('web', 150)])).toEqual([])
-    expect(decide(box(5000), 'plenty', [squeezed('web', 150, { past: { squeezedMs: 60_000 } })])).toMatchObject([
-      { do: 'release', id: 'web' },
+    expect(planActions(box(5000), 'plenty', [squeezed('web', 150)])).toEqual([])
+    expect(planActions(box(5000), 'plenty', [squeezed('web', 150, { past: { squeezedMs: 60_000 } })])).toMatchObject([
+      { type: 'release', id: 'web' },
     ])
   })
 })
@@ -85,16 +85,16 @@ describe('what only saving has taken', () => {
   const saved = vm('web', { unused: 3000 * MiB })
   test('is taken back at once, used or not, and the guest keeps its files', () => {
     for (const level of ['plenty', 'tight', 'none'] as const) {
-      const deeds = decide(box(300), level, [vm('shop', { busy: true }), saved])
+      const deeds = planActions(box(300), level, [vm('shop', { busy: true }), saved])
       // It uses 300 MiB, holds 500 of files, and is left some air.
-      expect(deeds).toMatchObject([{ do: 'pulse', id: 'web', to: (300 + 500 + 64) * MiB }])
+      expect(deeds).toMatchObject([{ type: 'pulse', id: 'web', to: (300 + 500 + 64) * MiB }])
     }
   })
   test('is left alone where something is under way, the guest says nothing, or it is little', () => {
     const guests = [{ busy: true }, { guest: undefined }, { unused: 10 * MiB }, { balloon: 1000 * MiB }]
     for (const more of guests)
-      expect(decide(box(5000), 'plenty', [{ ...saved, ...more }])).not.toContainEqual(
-        expect.objectContaining({ do: 'pulse' }),
+      expect(planActions(box(5000), 'plenty', [{ ...saved, ...more }])).not.toContainEqual(
+        expect.objectContaining({ type: 'pulse' }),
       )
   })
 })
@@ -102,37 +102,39 @@ describe('what only saving has taken', () => {
 describe('when it is tight', () => {
   test('VMs give what they don’t use, in proportion to that, and no more than is wanted', () => {
     const vms = [vm('web'), vm('shop', { guest: guest(3700, 1000) }), vm('tiny', { guest: guest(3700, 90) })]
-    const deeds = decide(box(1000), 'tight', vms)
+    const deeds = planActions(box(1000), 'tight', vms)
     // 500 MiB are wanted; 436 and 936 can be had, to be left 300 and air of 64.
     const taken = (436 / 1372) * 500
     expect(deeds).toEqual([
-      expect.objectContaining({ do: 'squeeze', id: 'web', to: expect.closeTo((800 - taken) * MiB, -3) }),
-      expect.objectContaining({ do: 'squeeze', id: 'shop', to: expect.closeTo((1300 - 500 + taken) * MiB, -3) }),
+      expect.objectContaining({ type: 'squeeze', id: 'web', to: expect.closeTo((800 - taken) * MiB, -3) }),
+      expect.objectContaining({ type: 'squeeze', id: 'shop', to: expect.closeTo((1300 - 500 + taken) * MiB, -3) }),
     ])
   })
   test('none falls below what it works with, however much is wanted', () => {
     for (const caches of [50, 500, 3600]) {
       const web = vm('web', { guest: guest(3700, caches) })
-      for (const deed of decide(box(-5000), 'tight', [web]))
+      for (const deed of planActions(box(-5000), 'tight', [web]))
         if ('to' in deed) expect(deed.to).toBeGreaterThanOrEqual(floorBytes(web))
     }
   })
   test('a guest that needs its memory has it back at once, and is let alone for a while', () => {
-    expect(decide(box(1000), 'tight', [squeezed('web', 20)])).toMatchObject([{ do: 'release', id: 'web' }])
+    expect(planActions(box(1000), 'tight', [squeezed('web', 20)])).toMatchObject([{ type: 'release', id: 'web' }])
     const thrashing = squeezed('web', 200, { guest: guest(200, 200, 500) })
-    expect(decide(box(1000), 'tight', [thrashing])).toMatchObject([{ do: 'release', id: 'web' }])
-    expect(decide(box(1000), 'tight', [vm('web', { past: { neededMs: 10_000 } })])).toEqual([])
+    expect(planActions(box(1000), 'tight', [thrashing])).toMatchObject([{ type: 'release', id: 'web' }])
+    expect(planActions(box(1000), 'tight', [vm('web', { past: { neededMs: 10_000 } })])).toEqual([])
   })
   test('one that does not say what it needs is not touched, or let go', () => {
-    expect(decide(box(1000), 'tight', [vm('mute', { guest: undefined })])).toEqual([])
-    expect(decide(box(1000), 'tight', [squeezed('mute', 0, { guest: undefined })])).toMatchObject([{ do: 'release' }])
+    expect(planActions(box(1000), 'tight', [vm('mute', { guest: undefined })])).toEqual([])
+    expect(planActions(box(1000), 'tight', [squeezed('mute', 0, { guest: undefined })])).toMatchObject([
+      { type: 'release' },
+    ])
   })
   test('a balloon that is not ours to hold is let go, unless something is under way', () => {
-    expect(decide(box(1000), 'tight', [squeezed('web', 300, { past: {} })])).toMatchObject([{ do: 'release' }])
-    expect(decide(box(1000), 'tight', [squeezed('web', 300, { past: {}, busy: true })])).toEqual([])
+    expect(planActions(box(1000), 'tight', [squeezed('web', 300, { past: {} })])).toMatchObject([{ type: 'release' }])
+    expect(planActions(box(1000), 'tight', [squeezed('web', 300, { past: {}, busy: true })])).toEqual([])
   })
   test('nobody is put to sleep', () => {
-    expect(decide(box(1000), 'tight', [vm('old', { idleMs: 3_600_000, guest: undefined })])).toEqual([])
+    expect(planActions(box(1000), 'tight', [vm('old', { idleMs: 3_600_000, guest: undefined })])).toEqual([])
   })
 })
 
@@ -145,12 +147,12 @@ describe('when it is short', () => {
       vm('used', mute),
       vm('just', { ...mute, idleMs: 20_000 }),
     ]
-    expect(decide(box(300), 'short', vms)).toMatchObject([{ do: 'sleep', id: 'oldest' }])
-    expect(decide(box(300), 'short', vms.slice(2))).toEqual([])
-    expect(decide(box(-300), 'none', vms.slice(2))).toMatchObject([{ do: 'sleep', id: 'just' }])
+    expect(planActions(box(300), 'short', vms)).toMatchObject([{ type: 'sleep', id: 'oldest' }])
+    expect(planActions(box(300), 'short', vms.slice(2))).toEqual([])
+    expect(planActions(box(-300), 'none', vms.slice(2))).toMatchObject([{ type: 'sleep', id: 'just' }])
   })
   test('never one that is to stay awake', () => {
-    expect(decide(box(300), 'short', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
-    expect(decide(box(-300), 'none', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
+    expect(planActions(box(300), 'short', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
+    expect(planActions(box(-300), 'none', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
   })
 })

@@ -45,15 +45,15 @@ export interface Past {
   pulsedMs?: number | undefined
 }
 
-export type Deed = {
+export type GovernorAction = {
   id: string
   name: string
   why: string
 } /** To all of its memory, in bytes; `needed`: because its guest needs it. */ & (
-  | { do: 'release'; to: number; needed: boolean }
+  | { type: 'release'; to: number; needed: boolean }
   /** To so many bytes, of those that are all of its memory: for now, or for a moment. */
-  | { do: 'squeeze' | 'pulse'; to: number; of: number }
-  | { do: 'sleep' }
+  | { type: 'squeeze' | 'pulse'; to: number; of: number }
+  | { type: 'sleep' }
 )
 
 const MiB = 2 ** 20
@@ -102,7 +102,7 @@ export function levelReason({ total, available, reserve, some, full }: BoxMemory
  * A guest's memory is given back as soon as it needs it, or nobody else does; what is taken is what it does not use, from
  * those with most to give, and never what it works with.
  */
-export function decide(box: BoxMemory, level: Level, vms: readonly VmMemory[]): Deed[] {
+export function planActions(box: BoxMemory, level: Level, vms: readonly VmMemory[]): GovernorAction[] {
   const free = vms.filter((vm) => !vm.busy)
   const releases = free.flatMap((vm) => release(vm, level))
   const released = new Set(releases.map(({ id }) => id))
@@ -131,10 +131,12 @@ export function floorBytes(vm: VmMemory): number {
 const gainBytes = (vm: VmMemory, to: number): number =>
   Math.max(0, Math.min(vm.guest?.caches ?? 0, usedBytes(vm) + (vm.guest?.caches ?? 0) - to))
 
-function release(vm: VmMemory, level: Level): Deed[] {
+function release(vm: VmMemory, level: Level): GovernorAction[] {
   if (vm.balloon >= vm.maximum) return []
   const { id, name, guest, past } = vm
-  const give = (why: string, needed = false): Deed[] => [{ do: 'release', id, name, why, needed, to: vm.maximum }]
+  const give = (why: string, needed = false): GovernorAction[] => [
+    { type: 'release', id, name, why, needed, to: vm.maximum },
+  ]
   if (past.squeezedMs === undefined) return give('nothing takes it')
   if (!guest) return give('its guest does not say how much it needs')
   if (guest.usable < Math.max(need.bytes, vm.balloon * need.part) || guest.majorFaultsPerS > need.majorFaultsPerS)
@@ -142,7 +144,7 @@ function release(vm: VmMemory, level: Level): Deed[] {
   return level === 'plenty' && past.squeezedMs > holdMs ? give('there is enough again') : []
 }
 
-function squeezes(box: BoxMemory, vms: readonly VmMemory[]): Deed[] {
+function squeezes(box: BoxMemory, vms: readonly VmMemory[]): GovernorAction[] {
   const wanted = box.total * marks.tight * leaving - (box.available - box.reserve)
   const givers = vms.flatMap((vm) => {
     if (!vm.guest || (vm.past.neededMs ?? Number.POSITIVE_INFINITY) < spareAgainMs) return []
@@ -151,15 +153,15 @@ function squeezes(box: BoxMemory, vms: readonly VmMemory[]): Deed[] {
   })
   const all = givers.reduce((sum, { gives }) => sum + gives, 0)
   if (wanted <= 0 || all === 0) return []
-  return givers.flatMap(({ vm, gives }): Deed[] => {
+  return givers.flatMap(({ vm, gives }): GovernorAction[] => {
     const { id, name, maximum: of, guest } = vm
     const taken = Math.min(gives, (wanted * gives) / all)
     const why = `it holds ${bytes(guest!.caches)} of files in memory`
-    return taken < worthBytes ? [] : [{ do: 'squeeze', id, name, to: usedBytes(vm) + guest!.caches - taken, of, why }]
+    return taken < worthBytes ? [] : [{ type: 'squeeze', id, name, to: usedBytes(vm) + guest!.caches - taken, of, why }]
   })
 }
 
-function pulses(vms: readonly VmMemory[]): Deed[] {
+function pulses(vms: readonly VmMemory[]): GovernorAction[] {
   return vms
     .flatMap((vm) => {
       if (!vm.guest || vm.balloon < vm.maximum || vm.past.pulsedMs !== undefined) return []
@@ -169,23 +171,23 @@ function pulses(vms: readonly VmMemory[]): Deed[] {
       return gives > pulseWorthBytes ? [{ vm, to, gives }] : []
     })
     .sort((a, b) => b.gives - a.gives)
-    .map(({ vm: { id, name, maximum: of }, to }) => ({ do: 'pulse', id, name, to, of, why: 'nobody uses it' }))
+    .map(({ vm: { id, name, maximum: of }, to }) => ({ type: 'pulse', id, name, to, of, why: 'nobody uses it' }))
 }
 
 /** What saving took is free in the guest, so it gives that up for a moment, and keeps the files that it holds. */
-function reclaims(vms: readonly VmMemory[]): Deed[] {
+function reclaims(vms: readonly VmMemory[]): GovernorAction[] {
   return vms
     .filter(({ guest, balloon, maximum, unused }) => guest && balloon >= maximum && unused > pulseWorthBytes)
     .sort((a, b) => b.unused - a.unused)
-    .map((vm): Deed => {
+    .map((vm): GovernorAction => {
       const to = Math.min(vm.maximum, usedBytes(vm) + vm.guest!.caches + spare.bytes)
-      return { do: 'pulse', id: vm.id, name: vm.name, to, of: vm.maximum, why: 'saving its memory took it' }
+      return { type: 'pulse', id: vm.id, name: vm.name, to, of: vm.maximum, why: 'saving its memory took it' }
     })
 }
 
-function sleeps(vms: readonly VmMemory[], leastMs: number): Deed[] {
+function sleeps(vms: readonly VmMemory[], leastMs: number): GovernorAction[] {
   return vms
     .filter(({ pinned, idleMs }) => !pinned && idleMs !== undefined && idleMs >= leastMs)
     .sort((a, b) => b.idleMs! - a.idleMs!)
-    .map(({ id, name }) => ({ do: 'sleep', id, name, why: 'nobody uses it, and the box is short of memory' }))
+    .map(({ id, name }) => ({ type: 'sleep', id, name, why: 'nobody uses it, and the box is short of memory' }))
 }

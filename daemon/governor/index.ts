@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../core/box.ts'
 import { stateOf, vmsOf } from '../core/box.ts'
-import type { Governing, Level, Resource } from '../core/interfaces/governor.ts'
+import type { Level, MemoryGovernor, Resource } from '../core/interfaces/governor.ts'
 import type { Pressure } from '../core/interfaces/host.ts'
 import type { VmStats } from '../core/interfaces/ports.ts'
 import { idleSince } from '../core/sleep/idle.ts'
 import { putToSleep } from '../core/sleep/sleep.ts'
-import { ownDeed } from '../core/vm/own-deed.ts'
+import { systemEntry } from '../core/vm/system-entry.ts'
 import { CroftError } from '../lib/error.ts'
-import { every } from '../lib/interval.ts'
+import { repeat } from '../lib/interval.ts'
 import { bytes } from '../lib/units.ts'
 import type { Vm } from '../store/index.ts'
-import { type BoxMemory, type Deed, decide, levelOf, levelReason, type VmMemory } from './decide.ts'
-import { type Heavy, heavyOf, isBusy, type Load, rateOf } from './noisy-neighbours.ts'
+import { type BoxMemory, type GovernorAction, levelOf, levelReason, planActions, type VmMemory } from './decide.ts'
+import { type BoxLoad, isBusy, type NoisyNeighbour, noisyNeighbours, rateOf } from './noisy-neighbours.ts'
 
 /** How often the box is looked at, and its VMs while there is plenty. */
 const lookMs = 2_000
@@ -60,17 +60,17 @@ interface Known {
   /** It computes, and comes after those that want little of the CPUs. */
   busy?: boolean
   /** It takes so much that others wait; when that was last so. */
-  heavy?: Heavy & { at: number }
+  heavy?: NoisyNeighbour & { at: number }
 }
 
 /** Shares the box's memory among its VMs: looks, decides (decide.ts), and does it. Names those that take much (heavy.ts). */
-export class Governor implements Governing {
+export class Governor implements MemoryGovernor {
   readonly #readBox: () => Promise<BoxMemory>
   readonly #readPressure: () => Promise<Pressure>
   readonly #known = new Map<string, Known>()
   readonly #weightListeners = new Set<(vm: Vm) => void>()
   #level: Level = 'plenty'
-  #says = ''
+  #reason = ''
   /** Bytes that VMs which are about to run will take. */
   #expected = 0
   #vmsAt = Number.NEGATIVE_INFINITY
@@ -84,7 +84,7 @@ export class Governor implements Governing {
 
   /** Begins. @param stats what VMs take now, by UUID @returns ends it: all VMs have all of their memory then */
   start(box: Box, stats: () => Promise<ReadonlyMap<string, VmStats>>): () => Promise<void> {
-    const stop = every(lookMs, 'look after the memory of the box', box.log, () => this.#look(box, stats))
+    const stop = repeat(lookMs, 'look after the memory of the box', box.log, () => this.#look(box, stats))
     return async () => {
       stop()
       await Promise.allSettled(
@@ -96,8 +96,8 @@ export class Governor implements Governing {
     }
   }
 
-  now(): { level: Level; says: string } {
-    return { level: this.#level, says: this.#says }
+  now(): { level: Level; reason: string } {
+    return { level: this.#level, reason: this.#reason }
   }
 
   of(id: string): { what: string; why: string } | undefined {
@@ -170,23 +170,23 @@ export class Governor implements Governing {
     const found = await stats()
     const vms = this.#readVms(box, found)
     this.#weigh(box, { memoryBytes: memory.total, pressure }, found)
-    for (const deed of decide(memory, this.#level, vms)) await this.#act(box, deed)
+    for (const deed of planActions(memory, this.#level, vms)) await this.#act(box, deed)
   }
 
   #stand(box: Box, memory: BoxMemory): void {
     const before = this.#level
     this.#level = levelOf(memory, before)
-    this.#says = levelReason(memory)
+    this.#reason = levelReason(memory)
     if (this.#level === before) return
     box.log.info({ level: this.#level, before, ...memory }, 'the memory of the box')
-    box.events.publish({ type: 'box.memory', level: this.#level, message: this.#says })
+    box.events.publish({ type: 'box.memory', level: this.#level, message: this.#reason })
     if (before === 'plenty' || this.#level === 'plenty') box.spares.refresh()
   }
 
   /** Has those that want little of the CPUs come before those that compute, and says once who takes so much that others wait. */
   #weigh(
     box: Box,
-    { memoryBytes, pressure }: Pick<Load, 'memoryBytes' | 'pressure'>,
+    { memoryBytes, pressure }: Pick<BoxLoad, 'memoryBytes' | 'pressure'>,
     all: ReadonlyMap<string, VmStats>,
   ): void {
     const at = performance.now()
@@ -200,7 +200,7 @@ export class Governor implements Governing {
     })
     if (rates.length === 0) return
     const load = { cpus: box.settings.most.cpus, memoryBytes, isTight: this.#level !== 'plenty', pressure }
-    const heavy = heavyOf(load, rates)
+    const heavy = noisyNeighbours(load, rates)
     for (const rate of rates) {
       const vm = box.store.state.vms[rate.id]!
       const known = this.#knownOf(vm.id)
@@ -210,7 +210,7 @@ export class Governor implements Governing {
       if (known.busy !== before) for (const listener of this.#weightListeners) listener(vm)
       if (now && !known.heavy) {
         say(box, vm, `${now.what}: ${now.why}`, 'vm.heavy')
-        void box.activity.note(ownDeed(vm, `it ${now.what}: ${now.why}`))
+        void box.activity.note(systemEntry(vm, `it ${now.what}: ${now.why}`))
       }
       if (now) known.heavy = { ...now, at }
       else if (known.heavy && at - known.heavy.at > heavyMs) delete known.heavy
@@ -250,7 +250,7 @@ export class Governor implements Governing {
       guest: known.deafAt === undefined ? guestOf(known, balloon) : undefined,
       idleMs,
       pinned: vm.sleepAfter === 0,
-      busy: box.locks.taken(vm.id) || this.#under?.id === vm.id,
+      busy: box.locks.isHeld(vm.id) || this.#under?.id === vm.id,
       unused: known.unused ?? 0,
       past: { squeezedMs: ago(known.squeeze?.at), neededMs: ago(known.neededAt), pulsedMs: ago(known.pulsedAt) },
     }
@@ -262,11 +262,11 @@ export class Governor implements Governing {
     return known
   }
 
-  async #act(box: Box, deed: Deed): Promise<void> {
+  async #act(box: Box, deed: GovernorAction): Promise<void> {
     const vm = box.store.state.vms[deed.id]
     if (!vm) return
     const known = this.#knownOf(vm.id)
-    switch (deed.do) {
+    switch (deed.type) {
       case 'release':
         await box.hypervisor.setBalloon(vm.uuid, deed.to, statsS.idle)
         if (deed.needed) known.neededAt = performance.now()
@@ -277,7 +277,7 @@ export class Governor implements Governing {
         const again = known.squeeze
         await box.hypervisor.setBalloon(vm.uuid, deed.to, statsS.squeezed)
         known.squeeze = { at: again?.at ?? performance.now(), to: deed.to, of: deed.of, why: deed.why }
-        if (!again) say(box, vm, `is held to ${bytes(deed.to)} of memory, as the box has ${this.#says}; ${deed.why}`)
+        if (!again) say(box, vm, `is held to ${bytes(deed.to)} of memory, as the box has ${this.#reason}; ${deed.why}`)
         return
       }
       case 'pulse':
@@ -291,7 +291,7 @@ export class Governor implements Governing {
   }
 
   /** Begins what takes its time, if nothing of that kind is under way. @returns whether it has begun */
-  #during({ id, why }: Deed, what: string, work: () => Promise<void>): boolean {
+  #during({ id, why }: GovernorAction, what: string, work: () => Promise<void>): boolean {
     if (this.#under) return false
     this.#under = { id, what, why }
     void work().finally(() => {
@@ -319,7 +319,7 @@ const say = (box: Box, { id, name }: Vm, what: string, type: 'vm.memory' | 'vm.h
 
 async function pulse(box: Box, vm: Vm, to: number, of: number): Promise<void> {
   try {
-    await box.locks.aside([vm.id], (wanted) =>
+    await box.locks.runPreemptible([vm.id], (wanted) =>
       box.hypervisor.pulse(vm.uuid, Math.ceil(to / MiB), Math.floor(of / MiB), pulseMs, wanted),
     )
   } catch (err) {
@@ -336,9 +336,9 @@ async function sleep(box: Box, vm: Vm, why: string): Promise<void> {
     await putToSleep(box, vm.id, () => {}, isIdle)
     if (stateOf(box, box.store.state.vms[vm.id] ?? vm) !== 'asleep') return
     say(box, vm, `is asleep: ${why}`)
-    await box.activity.note(ownDeed(vm, `put it to sleep: ${why}`))
+    await box.activity.note(systemEntry(vm, `put it to sleep: ${why}`))
   } catch (err) {
-    box.uses.note(vm.id, 'it could not be put to sleep')
+    box.usage.note(vm.id, 'it could not be put to sleep')
     box.log.warn({ vm: vm.id, err }, 'could not be put to sleep')
   }
 }

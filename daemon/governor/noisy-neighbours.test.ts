@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { heavyOf, isBusy, type Load, type Rate, rateOf } from './noisy-neighbours.ts'
+import { type BoxLoad, isBusy, noisyNeighbours, type Rate, rateOf } from './noisy-neighbours.ts'
 
-const load = (more: Partial<Load['pressure']> = {}, isTight = false): Load => ({
+const load = (more: Partial<BoxLoad['pressure']> = {}, isTight = false): BoxLoad => ({
   cpus: 2,
   memoryBytes: 20e9,
   isTight,
@@ -17,13 +17,14 @@ const vm = (id: string, more: Partial<Rate> = {}): Rate => ({
   sentPacketsPerS: 10,
   ...more,
 })
-const named = (box: Load, ...rates: Rate[]) => [...heavyOf(box, rates)].map(([id, { what }]) => `${id} ${what}`)
+const named = (box: BoxLoad, ...rates: Rate[]) =>
+  [...noisyNeighbours(box, rates)].map(([id, { what }]) => `${id} ${what}`)
 
 describe('a VM is named', () => {
   test('for CPUs when others wait for them, and not for using what nobody wants', () => {
     const rates = [vm('web'), vm('hog', { cpus: 1.8 })]
     expect(named(load({ cpu: 60 }), ...rates)).toEqual(['hog takes 1.8 of 2 CPUs'])
-    expect(heavyOf(load({ cpu: 60 }), rates).get('hog')!.why).toBe('others wait for a CPU 60 % of the time')
+    expect(noisyNeighbours(load({ cpu: 60 }), rates).get('hog')!.why).toBe('others wait for a CPU 60 % of the time')
     expect(named(load({ cpu: 5 }), ...rates)).toEqual([])
     expect(named(load({ cpu: null }), ...rates)).toEqual([])
   })

@@ -4,7 +4,7 @@ import type { VmStats } from '../core/interfaces/ports.ts'
 import { bytes } from '../lib/units.ts'
 
 /** What the box has, and who waits for it: pressure in percent of the time. */
-export interface Load {
+export interface BoxLoad {
   cpus: number
   memoryBytes: number
   /** It has little memory left. */
@@ -24,7 +24,7 @@ export interface Rate {
   sentPacketsPerS: number
 }
 
-export interface Heavy {
+export interface NoisyNeighbour {
   resource: Resource
   what: string
   why: string
@@ -37,12 +37,15 @@ const parts = { cpus: 0.4, memory: 0.1, ofAll: 0.5 }
 const least = { diskBytes: 10 ** 6, sentBytes: 50 * 10 ** 6, sentPackets: 10_000 }
 
 /** The VMs that take so much of the box that others wait, or may come to: by id, each for one reason. Pure. */
-export function heavyOf({ cpus, memoryBytes, isTight, pressure }: Load, rates: readonly Rate[]): Map<string, Heavy> {
+export function noisyNeighbours(
+  { cpus, memoryBytes, isTight, pressure }: BoxLoad,
+  rates: readonly Rate[],
+): Map<string, NoisyNeighbour> {
   const all = (of: (rate: Rate) => number) => rates.reduce((sum, rate) => sum + of(rate), 0)
   const mostOf = (of: (rate: Rate) => number, rate: Rate, floor: number) =>
     of(rate) >= floor && of(rate) > all(of) * parts.ofAll
   const wait = (percent: number, what: string) => `others wait for ${what} ${Math.round(percent)} % of the time`
-  const found = new Map<string, Heavy>()
+  const found = new Map<string, NoisyNeighbour>()
   const name = (rate: Rate, resource: Resource, what: string, why: string) => {
     if (!found.has(rate.id)) found.set(rate.id, { resource, what, why })
   }

@@ -1,9 +1,9 @@
 import { type Box, stateOf, vmsOf } from '../core/box.ts'
 import type { LiveState } from '../core/live.ts'
 import { makeReady } from '../core/vm/boot.ts'
-import { ownDeed } from '../core/vm/own-deed.ts'
-import { goOn } from '../core/vm/own-disk.ts'
-import { every } from '../lib/interval.ts'
+import { resumeVm } from '../core/vm/own-disk.ts'
+import { systemEntry } from '../core/vm/system-entry.ts'
+import { repeat } from '../lib/interval.ts'
 
 const lookMs = 5_000
 /** With less than that free, who goes on stands still again at once. */
@@ -17,7 +17,7 @@ const isStuck = (live: LiveState | undefined): boolean => live?.domain === 'paus
  * @param keepReserve makes Croft's own reserve whole again, which comes first; false when there is no room for that
  * @returns ends that
  */
-export function keepWriting(box: Box, keepReserve: () => Promise<boolean>): () => void {
+export function resumeAfterEnospc(box: Box, keepReserve: () => Promise<boolean>): () => void {
   const stuck = new Set<string>()
   const look = () => {
     const now = new Map(
@@ -30,24 +30,24 @@ export function keepWriting(box: Box, keepReserve: () => Promise<boolean>): () =
       const { name } = vm
       const message = `${name} stands still: it can't write, as the disk of the box is full. It goes on by itself when there is room.`
       box.events.publish({ type: 'box.warning', vm: id, name, message })
-      void box.activity.note(ownDeed(vm, 'it stands still: the disk of the box is full'))
+      void box.activity.note(systemEntry(vm, 'it stands still: the disk of the box is full'))
     }
     return [...now.values()]
   }
   const unwatch = box.live.watch((_, now, before) => {
     if (isStuck(now) || isStuck(before)) look()
   })
-  const unlook = every(lookMs, 'let VMs write again', box.log, async () => {
+  const unlook = repeat(lookMs, 'let VMs write again', box.log, async () => {
     const waiting = look()
     const isReserved = await keepReserve()
     if (waiting.length === 0 || !isReserved || (await box.files.freeBytes()) < leastFreeBytes) return
     for (const vm of waiting) {
-      await goOn(box, vm)
+      await resumeVm(box, vm)
       // One that a new daemon found standing still has not been told by it who it is.
       await box.live.waitFor(vm.uuid, (live) => live?.domain === 'running', lookMs)
       if (stateOf(box, vm) === 'starting') await box.locks.run(vm.id, () => makeReady(box, vm, false))
       box.log.info({ vm: vm.id, state: stateOf(box, vm) }, 'goes on: there is room on the disk again')
-      await box.activity.note(ownDeed(vm, 'it goes on: there is room on the disk again'))
+      await box.activity.note(systemEntry(vm, 'it goes on: there is room on the disk again'))
     }
   })
   return () => {

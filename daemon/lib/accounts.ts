@@ -1,4 +1,4 @@
-import { run } from './run.ts'
+import { runProgram } from './run.ts'
 
 /** The user that Croft's own Caddy runs as, made by install.sh. */
 export const caddyUser = 'croft-caddy'
@@ -17,7 +17,7 @@ const names = new Map<number, Promise<string>>()
 export function userName(uid: number): Promise<string> {
   const known =
     names.get(uid) ??
-    run('getent', ['passwd', `${uid}`], { okCodes: [0, 2] }).then(
+    runProgram('getent', ['passwd', `${uid}`], { okCodes: [0, 2] }).then(
       ({ stdout }) => stdout.split(':')[0]!,
       () => '',
     )
@@ -26,6 +26,6 @@ export function userName(uid: number): Promise<string> {
 }
 
 async function idOf(database: 'passwd' | 'group', name: string): Promise<number | undefined> {
-  const { code, stdout } = await run('getent', [database, name], { okCodes: [0, 2] })
+  const { code, stdout } = await runProgram('getent', [database, name], { okCodes: [0, 2] })
   return code === 0 ? Number(stdout.split(':')[2]) : undefined
 }

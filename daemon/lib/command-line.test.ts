@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { write } from './command-line.ts'
+import { formatCommandLine } from './command-line.ts'
 
 const plain = { positional: ['vm'], rest: undefined, files: [] }
 
@@ -41,5 +41,5 @@ test.each([
     'croft exec web --user root -- -x',
   ],
 ])('%s with %j is written as one would type it', (name, args, spelling, line) => {
-  expect(write(name, args, spelling)).toBe(line)
+  expect(formatCommandLine(name, args, spelling)).toBe(line)
 })

@@ -8,7 +8,7 @@ export const quote = (word: string): string =>
   /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 
 /** How a command is written on a command line. */
-export interface Spelling {
+export interface Syntax {
   positional: readonly string[]
   rest: string | undefined
   /** Arguments whose content comes from a file there. */
@@ -26,10 +26,10 @@ export const isOfFile = ({ literal }: FileArgument, value: string): boolean =>
   literal === undefined || !value.startsWith(literal)
 
 /** The command line that runs a command with these arguments; the content of files is not in it. Pure. */
-export function write(
+export function formatCommandLine(
   name: string,
   args: Readonly<Record<string, unknown>>,
-  { positional, rest, files }: Spelling,
+  { positional, rest, files }: Syntax,
 ): string {
   const given = Object.entries(args).filter(([, value]) => value !== undefined && value !== false && value !== '')
   const wordsOf = (key: string) => {

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import { Tries } from './failure-limiter.ts'
+import { FailureLimiter } from './failure-limiter.ts'
 
 test('ten failures in a minute, and the next try waits until the first is a minute old', () => {
   let now = 0
-  const tries = new Tries(() => now)
+  const tries = new FailureLimiter(() => now)
   for (let i = 0; i < 10; i++) {
     expect(tries.wait('192.0.2.1')).toBe(0)
     tries.fail('192.0.2.1')

@@ -2,7 +2,7 @@
  * Who has tried codes and links that are none: after 10 failures within a minute an address waits until the first of
  * them is a minute old.
  */
-export class Tries {
+export class FailureLimiter {
   readonly #failures = new Map<string, number[]>()
   readonly #clock: () => number
 

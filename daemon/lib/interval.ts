@@ -6,7 +6,7 @@ import type { Logger } from 'pino'
  * @param phase has it be done whenever the clock is a multiple of `ms`, and so much, for what is counted by the clock
  * @returns how to end that
  */
-export function every(ms: number, what: string, log: Logger, work: () => Promise<void>, phase?: number): () => void {
+export function repeat(ms: number, what: string, log: Logger, work: () => Promise<void>, phase?: number): () => void {
   let under = false
   let failing = false
   const run = async () => {

@@ -19,7 +19,7 @@ test('a lock runs one at a time per key, in order, also after a failure', async 
   expect(all.map((each) => each.status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
   expect(seen.filter((each) => each !== 'other key')).toEqual(['one begins', 'one ends', 'two begins', 'two ends'])
   expect(seen.indexOf('other key')).toBeLessThan(seen.indexOf('two begins'))
-  expect(locks.busy('a')).toBe(false)
+  expect(locks.isLocked('a')).toBe(false)
 })
 
 test('what is done aside takes free keys only, and ends when somebody wants one of them', async () => {
@@ -34,12 +34,12 @@ test('what is done aside takes free keys only, and ends when somebody wants one 
     )
   const holding = Promise.withResolvers<void>()
   const held = locks.run('a', () => holding.promise)
-  expect(locks.aside(['b', 'a'], work)).toBeUndefined()
+  expect(locks.runPreemptible(['b', 'a'], work)).toBeUndefined()
   holding.resolve()
   await held
-  const aside = locks.aside(['b', 'a'], work)
-  expect(locks.aside(['b'], work)).toBeUndefined()
-  expect(locks.busy('a')).toBe(false)
+  const aside = locks.runPreemptible(['b', 'a'], work)
+  expect(locks.runPreemptible(['b'], work)).toBeUndefined()
+  expect(locks.isLocked('a')).toBe(false)
   expect(locks.interrupt(['c'])).toBeUndefined()
   await Promise.all([locks.run('a', async () => void seen.push('wanted it')), aside])
   expect(seen).toEqual(['ends', 'wanted it'])

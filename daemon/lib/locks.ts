@@ -2,7 +2,7 @@
 export class Locks {
   readonly #tails = new Map<string, Promise<unknown>>()
   readonly #watchers = new Set<() => void>()
-  readonly #aside = new Map<string, { end(): Promise<void> }>()
+  readonly #preemptible = new Map<string, { end(): Promise<void> }>()
 
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key) ?? this.interrupt([key]) ?? Promise.resolve()
@@ -20,13 +20,13 @@ export class Locks {
   }
 
   /** Whether somebody holds the key or waits for it; what is done aside does not count. */
-  busy(key: string): boolean {
+  isLocked(key: string): boolean {
     return this.#tails.has(key)
   }
 
   /** Whether anything is done with the key. */
-  taken(key: string): boolean {
-    return this.#tails.has(key) || this.#aside.has(key)
+  isHeld(key: string): boolean {
+    return this.#tails.has(key) || this.#preemptible.has(key)
   }
 
   /** The watcher is called whenever nothing is done with a key any more. The result stops it. */
@@ -40,8 +40,8 @@ export class Locks {
    * aborted when somebody does, who then waits for its end.
    * @returns undefined when one of the keys is taken now
    */
-  aside<T>(keys: readonly string[], work: (wanted: AbortSignal) => Promise<T>): Promise<T> | undefined {
-    if (keys.some((key) => this.taken(key))) return undefined
+  runPreemptible<T>(keys: readonly string[], work: (wanted: AbortSignal) => Promise<T>): Promise<T> | undefined {
+    if (keys.some((key) => this.isHeld(key))) return undefined
     const wanted = new AbortController()
     const over = Promise.withResolvers<void>()
     const holder = {
@@ -50,9 +50,9 @@ export class Locks {
         return over.promise
       },
     }
-    for (const key of keys) this.#aside.set(key, holder)
+    for (const key of keys) this.#preemptible.set(key, holder)
     return work(wanted.signal).finally(() => {
-      for (const key of keys) this.#aside.delete(key)
+      for (const key of keys) this.#preemptible.delete(key)
       over.resolve()
       this.#tell()
     })
@@ -64,7 +64,7 @@ export class Locks {
 
   /** Ends what is done aside with one of these keys; undefined when there is nothing to end. */
   interrupt(keys: Iterable<string>): Promise<void> | undefined {
-    for (const key of keys) if (this.#aside.has(key)) return this.#aside.get(key)!.end()
+    for (const key of keys) if (this.#preemptible.has(key)) return this.#preemptible.get(key)!.end()
     return undefined
   }
 }

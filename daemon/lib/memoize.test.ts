@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { shared } from './memoize.ts'
+import { memoizeFor } from './memoize.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
 test('who asks while it is measured, or within the time after, is given the same', async () => {
   const under: PromiseWithResolvers<number>[] = []
-  const ask = shared(1000, () => {
+  const ask = memoizeFor(1000, () => {
     under.push(Promise.withResolvers())
     return under.at(-1)!.promise
   })
@@ -26,7 +26,7 @@ test('who asks while it is measured, or within the time after, is given the same
 
 test('a failure is not kept', async () => {
   let count = 0
-  const ask = shared(1000, async () => {
+  const ask = memoizeFor(1000, async () => {
     count += 1
     if (count === 1) throw new Error('not now')
     return count

@@ -2,7 +2,7 @@
  * Measures for all who ask: those who come while it is under way, or within `ms` after it, are given what came of it. A
  * failure is only for those who waited for it.
  */
-export function shared<T>(ms: number, measure: () => Promise<T>): () => Promise<T> {
+export function memoizeFor<T>(ms: number, measure: () => Promise<T>): () => Promise<T> {
   let held: { value: Promise<T>; until: number } | undefined
   return () => {
     if (held && performance.now() < held.until) return held.value

@@ -30,7 +30,11 @@ const maxOutputBytes = 8 * 1024 * 1024
  * @throws CroftError `program-failed` (with the last lines of standard error), `timed-out`, `cancelled`,
  * or `disk-full` when the program says that no space is left.
  */
-export async function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
   const { signal, timeoutMs = 60_000, okCodes = [0] } = options
   if (signal?.aborted) throw new CroftError('cancelled', `${program} was not started: cancelled.`)
   const child = spawn(program, args, {
@@ -39,8 +43,8 @@ export async function run(program: string, args: readonly string[], options: Run
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   })
-  const out = collect(child.stdout, options.onLine)
-  const err = collect(child.stderr)
+  const out = collectGarbage(child.stdout, options.onLine)
+  const err = collectGarbage(child.stderr)
   child.stdin.on('error', () => {}) // a program that does not read its input is no failure of ours
   child.stdin.end(options.input)
 
@@ -101,7 +105,7 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-function collect(stream: NodeJS.ReadableStream, onLine?: (line: string) => void): () => string {
+function collectGarbage(stream: NodeJS.ReadableStream, onLine?: (line: string) => void): () => string {
   const chunks: string[] = []
   let size = 0
   let rest = ''

@@ -1,10 +1,10 @@
 import type { z } from 'zod'
 
 /** How values were given: on a command line all of them are text. */
-export type Form = 'line' | 'json'
+export type ValueForm = 'line' | 'json'
 
 /** What is wrong with a value, by what zod found, as a sentence without zod's words. Pure. */
-export function wrongValue(label: string, value: unknown, issue: z.core.$ZodIssue, form: Form): string {
+export function wrongValue(label: string, value: unknown, issue: z.core.$ZodIssue, form: ValueForm): string {
   const not = value === '' && form === 'line' ? 'empty' : quoted(value)
   switch (issue.code) {
     case 'invalid_type':
@@ -30,7 +30,7 @@ export function wrongValue(label: string, value: unknown, issue: z.core.$ZodIssu
 
 const either = new Intl.ListFormat('en', { type: 'disjunction' })
 
-function kindOf(expected: string, form: Form): string {
+function kindOf(expected: string, form: ValueForm): string {
   if (expected === 'number' || expected === 'int') return 'a whole number'
   if (expected === 'boolean') return 'true or false'
   if (expected === 'array') return 'a list'

@@ -6,7 +6,7 @@ import type { Counters, HostUsage, VmUsage } from '../core/interfaces/host.ts'
 import type { VmStats } from '../core/interfaces/ports.ts'
 import { filesOfVms } from '../core/layer/disk-use.ts'
 import { held } from '../core/layer/holds.ts'
-import { shared } from '../lib/memoize.ts'
+import { memoizeFor } from '../lib/memoize.ts'
 import type { State, Vm } from '../store/index.ts'
 
 const freshMs = 1000
@@ -26,7 +26,7 @@ interface Sample {
  */
 export class Meter {
   /** The box at most a second ago; its CPU percent is of the time between the last two measurements. */
-  readonly host: () => Promise<HostUsage> = shared(freshMs, () => this.#measureHost())
+  readonly host: () => Promise<HostUsage> = memoizeFor(freshMs, () => this.#measureHost())
   readonly #box: Box
   readonly #folder: string
   #sample: Sample = { at: Number.NEGATIVE_INFINITY, stats: new Map() }
@@ -40,7 +40,7 @@ export class Meter {
   /** By UUID: of what goes with a VM besides, which nobody writes. */
   readonly #diskBeneath = new Map<string, { files: string; bytes: Promise<number> }>()
   /** Files that go with no one VM; measured at most every 10 s. */
-  readonly #diskKept = shared(tickMs, () => this.#measureKept())
+  readonly #diskKept = memoizeFor(tickMs, () => this.#measureKept())
   #ticks = { busy: 0, all: 0 }
   readonly #timer: NodeJS.Timeout
   readonly #unwatch: () => void
@@ -191,7 +191,7 @@ export class Meter {
       if (this.#rests(vm)) this.#diskAtRest.set(uuid, { file, bytes })
       return bytes
     }
-    const measure = this.#diskInUse.get(uuid) ?? shared(freshMs, () => this.#measureDisk(vm.id))
+    const measure = this.#diskInUse.get(uuid) ?? memoizeFor(freshMs, () => this.#measureDisk(vm.id))
     this.#diskInUse.set(uuid, measure)
     return measure()
   }

@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { readCpuTicks, readMemory, readPressure } from '../adapters/kernel/load.ts'
 import { type Box, vmsOf } from '../core/box.ts'
 import type { VmStats } from '../core/interfaces/ports.ts'
-import { every } from '../lib/interval.ts'
+import { repeat } from '../lib/interval.ts'
 import type { Histories, VmSample } from './history.ts'
 import type { Meter } from './meter.ts'
 
@@ -17,9 +17,9 @@ export function keepHistories(box: Box, meter: Meter, histories: Histories, fold
   const sampleVms = vmSampler(box, meter, histories)
   const sampleBox = boxSampler(histories, folder)
   const ends = [
-    every(sampleMs, 'measure the VMs', box.log, sampleVms, midSlot),
-    every(sampleMs, 'measure the box', box.log, sampleBox, midSlot),
-    every(writeMs, 'write down what was measured', box.log, write),
+    repeat(sampleMs, 'measure the VMs', box.log, sampleVms, midSlot),
+    repeat(sampleMs, 'measure the box', box.log, sampleBox, midSlot),
+    repeat(writeMs, 'write down what was measured', box.log, write),
   ]
   return async () => {
     for (const end of ends) end()

@@ -8,7 +8,7 @@ import type { Logger } from 'pino'
 import type { SshConfig } from '../config.ts'
 import { caddyUser, groupId, userId } from '../lib/accounts.ts'
 import { CroftError } from '../lib/error.ts'
-import { run } from '../lib/run.ts'
+import { runProgram } from '../lib/run.ts'
 import { lean, reachedFromBox } from './gateway-process.ts'
 
 interface Service {
@@ -181,7 +181,7 @@ export async function superviseServices(
 async function openKvm(log: Logger): Promise<void> {
   if (!existsSync('/dev/kvm') || existsSync('/run/udev/control')) return
   try {
-    await run('chgrp', ['kvm', '/dev/kvm'])
+    await runProgram('chgrp', ['kvm', '/dev/kvm'])
     await chmod('/dev/kvm', 0o660)
   } catch (err) {
     log.warn({ err }, '/dev/kvm keeps its owner')

@@ -177,8 +177,8 @@ async function frames(what: string, session: CDPSession, page: Page, work: () =>
   await page.evaluate(beat)
   await delay(500)
   const events: TraceEvent[] = []
-  const collect = ({ value }: { value: object[] }) => events.push(...(value as TraceEvent[]))
-  session.on('Tracing.dataCollected', collect)
+  const collectGarbage = ({ value }: { value: object[] }) => events.push(...(value as TraceEvent[]))
+  session.on('Tracing.dataCollected', collectGarbage)
   await session.send('Tracing.start', {
     transferMode: 'ReportEvents',
     traceConfig: {
@@ -195,7 +195,7 @@ async function frames(what: string, session: CDPSession, page: Page, work: () =>
   const complete = new Promise((resolve) => session.once('Tracing.tracingComplete', resolve))
   await session.send('Tracing.end')
   await complete
-  session.off('Tracing.dataCollected', collect)
+  session.off('Tracing.dataCollected', collectGarbage)
   await page.evaluate('window.stopBeats?.()')
 
   const drawn = Map.groupBy(

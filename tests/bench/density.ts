@@ -75,7 +75,7 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
   console.info(`it ended with ${names.length}: ${stopped}`)
   const percent = await daemonPercent(croft, settleMs)
   const { memory, cpuPercent } = await croft.ask('stat')
-  console.info(`a minute later: CPU ${Math.round(cpuPercent)} %, ${memory.level}: ${memory.says}`)
+  console.info(`a minute later: CPU ${Math.round(cpuPercent)} %, ${memory.level}: ${memory.reason}`)
   const pss = async (name: string | undefined) => (name === undefined ? [] : [await pssOf(croft, name)])
   const count: Figure = { what: 'idle VMs awake at once', unit: 'VMs', values: [names.length], least: 150 }
   return [

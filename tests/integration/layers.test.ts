@@ -1,7 +1,7 @@
 import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { nextMerge } from '../../daemon/core/layer/compaction-plan.ts'
+import { nextCompaction } from '../../daemon/core/layer/compaction-plan.ts'
 import { faultPoints } from '../../daemon/core/operation/registry.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
@@ -44,7 +44,7 @@ async function settled(running: string[] = []): Promise<void> {
     async () => {
       const state = await croft.state()
       expect(state.operations).toEqual({})
-      expect(nextMerge(state, (vm) => running.includes(vm.name))).toBeUndefined()
+      expect(nextCompaction(state, (vm) => running.includes(vm.name))).toBeUndefined()
       await tidy()
     },
     { timeout: 120_000, interval: 200 },
@@ -416,7 +416,7 @@ describe('what a guest deletes and trims', () => {
     await croft.do('checkpoint', 'trim', 'counted')
     const stray = join(croft.folder, 'memory/stray')
     await writeFile(stray, Buffer.alloc(MiB, 1))
-    const { parts, croftBytes, sharedBytes, canGo, diskFreeBytes, forecast } = await croft.ask('box-df')
+    const { parts, croftBytes, sharedBytes, reclaimable, diskFreeBytes, forecast } = await croft.ask('box-df')
     await rm(stray)
 
     const { layers, memories, checkpoints } = await croft.state()
@@ -443,7 +443,7 @@ describe('what a guest deletes and trims', () => {
     expect(part('golden').savedMemoryBytes).toBeGreaterThan(50 * MiB)
     expect(sharedBytes).toBeGreaterThanOrEqual(part('image').sharedBytes)
     expect(croftBytes).toBeGreaterThanOrEqual(part('vm').ownBytes + sharedBytes + part('golden').ownBytes)
-    expect(canGo).toMatchObject([{ command: 'systemctl restart croft', why: '1 file that nothing needs' }])
+    expect(reclaimable).toMatchObject([{ command: 'systemctl restart croft', why: '1 file that nothing needs' }])
     expect(diskFreeBytes).toBeGreaterThan(0)
     expect(forecast).toBeNull()
 

@@ -1,14 +1,14 @@
-import type { Vm } from './box.ts'
-import type { Action } from './run.ts'
+import type { VmView } from './box.ts'
+import type { UserAction } from './run.ts'
 
 export interface TitledAction {
   title: string
-  action: Action
+  action: UserAction
   kind?: 'main' | 'danger'
 }
 
 /** What can be done with a VM as it is, what is done most often first. Pure. */
-export function actionsOf({ name, state }: Pick<Vm, 'name' | 'state'>): TitledAction[] {
+export function actionsOf({ name, state }: Pick<VmView, 'name' | 'state'>): TitledAction[] {
   const on = (title: string, command: string, done: string, kind?: TitledAction['kind']): TitledAction => ({
     title,
     action: { command, args: { vm: name }, verb: title, done: `${name} ${done}` },

@@ -1,5 +1,5 @@
 /** What went wrong with something that was asked of the daemon: its own words, or that it can't be reached. */
-export class Problem extends Error {
+export class ApiProblem extends Error {
   readonly code: string
   readonly hint: string | undefined
   /** The command's argument that is at fault. */
@@ -22,11 +22,11 @@ export interface Progress {
 
 export type Args = Readonly<Record<string, unknown>>
 
-const away = () => new Problem('unreachable', 'The box does not answer.', 'It is asked again by itself.')
+const away = () => new ApiProblem('unreachable', 'The box does not answer.', 'It is asked again by itself.')
 
 /**
  * Runs a command (`POST /api/commands/<name>`). @param name as on the command line, such as `share ls`
- * @throws Problem with the daemon's code and words, or `unreachable`
+ * @throws ApiProblem with the daemon's code and words, or `unreachable`
  */
 export async function call<R>(name: string, args: Args = {}, onProgress?: (progress: Progress) => void): Promise<R> {
   const response = await fetch(`/api/commands/${name.replaceAll(' ', '-')}`, {
@@ -68,9 +68,9 @@ async function* linesOf(response: Response): AsyncGenerator<Line> {
   }
 }
 
-function problemOf(body: unknown): Problem {
+function problemOf(body: unknown): ApiProblem {
   const { code, detail, hint, argument } = (body ?? {}) as Partial<
     Record<'code' | 'detail' | 'hint' | 'argument', string>
   >
-  return detail ? new Problem(code ?? 'internal', detail, hint, argument) : away()
+  return detail ? new ApiProblem(code ?? 'internal', detail, hint, argument) : away()
 }

@@ -10,7 +10,7 @@ import { BoxView } from './views/box.tsx'
 import { ImagesView } from './views/images.tsx'
 import { NewView } from './views/new.tsx'
 import { isSettingsPart, SettingsView } from './views/settings/settings.tsx'
-import { isVmTab, VmView } from './views/vm.tsx'
+import { isVmTab, VmPage } from './views/vm.tsx'
 import { VmsView } from './views/vms.tsx'
 
 const places = [
@@ -29,7 +29,7 @@ function view(): ComponentChildren {
   if (place === 'activity' && !name) return <ActivityView />
   if (place === 'settings' && isSettingsPart(name) && !tab) return <SettingsView part={name} />
   if (place === 'vms' && isVmTab(tab) && more.length === 0)
-    return name ? <VmView key={name} name={name} tab={tab} /> : <VmsView />
+    return name ? <VmPage key={name} name={name} tab={tab} /> : <VmsView />
   return (
     <section class="empty">
       <h1>Nothing here</h1>

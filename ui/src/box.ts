@@ -1,17 +1,17 @@
 import { signal } from '@preact/signals'
 import type { UsageResult, VmResult } from '../../daemon/commands/results/vm.ts'
 import type { HostUsage } from '../../daemon/core/interfaces/host.ts'
-import { call, type Problem } from './api.ts'
+import { type ApiProblem, call } from './api.ts'
 import { kept } from './kept.ts'
 
 /** What the console knows of the box: asked for every two seconds while somebody looks, and told by events at once. */
-export type Vm = VmResult & UsageResult
+export type VmView = VmResult & UsageResult
 
 /** Undefined until the box has answered for the first time. */
-export const vms = signal<readonly Vm[] | undefined>(undefined)
+export const vms = signal<readonly VmView[] | undefined>(undefined)
 export const usage = signal<HostUsage | undefined>(undefined)
 /** Why nothing new is heard; undefined while all is well. */
-export const trouble = signal<Problem | undefined>(undefined)
+export const trouble = signal<ApiProblem | undefined>(undefined)
 /** Grows with each event, for views that show what `ls` does not tell. */
 export const happened = signal(0)
 /** Grows with each entry of the activity log. */
@@ -30,12 +30,12 @@ export async function refresh(): Promise<void> {
   }
   asking = true
   try {
-    const told = await call<{ vms: Vm[]; box: HostUsage }>('ls')
+    const told = await call<{ vms: VmView[]; box: HostUsage }>('ls')
     vms.value = kept(vms.peek(), told.vms)
     usage.value = told.box
     trouble.value = undefined
   } catch (error) {
-    trouble.value = error as Problem
+    trouble.value = error as ApiProblem
   } finally {
     asking = false
     if (again) {
@@ -47,7 +47,7 @@ export async function refresh(): Promise<void> {
 
 function follow(): void {
   const events = new EventSource('/api/events')
-  const on = (type: string, heard: (event: { vm?: string; state?: Vm['state']; reason?: string }) => void) =>
+  const on = (type: string, heard: (event: { vm?: string; state?: VmView['state']; reason?: string }) => void) =>
     events.addEventListener(type, (message) => {
       happened.value++
       heard(JSON.parse((message as MessageEvent<string>).data))
@@ -78,12 +78,12 @@ export function watch(): void {
   })
 }
 
-export const vmNamed = (name: string): Vm | undefined => vms.value?.find((vm) => vm.name === name)
+export const shownVm = (name: string): VmView | undefined => vms.value?.find((vm) => vm.name === name)
 
 /** A name that no VM has, as near to the wish as can be. */
 export function freeName(wish: string): string {
   for (let i = 1; ; i++) {
     const name = i === 1 ? wish : `${wish}-${i}`
-    if (!vmNamed(name)) return name
+    if (!shownVm(name)) return name
   }
 }

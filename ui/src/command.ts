@@ -1,18 +1,18 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { type Args, call, type Problem } from './api.ts'
+import { type ApiProblem, type Args, call } from './api.ts'
 import { happened } from './box.ts'
 
 export interface Answer<R> {
   value: R | undefined
-  problem: Problem | undefined
+  problem: ApiProblem | undefined
   again(): void
 }
 
 /** What a command answers now: asked when the view comes, when there are `news`, and when `again` is called. */
 export function useCommand<R>(name: string, args: Args = {}, everyMs?: number, news = happened): Answer<R> {
   const value: Signal<R | undefined> = useSignal(undefined)
-  const problem: Signal<Problem | undefined> = useSignal(undefined)
+  const problem: Signal<ApiProblem | undefined> = useSignal(undefined)
   const count = useSignal(0)
   const heard = news.value
   const asked = JSON.stringify(args)
@@ -24,7 +24,7 @@ export function useCommand<R>(name: string, args: Args = {}, everyMs?: number, n
         value.value = result
         problem.value = undefined
       },
-      (error: Problem) => {
+      (error: ApiProblem) => {
         if (!gone) problem.value = error
       },
     )

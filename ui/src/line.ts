@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals'
-import { type Spelling, write } from '../../daemon/lib/command-line.ts'
+import { formatCommandLine, type Syntax } from '../../daemon/lib/command-line.ts'
 import type { Args } from './api.ts'
 
 interface Operation {
@@ -10,14 +10,14 @@ interface Operation {
   }
 }
 
-const spellings = signal<ReadonlyMap<string, Spelling> | undefined>(undefined)
+const spellings = signal<ReadonlyMap<string, Syntax> | undefined>(undefined)
 
 /** Learns how all commands are written. */
 export async function learnSpellings(): Promise<void> {
   const answer = await fetch('/api/openapi.json').catch(() => undefined)
   if (!answer?.ok) return
   const { paths } = (await answer.json()) as { paths: Record<string, { post?: Operation }> }
-  const known = new Map<string, Spelling>()
+  const known = new Map<string, Syntax>()
   for (const [path, { post }] of Object.entries(paths)) {
     if (!path.startsWith('/api/commands/') || !post) continue
     const properties = post.requestBody.content['application/json'].schema.properties ?? {}
@@ -33,5 +33,5 @@ export async function learnSpellings(): Promise<void> {
 /** The command line that does the same, to be shown and copied. Empty until it is known how the command is written. */
 export function lineOf(name: string, args: Args): string {
   const spelling = spellings.value?.get(name.replaceAll(' ', '-'))
-  return spelling ? write(name, args, spelling) : ''
+  return spelling ? formatCommandLine(name, args, spelling) : ''
 }

@@ -3,7 +3,7 @@ import { actionsOf } from './actions.ts'
 import { vms } from './box.ts'
 import { Dialog } from './parts.tsx'
 import { go, vmPath } from './route.ts'
-import { type Action, linesOf, run } from './run.ts'
+import { linesOf, runAction, type UserAction } from './run.ts'
 import { settingsParts } from './views/settings/settings.tsx'
 
 export const paletteIsOpen = signal(false)
@@ -27,10 +27,10 @@ const mostShown = 12
 
 function choices(): Choice[] {
   const place = (words: string, path: string): Choice => ({ words, hint: () => path, choose: () => go(path) })
-  const act = (words: string, action: Action): Choice => ({
+  const act = (words: string, action: UserAction): Choice => ({
     words,
     hint: () => linesOf(action),
-    choose: () => void run(action),
+    choose: () => void runAction(action),
   })
   const all = vms.value ?? []
   return [

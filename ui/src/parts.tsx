@@ -3,10 +3,10 @@ import { type ComponentChildren, createContext } from 'preact'
 import { useContext, useEffect, useRef, useState } from 'preact/hooks'
 import type { Check } from '../../daemon/core/interfaces/host.ts'
 import { ago, moment, until } from '../../daemon/lib/units.ts'
-import type { Problem } from './api.ts'
-import { type Vm, vms } from './box.ts'
+import type { ApiProblem } from './api.ts'
+import { type VmView, vms } from './box.ts'
 import type { Answer } from './command.ts'
-import { type Action, linesOf, pointedAt, run } from './run.ts'
+import { linesOf, pointedAt, runAction, type UserAction } from './run.ts'
 
 export function Mark() {
   return (
@@ -20,7 +20,7 @@ export function Mark() {
 /** State shared by a form's fields and its button. */
 interface FormState {
   /** The error of the last attempt. */
-  problem: Signal<Problem | undefined>
+  problem: Signal<ApiProblem | undefined>
   /** The arguments that have a field in it. */
   fields: Set<string>
 }
@@ -29,7 +29,7 @@ const FormContext = createContext<FormState | undefined>(undefined)
 
 /** Fields and the one button that takes them: Enter does what it does. An error is shown at the field that is at fault. */
 export function Form({ kind, children }: { kind: 'form' | 'row' | 'change'; children: ComponentChildren }) {
-  const problem = useSignal<Problem | undefined>(undefined)
+  const problem = useSignal<ApiProblem | undefined>(undefined)
   const [form] = useState<FormState>({ problem, fields: new Set() })
   const { value } = problem
   return (
@@ -49,7 +49,7 @@ export function Form({ kind, children }: { kind: 'form' | 'row' | 'change'; chil
 }
 
 /** The form's error, if it belongs to this field. @param argument the command's argument that the field sets */
-function useProblem(argument: string): Problem | undefined {
+function useProblem(argument: string): ApiProblem | undefined {
   const form = useContext(FormContext)
   useEffect(() => {
     form?.fields.add(argument)
@@ -60,7 +60,7 @@ function useProblem(argument: string): Problem | undefined {
 }
 
 /** A field's error; when it appears, the field gets the focus. */
-function AtField({ id, problem }: { id: string; problem: Problem | undefined }) {
+function AtField({ id, problem }: { id: string; problem: ApiProblem | undefined }) {
   const { message, code, hint } = problem ?? {}
   useEffect(() => {
     if (!problem) return
@@ -79,12 +79,12 @@ function AtField({ id, problem }: { id: string; problem: Problem | undefined }) 
 }
 
 /** Ties a field to its error for assistive technology. */
-const describedBy = (id: string, problem: Problem | undefined) =>
+const describedBy = (id: string, problem: ApiProblem | undefined) =>
   problem ? { 'aria-invalid': true, 'aria-describedby': `${id}-problem` } : {}
 
 /** A button that runs a command, whose command line is shown before. */
 export function Act(props: {
-  action: Action
+  action: UserAction
   children: ComponentChildren
   kind?: 'main' | 'danger' | 'quiet' | undefined
   disabled?: boolean
@@ -103,8 +103,8 @@ export function Act(props: {
   const act = async () => {
     busy.value = true
     if (form) form.value = undefined
-    const atForm = form && ((problem: Problem) => (form.value = problem))
-    const result = await run({ ...action, verb: textOf(children) }, atForm)
+    const atForm = form && ((problem: ApiProblem) => (form.value = problem))
+    const result = await runAction({ ...action, verb: textOf(children) }, atForm)
     busy.value = false
     if (result !== undefined) after?.(result)
   }
@@ -309,7 +309,7 @@ export function Tabs(props: {
 }
 
 /** The state of a VM: its shape says it as well as its colour does. */
-export function State({ vm: { state } }: { vm: Pick<Vm, 'state'> }) {
+export function StateMark({ vm: { state } }: { vm: Pick<VmView, 'state'> }) {
   return (
     <span class={`state ${state}`}>
       <i aria-hidden="true" />
@@ -318,7 +318,7 @@ export function State({ vm: { state } }: { vm: Pick<Vm, 'state'> }) {
   )
 }
 
-export function Trouble({ problem }: { problem: Problem }) {
+export function Trouble({ problem }: { problem: ApiProblem }) {
   return (
     <p class="trouble" role="alert">
       {problem.message} {problem.hint && <span class="soft">{problem.hint}</span>}

@@ -1,10 +1,10 @@
-export interface Share<T> {
+export interface PlotShare<T> {
   item: T
   /** In whatever unit all of them have. */
   size: number
 }
 
-export interface Parcel<T> extends Share<T> {
+export interface Parcel<T> extends PlotShare<T> {
   /** Parts of the field's width and height, 0 to 1. */
   left: number
   top: number
@@ -17,16 +17,16 @@ export interface Parcel<T> extends Share<T> {
  * The order is kept, so that a parcel that grows stays about where it is. Pure.
  * @param aspect width of the field by its height
  */
-export function divide<T>(shares: readonly Share<T>[], aspect: number): Parcel<T>[] {
+export function divide<T>(shares: readonly PlotShare<T>[], aspect: number): Parcel<T>[] {
   const parcels: Parcel<T>[] = []
   const total = shares.reduce((sum, { size }) => sum + size, 0)
   if (total <= 0) return parcels
   const area = aspect / total
   // The rest of the field, which is `aspect` wide and 1 high.
   let [x, y, w, h] = [0, 0, aspect, 1]
-  let row: Share<T>[] = []
+  let row: PlotShare<T>[] = []
 
-  const worst = (of: readonly Share<T>[]): number => {
+  const worst = (of: readonly PlotShare<T>[]): number => {
     const sum = of.reduce((all, { size }) => all + size * area, 0)
     const thick = sum / Math.min(w, h)
     return Math.max(...of.map(({ size }) => Math.max(thick ** 2 / (size * area), (size * area) / thick ** 2)))

@@ -1,45 +1,45 @@
 import { signal } from '@preact/signals'
-import { type Args, call, type Problem, type Progress } from './api.ts'
+import { type ApiProblem, type Args, call, type Progress } from './api.ts'
 import { refresh } from './box.ts'
 import { lineOf } from './line.ts'
 
-export interface Action {
+export interface UserAction {
   /** Name of the command, such as `share public`. */
   command: string
   args: Args
   /** What is done together with it, of the same kind. */
-  also?: readonly Action[]
+  also?: readonly UserAction[]
   /** The words on the button. */
   verb?: string
   /** What is said when it is done. */
   done?: string
 }
 
-export interface Running extends Action {
+export interface Running extends UserAction {
   id: number
   progress?: Progress
   /** How it ended. */
-  outcome?: 'done' | Problem
+  outcome?: 'done' | ApiProblem
 }
 
 /** What the console has set going, the newest last; those that are done leave after a moment. */
 export const running = signal<readonly Running[]>([])
 /** The action that the pointer or the keyboard is on. */
-export const pointedAt = signal<Action | undefined>(undefined)
+export const pointedAt = signal<UserAction | undefined>(undefined)
 /** The daemon's questions before something is lost. */
-export const question = signal<{ words: readonly string[]; action: Action; answer(yes: boolean): void } | undefined>(
-  undefined,
-)
+export const question = signal<
+  { words: readonly string[]; action: UserAction; answer(yes: boolean): void } | undefined
+>(undefined)
 
 let count = 0
 const staysMs = 4000
 /** How many of one action are under way at once. */
 const together = 4
 
-const wholeOf = (action: Action): readonly Action[] => [action, ...(action.also ?? [])]
+const wholeOf = (action: UserAction): readonly UserAction[] => [action, ...(action.also ?? [])]
 
 /** The command lines of all that an action does. */
-export const linesOf = (action: Action, more: Args = {}): string =>
+export const linesOf = (action: UserAction, more: Args = {}): string =>
   wholeOf(action)
     .map(({ command, args }) => lineOf(command, { ...args, ...more }))
     .join('; ')
@@ -57,19 +57,19 @@ export function forget(id: number): void {
  * Runs a command, shows how it goes, and asks before something is lost.
  * @param atForm shows an error in the form instead of in the bar @returns its result; undefined when it came to nothing
  */
-export async function run<R>(action: Action, atForm?: (problem: Problem) => void): Promise<R | undefined> {
+export async function runAction<R>(action: UserAction, atForm?: (problem: ApiProblem) => void): Promise<R | undefined> {
   const id = ++count
   running.value = [...running.value.filter(({ outcome }) => outcome === undefined), { ...action, id }]
-  const problems: Problem[] = []
+  const problems: ApiProblem[] = []
   const results: R[] = []
-  const asks: { each: Action; words: string }[] = []
+  const asks: { each: UserAction; words: string }[] = []
   const all = wholeOf(action)
-  const attempt = async (each: Action, more: Args = {}) => {
+  const attempt = async (each: UserAction, more: Args = {}) => {
     try {
       results.push(await call<R>(each.command, { ...each.args, ...more }, (progress) => note(id, { progress })))
       if (all.length > 1) note(id, { progress: partDone(results.length, all.length) })
     } catch (error) {
-      const problem = error as Problem
+      const problem = error as ApiProblem
       if (problem.code === 'needs-confirmation') asks.push({ each, words: problem.message })
       else problems.push(problem)
     }

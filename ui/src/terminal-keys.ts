@@ -1,10 +1,10 @@
 /** Keys that a touch keyboard lacks, as a terminal sends them: control characters and xterm's sequences. */
 
 export const keys = ['Esc', 'Tab', '←', '↑', '↓', '→'] as const
-export type Key = (typeof keys)[number]
+export type TerminalKey = (typeof keys)[number]
 
 /** What a screen reader says instead of an arrow. */
-export const titles: Readonly<Partial<Record<Key, string>>> = {
+export const titles: Readonly<Partial<Record<TerminalKey, string>>> = {
   '←': 'Left',
   '↑': 'Up',
   '↓': 'Down',
@@ -14,7 +14,7 @@ export const titles: Readonly<Partial<Record<Key, string>>> = {
 const finals = { '←': 'D', '↑': 'A', '↓': 'B', '→': 'C' } as const
 
 /** @param application whether the program in the terminal has set application cursor keys (DECCKM) */
-export function sequenceOf(key: Key, { ctrl, application }: { ctrl: boolean; application: boolean }): string {
+export function sequenceOf(key: TerminalKey, { ctrl, application }: { ctrl: boolean; application: boolean }): string {
   if (key === 'Esc') return '\x1b'
   if (key === 'Tab') return '\t'
   const final = finals[key]

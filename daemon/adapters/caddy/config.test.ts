@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import { type CaddySettings, caddyConfig, startConfig } from './config.ts'
 import { caddyVersion, isOlder, parseVersion } from './version.ts'
 
@@ -48,7 +48,7 @@ describe.each(cases)('the configuration for %s', (name, of) => {
       const path = join(folder, 'caddy.json')
       const old = isOlder(await caddyVersion(), [2, 8])
       await writeFile(path, JSON.stringify(caddyConfig({ ...of, old, root: of.root && root })))
-      await run('caddy', ['validate', '--config', path], {
+      await runProgram('caddy', ['validate', '--config', path], {
         env: { PATH: process.env.PATH, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder },
       })
     } finally {

@@ -1,9 +1,9 @@
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 
 /** The version of the Caddy on this box, such as [2, 6, 2]; asked once. @returns undefined when it says none */
 let asked: Promise<number[] | undefined> | undefined
 export function caddyVersion(): Promise<number[] | undefined> {
-  asked ??= run('caddy', ['version']).then(
+  asked ??= runProgram('caddy', ['version']).then(
     ({ stdout }) => parseVersion(stdout),
     () => undefined,
   )

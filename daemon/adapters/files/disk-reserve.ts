@@ -1,6 +1,6 @@
 import { rm, stat, statfs, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 
 /** How much is kept: bytes, or that part of a small disk. */
 const most = { bytes: 256 * 2 ** 20, part: 0.01 }
@@ -35,7 +35,7 @@ export class DiskReserve {
     if (has >= wanted) return true
     if (free < 2 * (wanted - has)) return false
     try {
-      await run('fallocate', ['--posix', '--length', `${wanted}`, this.#path])
+      await runProgram('fallocate', ['--posix', '--length', `${wanted}`, this.#path])
     } catch (error) {
       if (has === 0) await rm(this.#path, { force: true })
       throw error

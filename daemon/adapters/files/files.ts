@@ -1,7 +1,7 @@
 import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import type { Files } from '../../core/interfaces/ports.ts'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 
 /** The user and group that QEMU runs as. */
 export interface QemuUser {
@@ -31,7 +31,7 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       // Relative to the file itself: the state folder can be moved.
       const backing = ['-u', '-b', relative(dirname(layer.file), parent.file), '-F', 'qcow2']
       const options = ['-o', 'extended_l2=on,cluster_size=128k']
-      await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, ...backing, path, `${diskGiB}G`])
+      await runProgram('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, ...backing, path, `${diskGiB}G`])
       await chown(path, qemu.uid, qemu.gid)
       await chmod(path, 0o600)
       const made = new Date(layer.createdAt)
@@ -71,7 +71,7 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       await syncFile(join(folder, dirname(to)))
     },
     async growDisk(layer, diskGiB) {
-      await run('qemu-img', ['resize', '-q', '-f', 'qcow2', join(folder, layer.file), `${diskGiB}G`])
+      await runProgram('qemu-img', ['resize', '-q', '-f', 'qcow2', join(folder, layer.file), `${diskGiB}G`])
     },
     async remove(path) {
       await rm(join(folder, path), { recursive: true, force: true })
@@ -109,7 +109,7 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
 /** A program that may take as long as a disk is large. It does not outlive the daemon. */
 async function runLong(program: string, args: readonly string[], signal?: AbortSignal): Promise<void> {
   const timeoutMs = 24 * 60 * 60_000
-  await run('setpriv', ['--pdeathsig', 'KILL', program, ...args], { timeoutMs, signal })
+  await runProgram('setpriv', ['--pdeathsig', 'KILL', program, ...args], { timeoutMs, signal })
 }
 
 /** Also of a folder: then the names in it are safe. */
@@ -139,7 +139,7 @@ async function backingName(path: string): Promise<string | undefined> {
 /** @throws CroftError `program-failed` when there is no such user: libvirt's QEMU driver is not installed */
 export async function findQemuUser(name = 'libvirt-qemu'): Promise<QemuUser> {
   const [uid, gid] = await Promise.all(
-    ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, name])).stdout.trim())),
+    ['-u', '-g'].map(async (flag) => Number((await runProgram('id', [flag, name])).stdout.trim())),
   )
   return { uid: uid!, gid: gid! }
 }

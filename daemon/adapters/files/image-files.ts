@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { imageFileNames } from '../../core/image/file-names.ts'
 import type { ImageFiles } from '../../core/interfaces/ports.ts'
 import { CroftError } from '../../lib/error.ts'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import { wrongIn } from '../../lib/wrong-value.ts'
 import type { QemuUser } from './files.ts'
 
@@ -37,7 +37,7 @@ export function makeImageFiles(folder: string, recipeFolder: string, qemu: QemuU
       await mkdir(out, { recursive: true, mode: 0o700 })
       // In a process namespace of its own, whose end is ours: nothing of a build outlives the daemon.
       const alone = ['--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
-      await run('setpriv', [...alone, join(recipeFolder, recipe, 'build'), out], {
+      await runProgram('setpriv', [...alone, join(recipeFolder, recipe, 'build'), out], {
         timeoutMs: buildTimeoutMs,
         signal: wanted,
         onLine(line) {

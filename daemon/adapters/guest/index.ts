@@ -5,7 +5,7 @@ import type { Guests } from '../../core/interfaces/ports.ts'
 import { boxAddress, type Subnet } from '../../core/vm/identity.ts'
 import { CroftError } from '../../lib/error.ts'
 import { plainText } from '../../lib/plain-text.ts'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import type { Vm } from '../../store/index.ts'
 import { consoleLogPath, vmFolder } from '../libvirt/domain-xml.ts'
 import { type AgentCall, runScript } from './agent.ts'
@@ -87,7 +87,7 @@ export function makeGuests(
 
     async enter(vm, user) {
       const args = [...sshArgs(folder, vm, user), '-o', 'BatchMode=yes', '-T', '--', 'true']
-      await run('ssh', args).catch((cause) => {
+      await runProgram('ssh', args).catch((cause) => {
         throw new CroftError('guest-failed', `${vm.name} can't be entered by SSH: ${cause.message}`, { cause })
       })
     },
@@ -100,7 +100,7 @@ export function makeGuests(
       const path = hostKeyPath(folder, vm)
       if (await stat(knownHostsPath(folder, vm)).catch(() => undefined)) return
       await rm(path, { force: true }) // cut off between its files
-      await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', path])
+      await runProgram('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', path])
       await writeFile(knownHostsPath(folder, vm), `${vm.id} ${await readFile(`${path}.pub`, 'utf8')}`)
     },
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Box } from '../../core/box.ts'
 import type { Loan, SharedConnections } from '../../core/interfaces/host.ts'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import type { Vm } from '../../store/index.ts'
 import { vmFolder } from '../libvirt/domain-xml.ts'
 import { endOf, sshArgs } from './ssh.ts'
@@ -175,7 +175,7 @@ class Connection {
 
   /** What `loginStamp` says by this connection; empty when the guest does not say. */
   async #stamp(): Promise<string> {
-    return run('ssh', [...this.#to, '-T', '--', loginStamp], { timeoutMs: answerMs, okCodes: [0, 1] }).then(
+    return runProgram('ssh', [...this.#to, '-T', '--', loginStamp], { timeoutMs: answerMs, okCodes: [0, 1] }).then(
       ({ stdout }) => stdout,
       () => '',
     )

@@ -50,7 +50,7 @@ export interface RunInVmOptions {
 }
 
 /** A line for a shell: one word is one already, several are a program and its arguments. Pure. */
-export const lineOf = (words: readonly string[]): string =>
+export const shellLine = (words: readonly string[]): string =>
   words.length === 1 ? words[0]! : words.map(quote).join(' ')
 
 const collectBytes = 2 ** 20
@@ -67,7 +67,7 @@ export async function runInVm(
   input: string | AsyncIterable<Uint8Array> | undefined,
   options: RunInVmOptions = {},
 ): Promise<{ code: number; stdout: string; stderr: string; truncated: boolean; tail: string }> {
-  const line = lineOf(words)
+  const line = shellLine(words)
   const user = options.user ?? imageOf(box.store.state, vm).user
   const end = endOf(box, vm)
   const out = collector()

@@ -5,6 +5,7 @@ import { findVm, imageOf } from '../../core/box.ts'
 import { ensureAwake } from '../../core/sleep/wake.ts'
 import { quote } from '../../lib/command-line.ts'
 import { CroftError } from '../../lib/error.ts'
+import type { TerminalSize } from '../../lib/terminal-size.ts'
 import type { Vm } from '../../store/index.ts'
 import { endOf, sshArgs } from './ssh.ts'
 
@@ -13,11 +14,6 @@ export interface Viewer {
   show(output: Uint8Array): void
   /** It is over: nothing comes any more. */
   end(): void
-}
-
-export interface Size {
-  columns: number
-  rows: number
 }
 
 /** What a viewer who comes later is shown of what was written before, in bytes. */
@@ -49,7 +45,7 @@ export class Terminal {
    * `script` (util-linux) gives ssh a terminal of its own, whose device it is told first; what comes from ssh comes through
    * that. `stty` on the device sets its size, which the kernel tells ssh, and that the guest.
    */
-  constructor(vm: Vm, args: readonly string[], { columns, rows }: Size, ended: (terminal: Terminal) => void) {
+  constructor(vm: Vm, args: readonly string[], { columns, rows }: TerminalSize, ended: (terminal: Terminal) => void) {
     this.vm = vm.id
     const line = `stty cols ${columns} rows ${rows}; tty; exec ${['ssh', ...args].map(quote).join(' ')}`
     // Nobody would end it when the daemon is killed.
@@ -123,7 +119,7 @@ export class Terminal {
     } else if (this.#child.stdin!.writableLength < mostWaiting) this.#child.stdin!.write(input)
   }
 
-  resize({ columns, rows }: Size): void {
+  resize({ columns, rows }: TerminalSize): void {
     if (this.#device) execFile('stty', ['-F', this.#device, 'cols', `${columns}`, 'rows', `${rows}`], () => {})
   }
 
@@ -153,7 +149,7 @@ export class Terminals {
   }
 
   /** Starts one, and wakes its VM for that. @throws CroftError `not-found`, `conflict`, and those of waking */
-  async start(name: string, size: Size): Promise<Terminal> {
+  async start(name: string, size: TerminalSize): Promise<Terminal> {
     const { id } = findVm(this.#box.store.state, name)
     const vm = await ensureAwake(this.#box, id)
     if (this.of(vm).length >= mostOfOneVm)

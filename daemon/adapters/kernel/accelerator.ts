@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises'
 import { CroftError } from '../../lib/error.ts'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import type { Accelerator } from '../../store/index.ts'
 import type { Machine } from './machine.ts'
 
@@ -37,7 +37,7 @@ export async function probeAccelerator({ emulator, machine }: Machine, kernel: s
   ]
   const boot = ['-no-reboot', '-serial', 'stdio', '-kernel', kernel, '-append', 'console=ttyS0 panic=-1']
   try {
-    await run(emulator, [...args, ...boot], {
+    await runProgram(emulator, [...args, ...boot], {
       timeoutMs: probeTimeoutMs,
       signal: abort.signal,
       onLine(line) {

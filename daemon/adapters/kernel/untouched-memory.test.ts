@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import { readsTakeMemory } from './untouched-memory.ts'
 
 test('whether reading untouched memory takes memory is what another program finds, too', async () => {
@@ -11,6 +11,6 @@ resident = lambda: int(open("/proc/self/statm").read().split()[1]) * mmap.PAGESI
 before = resident()
 for at in range(0, size, mmap.PAGESIZE): fresh[at]
 print(resident() - before > size / 2)`
-  const { stdout } = await run('python3', ['-c', script])
+  const { stdout } = await runProgram('python3', ['-c', script])
   expect(readsTakeMemory()).toBe(stdout.trim() === 'True')
 })

@@ -2,7 +2,7 @@
 import { flushCompileCache } from 'node:module'
 import { dieWithParent, silenceErrors } from './binding/ffi.ts'
 import { serve } from './serve.ts'
-import { watch } from './watch.ts'
+import { watchDomains } from './watch.ts'
 
 const [role, uri = '', parent] = process.argv.slice(2)
 
@@ -14,7 +14,7 @@ silenceErrors()
 
 // A send that fails means that the parent is gone; `disconnect` tells that too.
 const send = (message: unknown) => process.send?.(message, () => {})
-const end = role === 'events' ? watch(uri, send) : serve(uri, send)
+const end = role === 'events' ? watchDomains(uri, send) : serve(uri, send)
 process.on('disconnect', end)
 if (!process.connected) end()
 

@@ -45,7 +45,7 @@ export function makeHypervisor(
   return {
     async domains() {
       const ours = (await croft(call.domainList())).filter((domain) => domain.name.startsWith('croft-vm_'))
-      return (await Promise.all(ours.map((domain) => describe(domain)))).flatMap((domain) => domain ?? [])
+      return (await Promise.all(ours.map((domain) => describeDomain(domain)))).flatMap((domain) => domain ?? [])
     },
 
     async define(spec) {
@@ -287,7 +287,7 @@ export function makeHypervisor(
   }
 
   /** A running domain's XML also says whether the guest's agent has its channel open. Undefined if it isn't ours or has gone. */
-  async function describe({ uuid, state, reason }: DomainSummary): Promise<DomainInfo | undefined> {
+  async function describeDomain({ uuid, state, reason }: DomainSummary): Promise<DomainInfo | undefined> {
     const text = await unless(gone, call.domainXml(uuid))
     if (!text || !new RegExp(`<croft:vm [^>]*instance=["']${instance}["']`).test(text)) return undefined
     return {

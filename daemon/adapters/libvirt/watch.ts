@@ -11,8 +11,8 @@ import {
   word,
 } from './binding/enum-names.ts'
 import type { LibvirtEvent, WatchMessage } from './binding/event.ts'
-import { borrowString, type CType, call, callback, type Pointer, type Values, vir } from './binding/ffi.ts'
-import { domainName, domainUuid } from './binding/ops/handles.ts'
+import { borrowString, type CType, callback, callNative, type Pointer, type Values, vir } from './binding/ffi.ts'
+import { domainUuid, readDomainName } from './binding/ops/handles.ts'
 
 const ALIVE_MS = 1000
 const MAX_RETRY_MS = 1000
@@ -27,7 +27,7 @@ function keep<const T extends readonly CType[]>(takes: T, body: (...args: Values
 }
 
 /** Watches the libvirt at `uri`. The result ends the event loop and the process. */
-export function watch(uri: string, send: (message: WatchMessage) => void): () => void {
+export function watchDomains(uri: string, send: (message: WatchMessage) => void): () => void {
   let stopping = false
   let looping = false
   let conn: Pointer = 0
@@ -46,7 +46,7 @@ export function watch(uri: string, send: (message: WatchMessage) => void): () =>
   const connect = (retryMs: number) => {
     if (stopping) return
     try {
-      conn = call('virConnectOpen', uri)
+      conn = callNative('virConnectOpen', uri)
     } catch (error) {
       send({ type: 'failed', reason: String(error instanceof Error ? error.message : error) })
       setTimeout(connect, retryMs, Math.min(retryMs * 2, MAX_RETRY_MS))
@@ -67,9 +67,9 @@ export function watch(uri: string, send: (message: WatchMessage) => void): () =>
     send({ type: 'lost', reason: word(closeReasons, reason) })
     stop()
   })
-  call('virInitialize')
-  call('virEventRegisterDefaultImpl')
-  const alive = call('virEventAddTimeout', ALIVE_MS, onAlive, 0, 0)
+  callNative('virInitialize')
+  callNative('virEventRegisterDefaultImpl')
+  const alive = callNative('virEventAddTimeout', ALIVE_MS, onAlive, 0, 0)
   connect(100)
   return stop
 }
@@ -87,14 +87,20 @@ function subscribe(conn: Pointer, emit: (event: LibvirtEvent) => void): void {
       if (event) emit(event)
     }
     const pointer = keep(['uint64', 'uint64', ...extra, 'uint64'] as readonly CType[], heard)
-    call('virConnectDomainEventRegisterAny', conn, 0, id, pointer, 0, 0)
+    callNative('virConnectDomainEventRegisterAny', conn, 0, id, pointer, 0, 0)
   }
   const text = (address: Pointer): string => borrowString(address) ?? ''
 
   on(0, ['int', 'int'], (uuid, [number, detail], domain) => {
     const event = lifecycleEvents[number]
     if (!event) return undefined
-    return { type: 'lifecycle', uuid, name: domainName(domain), event, detail: word(lifecycleDetails[event], detail) }
+    return {
+      type: 'lifecycle',
+      uuid,
+      name: readDomainName(domain),
+      event,
+      detail: word(lifecycleDetails[event], detail),
+    }
   })
   on(1, [], (uuid) => ({ type: 'reboot', uuid }))
   on(6, ['uint64', 'uint64', 'int', 'uint64'], (uuid, [source, device, action, reason]) => ({

@@ -14,10 +14,10 @@ const MAX_RESPAWN_MS = 2000
  *       │   └──────────┘          │          the events child ended: replaced at once, calls go on meanwhile
  *       └─────────► down ──► connected       not there, or hanging; tried again until it is back
  */
-export type Link = { state: 'connecting' | 'connected' } | { state: 'down'; reason: string }
+export type EventsLink = { state: 'connecting' | 'connected' } | { state: 'down'; reason: string }
 
 export interface Watcher {
-  readonly link: Link
+  readonly link: EventsLink
   readonly child: ChildProcess
   close(): Promise<void>
 }
@@ -27,14 +27,14 @@ export function startWatcher(
   { uri, recycleRssMiB }: { uri: string; recycleRssMiB: number },
   onEvent: (event: LibvirtEvent) => void,
 ): Watcher {
-  let link: Link = { state: 'connecting' }
+  let link: EventsLink = { state: 'connecting' }
   let child: ChildProcess
   let silentSeconds = 0
   let respawnMs = 0
   let closed = false
   let respawnTimer: NodeJS.Timeout | undefined
 
-  const leave = (next: Link, reason: string) => {
+  const leave = (next: EventsLink, reason: string) => {
     const tell = link.state !== 'down'
     link = next
     if (tell) onEvent({ type: 'disconnected', reason })

@@ -1,12 +1,12 @@
-import type { Peer, Wires } from '../../core/interfaces/host.ts'
-import { run } from '../../lib/run.ts'
+import type { ConnectionTable, Peer } from '../../core/interfaces/host.ts'
+import { runProgram } from '../../lib/run.ts'
 import type { Firewall } from './firewall.ts'
 
 /** As many as fit into one filter of ss. */
 const atOnce = 200
 
 /** The connections of clients to this box, at ports of its own: seen and cut by the kernel, whoever serves them. */
-export class Clients implements Wires {
+export class Clients implements ConnectionTable {
   readonly #ports: readonly number[]
   readonly #firewall: Firewall
 
@@ -19,7 +19,7 @@ export class Clients implements Wires {
   /** Those by TCP that are open, and those by UDP that may be. */
   async open(): Promise<Set<Peer>> {
     const [{ stdout }, { heard }] = await Promise.all([
-      run('ss', ['-H', '-t', '-n', 'state', 'established', `( ${this.#ours} )`]),
+      runProgram('ss', ['-H', '-t', '-n', 'state', 'established', `( ${this.#ours} )`]),
       this.#firewall.quicClients(),
     ])
     return parsePeers(stdout).union(new Set(heard.map((peer) => `udp ${peer}`)))
@@ -29,13 +29,13 @@ export class Clients implements Wires {
    * Cuts connections. By TCP both ends are told (`SOCK_DESTROY` of sock_diag(7), which Debian's kernels have); by UDP the
    * two hear nothing of each other for a minute, which is longer than QUIC waits.
    */
-  async cut(peers: readonly Peer[]): Promise<void> {
+  async kill(peers: readonly Peer[]): Promise<void> {
     const [tcp, udp] = (['tcp', 'udp'] as const).map((kind) =>
       peers.flatMap((peer) => (peer.startsWith(`${kind} `) && isAddress(peer.slice(4)) ? [peer.slice(4)] : [])),
     )
     for (let i = 0; i < tcp!.length; i += atOnce) {
       const those = tcp!.slice(i, i + atOnce).map((address) => `dst ${address}`)
-      await run('ss', [
+      await runProgram('ss', [
         '-K',
         '-H',
         '-t',
@@ -48,8 +48,8 @@ export class Clients implements Wires {
     if (udp!.length) await this.#firewall.silence(udp!)
   }
 
-  async cutTo(address: string): Promise<void> {
-    await run('ss', ['-K', '-H', '-t', '-n', 'state', 'connected', `dst ${address}`])
+  async killTo(address: string): Promise<void> {
+    await runProgram('ss', ['-K', '-H', '-t', '-n', 'state', 'connected', `dst ${address}`])
   }
 
   get #ours(): string {

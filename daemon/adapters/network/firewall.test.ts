@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { parseSubnet } from '../../core/vm/identity.ts'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import { noRates, type Vm } from '../../store/index.ts'
 import { Firewall, firewallScript } from './firewall.ts'
 
@@ -48,8 +48,8 @@ describe('the script', () => {
 // Taps and bridge of these names don't exist, so that the rules touch no packet.
 describe.skipIf(process.getuid?.() !== 0)('in the kernel', () => {
   const firewall = new Firewall(shape)
-  const list = async (family = 'bridge') => (await run('nft', ['list', 'table', family, shape.table])).stdout
-  const load = (input: string) => run('nft', ['-f', '-'], { input })
+  const list = async (family = 'bridge') => (await runProgram('nft', ['list', 'table', family, shape.table])).stdout
+  const load = (input: string) => runProgram('nft', ['-f', '-'], { input })
   afterEach(() => firewall.clear())
 
   test('the tables are made, made again, and cleared', async () => {

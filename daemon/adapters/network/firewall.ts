@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { boxAddress, formatAddress, type Subnet } from '../../core/vm/identity.ts'
 import { Semaphore } from '../../lib/locks.ts'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import type { Vm } from '../../store/index.ts'
 
 export interface FirewallShape {
@@ -345,7 +345,7 @@ export class Firewall {
 
   /** The clients by UDP that the kernel has noted; none when our tables are gone. */
   async quicClients(): Promise<QuicClients> {
-    const { stdout } = await run('nft', ['-j', 'list', 'table', 'inet', this.#shape.table], { okCodes: [0, 1] })
+    const { stdout } = await runProgram('nft', ['-j', 'list', 'table', 'inet', this.#shape.table], { okCodes: [0, 1] })
     return stdout.trim() ? parseQuicClients(stdout) : { heard: [], silent: [] }
   }
 
@@ -366,7 +366,7 @@ export class Firewall {
     const { table } = this.#shape
     const [bridge, inet] = await Promise.all(
       [['bridge'], ['inet', '--terse']].map(async ([family, ...options]) => {
-        const { stdout } = await run('nft', [...options, 'list', 'table', family!, table], { okCodes: [0, 1] })
+        const { stdout } = await runProgram('nft', [...options, 'list', 'table', family!, table], { okCodes: [0, 1] })
         return stdout
       }),
     )
@@ -414,4 +414,4 @@ export class Firewall {
   }
 }
 
-const nft = (script: string) => run('nft', ['-f', '-'], { input: script })
+const nft = (script: string) => runProgram('nft', ['-f', '-'], { input: script })

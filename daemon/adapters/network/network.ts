@@ -2,7 +2,7 @@ import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Network } from '../../core/interfaces/ports.ts'
 import { Semaphore } from '../../lib/locks.ts'
-import { run } from '../../lib/run.ts'
+import { runProgram } from '../../lib/run.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Libvirt, LibvirtError, toCroftError, VIR } from '../libvirt/index.ts'
 import { boxHost, dhcpHost, type NetworkShape, networkXml } from '../libvirt/network-xml.ts'
@@ -35,8 +35,8 @@ export function makeNetwork(
 
   /** libvirt does this when a VM starts, and not for those that run when their network does. */
   async function attach(tap: string): Promise<void> {
-    await run('ip', ['link', 'set', 'dev', tap, 'master', shape.bridge])
-    await run('bridge', ['link', 'set', 'dev', tap, 'isolated', 'on'])
+    await runProgram('ip', ['link', 'set', 'dev', tap, 'master', shape.bridge])
+    await runProgram('bridge', ['link', 'set', 'dev', tap, 'isolated', 'on'])
   }
 
   async function find(): Promise<{ uuid: string; active: boolean } | undefined> {

@@ -20,7 +20,7 @@ const result: BoxDfResult = {
   sharedBytes: 1.4e9,
   diskTotalBytes: 250e9,
   diskFreeBytes: 198e9,
-  canGo: Array.from({ length: 12 }, (_, i) => ({
+  reclaimable: Array.from({ length: 12 }, (_, i) => ({
     command: `croft checkpoint rm ${'a'.repeat(40)} c${i}`,
     bytes: 212e6,
     why: 'taken 25 days ago',
@@ -39,7 +39,7 @@ test('fits 80 columns, and says at most ten things that can go', () => {
 })
 
 test('is said of an empty box too', () => {
-  const text = boxDfCommand.print({ ...result, parts: [], canGo: [], forecast: null }, view)
+  const text = boxDfCommand.print({ ...result, parts: [], reclaimable: [], forecast: null }, view)
   expect(text).toMatch(/^No VMs and no images\.\n\n {2}Croft/)
   expect(text).not.toContain('forecast')
 })

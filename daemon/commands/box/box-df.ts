@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { readDiskUse } from '../../core/layer/disk-use.ts'
-import { diskForecast, inWords } from '../../core/layer/forecast.ts'
-import { canGo } from '../../core/layer/reclaimable.ts'
+import { diskForecast, forecastInWords } from '../../core/layer/forecast.ts'
+import { reclaimable } from '../../core/layer/reclaimable.ts'
 import { ago, bytes } from '../../lib/units.ts'
 import { command, type View } from '../kit/command.ts'
 import { facts, style, table } from '../kit/text.ts'
@@ -32,7 +32,7 @@ const boxDf = z.object({
   diskTotalBytes,
   diskFreeBytes: z.number(),
   /** What can go: at least so many bytes, by which command. */
-  canGo: z.array(z.object({ command: z.string(), bytes: z.number(), why: z.string() })),
+  reclaimable: z.array(z.object({ command: z.string(), bytes: z.number(), why: z.string() })),
   /** When the disk is full if it goes on being filled as over a time; null when that says nothing. */
   forecast: z.object({ fullAt: z.string(), bytesPerDay: z.number(), range: z.enum(['24h', '7d']) }).nullable(),
 })
@@ -60,15 +60,15 @@ export const boxDfCommand = command({
       sharedBytes,
       diskTotalBytes: total,
       diskFreeBytes,
-      canGo: canGo(box.store.state, use, box.settings.defaults.image, now),
+      reclaimable: reclaimable(box.store.state, use, box.settings.defaults.image, now),
       forecast: await diskForecast(host.history, diskFreeBytes, now),
     }
   },
   print(result, view) {
-    const { parts, canGo } = result
+    const { parts, reclaimable } = result
     const sections = [
       parts.length ? partLines(parts, view) : 'No VMs and no images.\n',
-      canGo.length ? canGoLines(canGo, view) : '',
+      reclaimable.length ? reclaimableLines(reclaimable, view) : '',
       totalLines(result, view),
     ]
     return sections.filter(Boolean).join('\n')
@@ -114,7 +114,7 @@ function whatIs({ kind, createdAt }: PartResult, now: Date): string {
   return `${kind}, ${ago(createdAt, now)}`
 }
 
-function canGoLines(all: BoxDfResult['canGo'], view: View): string {
+function reclaimableLines(all: BoxDfResult['reclaimable'], view: View): string {
   const shown = all.slice(0, shownMost)
   const rows = table(
     shown,
@@ -135,7 +135,7 @@ function totalLines(result: BoxDfResult, view: View): string {
     [
       ['Croft', `${bytes(croftBytes)}, of which ${bytes(sharedBytes)} is shared and counted once`],
       ['box', `${bytes(total - diskFreeBytes)} of ${bytes(total)}, ${bytes(diskFreeBytes)} free`],
-      ['forecast', forecast ? inWords(forecast, view.now) : undefined],
+      ['forecast', forecast ? forecastInWords(forecast, view.now) : undefined],
     ],
     view,
   )

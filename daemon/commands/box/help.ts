@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { asTyped } from '../kit/as-typed.ts'
 import { type Command, command, type View } from '../kit/command.ts'
-import { findCommand, parameters, usage } from '../kit/line.ts'
+import { findCommand, parameters, usageLine } from '../kit/line.ts'
 import { style } from '../kit/text.ts'
 
 const line = z.object({ name: z.string(), summary: z.string(), group: z.string().optional() })
@@ -63,7 +63,7 @@ export function describeCommand(command: Command): Page {
   return {
     name,
     summary,
-    usage: usage(command),
+    usage: usageLine(command),
     arguments: [...own, ...general],
     examples: [...examples],
     ...(details && { details }),

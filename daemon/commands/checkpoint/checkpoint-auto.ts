@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
 import { checkpointsOf } from '../../core/checkpoint/find.ts'
 import { isOn, type Schedule } from '../../core/checkpoint/schedule.ts'
-import { describeVm } from '../../core/vm/describe.ts'
+import { editVm } from '../../core/vm/edit.ts'
 import { CroftError } from '../../lib/error.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
@@ -40,7 +40,7 @@ export const checkpointAutoCommand = command({
     const { id } = findVm(box.store.state, name)
     if (keep.length) {
       const schedule = parseKeep(keep)
-      await describeVm(box, id, () => ({ schedule }))
+      await editVm(box, id, () => ({ schedule }))
     }
     const vm = findVm(box.store.state, id)
     const taken = checkpointsOf(box.store.state, vm).filter(({ kind }) => kind === 'scheduled').length

@@ -25,7 +25,7 @@ export const checkpointCommand = command({
   async run({ box, report }, { vm, label }) {
     const began = performance.now()
     const { id } = findVm(box.store.state, vm)
-    const checkpoint = await box.uses.during(id, 'croft checkpoint', () =>
+    const checkpoint = await box.usage.during(id, 'croft checkpoint', () =>
       takeCheckpoint(box, id, label, 'asked', report),
     )
     return { ...(await describeCheckpoint(box, checkpoint)), vm, tookMs: performance.now() - began }

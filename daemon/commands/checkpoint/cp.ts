@@ -39,7 +39,7 @@ export const cpCommand = command({
     if (/[:/]/.test(source + name)) throw notFiles(source, name)
     const began = performance.now()
     const { id } = findVm(box.store.state, source)
-    const { vm, cold } = await box.uses.during(id, 'croft cp', () =>
+    const { vm, cold } = await box.usage.during(id, 'croft cp', () =>
       copyVm(box, id, { name, diskOnly }, report, revoked),
     )
     return describeMade({ box, reached }, vm, cold, began)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { lineOf, runInVm } from '../../adapters/guest/ssh.ts'
+import { runInVm, shellLine } from '../../adapters/guest/ssh.ts'
 import { inVm } from '../../core/sleep/wake.ts'
 import { quote } from '../../lib/command-line.ts'
 import { CroftError } from '../../lib/error.ts'
@@ -59,7 +59,7 @@ export const execCommand = command({
         throw new CroftError('misuse', 'The guest agent runs it as root and without input.', {
           hint: 'Leave out --user and --stdin, or --by-agent.',
         })
-      const line = lineOf(words)
+      const line = shellLine(words)
       const { code, ...said } = await inVm(box, name, 'croft exec', report, (vm) =>
         box.guests.script(vm.uuid, `sh -c ${quote(line)} < /dev/null`, agentMs),
       )

@@ -1,6 +1,6 @@
 import type { Actor, Entry, Note } from '../../activity/index.ts'
 import { type Box, findVm } from '../../core/box.ts'
-import { write } from '../../lib/command-line.ts'
+import { formatCommandLine } from '../../lib/command-line.ts'
 import { asCroftError } from '../../lib/error.ts'
 import type { State } from '../../store/index.ts'
 import type { Command } from './command.ts'
@@ -11,7 +11,7 @@ const isNoted = ({ touches }: Command): boolean =>
   touches === 'changes' || touches === 'enters' || touches === 'destroys'
 
 /** An entry of the activity log to be. */
-export interface Entering {
+export interface PendingEntry {
   /** It is written now: what goes on from here may last for hours. */
   now(): Promise<void>
   /** It is not written: what was asked for is not wanted after all. */
@@ -19,18 +19,18 @@ export interface Entering {
 }
 
 /** Of what is not written down at all. */
-const nothing: Entering = { now: async () => {}, drop() {} }
+const nothing: PendingEntry = { now: async () => {}, drop() {} }
 
 /**
  * Does what a command is for, and writes it down: who, with which command line, and what came of it.
  * @param given its arguments as they came; contents of files may be among them
  */
-export async function noted<R>(
+export async function audited<R>(
   box: Box,
   actor: Actor,
   command: Command,
   given: Readonly<Record<string, unknown>>,
-  work: (entering: Entering) => Promise<R>,
+  work: (entering: PendingEntry) => Promise<R>,
 ): Promise<R> {
   if (!isNoted(command)) return work(nothing)
   const began = performance.now()
@@ -41,7 +41,7 @@ export async function noted<R>(
   const end = async (outcome: Pick<Note, 'result' | 'code' | 'says' | 'vms'>) => {
     if (!open) return
     open = false
-    const what = lineOf(command, known, given)
+    const what = commandLineOf(command, known, given)
     await box.activity.note({ ...actor, command: command.name, what, ms: performance.now() - began, ...outcome })
   }
   try {
@@ -88,7 +88,11 @@ function vmMade(before: Entry['vms'], result: unknown): Entry['vms'] {
 }
 
 /** The command line without contents of files, and of what may be secret with no more than what it is called. Pure. */
-function lineOf(command: Command, known: readonly Parameter[], given: Readonly<Record<string, unknown>>): string {
+function commandLineOf(
+  command: Command,
+  known: readonly Parameter[],
+  given: Readonly<Record<string, unknown>>,
+): string {
   const shown = known.flatMap(({ key, secret }) => {
     const value = given[key]
     if (value === undefined) return []
@@ -97,7 +101,10 @@ function lineOf(command: Command, known: readonly Parameter[], given: Readonly<R
   const files = known.filter(({ file }) => file)
   const { name, positional = [], rest } = command
   // What is left out is to be seen as that: no quotes around it.
-  return write(name, Object.fromEntries(shown), { positional, rest, files }).replace(/'([\w./=-]*…)'/g, '$1')
+  return formatCommandLine(name, Object.fromEntries(shown), { positional, rest, files }).replace(
+    /'([\w./=-]*…)'/g,
+    '$1',
+  )
 }
 
 /** `PORT=…` of a variable. */

@@ -1,15 +1,15 @@
 import { z } from 'zod'
 import { closest } from '../../core/vm/name.ts'
 import { CroftError } from '../../lib/error.ts'
-import { type Form, quoted, quotedWord, wrongValue } from '../../lib/wrong-value.ts'
+import { quoted, quotedWord, type ValueForm, wrongValue } from '../../lib/wrong-value.ts'
 import type { Command } from './command.ts'
-import { type Parameter, parameters, usage } from './line.ts'
+import { type Parameter, parameters, usageLine } from './line.ts'
 
 /**
  * Checks what was given to a command.
  * @throws CroftError `misuse` (something missing or unknown) or `bad-value`, naming the argument and the rule
  */
-export function checkArgs(command: Command, given: Record<string, unknown>, form: Form): Record<string, unknown> {
+export function checkArgs(command: Command, given: Record<string, unknown>, form: ValueForm): Record<string, unknown> {
   const result = z.strictObject(command.args.shape).safeParse(given)
   if (result.success) return result.data
   const known = parameters(command)
@@ -21,7 +21,7 @@ export function checkArgs(command: Command, given: Record<string, unknown>, form
   const isMissing = !Object.hasOwn(given, key) || (issue.code === 'too_small' && issue.origin === 'array')
   if (isMissing) {
     const [name, hint] =
-      form === 'json' ? [command.name, takes(known)] : [`croft ${command.name}`, `Usage: ${usage(command)}`]
+      form === 'json' ? [command.name, takes(known)] : [`croft ${command.name}`, `Usage: ${usageLine(command)}`]
     throw new CroftError('misuse', `${name} needs ${label}.`, { hint, argument: key })
   }
   const isOfList = index !== undefined && issue.code !== 'invalid_type'

@@ -117,8 +117,3 @@ export function command<A extends z.ZodObject, R>(declaration: Command<A, R>): C
 
 /** The command's name as one word, for addresses and file names: `image-build`. */
 export const slug = (command: Pick<Command, 'name'>): string => command.name.replaceAll(' ', '-')
-
-export interface Size {
-  columns: number
-  rows: number
-}

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { commands } from '../index.ts'
-import { parseLine, usage } from './line.ts'
+import { parseLine, usageLine } from './line.ts'
 
 test('what stands for a file is read, and what is meant as it is, is not', () => {
   expect(parseLine(commands, ['key', 'add', 'key.pub'])).toMatchObject({ args: { key: 'key.pub' }, files: ['key'] })
@@ -27,7 +27,7 @@ test.each([
 
 test('a flag before a command that nobody knows is not passed into the VM, and usage says where flags stand', () => {
   expect(() => parseLine(commands, ['exec', 'v', '--usr', 'root', 'id'])).toThrow('croft exec has no flag --usr.')
-  const usageOf = (name: string) => usage(commands.find((each) => each.name === name)!)
+  const usageOf = (name: string) => usageLine(commands.find((each) => each.name === name)!)
   expect(usageOf('exec')).toBe('croft exec <vm> [flags] [--] <command>…')
   expect(usageOf('ssh')).toBe('croft ssh <vm> [<ssh arguments>…]')
 })

@@ -219,7 +219,7 @@ function unknownFlag(
     return new CroftError(
       'misuse',
       `croft ${command.name} has no flag ${flag}: <${positional.placeholder}> is given without one.`,
-      { hint: `Usage: ${usage(command)}` },
+      { hint: `Usage: ${usageLine(command)}` },
     )
   const meant = flag.startsWith('--')
     ? closest(flag, [...flagsOf(command, known), ...Object.keys(general).filter((each) => each.startsWith('--'))])
@@ -239,7 +239,7 @@ function takePosition(line: ParsedLine, known: readonly Parameter[], positions: 
   const parameter = known.find((each) => each.key === key)
   if (!parameter) {
     throw new CroftError('misuse', `${quotedWord(word)} is one word too many for croft ${line.command.name}.`, {
-      hint: `Usage: ${usage(line.command)}`,
+      hint: `Usage: ${usageLine(line.command)}`,
     })
   }
   if (!parameter.many) positions.shift()
@@ -256,7 +256,7 @@ function put(line: ParsedLine, parameter: Parameter, text: string): void {
 }
 
 /** `croft new [name] [--image image] …`, in one line. */
-export function usage(command: Command): string {
+export function usageLine(command: Command): string {
   const known = parameters(command)
   const positional = command.positional ?? []
   const words = positional.map((key) => {

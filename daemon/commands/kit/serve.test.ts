@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { CroftError } from '../../lib/error.ts'
-import type { Size } from './command.ts'
+import type { TerminalSize } from '../../lib/terminal-size.ts'
 import { type Command, command } from './command.ts'
 import { everything } from './scope.ts'
-import { type App, type Caller, serveLine } from './serve.ts'
+import { type AppContext, type Caller, serveLine } from './serve.ts'
 
 /** A command that goes on until it is left, and counts how often it was run. */
 function counting(): { command: Command; under: () => number } {
@@ -34,9 +34,9 @@ function counting(): { command: Command; under: () => number } {
 }
 
 /** Runs a line for somebody who looks at so many pictures, in terminals of these sizes, and is gone then. */
-async function watched(line: string[], sizes: Size[], rows?: number) {
+async function watched(line: string[], sizes: TerminalSize[], rows?: number) {
   const { command, under } = counting()
-  const app = { commands: [command], box: { store: { state: {} } } } as unknown as App
+  const app = { commands: [command], box: { store: { state: {} } } } as unknown as AppContext
   const said: Record<'shown' | 'out' | 'err', string[]> = { shown: [], out: [], err: [] }
   const caller = {
     output: {

@@ -3,15 +3,16 @@ import type { Box } from '../../core/box.ts'
 import type { Host } from '../../core/interfaces/host.ts'
 import type { Progress } from '../../core/interfaces/progress.ts'
 import { asCroftError, CroftError, errorCodes } from '../../lib/error.ts'
+import type { TerminalSize } from '../../lib/terminal-size.ts'
 import { describeCommand, printCommand } from '../box/help.ts'
 import { asTyped, croftFrom } from './as-typed.ts'
-import { type Entering, noted } from './audit.ts'
+import { audited, type PendingEntry } from './audit.ts'
 import { checkArgs } from './check-args.ts'
-import type { Command, Context, HandOff, Output, Scope, Size, View } from './command.ts'
+import type { Command, Context, HandOff, Output, Scope, View } from './command.ts'
 import { type ParsedLine, parseLine } from './line.ts'
 import { checkScope } from './scope.ts'
 
-export interface App {
+export interface AppContext {
   commands: readonly Command[]
   box: Box
   host: Host
@@ -34,7 +35,7 @@ export interface Caller {
    * measured for one that is gone, or takes nothing in.
    * @returns the room there is when the next is wanted: after `ms`, or before @throws CroftError `cancelled` when he has gone
    */
-  show?: ((picture: string, ms: number) => Promise<Size>) | undefined
+  show?: ((picture: string, ms: number) => Promise<TerminalSize>) | undefined
   /** Asks a question; absent when nobody is there to answer. */
   ask?: ((question: string) => Promise<boolean>) | undefined
   /** The content of a file of the caller's; "-" is standard input. @throws CroftError */
@@ -55,7 +56,7 @@ export interface Caller {
  * Runs one command line from beginning to end, with everything that goes around a command: files, questions, help,
  * JSON, errors as a sentence. @returns the exit code
  */
-export async function serveLine(app: App, words: readonly string[], caller: Caller): Promise<number> {
+export async function serveLine(app: AppContext, words: readonly string[], caller: Caller): Promise<number> {
   const view: View = {
     columns: caller.terminal?.columns ?? 1000,
     color: caller.terminal?.color ?? false,
@@ -84,7 +85,7 @@ export async function serveLine(app: App, words: readonly string[], caller: Call
   }
 }
 
-async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View): Promise<number> {
+async function runParsed(app: AppContext, line: ParsedLine, caller: Caller, view: View): Promise<number> {
   const { command } = line
   const given = { ...line.args }
   for (const key of line.files) {
@@ -96,7 +97,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
   const args = checkArgs(command, line.args, 'line')
   const { handOff, show, terminal } = caller
   const run = () =>
-    noted(app.box, caller.actor, command, given, async (entering) => {
+    audited(app.box, caller.actor, command, given, async (entering) => {
       checkScope(caller.scope, command, args, app.box.store.state)
       const asking = { ask: caller.ask, hint: 'Nobody is here to ask: add --yes.' }
       if (!line.yes) await confirm(app.box, command, args, entering, asking)
@@ -119,7 +120,7 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
     })
   const ms = line.json || line.quiet ? undefined : command.refreshMs?.(args)
   if (ms !== undefined && show && terminal?.rows) {
-    const picture = async (size: Size) => command.print(await run(), { ...view, ...size, now: new Date() })
+    const picture = async (size: TerminalSize) => command.print(await run(), { ...view, ...size, now: new Date() })
     return showOn(picture, show, { columns: terminal.columns, rows: terminal.rows }, ms)
   }
   const result = await run()
@@ -138,9 +139,9 @@ async function runParsed(app: App, line: ParsedLine, caller: Caller, view: View)
 
 /** Makes pictures, one after the other, for as long as the caller is there. @throws CroftError `cancelled` when he has gone */
 async function showOn(
-  picture: (size: Size) => Promise<string>,
+  picture: (size: TerminalSize) => Promise<string>,
   show: NonNullable<Caller['show']>,
-  first: Size,
+  first: TerminalSize,
   ms: number,
 ): Promise<never> {
   for (let size = first; ; ) size = await show(await picture(size), ms)
@@ -151,7 +152,7 @@ async function confirm(
   box: Box,
   command: Command,
   args: Record<string, unknown>,
-  entering: Entering,
+  entering: PendingEntry,
   { ask, hint }: Pick<Caller, 'ask'> & { hint: string },
 ): Promise<void> {
   const question = await command.confirm?.(box, args)
@@ -163,7 +164,7 @@ async function confirm(
 
 /** Runs a command given by its slug and its arguments as JSON. @throws CroftError */
 export async function serveCall(
-  app: App,
+  app: AppContext,
   slug: string,
   body: Record<string, unknown>,
   { actor, ...caller }: Pick<Context, 'report' | 'signal' | 'scope'> & Pick<Caller, 'actor'>,
@@ -175,7 +176,7 @@ export async function serveCall(
     })
   const { yes, ...given } = body
   const args = checkArgs(command, given, 'json')
-  return noted(app.box, actor, command, given, async (entering) => {
+  return audited(app.box, actor, command, given, async (entering) => {
     checkScope(caller.scope, command, args, app.box.store.state)
     if (yes !== true) await confirm(app.box, command, args, entering, { hint: 'Send "yes": true to do it.' })
     return command.run({ ...app, ...caller, root: false }, args)

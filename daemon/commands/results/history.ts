@@ -46,7 +46,7 @@ export function historyLines(history: HistoryResult, range: Range, view: View): 
     rows,
     [
       { title: `LAST ${range}`, value: ({ name }) => titles[name] ?? name },
-      { title: '', value: ({ values }) => sparkline(values, across) },
+      { title: '', value: ({ values }) => sparklineText(values, across) },
       { title: 'MIN', value: ({ name, known }) => amount(name, Math.min(...known)), right: true },
       { title: 'MEAN', value: ({ name, known }) => amount(name, mean(known)), right: true },
       { title: 'MAX', value: ({ name, known }) => amount(name, Math.max(...known)), right: true },
@@ -65,7 +65,7 @@ export function amount(name: string, value: number): string {
 const blocks = [...'▁▂▃▄▅▆▇█']
 
 /** So many characters; a gap is a space. Pure. */
-export function sparkline(values: readonly (number | null)[], across: number): string {
+export function sparklineText(values: readonly (number | null)[], across: number): string {
   const cells = Array.from({ length: across }, (_, i) => {
     const [from, to] = [i, i + 1].map((at) => Math.round((at * values.length) / across)) as [number, number]
     const known = values.slice(from, to).filter((value) => value !== null)

@@ -5,7 +5,7 @@ import type { Vm } from '../../store/index.ts'
 import type { Context, View } from '../kit/command.ts'
 import { style } from '../kit/text.ts'
 import { sharing } from './sharing.ts'
-import { describeVm, vmResult } from './vm.ts'
+import { toVmResult, vmResult } from './vm.ts'
 
 /** What every command answers that makes a VM. */
 export const madeResult = vmResult.extend({
@@ -22,7 +22,7 @@ export function describeMade(
   cold: string | undefined,
   began: number,
 ): MadeResult {
-  const vm = describeVm(box, findVm(box.store.state, id), reached)
+  const vm = toVmResult(box, findVm(box.store.state, id), reached)
   return { ...vm, tookMs: performance.now() - began, cold: cold ?? null }
 }
 

@@ -46,7 +46,7 @@ export const vmResult = z.object({
 export type VmResult = z.infer<typeof vmResult>
 
 /** @param reached as `Context` has it */
-export function describeVm(box: Box, vm: Vm, reached?: string): VmResult {
+export function toVmResult(box: Box, vm: Vm, reached?: string): VmResult {
   return {
     id: vm.id,
     name: vm.name,
@@ -56,7 +56,7 @@ export function describeVm(box: Box, vm: Vm, reached?: string): VmResult {
     address: vm.ip,
     web: box.webAddress(vm),
     ssh: box.ssh && `ssh -p ${box.ssh.port} ${vm.name}@${box.ssh.host(reached)}`,
-    sshSessions: box.uses.sessions(vm.id),
+    sshSessions: box.usage.sessions(vm.id),
     public: vm.web.public,
     mac: vm.mac,
     cpus: vm.limits.cpus,
@@ -97,7 +97,7 @@ export const useResult = z.object({
 export type UseResult = z.infer<typeof useResult>
 
 export function describeUse(box: Box, vm: Vm): UseResult {
-  const use = stateOf(box, vm) === 'awake' ? box.uses.of(vm.id) : undefined
+  const use = stateOf(box, vm) === 'awake' ? box.usage.of(vm.id) : undefined
   return {
     use: use ? { ...use, at: use.at.toISOString() } : null,
     sleepsAt: sleepsAt(box, vm)?.toISOString() ?? null,
@@ -154,7 +154,7 @@ export const pressureResult = z.object({
 })
 
 /** How the box's memory stands, and why. */
-export const standingResult = z.object({ level: z.enum(levels), says: z.string() })
+export const memoryPressureResult = z.object({ level: z.enum(levels), reason: z.string() })
 
 /** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
 export const hostUsageResult = z.object({

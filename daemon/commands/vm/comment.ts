@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { describeVm as describe } from '../../core/vm/describe.ts'
+import { editVm } from '../../core/vm/edit.ts'
 import { commentArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const commentCommand = command({
   name: 'comment',
@@ -15,7 +15,7 @@ export const commentCommand = command({
   positional: ['vm', 'text'],
   result: vmResult,
   touches: 'changes',
-  run: async ({ box }, { vm, text }) => describeVm(box, await describe(box, vm, () => ({ comment: text }))),
+  run: async ({ box }, { vm, text }) => toVmResult(box, await editVm(box, vm, () => ({ comment: text }))),
   print: (vm) => `${vm.name}: ${vm.comment || 'no comment'}\n`,
   names: (vm) => [vm.name],
 })

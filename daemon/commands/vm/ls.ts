@@ -10,9 +10,9 @@ import { sharing } from '../results/sharing.ts'
 import {
   counted,
   countStates,
-  describeVm,
   hostUsageResult,
   noUsage,
+  toVmResult,
   type UsageResult,
   usageResult,
   type VmResult,
@@ -45,7 +45,7 @@ export const lsCommand = command({
     const [usage, whole] = await Promise.all([host.vmUsage(), seesSome(scope) ? null : host.usage()])
     const vms = vmsOf(box.store.state)
       .filter((vm) => maySee(scope, vm))
-      .map((vm) => ({ ...describeVm(box, vm, reached), ...(usage.get(vm.id) ?? noUsage) }))
+      .map((vm) => ({ ...toVmResult(box, vm, reached), ...(usage.get(vm.id) ?? noUsage) }))
       .filter((vm) => (!state || vm.state === state) && (tag ?? []).every((each) => vm.tags.includes(each)))
       .sort((a, b) => a.name.localeCompare(b.name))
     return { vms, box: whole }

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { renameVm } from '../../core/vm/rename.ts'
 import { newNameArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const renameCommand = command({
   name: 'rename',
@@ -12,7 +12,7 @@ export const renameCommand = command({
   positional: ['vm', 'to'],
   result: vmResult,
   touches: 'changes',
-  run: async ({ box }, { vm, to }) => describeVm(box, await renameVm(box, vm, to)),
+  run: async ({ box }, { vm, to }) => toVmResult(box, await renameVm(box, vm, to)),
   print: (vm) => `It is called ${vm.name} now.\n`,
   names: (vm) => [vm.name],
 })

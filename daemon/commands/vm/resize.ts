@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
-import { describeVm as describe } from '../../core/vm/describe.ts'
+import { editVm } from '../../core/vm/edit.ts'
 import { checkRates, shareVm } from '../../core/vm/qos.ts'
 import { resizeVm } from '../../core/vm/resize.ts'
 import { CroftError } from '../../lib/error.ts'
@@ -8,7 +8,7 @@ import { mebibytes } from '../../lib/units.ts'
 import { cpuArg, diskArg, memoryArg, priorityArg, rateArgs, ratesFrom, restartArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { rates } from '../results/rates.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const resizeCommand = command({
   name: 'resize',
@@ -52,8 +52,8 @@ export const resizeCommand = command({
     const { id } = findVm(box.store.state, name)
     const atNextStart = resizes ? (await resizeVm(box, id, limits)).atNextStart : false
     if (shares) await shareVm(box, id, share)
-    if (restart !== undefined) await describe(box, id, () => ({ restart }))
-    return { ...describeVm(box, findVm(box.store.state, id)), atNextStart }
+    if (restart !== undefined) await editVm(box, id, () => ({ restart }))
+    return { ...toVmResult(box, findVm(box.store.state, id)), atNextStart }
   },
   print: (vm, { croft }) =>
     `${vm.name} has ${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk, ${vm.priority} priority.\n` +

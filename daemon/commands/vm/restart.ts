@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { restartVm } from '../../core/vm/power.ts'
 import { graceArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const restartCommand = command({
   name: 'restart',
@@ -13,7 +13,7 @@ export const restartCommand = command({
   positional: ['vm'],
   result: vmResult,
   touches: 'changes',
-  run: async ({ box, report }, { vm, grace }) => describeVm(box, await restartVm(box, vm, grace * 1000, report)),
+  run: async ({ box, report }, { vm, grace }) => toVmResult(box, await restartVm(box, vm, grace * 1000, report)),
   print: (vm) => `${vm.name} is ${vm.state}.\n`,
   names: (vm) => [vm.name],
 })

@@ -7,7 +7,7 @@ import { command, type View } from '../kit/command.ts'
 import { facts, style } from '../kit/text.ts'
 import { rates } from '../results/rates.ts'
 import { sharing } from '../results/sharing.ts'
-import { describeVm, noUsage, sessions, type UsageResult, usageResult, type VmResult, vmResult } from '../results/vm.ts'
+import { noUsage, sessions, toVmResult, type UsageResult, usageResult, type VmResult, vmResult } from '../results/vm.ts'
 import { whyCrashed } from '../results/why-crashed.ts'
 
 const crashResult = z.object({
@@ -29,7 +29,7 @@ export const showCommand = command({
   async run({ box, host, reached }, { vm: name }) {
     const vm = findVm(box.store.state, name)
     const [usage, crash] = await Promise.all([host.vmUsage(), crashOf(box, vm)])
-    return { ...describeVm(box, vm, reached), ...(usage.get(vm.id) ?? noUsage), crash: crash ?? null }
+    return { ...toVmResult(box, vm, reached), ...(usage.get(vm.id) ?? noUsage), crash: crash ?? null }
   },
   print: showVm,
   names: (vm) => [vm.name],

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { sleepMinutes } from '../../core/sleep/idle.ts'
 import { putToSleep } from '../../core/sleep/sleep.ts'
-import { describeVm as describe } from '../../core/vm/describe.ts'
+import { editVm } from '../../core/vm/edit.ts'
 import { minutes } from '../../lib/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const sleepCommand = command({
   name: 'sleep',
@@ -29,11 +29,11 @@ export const sleepCommand = command({
   }),
   touches: 'changes',
   async run({ box, report }, { vm: name, after }) {
-    if (after === undefined) return { ...describeVm(box, await putToSleep(box, name, report)), policy: null }
+    if (after === undefined) return { ...toVmResult(box, await putToSleep(box, name, report)), policy: null }
     const sleepAfter = after === 'default' ? null : after === 'never' ? 0 : Number(after)
-    const vm = await describe(box, name, () => ({ sleepAfter }))
-    box.uses.note(vm.id, 'croft sleep --after')
-    return { ...describeVm(box, vm), policy: { minutes: sleepMinutes(box, vm), byDefault: sleepAfter === null } }
+    const vm = await editVm(box, name, () => ({ sleepAfter }))
+    box.usage.note(vm.id, 'croft sleep --after')
+    return { ...toVmResult(box, vm), policy: { minutes: sleepMinutes(box, vm), byDefault: sleepAfter === null } }
   },
   print({ name, policy }) {
     if (!policy) return `${name} is asleep.\n`

@@ -3,7 +3,7 @@ import { startVm } from '../../core/vm/power.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { lostMemory } from '../results/made.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const startCommand = command({
   name: 'start',
@@ -15,7 +15,7 @@ export const startCommand = command({
   touches: 'changes',
   async run({ box, report }, { vm: name }) {
     const { vm, cold } = await startVm(box, name, report)
-    return { ...describeVm(box, vm), cold: cold ?? null }
+    return { ...toVmResult(box, vm), cold: cold ?? null }
   },
   print: (vm) => `${vm.name} is ${vm.state}.\n${lostMemory(vm.cold)}`,
   names: (vm) => [vm.name],

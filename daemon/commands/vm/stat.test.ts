@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import type { State } from '../../store/index.ts'
 import { checkScope } from '../kit/scope.ts'
-import { historyLines, sparkline } from '../results/history.ts'
+import { historyLines, sparklineText } from '../results/history.ts'
 import { statCommand } from './stat.ts'
 
 test('a sparkline goes from nothing to its most, with gaps', () => {
-  expect(sparkline([0, 1, null, null, 7, 7], 3)).toBe('▂ █')
-  expect(sparkline([0, 0, 0], 3)).toBe('▁▁▁')
+  expect(sparklineText([0, 1, null, null, 7, 7], 3)).toBe('▂ █')
+  expect(sparklineText([0, 0, 0], 3)).toBe('▁▁▁')
 })
 
 test('history fits 80 columns', () => {

@@ -15,11 +15,11 @@ import {
   counted,
   countStates,
   describeUse,
-  describeVm,
   governedResult,
   hostUsageResult,
+  memoryPressureResult,
   pressureResult,
-  standingResult,
+  toVmResult,
   usageResult,
   useResult,
   vmResult,
@@ -36,7 +36,7 @@ const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend
 
 const boxStat = hostUsageResult.extend({
   pressure: pressureResult,
-  memory: standingResult,
+  memory: memoryPressureResult,
   /** What sharing pages that are the same saves; null while it is off. */
   samePagesBytes: z.number().nullable(),
   /** How many VMs are in which state. */
@@ -85,7 +85,7 @@ export const statCommand = command({
     const usage = all.get(vm.id)
     const live = box.live.get(vm.uuid)
     return {
-      ...describeVm(box, vm, reached),
+      ...toVmResult(box, vm, reached),
       ...describeUse(box, vm),
       cpuPercent: usage?.cpuPercent ?? null,
       memoryBytes: usage?.memoryBytes ?? null,

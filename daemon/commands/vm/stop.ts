@@ -3,7 +3,7 @@ import { findVm } from '../../core/box.ts'
 import { stopVm } from '../../core/vm/power.ts'
 import { graceArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const stopCommand = command({
   name: 'stop',
@@ -18,7 +18,7 @@ export const stopCommand = command({
   async run({ box, report }, { vm, grace }) {
     const { id } = findVm(box.store.state, vm)
     const how = await stopVm(box, id, grace * 1000, report)
-    return { ...describeVm(box, findVm(box.store.state, id)), how }
+    return { ...toVmResult(box, findVm(box.store.state, id)), how }
   },
   print: (vm) =>
     vm.how === 'shutdown'

@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import { describeVm as describe } from '../../core/vm/describe.ts'
+import { editVm } from '../../core/vm/edit.ts'
 import { CroftError } from '../../lib/error.ts'
 import { tagArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const tagCommand = command({
   name: 'tag',
@@ -18,13 +18,13 @@ export const tagCommand = command({
   result: vmResult,
   touches: 'changes',
   async run({ box }, { vm: name, tags = [], remove = [] }) {
-    const vm = await describe(box, name, (before) => {
+    const vm = await editVm(box, name, (before) => {
       const after = new Set([...before.tags, ...tags])
       for (const tag of remove) after.delete(tag)
       if (after.size > 50) throw new CroftError('bad-value', 'A VM has at most 50 tags.', { argument: 'tags' })
       return { tags: [...after].sort() }
     })
-    return describeVm(box, vm)
+    return toVmResult(box, vm)
   },
   print: (vm) => `${vm.name}: ${vm.tags.join(', ') || 'no tags'}\n`,
   names: (vm) => [vm.name],

@@ -28,7 +28,7 @@ const box: NonNullable<TopResult['box']> = {
     swapUsedBytes: 0,
   },
   ...{ diskTotalBytes: 400e9, diskFreeBytes: 210e9, diskKeptBytes: 0, pressure: { cpu: 3.14, memory: 0, io: 12.5 } },
-  memory: { level: 'plenty', says: '21 GB of 25 GB left for VMs' },
+  memory: { level: 'plenty', reason: '21 GB of 25 GB left for VMs' },
 }
 const few: TopResult = { sort: 'cpu', box, vms: [shop, otter, idea] }
 const many: TopResult = { ...few, vms: [shop, otter, ...Array.from({ length: 60 }, (_, i) => vm(`idle-${i}`))] }
@@ -58,7 +58,7 @@ test('the picture at 80 columns', () => {
 
 test('the picture when memory is short', () => {
   const held = { ...otter, governor: { what: 'held to 212 MB', why: 'it uses 160 MB at most' } }
-  const memory = { level: 'tight', says: '2.1 GB of 25 GB left for VMs' } as const
+  const memory = { level: 'tight', reason: '2.1 GB of 25 GB left for VMs' } as const
   const lines = linesOf({ ...few, box: { ...box, memory }, vms: [shop, held] }, { columns: 100 })
   expect(lines[3]).toBe('              tight: VMs give back what they don’t use, 2.1 GB of 25 GB left for VMs')
   expect(lines.at(-1)).toBe('quiet-otter   awake     2 %   212 MB    88 MB   held to 212 MB')

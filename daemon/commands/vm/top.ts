@@ -11,9 +11,9 @@ import {
   describeUse,
   governedResult,
   hostUsageResult,
+  memoryPressureResult,
   noUsage,
   pressureResult,
-  standingResult,
   type UsageResult,
   usageResult,
   useResult,
@@ -38,7 +38,7 @@ type TopVm = z.infer<typeof topVm>
 const topResult = z.object({
   sort: z.enum(orders),
   /** Null to who sees only some of the VMs. */
-  box: hostUsageResult.extend({ pressure: pressureResult, memory: standingResult }).nullable(),
+  box: hostUsageResult.extend({ pressure: pressureResult, memory: memoryPressureResult }).nullable(),
   /** What is most comes first. */
   vms: z.array(topVm),
 })
@@ -83,7 +83,7 @@ export const topCommand = command({
           id,
           name,
           state: stateOf(box, vm),
-          sshSessions: box.uses.sessions(id),
+          sshSessions: box.usage.sessions(id),
           ...taken,
           ...describeUse(box, vm),
           governor: box.governor.of(vm.id) ?? null,

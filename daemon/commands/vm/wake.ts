@@ -4,7 +4,7 @@ import { seconds } from '../../lib/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { lostMemory } from '../results/made.ts'
-import { describeVm, vmResult } from '../results/vm.ts'
+import { toVmResult, vmResult } from '../results/vm.ts'
 
 export const wakeCommand = command({
   name: 'wake',
@@ -17,7 +17,7 @@ export const wakeCommand = command({
   async run({ box, report }, { vm }) {
     const began = performance.now()
     const { vm: awake, cold } = await wakeVm(box, vm, report)
-    return { ...describeVm(box, awake), tookMs: performance.now() - began, cold: cold ?? null }
+    return { ...toVmResult(box, awake), tookMs: performance.now() - began, cold: cold ?? null }
   },
   print: (vm) => `${vm.name} is awake, in ${seconds(vm.tookMs)}.\n${lostMemory(vm.cold)}`,
   names: (vm) => [vm.name],

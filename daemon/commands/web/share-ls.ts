@@ -5,7 +5,7 @@ import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { maySee } from '../kit/scope.ts'
 import { table } from '../kit/text.ts'
-import { type Share, shareOf, shareResult, webOf } from './share.ts'
+import { type ShareResult, shareOf, shareResult, webOf } from './share.ts'
 
 export const shareLsCommand = command({
   name: 'share ls',
@@ -30,7 +30,7 @@ export const shareLsCommand = command({
   print({ shares }, view) {
     if (shares.length === 0) return `No VMs. Make one: ${view.croft} new\n`
     const links = shares.flatMap((share) => share.links)
-    const vms = table<Share>(
+    const vms = table<ShareResult>(
       shares,
       [
         { title: 'NAME', value: ({ vm }) => vm },
@@ -41,7 +41,7 @@ export const shareLsCommand = command({
       view,
     )
     if (links.length === 0) return vms
-    return `${vms}\n${table<Share['links'][number]>(
+    return `${vms}\n${table<ShareResult['links'][number]>(
       links,
       [
         { title: 'LINK', value: ({ id }) => id },

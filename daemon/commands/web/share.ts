@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type Box, findVm } from '../../core/box.ts'
 import type { Host, Web } from '../../core/interfaces/host.ts'
 import { ensureAwake } from '../../core/sleep/wake.ts'
-import { describeVm } from '../../core/vm/describe.ts'
+import { editVm } from '../../core/vm/edit.ts'
 import { CroftError } from '../../lib/error.ts'
 import type { Link, Vm } from '../../store/index.ts'
 import { webAddress } from '../results/measures.ts'
@@ -27,7 +27,7 @@ export const shareResult = z.object({
   links: z.array(linkResult),
 })
 
-export type Share = z.infer<typeof shareResult>
+export type ShareResult = z.infer<typeof shareResult>
 
 /** @throws CroftError `unavailable` when the box has no web addresses */
 export function webOf(host: Host): Web {
@@ -49,7 +49,7 @@ export function describeLink(web: Web, vm: Vm, link: Link): z.output<typeof link
 export const portAddress = (web: Web, vm: Vm, port: number): string =>
   web.address(vm, port === vm.web.port ? null : port)
 
-export function shareOf(web: Web, vm: Vm): Share {
+export function shareOf(web: Web, vm: Vm): ShareResult {
   const ports = vm.web.public.toSorted((a, b) => a - b)
   return {
     vm: vm.name,
@@ -62,7 +62,7 @@ export function shareOf(web: Web, vm: Vm): Share {
 
 /** Changes how a VM is reached. */
 export async function changeWeb(box: Box, name: string, change: (web: Vm['web']) => Vm['web']): Promise<Vm> {
-  return describeVm(box, name, (vm) => ({ web: change(vm.web) }))
+  return editVm(box, name, (vm) => ({ web: change(vm.web) }))
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Checkpoint, Vm } from '../../store/index.ts'
 import { type Box, findVm, type Report, stateOf } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
+import { collectGarbage } from '../layer/garbage.ts'
 import { acquire, release } from '../layer/holds.ts'
 import { exclusively } from '../operation/exclusively.ts'
 import { perBox } from '../per-box.ts'
@@ -75,7 +75,7 @@ export async function copyVm(
 /** Garbage is collected in the background; callers do not wait for it. */
 function releaseAndCollect(box: Box, id: string): void {
   release(box, id)
-  collect(box).catch((err) => box.log.error({ err }, 'could not collect'))
+  collectGarbage(box).catch((err) => box.log.error({ err }, 'could not collect'))
 }
 
 /** Makes a new VM from a checkpoint of another. */

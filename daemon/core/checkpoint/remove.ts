@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../../store/index.ts'
 import { type Box, findVm, without } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
+import { collectGarbage } from '../layer/garbage.ts'
 import { exclusively } from '../operation/exclusively.ts'
 import { findCheckpoint } from './find.ts'
 
@@ -25,7 +25,7 @@ export async function removeCheckpoint(box: Box, name: string, label: string): P
         vms: bridged(state.vms, 'checkpoint'),
       }
     })
-    await collect(box)
+    await collectGarbage(box)
     box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
     return checkpoint
   })

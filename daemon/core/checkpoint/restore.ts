@@ -1,10 +1,10 @@
 import { type Checkpoint, filterRecord, type State, type Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, findVm, layerOf, type Report, specOf, withVm } from '../box.ts'
 import { onLayer } from '../layer/compaction.ts'
-import { collect } from '../layer/garbage.ts'
-import { carryOut } from '../operation/engine.ts'
+import { collectGarbage } from '../layer/garbage.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { whileAllowed } from '../operation/exclusively.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
 import { wakeUp } from '../sleep/wake.ts'
 import { bootVm } from '../vm/boot.ts'
 import { makeId } from '../vm/identity.ts'
@@ -42,7 +42,7 @@ export async function restoreVm(
       disk,
     } as const
     report({ subject: vm.name, step: `going back to ${checkpoint.label}`, fraction: 0.5 })
-    await onLayer(box, checkpoint.layer, () => carryOut(box, restorePlan, operation, (current) => current, report))
+    await onLayer(box, checkpoint.layer, () => execute(box, restoreOperation, operation, (current) => current, report))
     const restored = findVm(box.store.state, id)
     let cold: string | undefined
     if (restored.memory) cold = await wakeUp(box, restored, report)
@@ -55,7 +55,7 @@ export async function restoreVm(
 
 async function prune(box: Box, id: string): Promise<void> {
   await box.store.update((state) => ({ ...state, checkpoints: pruned(state, { id }) }))
-  await collect(box)
+  await collectGarbage(box)
 }
 
 /** The checkpoints without those too many that `restore` took of a VM by itself. Pure. */
@@ -69,7 +69,7 @@ export function pruned(state: Pick<State, 'checkpoints'>, vm: Pick<Vm, 'id'>): S
  * `restore`: the VM is turned off and gets an empty disk on the checkpoint's layer. With the checkpoint's memory it is
  * then asleep, and is woken by whoever restored it.
  */
-export const restorePlan: Plan<OperationOf<'restore'>> = {
+export const restoreOperation: OperationDefinition<OperationOf<'restore'>> = {
   recovery: 'finish',
   steps: [
     { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
@@ -89,7 +89,7 @@ export const restorePlan: Plan<OperationOf<'restore'>> = {
       },
     },
   ],
-  end: restored,
+  commit: restored,
 }
 
 function restored(state: State, { vm, checkpoint: id, disk }: OperationOf<'restore'>): State {

@@ -1,9 +1,9 @@
 import { asCroftError } from '../../lib/error.ts'
-import { every } from '../../lib/interval.ts'
+import { repeat } from '../../lib/interval.ts'
 import type { Checkpoint, Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf, vmsOf } from '../box.ts'
 import { held } from '../layer/holds.ts'
-import { ownDeed } from '../vm/own-deed.ts'
+import { systemEntry } from '../vm/system-entry.ts'
 import { checkpointsOf } from './find.ts'
 import { removeCheckpoint } from './remove.ts'
 import { takeCheckpoint } from './take.ts'
@@ -21,7 +21,7 @@ export function keepSchedules(box: Box, known: Promise<void>): () => void {
   const failing = new Set<string>()
   /** When each VM got its latest, by the steady clock. */
   const taken = new Map<string, number>()
-  return every(lookMs, 'look which checkpoints are due', box.log, async () => {
+  return repeat(lookMs, 'look which checkpoints are due', box.log, async () => {
     await known
     if (box.hypervisor.trouble()) return
     for (const id of failing) if (!(id in box.store.state.vms)) failing.delete(id)
@@ -50,7 +50,7 @@ async function keepSchedule(box: Box, id: string, now: Date, restedMs: number | 
     const labels = checkpointsOf(box.store.state, vm).map(({ label }) => label)
     const label = autoLabel(labels, now)
     await box.activity.during(
-      ownDeed(vm, `took the checkpoint ${label}, by the clock`),
+      systemEntry(vm, `took the checkpoint ${label}, by the clock`),
       takeCheckpoint(box, id, label, 'scheduled', () => {}),
     )
   }

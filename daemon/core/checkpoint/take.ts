@@ -1,12 +1,12 @@
 import { CroftError } from '../../lib/error.ts'
 import type { Checkpoint, State, Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, findVm, imageOf, layerOf, type Report, specOf, stateOf, withVm } from '../box.ts'
-import { carryOut } from '../operation/engine.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
 import { checkMemory, describeMemory, savingBytes } from '../sleep/memory.ts'
 import { makeId } from '../vm/identity.ts'
-import { giveDisk, onlyReadBeneath } from '../vm/own-disk.ts'
+import { lendDisk, onlyReadBeneath } from '../vm/own-disk.ts'
 import { makeLayer } from '../vm/record.ts'
 import { checkAllowed } from '../vm/state.ts'
 import { checkpointsOf } from './find.ts'
@@ -68,9 +68,9 @@ export async function take(
     usedAt: now,
   }
   const operation = { id: makeId('op'), kind: 'checkpoint', startedAt: now, vm: id, checkpoint, disk, memory } as const
-  await carryOut(
+  await execute(
     box,
-    checkpointPlan,
+    checkpointOperation,
     operation,
     (current) => {
       if (kind !== 'copy' && checkpointsOf(current, vm).some((other) => other.label === checkpoint.label)) {
@@ -97,7 +97,7 @@ function freeLabel(state: State, vm: Vm): string {
  * memory is saved at that instant by one libvirt snapshot, which does both or neither; a sleeping one's is saved already.
  * Cut off or failed, the VM's disk tells whether it happened. Once a guest has run on its new disk there is no way back.
  */
-export const checkpointPlan: Plan<OperationOf<'checkpoint'>> = {
+export const checkpointOperation: OperationDefinition<OperationOf<'checkpoint'>> = {
   async recovery(box, operation) {
     const { uuid } = findOperationVm(box, operation.vm)
     await box.hypervisor.jobDone(uuid)
@@ -151,11 +151,11 @@ export const checkpointPlan: Plan<OperationOf<'checkpoint'>> = {
         if (operation.memory && !isSaved(box, operation)) await box.files.freeze(operation.memory.file)
       },
       async undo(box, { vm }) {
-        await giveDisk(box, findOperationVm(box, vm))
+        await lendDisk(box, findOperationVm(box, vm))
       },
     },
   ],
-  end: (state, { vm, checkpoint, disk, memory }) => ({
+  commit: (state, { vm, checkpoint, disk, memory }) => ({
     ...withVm(vm, { disk: disk.id, checkpoint: checkpoint.id })(state),
     layers: { ...state.layers, [disk.id]: disk },
     checkpoints: { ...state.checkpoints, [checkpoint.id]: checkpoint },

@@ -2,10 +2,10 @@ import { CroftError } from '../../lib/error.ts'
 import type { Image, Layer, State } from '../../store/index.ts'
 import { type Box, type Report, without } from '../box.ts'
 import type { BuiltImage } from '../interfaces/ports.ts'
-import { collect } from '../layer/garbage.ts'
-import { carryOut } from '../operation/engine.ts'
+import { collectGarbage } from '../layer/garbage.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
 import { makeId } from '../vm/identity.ts'
 import { closest } from '../vm/name.ts'
 import { imageFileNames } from './file-names.ts'
@@ -20,7 +20,7 @@ export async function buildImage(box: Box, recipe: string, report: Report, wante
       hint: meant ? `Did you mean ${meant}?` : `There are: ${recipes.join(', ')}`,
     })
   }
-  if (box.locks.busy(`image ${recipe}`)) {
+  if (box.locks.isLocked(`image ${recipe}`)) {
     throw new CroftError('conflict', `${recipe} is being built already.`, {
       hint: 'croft image ls shows when it is done.',
     })
@@ -34,9 +34,9 @@ export async function buildImage(box: Box, recipe: string, report: Report, wante
       image: id,
       name: recipe,
     } as const
-    await carryOut(box, imageBuildPlan, operation, (state) => state, report, wanted)
+    await execute(box, imageBuildOperation, operation, (state) => state, report, wanted)
     box.events.publish({ type: 'image.new', image: recipe })
-    await collect(box)
+    await collectGarbage(box)
     const image = box.store.state.images[id]!
     await bootOnce(box, image, report)
     return image
@@ -56,7 +56,7 @@ async function bootOnce(box: Box, image: Image, report: Report): Promise<void> {
 }
 
 /** `image build`: the name changes over to the new build in the last, single store write; until then the old one has it. */
-export const imageBuildPlan: Plan<OperationOf<'image-build'>> = {
+export const imageBuildOperation: OperationDefinition<OperationOf<'image-build'>> = {
   recovery: 'undo',
   steps: [
     {
@@ -76,7 +76,7 @@ export const imageBuildPlan: Plan<OperationOf<'image-build'>> = {
       },
     },
   ],
-  end: (state, { image: id, name }) => ({
+  commit: (state, { image: id, name }) => ({
     ...state,
     images: Object.fromEntries(
       Object.entries(state.images).map(([key, image]) => [
@@ -85,7 +85,7 @@ export const imageBuildPlan: Plan<OperationOf<'image-build'>> = {
       ]),
     ),
   }),
-  undone: withoutImage,
+  rollback: withoutImage,
 }
 
 function withImage(state: State, id: string, name: string, built: BuiltImage): State {

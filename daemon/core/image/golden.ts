@@ -10,10 +10,10 @@ import {
 } from '../../store/index.ts'
 import type { Box, Report } from '../box.ts'
 import { findOperationVm, layerOf, without } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
-import { carryOut } from '../operation/engine.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
-import { describeMemory, letGo } from '../sleep/memory.ts'
+import { collectGarbage } from '../layer/garbage.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
+import { describeMemory, trimGuest } from '../sleep/memory.ts'
 import { bootVm } from '../vm/boot.ts'
 import { makeId } from '../vm/identity.ts'
 import { preparation } from '../vm/preparation.ts'
@@ -78,9 +78,9 @@ async function makeOne(box: Box, image: Image, hardware: Hardware, report: Repor
   }
   const operation = { id: makeId('op'), kind: 'golden', startedAt: now, vm: id, checkpoint, memory } as const
   await box.locks.run(id, () =>
-    carryOut(
+    execute(
       box,
-      goldenPlan,
+      goldenOperation,
       operation,
       (state) => {
         const vm = { id, name: image.name, image: image.id, limits, phase: 'golden', power: 'off' } as const
@@ -112,7 +112,7 @@ async function dropOld(box: Box): Promise<void> {
       checkpoints: filterRecord(state.checkpoints, ({ id: each }) => !old.has(each)),
     }
   })
-  await collect(box)
+  await collectGarbage(box)
 }
 
 /** What a golden checkpoint takes of the box's disk. */
@@ -127,7 +127,7 @@ async function bytesOf(box: Box, { layer, memory }: Checkpoint): Promise<number>
  * Makes a golden checkpoint: a VM of Croft's own is booted as any other, settles, and is saved; its disk becomes the
  * layer, and the VM is forgotten.
  */
-export const goldenPlan: Plan<OperationOf<'golden'>> = {
+export const goldenOperation: OperationDefinition<OperationOf<'golden'>> = {
   recovery: 'undo',
   steps: [
     ...preparation,
@@ -172,13 +172,13 @@ export const goldenPlan: Plan<OperationOf<'golden'>> = {
       },
     },
   ],
-  end: (state, { vm, checkpoint, memory }) => ({
+  commit: (state, { vm, checkpoint, memory }) => ({
     ...state,
     vms: without(state.vms, vm),
     memories: { ...state.memories, [memory.id]: memory },
     checkpoints: { ...state.checkpoints, [checkpoint.id]: checkpoint },
   }),
-  undone: (state, { vm }) => withoutVm(state, vm),
+  rollback: (state, { vm }) => withoutVm(state, vm),
 }
 
 const shrunkFile = (memory: Memory): string => `${memory.file}.shrunk`
@@ -191,7 +191,7 @@ async function settle(box: Box, vm: Vm, report: Parameters<typeof bootVm>[2]): P
   report({ subject: vm.name, step: 'letting it settle', fraction: 0.9 })
   const { code, stderr } = await box.guests.script(vm.uuid, settleScript, 120_000)
   if (code !== 0) box.log.warn({ stderr }, 'the golden VM did not settle as it should')
-  await letGo(box, vm, 30_000, new AbortController().signal)
+  await trimGuest(box, vm, 30_000, new AbortController().signal)
 }
 
 const settleScript = `

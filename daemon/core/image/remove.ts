@@ -1,5 +1,5 @@
 import { type Box, findImage } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
+import { collectGarbage } from '../layer/garbage.ts'
 
 /** Takes an image off the list. Its files go now, or with the last VM made from it. */
 export async function removeImage(box: Box, name: string): Promise<void> {
@@ -10,6 +10,6 @@ export async function removeImage(box: Box, name: string): Promise<void> {
       images: { ...state.images, [image.id]: { ...image, current: false } },
     }))
     box.events.publish({ type: 'image.removed', image: name })
-    await collect(box)
+    await collectGarbage(box)
   })
 }

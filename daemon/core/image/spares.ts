@@ -1,14 +1,14 @@
 import type { Checkpoint, State, Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, imageOf, type Report, type Spares, specOf, withVm } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
-import { carryOut } from '../operation/engine.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
-import { loadMemory, loads, settleIn } from '../sleep/memory.ts'
+import { collectGarbage } from '../layer/garbage.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
+import { loadMemory, loads, waitUntilReady } from '../sleep/memory.ts'
 import { makeId } from '../vm/identity.ts'
 import { growTo, preparation } from '../vm/preparation.ts'
-import { freshShare, share } from '../vm/qos.ts'
+import { applyShares, initialShares } from '../vm/qos.ts'
 import { descriptionOf, type ForkOptions, makeLayer, newName, withoutVm, withRecord } from '../vm/record.ts'
-import { rmPlan } from '../vm/remove.ts'
+import { rmOperation } from '../vm/remove.ts'
 import { findGolden } from './golden.ts'
 
 /** Whoever has just made a VM is about to enter it, and is not to be slowed down by the making of the next spare. */
@@ -74,7 +74,7 @@ async function make(box: Box, golden: Checkpoint): Promise<void> {
   const { image, limits, memory, layer } = golden
   const vm = { id, name: 'spare', image, limits, memory, phase: 'spare', power: 'off' } as const
   await box.locks.run(id, () =>
-    carryOut(box, sparePlan, operation, (state) => withRecord(box, state, vm, makeLayer(layer, startedAt))),
+    execute(box, spareOperation, operation, (state) => withRecord(box, state, vm, makeLayer(layer, startedAt))),
   )
 }
 
@@ -82,10 +82,10 @@ async function drop(box: Box, { id, uuid }: Vm): Promise<void> {
   await box.locks.run(id, async () => {
     if (box.store.state.vms[id]?.phase !== 'spare') return
     const operation = { id: makeId('op'), kind: 'rm', startedAt: new Date().toISOString(), vm: id } as const
-    await carryOut(box, rmPlan, operation, withVm(id, { phase: 'leaving' }))
+    await execute(box, rmOperation, operation, withVm(id, { phase: 'leaving' }))
     box.live.forget(uuid)
   })
-  await collect(box)
+  await collectGarbage(box)
 }
 
 /**
@@ -98,7 +98,7 @@ export async function claimSpare(
   options: ForkOptions,
   report: Report,
 ): Promise<Vm | undefined> {
-  const spare = sparesOf(box.store.state).find((each) => fits(box, each, golden) && !box.locks.busy(each.id))
+  const spare = sparesOf(box.store.state).find((each) => fits(box, each, golden) && !box.locks.isLocked(each.id))
   box.spares.refresh()
   if (!spare) return undefined
   const { id } = spare
@@ -116,7 +116,7 @@ export async function claimSpare(
   }
   newName(box.store.state, options.name)
   try {
-    await box.locks.run(id, () => carryOut(box, claimPlan, operation, begin, report))
+    await box.locks.run(id, () => execute(box, claimOperation, operation, begin, report))
   } catch (err) {
     box.log.warn({ vm: id, err }, 'a spare could not be used')
     return undefined
@@ -129,7 +129,7 @@ export async function claimSpare(
  * Makes a spare: a fork of a golden checkpoint that knows its address and keys, has been entered once by SSH, and stands
  * still. Its first guest finds everything read and started that a login needs.
  */
-export const sparePlan: Plan<OperationOf<'spare'>> = {
+export const spareOperation: OperationDefinition<OperationOf<'spare'>> = {
   recovery: 'undo',
   steps: [
     ...preparation,
@@ -139,7 +139,7 @@ export const sparePlan: Plan<OperationOf<'spare'>> = {
         const vm = findOperationVm(box, id)
         await loads(box).run(async () => {
           await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running')
-          await settleIn(box, vm)
+          await waitUntilReady(box, vm)
         })
       },
       undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
@@ -161,12 +161,12 @@ export const sparePlan: Plan<OperationOf<'spare'>> = {
       },
     },
   ],
-  end: (state, { vm, from }) => withVm(vm, { phase: 'spare', memory: null, checkpoint: from })(state),
-  undone: (state, { vm }) => withoutVm(state, vm),
+  commit: (state, { vm, from }) => withVm(vm, { phase: 'spare', memory: null, checkpoint: from })(state),
+  rollback: (state, { vm }) => withoutVm(state, vm),
 }
 
 /** `new` with a spare: all that is left to do is to let it run, and to tell it its name and what is new. */
-export const claimPlan: Plan<OperationOf<'claim'>> = {
+export const claimOperation: OperationDefinition<OperationOf<'claim'>> = {
   recovery: 'undo',
   steps: [
     {
@@ -175,9 +175,9 @@ export const claimPlan: Plan<OperationOf<'claim'>> = {
         const vm = findOperationVm(box, id)
         report({ subject: vm.name, step: 'telling it who it is', fraction: 0.5 })
         const defined = box.hypervisor.define(specOf(box.store.state, vm))
-        await share(box, vm, freshShare)
+        await applyShares(box, vm, initialShares)
         await box.hypervisor.resume(vm.uuid)
-        await Promise.all([defined, settleIn(box, vm)])
+        await Promise.all([defined, waitUntilReady(box, vm)])
         await growTo(box, vm, box.store.state.checkpoints[from]?.limits.diskGiB ?? 0)
       },
       async undo(box, operation) {
@@ -186,6 +186,6 @@ export const claimPlan: Plan<OperationOf<'claim'>> = {
       },
     },
   ],
-  end: (state, { vm }) => withVm(vm, { phase: 'ready' })(state),
-  undone: (state, { vm }) => withoutVm(state, vm),
+  commit: (state, { vm }) => withVm(vm, { phase: 'ready' })(state),
+  rollback: (state, { vm }) => withoutVm(state, vm),
 }

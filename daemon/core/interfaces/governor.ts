@@ -6,9 +6,9 @@ export const levels = ['plenty', 'tight', 'short', 'none'] as const
 export type Level = (typeof levels)[number]
 
 /** How the box stands, and in a few words why. */
-export interface Standing {
+export interface MemoryPressure {
   level: Level
-  says: string
+  reason: string
 }
 
 /** What VMs share. */
@@ -24,9 +24,9 @@ export const standings: Record<Level, string | undefined> = {
 }
 
 /** What is done about how the memory stands, and why; nothing when nothing has to be. */
-export function standing({ level, says }: Standing): string[] {
+export function standing({ level, reason }: MemoryPressure): string[] {
   const does = standings[level]
-  return does === undefined ? [] : [does, says]
+  return does === undefined ? [] : [does, reason]
 }
 
 /** `CPU 3.1 %`, `memory 0.0 %`: what was waited for, and how long. */
@@ -40,7 +40,7 @@ export function waits({ cpu, memory, io }: Pressure): string[] {
 }
 
 /** What shares the box among its VMs; see governor/. */
-export interface Governing {
+export interface MemoryGovernor {
   /**
    * Does what has one more VM run, once there is memory for it; waits for that a moment.
    * @throws CroftError `no-room`; nothing has then been done
@@ -63,5 +63,5 @@ export interface Governing {
   weightOf(id: string): number
   /** Has `listener` called when that is another. @returns ends that */
   watchWeights(listener: (vm: Vm) => void): () => void
-  now(): Standing
+  now(): MemoryPressure
 }

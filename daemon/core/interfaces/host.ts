@@ -73,12 +73,12 @@ export interface Versions {
 export type Peer = string
 
 /** Connections of clients, as the box's kernel has them. */
-export interface Wires {
+export interface ConnectionTable {
   /** Those by TCP that are open. */
   open(): Promise<Set<Peer>>
-  cut(peers: readonly Peer[]): Promise<void>
+  kill(peers: readonly Peer[]): Promise<void>
   /** Cuts those from this box to an address of a VM: nobody there will say that they are over. */
-  cutTo(address: string): Promise<void>
+  killTo(address: string): Promise<void>
 }
 
 /** Somebody signed in, and where. */

@@ -1,28 +1,28 @@
 import { filterRecord, type Layer, type State } from '../../store/index.ts'
 import { type Box, findOperationVm, layerOf, specOf } from '../box.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 
 /** Where a test may kill the daemon after a merge, before its files are gone. */
-export const mergeFaultPoint = 'merge.files'
+export const compactionFaultPoint = 'merge.files'
 
-type Merging = OperationOf<'merge'>
+type CompactionRecord = OperationOf<'merge'>
 
 /**
  * `merge`: what every layer that is needed shows stays the same at each moment, so that it can be cut off anywhere.
  * Whether it happened tells the file whose name changes by it: that of what is beneath the layer, that of the layer in the
  * one above, or that of the VM's disk. The files that are left over are removed by who began it, or by the sweep.
  */
-export const mergePlan: Plan<Merging> = {
+export const compactionOperation: OperationDefinition<CompactionRecord> = {
   async recovery(box, operation) {
     const vm = operation.by === null ? undefined : box.store.state.vms[operation.by]
     if (vm) await box.hypervisor.endBlockJob(vm.uuid)
-    return (await isMerged(box, operation)) ? 'finish' : 'undo'
+    return (await isCompacted(box, operation)) ? 'finish' : 'undo'
   },
   steps: [
     {
       name: 'lend',
       async run(box, operation) {
-        if (await isMerged(box, operation)) return
+        if (await isCompacted(box, operation)) return
         for (const { file } of lent(box.store.state, operation)) await box.files.lend(file)
       },
       undo: freeze,
@@ -30,9 +30,9 @@ export const mergePlan: Plan<Merging> = {
     {
       name: 'data',
       async run(box, operation, _, signal) {
-        if (await isMerged(box, operation)) return
+        if (await isCompacted(box, operation)) return
         await gather(box, operation, signal).catch(async (error) => {
-          if (!(await isMerged(box, operation))) throw error
+          if (!(await isCompacted(box, operation))) throw error
         })
       },
       async undo(box, operation) {
@@ -55,13 +55,13 @@ export const mergePlan: Plan<Merging> = {
     {
       name: 'replace',
       async run(box, operation) {
-        if (operation.way !== 'copy' || (await isMerged(box, operation))) return
+        if (operation.way !== 'copy' || (await isCompacted(box, operation))) return
         const { file } = layerOf(box.store.state, operation.layer)
         await box.files.replace(copyOf(file), file)
       },
     },
   ],
-  end(state, operation) {
+  commit(state, operation) {
     const { layer, lowest } = partsOf(state, operation)
     const kept = filterRecord(state.layers, ({ id }) => !operation.gone.includes(id))
     const merged = { ...layer, file: fileAfter(state, operation), parent: lowest.parent }
@@ -70,21 +70,21 @@ export const mergePlan: Plan<Merging> = {
 }
 
 /** The files of a merge that no layer is in afterwards. Pure. */
-export function filesLeft(state: State, operation: Merging): string[] {
+export function filesLeft(state: State, operation: CompactionRecord): string[] {
   const files = [operation.layer, ...operation.gone].map((id) => layerOf(state, id).file)
   return files.filter((file) => file !== fileAfter(state, operation))
 }
 
 function partsOf(
   state: State,
-  { layer, gone }: Pick<Merging, 'layer' | 'gone'>,
+  { layer, gone }: Pick<CompactionRecord, 'layer' | 'gone'>,
 ): { layer: Layer; lowest: Layer; base: Layer } {
   const lowest = layerOf(state, gone.at(-1)!)
   return { layer: layerOf(state, layer), lowest, base: layerOf(state, lowest.parent!) }
 }
 
 /** The file that the merged layer is in. */
-function fileAfter(state: State, operation: Merging): string {
+function fileAfter(state: State, operation: CompactionRecord): string {
   const { layer, lowest } = partsOf(state, operation)
   return operation.way === 'commit' ? lowest.file : layer.file
 }
@@ -92,7 +92,7 @@ function fileAfter(state: State, operation: Merging): string {
 /** While a layer is copied, its copy. Its name begins with the layer's id, as that of every file of a layer. */
 const copyOf = (file: string): string => file.replace(/\.qcow2$/, '.merging.qcow2')
 
-async function isMerged(box: Box, { way, layer: id, gone, above, by }: Merging): Promise<boolean> {
+async function isCompacted(box: Box, { way, layer: id, gone, above, by }: CompactionRecord): Promise<boolean> {
   const { state } = box.store
   const { layer, lowest, base } = partsOf(state, { layer: id, gone })
   if (way !== 'commit') return (await box.files.backing(layer.file)) === base.file
@@ -102,7 +102,7 @@ async function isMerged(box: Box, { way, layer: id, gone, above, by }: Merging):
 }
 
 /** The frozen layers that QEMU writes in a `commit`: the lowest, and in the one above the name of what is beneath it. */
-function lent(state: State, operation: Merging): Layer[] {
+function lent(state: State, operation: CompactionRecord): Layer[] {
   if (operation.way !== 'commit') return []
   const above = operation.above === null ? [] : [layerOf(state, operation.above)]
   const isDisk = (id: string) => Object.values(state.vms).some((vm) => vm.disk === id)
@@ -110,9 +110,9 @@ function lent(state: State, operation: Merging): Layer[] {
 }
 
 /** Not what has become the VM's disk. What a QEMU has open for writing, for its commit failed, it only reads from then on. */
-async function freeze(box: Box, operation: Merging): Promise<void> {
+async function freeze(box: Box, operation: CompactionRecord): Promise<void> {
   if (operation.way === 'commit' && operation.above === null) {
-    if (await isMerged(box, operation)) return
+    if (await isCompacted(box, operation)) return
     const vm = box.store.state.vms[operation.by!]
     const { lowest, base } = partsOf(box.store.state, operation)
     if (vm && (await box.hypervisor.state(vm.uuid)) === 'running') await box.hypervisor.onlyRead(vm.uuid, lowest, base)
@@ -120,7 +120,7 @@ async function freeze(box: Box, operation: Merging): Promise<void> {
   for (const { file } of lent(box.store.state, operation)) await box.files.freeze(file)
 }
 
-async function gather(box: Box, operation: Merging, signal: AbortSignal): Promise<void> {
+async function gather(box: Box, operation: CompactionRecord, signal: AbortSignal): Promise<void> {
   const { layer, lowest, base } = partsOf(box.store.state, operation)
   switch (operation.way) {
     case 'commit':
@@ -138,7 +138,7 @@ async function gather(box: Box, operation: Merging, signal: AbortSignal): Promis
  * Has on the box's disk what the layers that go held, before their files may go. Of what a QEMU writes to a VM's disk it
  * keeps the latest to itself until the guest says `sync`.
  */
-async function sync(box: Box, operation: Merging): Promise<void> {
+async function sync(box: Box, operation: CompactionRecord): Promise<void> {
   const { state } = box.store
   const vm = operation.by === null ? undefined : state.vms[operation.by]
   if (vm && operation.above === null && (await box.hypervisor.state(vm.uuid)) === 'running') {
@@ -148,7 +148,7 @@ async function sync(box: Box, operation: Merging): Promise<void> {
       .catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be told to write out its files after a merge'))
   }
   const file = fileAfter(state, operation)
-  const copied = operation.way === 'copy' && !(await isMerged(box, operation))
+  const copied = operation.way === 'copy' && !(await isCompacted(box, operation))
   await box.files.sync(copied ? copyOf(file) : file)
   if (operation.above !== null) await box.files.sync(layerOf(state, operation.above).file)
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { emptyState, type State, type Vm } from '../../store/schema.ts'
-import { nextMerge } from './compaction-plan.ts'
+import { nextCompaction } from './compaction-plan.ts'
 
 /**
  * A state in a few words: each layer as `id<parent`, VMs by name with their disk, checkpoints by their layer.
@@ -27,7 +27,7 @@ function stateOf(layers: string, vms: Record<string, string>, checkpoints = ''):
 }
 
 const plan = (state: State, running = '', busy = '') =>
-  nextMerge(
+  nextCompaction(
     state,
     (vm) => running.split(' ').includes(vm.id),
     (vm) => busy.split(' ').includes(vm.id),

@@ -12,7 +12,8 @@ import { namesIn } from './garbage.ts'
  *
  * A layer that several running VMs have open waits until all but one of them have ended.
  */
-export interface Merge extends Pick<Extract<Operation, { kind: 'merge' }>, 'way' | 'layer' | 'gone' | 'above' | 'by'> {
+export interface Compaction
+  extends Pick<Extract<Operation, { kind: 'merge' }>, 'way' | 'layer' | 'gone' | 'above' | 'by'> {
   /** Ids of the VMs that have the layer beneath them or for a disk. */
   vms: string[]
 }
@@ -31,12 +32,12 @@ interface Place {
  * @param runs whether a VM has a QEMU now @param busy whether something is done with a VM now: its layers stay as they are
  * @param except ids of layers that stay as they are too
  */
-export function nextMerge(
+export function nextCompaction(
   state: State,
   runs: (vm: Vm) => boolean,
   busy: (vm: Vm) => boolean = () => false,
   except: ReadonlySet<string> = new Set(),
-): Merge | undefined {
+): Compaction | undefined {
   const children = childrenOf(state)
   const needed = neededBySelf(state)
   const named = namesIn(state.operations)
@@ -55,7 +56,11 @@ export function nextMerge(
   return undefined
 }
 
-function choose({ layer, gone, children, vms }: Place, runs: (vm: Vm) => boolean, state: State): Merge | undefined {
+function choose(
+  { layer, gone, children, vms }: Place,
+  runs: (vm: Vm) => boolean,
+  state: State,
+): Compaction | undefined {
   const merge = { layer: layer.id, gone, above: null, by: null, vms: vms.map(({ id }) => id) }
   const owner = vms.find((vm) => vm.disk === layer.id)
   if (owner) return runs(owner) ? { ...merge, way: 'commit', by: owner.id } : { ...merge, way: 'rebase' }

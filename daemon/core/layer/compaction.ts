@@ -1,13 +1,13 @@
 import { CroftError, diskFull } from '../../lib/error.ts'
 import { fault } from '../../lib/fault.ts'
-import { every } from '../../lib/interval.ts'
+import { repeat } from '../../lib/interval.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf } from '../box.ts'
-import { carryOut, lockOf } from '../operation/engine.ts'
+import { execute, lockOf } from '../operation/engine.ts'
 import { makeId } from '../vm/identity.ts'
-import { filesLeft, mergeFaultPoint, mergePlan } from './compaction-operation.ts'
-import { chainOf, type Merge, nextMerge } from './compaction-plan.ts'
-import { collect } from './garbage.ts'
+import { compactionFaultPoint, compactionOperation, filesLeft } from './compaction-operation.ts'
+import { type Compaction, chainOf, nextCompaction } from './compaction-plan.ts'
+import { collectGarbage } from './garbage.ts'
 
 /** A merge that failed is not tried again for so long; one for which there is no room, for less. */
 const restMs = 10 * 60_000
@@ -24,20 +24,20 @@ const roomLookMs = 100
  * of its VMs, or when room gets short. Looks whenever something was done with a VM, or one has started or ended.
  * @returns stops it, and ends the merge that is under way
  */
-export function keepMerged(box: Box): () => Promise<void> {
+export function keepCompacted(box: Box): () => Promise<void> {
   let stopped = false
   /** Layers whose merge failed a short while ago. */
   const failed = new Set<string>()
   /** Those for which there was no room, as the log says already. */
   const told = new Set<string>()
   let under: Promise<void> | undefined
-  let current: Merge | undefined
+  let current: Compaction | undefined
 
   const look = () => {
     if (stopped || under) return
-    const merge = findMerge(box, failed)
+    const merge = findCompaction(box, failed)
     if (!merge) return
-    const merging = mergeAside(box, merge)
+    const merging = compact(box, merge)
     if (!merging) return
     current = merge
     under = merging
@@ -72,31 +72,33 @@ export function keepMerged(box: Box): () => Promise<void> {
   }
 }
 
-function findMerge(box: Box, except: ReadonlySet<string>): Merge | undefined {
+function findCompaction(box: Box, except: ReadonlySet<string>): Compaction | undefined {
   const runs = (vm: Vm) => ['running', 'paused'].includes(box.live.get(vm.uuid)?.domain ?? 'off')
   // A guest that has begun and can't be asked yet is left alone, as one with which something is being done.
-  const busy = (vm: Vm) => box.locks.busy(vm.id) || (runs(vm) && stateOf(box, vm) !== 'awake')
-  return nextMerge(box.store.state, runs, busy, except)
+  const busy = (vm: Vm) => box.locks.isLocked(vm.id) || (runs(vm) && stateOf(box, vm) !== 'awake')
+  return nextCompaction(box.store.state, runs, busy, except)
 }
 
 /** @returns undefined when somebody wants one of its VMs just now */
-function mergeAside(box: Box, { vms, ...merge }: Merge): Promise<void> | undefined {
-  return box.locks.aside([merge.layer, ...vms], async (wanted) => {
+function compact(box: Box, { vms, ...merge }: Compaction): Promise<void> | undefined {
+  return box.locks.runPreemptible([merge.layer, ...vms], async (wanted) => {
     const operation = { id: makeId('op'), kind: 'merge', startedAt: new Date().toISOString(), ...merge } as const
     await checkRoom(box, operation)
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
-    await withRoom(box, wanted, (signal) => carryOut(box, mergePlan, operation, (state) => state, undefined, signal))
-    fault(mergeFaultPoint)
+    await withRoom(box, wanted, (signal) =>
+      execute(box, compactionOperation, operation, (state) => state, undefined, signal),
+    )
+    fault(compactionFaultPoint)
     for (const file of left) await box.files.remove(file)
     // What was taken away meanwhile had to stay for as long as it was merged.
-    await collect(box)
+    await collectGarbage(box)
     box.log.info({ ...merge, ms: Math.round(performance.now() - began) }, 'merged layers')
   })
 }
 
 /** A merge that fills the disk would have every VM stand still. @throws CroftError `disk-full` */
-async function checkRoom(box: Box, { way, layer, gone }: Pick<Merge, 'way' | 'layer' | 'gone'>): Promise<void> {
+async function checkRoom(box: Box, { way, layer, gone }: Pick<Compaction, 'way' | 'layer' | 'gone'>): Promise<void> {
   // What is written: into the lowest what lies above it, into the layer what lies beneath it, or a copy with all of it.
   const read = { commit: [layer, ...gone.slice(0, -1)], rebase: gone, copy: [layer, ...gone] }[way]
   const sizes = await Promise.all(read.map((id) => box.files.usage(layerOf(box.store.state, id).file)))
@@ -113,7 +115,7 @@ async function checkRoom(box: Box, { way, layer, gone }: Pick<Merge, 'way' | 'la
 async function withRoom(box: Box, wanted: AbortSignal, work: (ends: AbortSignal) => Promise<void>): Promise<void> {
   const tight = new AbortController()
   const isTight = async () => (await box.files.freeBytes()) < leastFreeBytes
-  const stop = every(roomLookMs, 'look how much room a merge has', box.log, async () => {
+  const stop = repeat(roomLookMs, 'look how much room a merge has', box.log, async () => {
     if (await isTight()) tight.abort()
   })
   try {
@@ -131,13 +133,13 @@ async function withRoom(box: Box, wanted: AbortSignal, work: (ends: AbortSignal)
  */
 export async function onLayer<T>(box: Box, layer: string, work: () => Promise<T>): Promise<T> {
   for (;;) {
-    const ending = mergeEnding(box, chainOf(box.store.state, layer))
+    const ending = compactionEnding(box, chainOf(box.store.state, layer))
     if (!ending) return work()
     await ending
   }
 }
 
-function mergeEnding(box: Box, chain: string[]): Promise<unknown> | undefined {
+function compactionEnding(box: Box, chain: string[]): Promise<unknown> | undefined {
   const interrupted = box.locks.interrupt(chain)
   if (interrupted) return interrupted
   const open = Object.values(box.store.state.operations).find(

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { emptyState, type State } from '../../store/schema.ts'
 import { diskUse, filesOfVms, type Measured } from './disk-use.ts'
 import { type Garbage, garbage } from './garbage.ts'
-import { canGo } from './reclaimable.ts'
+import { reclaimable } from './reclaimable.ts'
 
 const now = new Date('2026-11-26T12:00:00Z')
 const none = new Set<string>()
@@ -209,7 +209,7 @@ describe('what can go', () => {
   })
   const found = (image: string) => {
     const stray = { id: 'x', path: 'memory/x', bytes: 4 }
-    return canGo(state, use(state, { li: 1000, lj: 300, m1: 20, m2: 20, m3: 50, m4: 20 }, [stray]), image, now)
+    return reclaimable(state, use(state, { li: 1000, lj: 300, m1: 20, m2: 20, m3: 50, m4: 20 }, [stray]), image, now)
   }
 
   test('is what is old and unused, with what it frees and by which command', () => {

@@ -2,7 +2,7 @@ import type { Checkpoint, Image, State, Vm } from '../../store/index.ts'
 import type { Box } from '../box.ts'
 import { imageFileNames } from '../image/file-names.ts'
 import { chainOf } from './compaction-plan.ts'
-import { type Garbage, garbage, isKnown, namesIn } from './garbage.ts'
+import { type Garbage, garbage, isRecorded, namesIn } from './garbage.ts'
 import { held } from './holds.ts'
 
 /** What something that people know costs on the disk of the box: bytes that are allocated, not what files seem to hold. */
@@ -75,7 +75,7 @@ export function diskUse(state: State, held: Held, files: readonly Measured[]): D
   const shared = [...keepers].filter(([, [first, ...more]]) => more.some(({ group }) => group !== first!.group))
   const collected = filesOf(gone)
   const left = files.filter(
-    ({ id, path, bytes }) => bytes > 0 && !keepers.has(path) && (collected.has(path) || !isKnown(state, id, path)),
+    ({ id, path, bytes }) => bytes > 0 && !keepers.has(path) && (collected.has(path) || !isRecorded(state, id, path)),
   )
   return {
     parts: inOrder(parts),

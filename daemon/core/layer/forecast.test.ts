@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { tiers } from '../interfaces/ranges.ts'
-import { forecast, inWords, paceOf } from './forecast.ts'
+import { forecast, forecastInWords, paceOf } from './forecast.ts'
 
 const GB = 1e9
 const { stepSeconds, slots } = tiers['24h']
@@ -53,7 +53,7 @@ describe('the forecast', () => {
     ] as const
     const found = forecast(paces, 20 * GB, now)!
     expect(found).toEqual({ fullAt: '2026-11-30T12:00:00.000Z', bytesPerDay: 5 * GB, range: '7d' })
-    expect(inWords(found, now)).toBe('full in 4 days at the pace of the last week, 5.0 GB a day')
+    expect(forecastInWords(found, now)).toBe('full in 4 days at the pace of the last week, 5.0 GB a day')
   })
 
   test('is not made without a pace, nor for more than a year', () => {

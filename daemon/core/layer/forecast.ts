@@ -67,7 +67,7 @@ function slopeOf(points: readonly Point[]): number {
 }
 
 /** full in 5 days at the pace of the last week, 1.2 GB a day */
-export function inWords({ fullAt, bytesPerDay, range }: Forecast, now: Date): string {
+export function forecastInWords({ fullAt, bytesPerDay, range }: Forecast, now: Date): string {
   const over = range === '24h' ? 'day' : 'week'
   return `full ${until(fullAt, now)} at the pace of the last ${over}, ${bytes(bytesPerDay)} a day`
 }

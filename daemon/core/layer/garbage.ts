@@ -5,13 +5,13 @@ import { imageFileNames } from '../image/file-names.ts'
 import { held } from './holds.ts'
 
 /** Where a test may kill the daemon while it collects. */
-export const collectFaultPoints = ['collect.records', 'collect.files'] as const
+export const garbageFaultPoints = ['collect.records', 'collect.files'] as const
 
 /**
  * Removes what nothing needs any more: layers, saved memory, images. Their records go first, in one write; a file whose
  * record is gone is swept up at the latest by the next start.
  */
-export async function collect(box: Box): Promise<void> {
+export async function collectGarbage(box: Box): Promise<void> {
   let gone = garbage(box.store.state, held(box))
   if (everything(gone).length === 0) return
   fault('collect.records')
@@ -43,7 +43,7 @@ const everything = ({ checkpoints, memories, layers, images }: Garbage): { id: s
 /** Removes a checkpoint's record, and what only it needed. */
 export async function forgetCheckpoint(box: Box, id: string): Promise<void> {
   await box.store.update((state) => ({ ...state, checkpoints: without(state.checkpoints, id) }))
-  await collect(box)
+  await collectGarbage(box)
 }
 
 export interface Garbage {
@@ -90,16 +90,16 @@ export function namesIn(operations: State['operations']): Set<string> {
 }
 
 /** Removes files that no record knows: what was being made or taken away when the daemon was killed. */
-export async function sweep(box: Box): Promise<void> {
+export async function removeOrphans(box: Box): Promise<void> {
   for (const { id, path } of await box.files.list()) {
-    if (isKnown(box.store.state, id, path)) continue
+    if (isRecorded(box.store.state, id, path)) continue
     box.log.info({ path }, 'removing what nothing needs')
     await box.files.remove(path)
   }
 }
 
 /** Whether a record knows a file. A layer's need not have its id for a name: see `commit` in merge-planner.ts. Pure. */
-export function isKnown({ vms, layers, memories, images, operations }: State, id: string, path: string): boolean {
+export function isRecorded({ vms, layers, memories, images, operations }: State, id: string, path: string): boolean {
   if (id in vms || id in images || namesIn(operations).has(id)) return true
   return [...Object.values(layers), ...Object.values(memories)].some(({ file }) => file === path)
 }

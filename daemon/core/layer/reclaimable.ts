@@ -4,7 +4,7 @@ import { isOn } from '../checkpoint/schedule.ts'
 import type { DiskUse } from './disk-use.ts'
 
 /** Something that nobody need miss, and the command that lets it go. */
-export interface CanGo {
+export interface Reclaimable {
   command: string
   /** At least so many are freed: when layers are merged afterwards it may be more. */
   bytes: number
@@ -17,9 +17,9 @@ const oldMs = 7 * 86_400_000
  * Checkpoints over a week old that no schedule removes, images that no VM is made from, leftovers; the largest first. Pure.
  * @param image name of the image that VMs are made from when none is said: it stays
  */
-export function canGo(state: State, { parts, leftovers }: DiskUse, image: string, now: Date): CanGo[] {
+export function reclaimable(state: State, { parts, leftovers }: DiskUse, image: string, now: Date): Reclaimable[] {
   const vms = Object.values(state.vms)
-  const found = parts.flatMap(({ kind, id, name, group, ownBytes: bytes, createdAt }): CanGo[] => {
+  const found = parts.flatMap(({ kind, id, name, group, ownBytes: bytes, createdAt }): Reclaimable[] => {
     if (kind === 'checkpoint') {
       const vm = state.vms[group]
       const byClock = state.checkpoints[id]?.kind === 'scheduled' && vm !== undefined && isOn(vm.schedule)

@@ -2,7 +2,7 @@ import { CroftError } from '../../lib/error.ts'
 import { fault } from '../../lib/fault.ts'
 import type { Operation, State } from '../../store/index.ts'
 import { type Box, type Report, without } from '../box.ts'
-import { type Plan, type Recovery, timed } from './plan.ts'
+import { type OperationDefinition, type Recovery, timed } from './definition.ts'
 
 /**
  * Carries out a new operation. `begin` is stored together with its record, and may refuse by throwing.
@@ -10,9 +10,9 @@ import { type Plan, type Recovery, timed } from './plan.ts'
  * one to be finished stays open and is tried again by `recover`.
  * @param signal ends it: its steps get it, and one that is to be undone is, before its next step or its end
  */
-export async function carryOut<O extends Operation>(
+export async function execute<O extends Operation>(
   box: Box,
-  plan: Plan<O>,
+  definition: OperationDefinition<O>,
   operation: O,
   begin: (state: State) => State,
   report: Report = () => {},
@@ -23,12 +23,12 @@ export async function carryOut<O extends Operation>(
     return { ...begun, operations: { ...begun.operations, [operation.id]: operation } }
   })
   try {
-    await finish(box, plan, operation, report, signal)
+    await finish(box, definition, operation, report, signal)
   } catch (error) {
-    await recoveryOf(box, plan, operation)
-      .then((way) => (way === 'undo' ? undo(box, plan, operation) : undefined))
+    await recoveryOf(box, definition, operation)
+      .then((way) => (way === 'undo' ? undo(box, definition, operation) : undefined))
       .catch((err) => box.log.error({ operation, err }, 'taking back is tried again later'))
-    throw signal.aborted && plan.recovery === 'undo'
+    throw signal.aborted && definition.recovery === 'undo'
       ? new CroftError('cancelled', 'What was begun is taken back.', { cause: error })
       : error
   }
@@ -37,14 +37,14 @@ export async function carryOut<O extends Operation>(
 /** Finishes or undoes an operation found open; safe to repeat. @throws what its steps throw; it then stays open */
 export async function recover<O extends Operation>(
   box: Box,
-  plan: Plan<O>,
+  definition: OperationDefinition<O>,
   operation: O,
 ): Promise<'finished' | 'undone'> {
-  if ((await recoveryOf(box, plan, operation)) === 'finish') {
-    await finish(box, plan, operation, () => {}, never())
+  if ((await recoveryOf(box, definition, operation)) === 'finish') {
+    await finish(box, definition, operation, () => {}, never())
     return 'finished'
   }
-  await undo(box, plan, operation)
+  await undo(box, definition, operation)
   return 'undone'
 }
 
@@ -56,38 +56,43 @@ export function lockOf(operation: Operation): string {
 }
 
 /** When it can't be told now, the operation stays open: it is finished or undone later. */
-async function recoveryOf<O extends Operation>(box: Box, plan: Plan<O>, operation: O): Promise<Recovery> {
-  return typeof plan.recovery === 'string' ? plan.recovery : plan.recovery(box, operation)
+async function recoveryOf<O extends Operation>(
+  box: Box,
+  definition: OperationDefinition<O>,
+  operation: O,
+): Promise<Recovery> {
+  return typeof definition.recovery === 'string' ? definition.recovery : definition.recovery(box, operation)
 }
 
 async function finish<O extends Operation>(
   box: Box,
-  plan: Plan<O>,
+  definition: OperationDefinition<O>,
   operation: O,
   report: Report,
   signal: AbortSignal,
 ): Promise<void> {
   const check = () => {
-    if (plan.recovery === 'undo' && signal.aborted) throw new CroftError('cancelled', 'It is not wanted any more.')
+    if (definition.recovery === 'undo' && signal.aborted)
+      throw new CroftError('cancelled', 'It is not wanted any more.')
   }
-  for (const step of plan.steps) {
+  for (const step of definition.steps) {
     check()
     fault(`${operation.kind}.${step.name}`)
     await timed(box, `${operation.kind}.${step.name}`, () => step.run(box, operation, report, signal))
   }
   check()
   fault(`${operation.kind}.end`)
-  await box.store.update((state) => close(plan.end(state, operation), operation))
+  await box.store.update((state) => close(definition.commit(state, operation), operation))
 }
 
-async function undo<O extends Operation>(box: Box, plan: Plan<O>, operation: O): Promise<void> {
+async function undo<O extends Operation>(box: Box, definition: OperationDefinition<O>, operation: O): Promise<void> {
   const failures: unknown[] = []
-  for (const step of plan.steps.toReversed()) {
+  for (const step of definition.steps.toReversed()) {
     await step.undo?.(box, operation).catch((error) => failures.push(error))
   }
   if (failures.length) throw failures[0]
-  const undone = plan.undone
-  await box.store.update((state) => close(undone ? undone(state, operation) : state, operation))
+  const { rollback } = definition
+  await box.store.update((state) => close(rollback ? rollback(state, operation) : state, operation))
 }
 
 function close(state: State, operation: Operation): State {

@@ -1,11 +1,11 @@
 import { CroftError } from '../../lib/error.ts'
 import { fault } from '../../lib/fault.ts'
-import { every } from '../../lib/interval.ts'
+import { repeat } from '../../lib/interval.ts'
 import type { Memory, State, Vm } from '../../store/index.ts'
 import { type Box, stateOf } from '../box.ts'
-import { collect, namesIn } from '../layer/garbage.ts'
-import { carryOut } from '../operation/engine.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
+import { collectGarbage, namesIn } from '../layer/garbage.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { makeId } from '../vm/identity.ts'
 
 const lookMs = 2_000
@@ -26,7 +26,7 @@ export function keepCompressed(box: Box, known: Promise<void>): () => Promise<vo
   let current: { id: string; under: Promise<void> } | undefined
   /** When memory could not be compressed, by id. */
   const failed = new Map<string, number>()
-  const stop = every(lookMs, 'compress saved memory', box.log, async () => {
+  const stop = repeat(lookMs, 'compress saved memory', box.log, async () => {
     await known
     for (const [id, at] of failed) if (performance.now() - at >= failedMs) failed.delete(id)
     for (const memory of rawMemories(box.store.state)) {
@@ -80,7 +80,7 @@ function compressAside(box: Box, memory: Memory): Promise<void> | undefined {
   const sleepers = Object.values(box.store.state.vms).filter((vm) => vm.memory === memory.id)
   if (!sleepers.every((vm) => hasRested(box, vm))) return undefined
   const vms = sleepers.map(({ id }) => id)
-  return box.locks.aside([memory.id, ...vms], async (wanted) => {
+  return box.locks.runPreemptible([memory.id, ...vms], async (wanted) => {
     // Running VMs write to the same disk: it must not be full for a moment.
     if ((await box.files.freeBytes()) < 2 * (await box.files.usage(memory.file))) return
     const began = performance.now()
@@ -92,11 +92,11 @@ function compressAside(box: Box, memory: Memory): Promise<void> | undefined {
       file: memory.file.replace(/\.save$/, ending),
       vms,
     } as const
-    await carryOut(box, compressPlan, operation, (state) => state, undefined, wanted)
+    await execute(box, compressOperation, operation, (state) => state, undefined, wanted)
     fault(compressFaultPoint)
     await box.files.remove(memory.file)
     // What was taken away meanwhile had to stay for as long as it was compressed.
-    await collect(box)
+    await collectGarbage(box)
     box.log.info({ memory: memory.id, ms: Math.round(performance.now() - began) }, 'compressed saved memory')
   })
 }
@@ -110,7 +110,7 @@ type Compressing = OperationOf<'compress'>
  * `compress`: saved memory gets another file, which holds the same in less room. Until the store names that one, the old
  * one is there and whole; it is removed by who began it, or by the sweep.
  */
-export const compressPlan: Plan<Compressing> = {
+export const compressOperation: OperationDefinition<Compressing> = {
   recovery: 'undo',
   steps: [
     {
@@ -128,7 +128,7 @@ export const compressPlan: Plan<Compressing> = {
       },
     },
   ],
-  end: compressed,
+  commit: compressed,
 }
 
 /** @throws CroftError `cancelled` when somebody is about to load the old file */

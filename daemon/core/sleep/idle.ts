@@ -1,10 +1,10 @@
 import { asCroftError } from '../../lib/error.ts'
-import { every } from '../../lib/interval.ts'
+import { repeat } from '../../lib/interval.ts'
 import { minutes } from '../../lib/units.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, findVm, stateOf, vmOfDomain, vmsOf } from '../box.ts'
 import type { Use } from '../usage.ts'
-import { ownDeed } from '../vm/own-deed.ts'
+import { systemEntry } from '../vm/system-entry.ts'
 import { putToSleep } from './sleep.ts'
 
 const lookMs = 10_000
@@ -18,18 +18,18 @@ const minuteMs = 60_000
 const busyPercent = { kvm: 5, tcg: 20 }
 
 /** The ports at which the box has TCP connections open, by the other end's IPv4 address. */
-export type Connections = () => Promise<ReadonlyMap<string, readonly number[]>>
+export type ReadConnections = () => Promise<ReadonlyMap<string, readonly number[]>>
 
 /**
  * Looks who uses the VMs that are awake, and puts to sleep those that are idle for long enough.
  * @returns `look`, which looks now, and `stop`
  */
-export function watchIdle(box: Box, connections: Connections): { look(): Promise<void>; stop(): void } {
+export function watchIdle(box: Box, connections: ReadConnections): { look(): Promise<void>; stop(): void } {
   const unwatch = noteStarts(box)
   const percents = cpuPercents(box)
   const look = async () => {
     const awake = vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === 'awake')
-    if (awake.length === 0) return box.uses.see(new Map())
+    if (awake.length === 0) return box.usage.see(new Map())
     const { accelerator } = box.settings
     const kind = accelerator === 'auto' ? (box.store.state.accelerator?.kind ?? 'kvm') : accelerator
     const [open, percent] = await Promise.all([connections(), percents()])
@@ -38,9 +38,9 @@ export function watchIdle(box: Box, connections: Connections): { look(): Promise
       const why = signOfUse({ ports, cpuPercent: percent.get(vm.uuid), most: busyPercent[kind] })
       return why === undefined ? [] : [[vm.id, why]]
     })
-    box.uses.see(new Map(seen))
+    box.usage.see(new Map(seen))
   }
-  const unlook = every(lookMs, 'look which VMs are idle', box.log, async () => {
+  const unlook = repeat(lookMs, 'look which VMs are idle', box.log, async () => {
     // Before each that goes to sleep, a new look: it takes a while.
     for (;;) {
       if (box.hypervisor.trouble()) return
@@ -72,7 +72,7 @@ function noteStarts(box: Box): () => void {
   return box.live.watch((uuid, now, before) => {
     if (!now?.ready || before?.ready) return
     const vm = vmOfDomain(box.store.state, uuid)
-    if (vm) box.uses.note(vm.id, 'it came up')
+    if (vm) box.usage.note(vm.id, 'it came up')
   })
 }
 
@@ -113,24 +113,24 @@ async function putIdleToSleep(box: Box, id: string): Promise<void> {
       () => isTime(box, id),
     )
     box.log.info({ vm: id, state: stateOf(box, vm) }, 'was idle long enough to sleep')
-    await box.activity.note(ownDeed(vm, `put it to sleep, idle for ${minutes(sleepMinutes(box, vm))}`))
+    await box.activity.note(systemEntry(vm, `put it to sleep, idle for ${minutes(sleepMinutes(box, vm))}`))
   } catch (err) {
     if (!isTime(box, id)) return // somebody needs it after all, or has deleted it
     const vm = findVm(box.store.state, id)
     // It is tried again after as long as it takes to be idle.
-    box.uses.note(id, 'it could not be put to sleep')
+    box.usage.note(id, 'it could not be put to sleep')
     box.log.error({ vm: id, err }, 'could not be put to sleep')
     const { code, message: says } = asCroftError(err)
     const message = `${vm.name} was idle and could not be put to sleep: ${says}`
     box.events.publish({ type: 'box.warning', vm: id, name: vm.name, message })
-    await box.activity.note(ownDeed(vm, 'put it to sleep, idle', { result: 'failed', code, says }))
+    await box.activity.note(systemEntry(vm, 'put it to sleep, idle', { result: 'failed', code, says }))
   }
 }
 
 /** When a VM goes to sleep by itself if it is left alone; null when it doesn't, or is used now, or does not run. */
 export function sleepsAt(box: Box, vm: Vm): Date | null {
   if (stateOf(box, vm) !== 'awake') return null
-  return timeToSleep(sleepMinutes(box, vm), box.uses.of(vm.id))
+  return timeToSleep(sleepMinutes(box, vm), box.usage.of(vm.id))
 }
 
 /** Minutes without use until a VM is put to sleep; 0 for never. */
@@ -140,7 +140,7 @@ export function sleepMinutes(box: Box, vm: Pick<Vm, 'sleepAfter'>): number {
 
 /** Since when a VM that is awake is idle; undefined when it is used now, or does not run. */
 export function idleSince(box: Box, vm: Vm): Date | undefined {
-  const use = box.uses.of(vm.id)
+  const use = box.usage.of(vm.id)
   return stateOf(box, vm) === 'awake' && use && !use.now ? use.at : undefined
 }
 

@@ -2,7 +2,7 @@ import { CroftError } from '../../lib/error.ts'
 import { Semaphore } from '../../lib/locks.ts'
 import type { Hardware, Memory, Vm } from '../../store/index.ts'
 import { type Box, specOf } from '../box.ts'
-import { timed } from '../operation/plan.ts'
+import { timed } from '../operation/definition.ts'
 import { perBox } from '../per-box.ts'
 import { awaitAgent, makeReady } from '../vm/boot.ts'
 import { makeId } from '../vm/identity.ts'
@@ -57,7 +57,7 @@ export async function savingBytes(box: Box, vm: Vm): Promise<number> {
 }
 
 /** Waits until a guest whose memory was loaded answers, and tells it who it is. @throws CroftError `guest-failed` */
-export async function settleIn(box: Box, vm: Vm): Promise<void> {
+export async function waitUntilReady(box: Box, vm: Vm): Promise<void> {
   await timed(box, 'agent', () => awaitAgent(box, vm, answerTimeoutMs))
   await timed(box, 'personalize', () => makeReady(box, vm, false))
 }
@@ -75,7 +75,7 @@ while read -r key count rest; do if [ "$key" = MemFree: ]; then echo "$count"; f
  * free page reporting does not give back
  * @param wanted ends it at once @throws CroftError `guest-failed`, `cancelled`
  */
-export async function letGo(box: Box, vm: Vm, squeezeMs: number, wanted: AbortSignal): Promise<void> {
+export async function trimGuest(box: Box, vm: Vm, squeezeMs: number, wanted: AbortSignal): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>()
   const onWanted = () => reject(new CroftError('cancelled', `${vm.name} is needed.`))
   if (wanted.aborted) return

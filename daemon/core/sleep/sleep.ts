@@ -2,13 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { CroftError } from '../../lib/error.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, findVm, imageOf, type Report, stateOf, without, withVm } from '../box.ts'
-import { carryOut } from '../operation/engine.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
 import { perBox } from '../per-box.ts'
 import { makeId } from '../vm/identity.ts'
 import { checkAllowed } from '../vm/state.ts'
-import { describeMemory, letGo, savingBytes } from './memory.ts'
+import { describeMemory, savingBytes, trimGuest } from './memory.ts'
 
 /** VMs that are being put to sleep, by id: aborting interrupts it. */
 export const sleepAborts = perBox(() => new Map<string, AbortController>())
@@ -40,9 +40,9 @@ export async function putToSleep(
     try {
       const memory = describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
       const operation = { id: makeId('op'), kind: 'sleep', startedAt: memory.createdAt, vm: id, memory } as const
-      await carryOut(
+      await execute(
         box,
-        sleepPlan,
+        sleepOperation,
         operation,
         (current) => ({
           ...withVm(id, { memory: memory.id })(current),
@@ -64,7 +64,7 @@ export async function putToSleep(
  * `sleep`: the VM's record names the memory from the start, which makes it asleep as soon as its domain has ended.
  * Cut off while the memory was being saved, the guest runs on; when it had been saved, it sleeps.
  */
-export const sleepPlan: Plan<OperationOf<'sleep'>> = {
+export const sleepOperation: OperationDefinition<OperationOf<'sleep'>> = {
   async recovery(box, { vm: id, memory }) {
     const { uuid } = findOperationVm(box, id)
     await box.hypervisor.abortJob(uuid)
@@ -81,7 +81,7 @@ export const sleepPlan: Plan<OperationOf<'sleep'>> = {
         if (stateOf(box, vm) !== 'awake') return
         report({ subject: vm.name, step: 'letting go of what it does not need', fraction: 0.1 })
         await box.guests.leave(vm)
-        await letGo(box, vm, squeezeMs, napOf(box, id)).catch((err) =>
+        await trimGuest(box, vm, squeezeMs, napOf(box, id)).catch((err) =>
           box.log.warn({ vm: id, err }, 'could not be trimmed before it sleeps'),
         )
       },
@@ -103,8 +103,8 @@ export const sleepPlan: Plan<OperationOf<'sleep'>> = {
     },
     { name: 'freeze', run: (box, { memory }) => box.files.freeze(memory.file) },
   ],
-  end: (state) => state,
-  undone: (state, { vm, memory }) => ({
+  commit: (state) => state,
+  rollback: (state, { vm, memory }) => ({
     ...withVm(vm, { memory: null })(state),
     memories: without(state.memories, memory.id),
   }),

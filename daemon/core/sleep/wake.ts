@@ -1,16 +1,16 @@
 import { CroftError, isBoxTrouble } from '../../lib/error.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, findVm, type Report, specOf, stateOf, withVm } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
-import { carryOut } from '../operation/engine.ts'
+import { collectGarbage } from '../layer/garbage.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
 import { perBox } from '../per-box.ts'
 import { awaitAgent, bootVm, makeReady } from '../vm/boot.ts'
 import { makeId } from '../vm/identity.ts'
-import { goOn, ownDisk } from '../vm/own-disk.ts'
+import { lendOwnDisk, resumeVm } from '../vm/own-disk.ts'
 import { checkAllowed } from '../vm/state.ts'
-import { loadMemory, loads, settleIn } from './memory.ts'
+import { loadMemory, loads, waitUntilReady } from './memory.ts'
 import { sleepAborts } from './sleep.ts'
 
 /** VMs that are being woken, by id, for all who need them awake. */
@@ -30,7 +30,7 @@ export async function ensureAwake(box: Box, name: string, report: Report = () =>
 /** The same. @returns also why it had to boot, when its memory was lost */
 export async function wakeVm(box: Box, name: string, report: Report): Promise<{ vm: Vm; cold: string | undefined }> {
   const { id } = findVm(box.store.state, name)
-  box.uses.note(id, 'somebody needed it')
+  box.usage.note(id, 'somebody needed it')
   const nap = sleepAborts(box).get(id)
   nap?.abort()
   let waking = wakings(box).get(id)
@@ -54,7 +54,7 @@ export async function inVm<T>(
   work: (vm: Vm) => Promise<T>,
 ): Promise<T> {
   const { id } = findVm(box.store.state, name)
-  return box.uses.during(id, why, async () => work(await ensureAwake(box, id, report)))
+  return box.usage.during(id, why, async () => work(await ensureAwake(box, id, report)))
 }
 
 async function wake(box: Box, id: string, report: Report): Promise<string | undefined> {
@@ -62,7 +62,7 @@ async function wake(box: Box, id: string, report: Report): Promise<string | unde
   const state = stateOf(box, vm)
   checkAllowed('enter', vm.name, state)
   if (state === 'asleep') return box.governor.admit(vm.name, () => wakeUp(box, vm, report))
-  if (state === 'paused') await goOn(box, vm)
+  if (state === 'paused') await resumeVm(box, vm)
   if (state === 'starting') {
     await awaitAgent(box, vm, box.settings.bootTimeoutMs)
     await makeReady(box, vm, true)
@@ -77,7 +77,7 @@ async function wake(box: Box, id: string, report: Report): Promise<string | unde
 export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string | undefined> {
   const operation = { id: makeId('op'), kind: 'wake', startedAt: new Date().toISOString(), vm: vm.id } as const
   try {
-    await loads(box).run(() => carryOut(box, wakePlan, operation, (state) => state, report))
+    await loads(box).run(() => execute(box, wakeOperation, operation, (state) => state, report))
   } catch (error) {
     const lost = ['off', undefined].includes(await box.hypervisor.state(vm.uuid))
     if (!lost || isBoxTrouble(error)) throw error
@@ -87,11 +87,11 @@ export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string |
     await box.store.update(withVm(vm.id, { memory: null, power: 'on' }))
     const message = `${vm.name} was started from its disk, as after a power cut: its saved memory could not be loaded.`
     box.events.publish({ type: 'box.warning', vm: vm.id, name: vm.name, message })
-    await collect(box)
+    await collectGarbage(box)
     await bootVm(box, findVm(box.store.state, vm.id), report)
     return why
   }
-  await collect(box)
+  await collectGarbage(box)
   return undefined
 }
 
@@ -99,7 +99,7 @@ export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string |
  * `wake`: the guest is loaded without running. Only when the store no longer says that it sleeps does it run, for from
  * then on its disk and that memory no longer belong together.
  */
-export const wakePlan: Plan<OperationOf<'wake'>> = {
+export const wakeOperation: OperationDefinition<OperationOf<'wake'>> = {
   async recovery(box, { vm: id }) {
     const { uuid } = findOperationVm(box, id)
     const state = await box.hypervisor.state(uuid)
@@ -115,7 +115,7 @@ export const wakePlan: Plan<OperationOf<'wake'>> = {
         const state = await box.hypervisor.state(vm.uuid)
         if (state === 'running' || state === 'paused') return
         report({ subject: vm.name, step: 'loading its memory', fraction: 0.2 })
-        await ownDisk(box, vm)
+        await lendOwnDisk(box, vm)
         await Promise.all([box.network.add(vm), box.hypervisor.define(specOf(box.store.state, vm))])
         await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'paused')
       },
@@ -127,9 +127,9 @@ export const wakePlan: Plan<OperationOf<'wake'>> = {
       async run(box, { vm: id }, report) {
         const vm = findOperationVm(box, id)
         report({ subject: vm.name, step: 'telling it what time it is', fraction: 0.8 })
-        await settleIn(box, vm)
+        await waitUntilReady(box, vm)
       },
     },
   ],
-  end: (state) => state,
+  commit: (state) => state,
 }

@@ -5,7 +5,7 @@ import { type Autostart, type Box, stateOf } from '../box.ts'
 import { exclusively } from '../operation/exclusively.ts'
 import { sleepMinutes } from '../sleep/idle.ts'
 import { boots, bootVm } from './boot.ts'
-import { ownDeed } from './own-deed.ts'
+import { systemEntry } from './system-entry.ts'
 
 /** While others boot, none is begun that nobody waits for when something waits for a CPU more than this much of the time. */
 const busyPercent = 60
@@ -88,7 +88,7 @@ export class AutostartQueue implements Autostart {
       await exclusively(box, id, async () => {
         const vm = box.store.state.vms[id]
         if (!vm || !isDue(box, vm)) return // its owner has done something else with it
-        const deed = ownDeed(vm, 'started it after the box was restarted')
+        const deed = systemEntry(vm, 'started it after the box was restarted')
         await box.governor.admit(vm.name, () =>
           box.activity.during(
             deed,
@@ -108,7 +108,7 @@ export class AutostartQueue implements Autostart {
       if (vm && !turn.told) {
         box.log.warn({ vm: id, err }, 'could not be started yet after the restart of the box')
         const why = { result: 'failed', code: err.code, says: err.message } as const
-        await box.activity.note(ownDeed(vm, 'tried to start it after the box was restarted', why))
+        await box.activity.note(systemEntry(vm, 'tried to start it after the box was restarted', why))
       }
       await this.#rest()
     }

@@ -5,7 +5,7 @@ import { keysDiffer } from '../access/limit.ts'
 import { type Box, type Report, specOf } from '../box.ts'
 import { isOver, type LiveState } from '../live.ts'
 import { perBox } from '../per-box.ts'
-import { ownDisk } from './own-disk.ts'
+import { lendOwnDisk } from './own-disk.ts'
 
 /** How many guests may boot at once: each boots sooner when they don't all do it together. */
 export const boots = perBox((box) => new Semaphore(Math.max(2, box.settings.most.cpus)))
@@ -21,7 +21,7 @@ export async function bootVm(box: Box, vm: Vm, report: Report, wanted?: AbortSig
   say('waiting for its turn to boot', 0.1)
   await boots(box).run(async () => {
     say('booting', 0.15)
-    await ownDisk(box, vm)
+    await lendOwnDisk(box, vm)
     await box.network.add(vm)
     await box.hypervisor.define(specOf(box.store.state, vm))
     await powerOn(box, vm)

@@ -4,7 +4,7 @@ import type { Vm } from '../../store/index.ts'
 import { type Box, stateOf, vmOfDomain, vmsOf } from '../box.ts'
 import { exclusively } from '../operation/exclusively.ts'
 import { bootVm } from './boot.ts'
-import { ownDeed } from './own-deed.ts'
+import { systemEntry } from './system-entry.ts'
 
 /** What the activity log says of a crash. */
 export const crashed = 'it crashed'
@@ -69,7 +69,7 @@ export function keepRestarting(box: Box): () => void {
         const vm = isDue(id)
         if (!vm) return
         const booted = box.governor.admit(vm.name, () => bootVm(box, vm, () => {}))
-        await box.activity.during(ownDeed(vm, 'started it after it crashed'), booted)
+        await box.activity.during(systemEntry(vm, 'started it after it crashed'), booted)
       })
     } catch (err) {
       if (!(err instanceof CroftError)) box.log.error({ vm: id, err }, 'could not start it after it crashed')

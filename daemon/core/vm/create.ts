@@ -6,9 +6,9 @@ import { ensureGolden, findGolden } from '../image/golden.ts'
 import { claimSpare } from '../image/spares.ts'
 import { onLayer } from '../layer/compaction.ts'
 import { forgetCheckpoint } from '../layer/garbage.ts'
-import { carryOut } from '../operation/engine.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
-import { loadMemory, loads, settleIn } from '../sleep/memory.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
+import { loadMemory, loads, waitUntilReady } from '../sleep/memory.ts'
 import { bootVm } from './boot.ts'
 import { makeId } from './identity.ts'
 import { checkLimits } from './limits.ts'
@@ -97,7 +97,9 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report, wan
   }
   const begin = (state: State) => withNewVm(box, state, id, options, now)
   const make = () =>
-    box.locks.run(id, () => onLayer(box, options.layer, () => carryOut(box, newPlan, operation, begin, noting, wanted)))
+    box.locks.run(id, () =>
+      onLayer(box, options.layer, () => execute(box, newOperation, operation, begin, noting, wanted)),
+    )
   await (asleep || options.power === 'off' ? make() : box.governor.admit(options.name ?? 'another VM', make))
   const vm = box.store.state.vms[id]!
   box.events.publish({ type: 'vm.new', vm: id, name: vm.name })
@@ -118,7 +120,7 @@ function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now
 }
 
 /** `new`: the VM's record stands in the store, `making`, from the start: its name, address and MAC are its own. */
-export const newPlan: Plan<OperationOf<'new'>> = {
+export const newOperation: OperationDefinition<OperationOf<'new'>> = {
   recovery: 'undo',
   steps: [
     ...preparation,
@@ -133,8 +135,8 @@ export const newPlan: Plan<OperationOf<'new'>> = {
       undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
     },
   ],
-  end: (state, { vm, asleep }) => withVm(vm, { phase: 'ready', ...(!asleep && { memory: null }) })(state),
-  undone: (state, { vm }) => withoutVm(state, vm),
+  commit: (state, { vm, asleep }) => withVm(vm, { phase: 'ready', ...(!asleep && { memory: null }) })(state),
+  rollback: (state, { vm }) => withoutVm(state, vm),
 }
 
 /**
@@ -155,7 +157,7 @@ async function forkIn(
       report({ subject: vm.name, step: 'loading its memory', fraction: 0.3 })
       await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running')
       report({ subject: vm.name, step: 'telling it who it is', fraction: 0.8 })
-      await settleIn(box, vm)
+      await waitUntilReady(box, vm)
     })
     await growTo(box, vm, checkpoint.limits.diskGiB)
   } catch (err) {

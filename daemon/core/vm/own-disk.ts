@@ -7,8 +7,8 @@ import { chainOf } from '../layer/compaction-plan.ts'
  * Has QEMU write a VM's own disk, which is what a VM needs before it starts, whatever an operation that failed has left.
  * @throws CroftError `conflict` when the disk is gone
  */
-export async function ownDisk(box: Box, vm: Vm): Promise<void> {
-  if (await giveDisk(box, vm)) return
+export async function lendOwnDisk(box: Box, vm: Vm): Promise<void> {
+  if (await lendDisk(box, vm)) return
   const { file } = layerOf(box.store.state, vm.disk)
   throw new CroftError('conflict', `The disk of ${vm.name} is gone: there is no ${file} in the state folder.`, {
     hint: `croft restore ${vm.name} goes back to a checkpoint; croft rm ${vm.name} deletes the VM.`,
@@ -16,7 +16,7 @@ export async function ownDisk(box: Box, vm: Vm): Promise<void> {
 }
 
 /** Has QEMU write a VM's own disk. @returns whether there is one */
-export async function giveDisk(box: Box, vm: Vm): Promise<boolean> {
+export async function lendDisk(box: Box, vm: Vm): Promise<boolean> {
   const { file } = layerOf(box.store.state, vm.disk)
   if (!(await box.files.exists(file))) return false
   await box.files.lend(file)
@@ -39,7 +39,7 @@ export async function onlyReadBeneath(box: Box, vm: Vm): Promise<void> {
 }
 
 /** Has a VM that stands still go on, also where an older Croft has frozen a layer that its QEMU opens for writing. */
-export async function goOn(box: Box, vm: Vm): Promise<void> {
+export async function resumeVm(box: Box, vm: Vm): Promise<void> {
   try {
     await box.hypervisor.resume(vm.uuid)
   } catch (error) {

@@ -2,11 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { CroftError } from '../../lib/error.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, findVm, type Report, stateOf, vmsOf, withVm } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
+import { collectGarbage } from '../layer/garbage.ts'
 import { whileAllowed } from '../operation/exclusively.ts'
 import { wakeUp } from '../sleep/wake.ts'
 import { awaitAgent, bootVm, makeReady } from './boot.ts'
-import { goOn } from './own-disk.ts'
+import { resumeVm } from './own-disk.ts'
 import type { Action } from './state.ts'
 
 /** How long a guest that has refused to shut down is left alone before it is asked again. */
@@ -25,7 +25,7 @@ export async function startVm(box: Box, name: string, report: Report): Promise<{
     }
     const bring = async () => {
       await box.store.update(withVm(vm.id, { power: 'on' }))
-      await bringUp(box, vm, report)
+      await startUp(box, vm, report)
     }
     const runs = ['awake', 'starting', 'paused'].includes(stateOf(box, vm))
     await (runs ? bring() : box.governor.admit(vm.name, bring))
@@ -33,12 +33,12 @@ export async function startVm(box: Box, name: string, report: Report): Promise<{
   return { vm: started, cold }
 }
 
-async function bringUp(box: Box, vm: Vm, report: Report): Promise<void> {
+async function startUp(box: Box, vm: Vm, report: Report): Promise<void> {
   switch (stateOf(box, vm)) {
     case 'awake':
       return
     case 'paused':
-      return goOn(box, vm)
+      return resumeVm(box, vm)
     case 'starting':
       await awaitAgent(box, vm, box.settings.bootTimeoutMs)
       return makeReady(box, vm, true)
@@ -59,20 +59,20 @@ export async function stopVm(
 ): Promise<'shutdown' | 'powered-off'> {
   let how: 'shutdown' | 'powered-off' = 'shutdown'
   await locked(box, name, 'stop', async (vm) => {
-    await rouse(box, vm, graceMs, report)
+    await wakeForShutdown(box, vm, graceMs, report)
     await box.store.update(withVm(vm.id, { power: 'off', memory: null }))
-    how = await bringDown(box, vm, graceMs, report)
-    await collect(box)
+    how = await shutDown(box, vm, graceMs, report)
+    await collectGarbage(box)
   })
   return how
 }
 
 /** A sleeping guest can't shut down: it is woken for that, or with no grace its memory is dropped, as by a power cut. */
-async function rouse(box: Box, vm: Vm, graceMs: number, report: Report): Promise<void> {
+async function wakeForShutdown(box: Box, vm: Vm, graceMs: number, report: Report): Promise<void> {
   if (graceMs > 0 && stateOf(box, vm) === 'asleep') await wakeUp(box, vm, report)
 }
 
-async function bringDown(box: Box, vm: Vm, graceMs: number, report: Report): Promise<'shutdown' | 'powered-off'> {
+async function shutDown(box: Box, vm: Vm, graceMs: number, report: Report): Promise<'shutdown' | 'powered-off'> {
   const state = () => stateOf(box, box.store.state.vms[vm.id] ?? vm)
   const down = () => ['stopped', 'crashed'].includes(state())
   if (down()) return 'shutdown'
@@ -118,8 +118,8 @@ const isAway = (error: unknown): boolean => error instanceof CroftError && error
 /** Stops the VM as `stop` does, and starts it cold. */
 export function restartVm(box: Box, name: string, graceMs: number, report: Report): Promise<Vm> {
   return locked(box, name, 'restart', async (vm) => {
-    await rouse(box, vm, graceMs, report)
-    await bringDown(box, vm, graceMs, report)
+    await wakeForShutdown(box, vm, graceMs, report)
+    await shutDown(box, vm, graceMs, report)
     await box.store.update(withVm(vm.id, { power: 'on', memory: null }))
     await bootVm(box, vm, report)
   })
@@ -129,7 +129,7 @@ export function restartVm(box: Box, name: string, graceMs: number, report: Repor
 export async function stopAll(box: Box, graceMs: number): Promise<void> {
   const running = vmsOf(box.store.state).filter((vm) => !['stopped', 'crashed', 'asleep'].includes(stateOf(box, vm)))
   // Under their locks, so that their ends are not taken for their owners' wishes.
-  await Promise.allSettled(running.map((vm) => box.locks.run(vm.id, () => bringDown(box, vm, graceMs, () => {}))))
+  await Promise.allSettled(running.map((vm) => box.locks.run(vm.id, () => shutDown(box, vm, graceMs, () => {}))))
 }
 
 async function locked(box: Box, name: string, action: Action, work: (vm: Vm) => Promise<void>): Promise<Vm> {

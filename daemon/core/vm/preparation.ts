@@ -1,6 +1,6 @@
 import type { Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, layerOf, specOf } from '../box.ts'
-import type { Step } from '../operation/plan.ts'
+import type { Step } from '../operation/definition.ts'
 
 /** The first steps of anything that makes a VM: all it needs before it starts. */
 export const preparation: readonly Step<{ vm: string; from?: string | null }>[] = [

@@ -5,7 +5,7 @@ import { Locks } from '../../lib/locks.ts'
 import { noRates, type State, type Vm } from '../../store/index.ts'
 import { emptyState } from '../../store/schema.ts'
 import type { Box, BoxSettings } from '../box.ts'
-import { checkRates, cpuShares, freshShare, share, shareVm, unsupported } from './qos.ts'
+import { applyShares, checkRates, cpuShares, initialShares, shareVm, unsupported } from './qos.ts'
 
 test('a VM with a normal priority has of CPUs what a domain has by itself, with cgroups of either version', () => {
   expect([25, 100, 400].map((weight) => cpuShares(weight, 1))).toEqual([256, 1024, 4096])
@@ -22,7 +22,7 @@ test('a limit of CPU time is refused where there are no cgroups, and no other on
 
 /** A box with a VM that runs, on which libvirt refuses some of what it is asked. `told`: what it was told of the VM. */
 function boxThatRefuses(...refused: string[]) {
-  const vm = { id: 'vm_a', uuid: 'u', name: 'web', phase: 'ready', memory: null, ...freshShare } as unknown as Vm
+  const vm = { id: 'vm_a', uuid: 'u', name: 'web', phase: 'ready', memory: null, ...initialShares } as unknown as Vm
   const store = {
     state: { ...emptyState('test'), vms: { vm_a: vm } } as State,
     async update(change: (state: State) => State) {
@@ -69,9 +69,9 @@ test('a priority is kept where it can not be had', async () => {
 
 test('a QEMU that has just been started is told only what it does not have by itself; one that was found, all', async () => {
   const { box, vm, told } = boxThatRefuses()
-  await share(box, vm, freshShare)
+  await applyShares(box, vm, initialShares)
   expect(told).toEqual([])
-  await share(box, vm, undefined)
+  await applyShares(box, vm, undefined)
   expect(told).toEqual([
     ['setCpuShares', 1024],
     ['setDiskWeight', 100],
@@ -81,18 +81,18 @@ test('a QEMU that has just been started is told only what it does not have by it
 })
 
 test('what could not be had is known until it can be', async () => {
-  const limited = { ...freshShare, rates: { ...noRates, cpuPercent: 50 } }
+  const limited = { ...initialShares, rates: { ...noRates, cpuPercent: 50 } }
   const { box, vm } = boxThatRefuses('setCpuLimit')
-  await share(box, { ...vm, ...limited }, freshShare)
+  await applyShares(box, { ...vm, ...limited }, initialShares)
   expect(unsupported(box).get('cpuPercent')).toMatchObject({ vm: 'web', why: expect.stringContaining('not mounted') })
   box.hypervisor.setCpuLimit = async () => {}
-  await share(box, { ...vm, ...limited }, freshShare)
+  await applyShares(box, { ...vm, ...limited }, initialShares)
   expect(unsupported(box).size).toBe(0)
 })
 
 test('a limit can be taken away where there can be none', async () => {
   const { box, vm } = boxThatRefuses('setCpuLimit')
-  await share(box, vm, undefined)
+  await applyShares(box, vm, undefined)
   await shareVm(box, 'web', { rates: { cpuPercent: null } })
   expect(unsupported(box).size).toBe(0)
 })

@@ -8,10 +8,10 @@ import { perBox } from '../per-box.ts'
 export const unsupported = perBox(() => new Map<ShareKind, { vm: string; why: string }>())
 
 /** What a VM gets of the box beside others, and at most. */
-export type Share = Pick<Vm, 'priority' | 'rates'>
+export type ResourceShares = Pick<Vm, 'priority' | 'rates'>
 
 /** What a QEMU has that nobody has told anything. */
-export const freshShare: Share = { priority: 'normal', rates: noRates }
+export const initialShares: ResourceShares = { priority: 'normal', rates: noRates }
 
 /** By which the kernel shares out what is short: 100 is what a domain has by itself. */
 const weights: Record<Vm['priority'], number> = { low: 25, normal: 100, high: 400 }
@@ -38,8 +38,8 @@ export const lacksCgroups = (err: unknown): boolean => /cgroup/i.test(reasonOf(e
 /** Has each VM get, as soon as it runs, what its record says. @returns ends that */
 export function keepShares(box: Box): () => void {
   // Of one that ran before we came it is not known what it has been told.
-  const unwatch = whenStarted(box, (vm, isNew) => void share(box, vm, isNew ? freshShare : undefined))
-  const unweigh = box.governor.watchWeights((vm) => void share(box, vm, { rates: vm.rates }))
+  const unwatch = whenStarted(box, (vm, isNew) => void applyShares(box, vm, isNew ? initialShares : undefined))
+  const unweigh = box.governor.watchWeights((vm) => void applyShares(box, vm, { rates: vm.rates }))
   return () => {
     unwatch()
     unweigh()
@@ -50,8 +50,8 @@ export function keepShares(box: Box): () => void {
  * Has a running VM get what its record says, as far as that can be had; `unsupported` has the rest.
  * @param had what it gets now; undefined when that is not known
  */
-export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): Promise<void> {
-  const { tried, failed } = await applyShare(box, vm, had)
+export async function applyShares(box: Box, vm: Vm, had: Partial<ResourceShares> | undefined): Promise<void> {
+  const { tried, failed } = await tryShares(box, vm, had)
   for (const what of tried) {
     const err = failed.get(what)
     if (err === undefined) {
@@ -66,7 +66,7 @@ export async function share(box: Box, vm: Vm, had: Partial<Share> | undefined): 
 }
 
 /** Each is tried, whatever becomes of the others. */
-export async function applyShare(box: Box, vm: Vm, had: Partial<Share> | undefined) {
+export async function tryShares(box: Box, vm: Vm, had: Partial<ResourceShares> | undefined) {
   const { hypervisor, network, settings, governor } = box
   const { priority, rates } = vm
   const tried: ShareKind[] = []
@@ -108,7 +108,7 @@ export async function applyShare(box: Box, vm: Vm, had: Partial<Share> | undefin
 export async function shareVm(
   box: Box,
   name: string,
-  { priority, rates }: { priority?: Share['priority']; rates: Partial<Rates> },
+  { priority, rates }: { priority?: ResourceShares['priority']; rates: Partial<Rates> },
 ): Promise<void> {
   checkRates(box, rates)
   await whileAllowed(box, name, 'limit', async (before, state) => {
@@ -123,10 +123,10 @@ export async function shareVm(
 }
 
 async function changeRunning(box: Box, before: Vm, after: Vm): Promise<void> {
-  const { failed } = await applyShare(box, after, before)
+  const { failed } = await tryShares(box, after, before)
   for (const [what, err] of failed) {
     if (what === 'cpuWeight' || what === 'diskWeight') continue
-    await share(box, before, after)
+    await applyShares(box, before, after)
     throw what === 'cpuPercent' && lacksCgroups(err) ? noCgroups(err) : err
   }
 }

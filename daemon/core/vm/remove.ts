@@ -1,9 +1,9 @@
 import { filterRecord } from '../../store/index.ts'
 import { type Box, findOperationVm, findVm, stateOf, without } from '../box.ts'
-import { collect } from '../layer/garbage.ts'
-import { carryOut } from '../operation/engine.ts'
+import { collectGarbage } from '../layer/garbage.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { recoverUnder } from '../operation/exclusively.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
 import { makeId } from './identity.ts'
 import { checkAllowed } from './state.ts'
 
@@ -18,11 +18,11 @@ export async function removeVm(box: Box, name: string): Promise<void> {
     checkAllowed('rm', vm.name, stateOf(box, vm))
     const operation = { id: makeId('op'), kind: 'rm', startedAt: new Date().toISOString(), vm: id } as const
     const leaving = { ...vm, phase: 'leaving', power: 'off' } as const
-    await carryOut(box, rmPlan, operation, (state) => ({ ...state, vms: { ...state.vms, [id]: leaving } }))
+    await execute(box, rmOperation, operation, (state) => ({ ...state, vms: { ...state.vms, [id]: leaving } }))
     box.live.forget(vm.uuid)
-    box.uses.forget(id)
+    box.usage.forget(id)
     box.events.publish({ type: 'vm.removed', vm: id, name: vm.name })
-    await collect(box)
+    await collectGarbage(box)
   })
 }
 
@@ -30,7 +30,7 @@ const notOf = <T extends { vm: string | null }>(id: string, record: Record<strin
   filterRecord(record, ({ vm }) => vm !== id)
 
 /** `rm`: once begun it is carried to its end. Its disk is left to the collection: forks may stand on it. */
-export const rmPlan: Plan<OperationOf<'rm'>> = {
+export const rmOperation: OperationDefinition<OperationOf<'rm'>> = {
   recovery: 'finish',
   steps: [
     { name: 'power-off', run: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid) },
@@ -38,7 +38,7 @@ export const rmPlan: Plan<OperationOf<'rm'>> = {
     { name: 'network', run: (box, { vm }) => box.network.remove(findOperationVm(box, vm)) },
     { name: 'folder', run: (box, { vm }) => box.guests.forget(findOperationVm(box, vm)) },
   ],
-  end: (state, { vm }) => ({
+  commit: (state, { vm }) => ({
     ...state,
     vms: without(state.vms, vm),
     // One that could be neither finished nor taken back: what it has made is nobody's now, and swept up.

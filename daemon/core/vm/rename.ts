@@ -1,8 +1,8 @@
 import type { Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, findVm, specOf, stateOf, withVm } from '../box.ts'
-import { carryOut } from '../operation/engine.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { whileAllowed } from '../operation/exclusively.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
 import { makeReady } from './boot.ts'
 import { makeId } from './identity.ts'
 import { checkNewName } from './record.ts'
@@ -13,7 +13,7 @@ export async function renameVm(box: Box, name: string, to: string): Promise<Vm> 
     if (vm.name === to) return vm
     const { id } = vm
     const operation = { id: makeId('op'), kind: 'rename', startedAt: new Date().toISOString(), vm: id, to } as const
-    await carryOut(box, renamePlan, operation, (state) => {
+    await execute(box, renameOperation, operation, (state) => {
       checkNewName(state, to, 'to')
       return withVm(id, { name: to })(state)
     })
@@ -23,7 +23,7 @@ export async function renameVm(box: Box, name: string, to: string): Promise<Vm> 
 }
 
 /** `rename`: the store has the new name from the start; the domain and the guest follow. */
-export const renamePlan: Plan<OperationOf<'rename'>> = {
+export const renameOperation: OperationDefinition<OperationOf<'rename'>> = {
   recovery: 'finish',
   steps: [
     {
@@ -43,5 +43,5 @@ export const renamePlan: Plan<OperationOf<'rename'>> = {
       },
     },
   ],
-  end: (state) => state,
+  commit: (state) => state,
 }

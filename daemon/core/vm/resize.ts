@@ -1,9 +1,9 @@
 import { CroftError } from '../../lib/error.ts'
 import type { Limits, Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, findVm, layerOf, specOf, withVm } from '../box.ts'
-import { carryOut } from '../operation/engine.ts'
+import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
+import { execute } from '../operation/engine.ts'
 import { whileAllowed } from '../operation/exclusively.ts'
-import type { OperationOf, Plan } from '../operation/plan.ts'
 import { makeId } from './identity.ts'
 import { checkLimits } from './limits.ts'
 
@@ -31,7 +31,7 @@ export async function resizeVm(
       )
     }
     const operation = { id: makeId('op'), kind: 'resize', startedAt: new Date().toISOString(), vm: id, limits } as const
-    await carryOut(box, resizePlan, operation, (current) => current)
+    await execute(box, resizeOperation, operation, (current) => current)
     box.events.publish({ type: 'vm.changed', vm: id, name: before.name })
     const later = limits.cpus !== before.limits.cpus || limits.memoryMiB !== before.limits.memoryMiB
     return { vm: findVm(box.store.state, id), atNextStart: later && state === 'awake' }
@@ -39,7 +39,7 @@ export async function resizeVm(
 }
 
 /** `resize`: the store has the new limits only at the end, when all of them hold. */
-export const resizePlan: Plan<OperationOf<'resize'>> = {
+export const resizeOperation: OperationDefinition<OperationOf<'resize'>> = {
   recovery: 'finish',
   steps: [
     {
@@ -63,5 +63,5 @@ export const resizePlan: Plan<OperationOf<'resize'>> = {
       },
     },
   ],
-  end: (state, { vm, limits }) => withVm(vm, { limits })(state),
+  commit: (state, { vm, limits }) => withVm(vm, { limits })(state),
 }

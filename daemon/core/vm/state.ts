@@ -59,13 +59,13 @@ export function vmState(vm: Pick<Vm, 'phase' | 'memory'>, live: LiveState | unde
 /** @throws CroftError `conflict` when the action makes no sense in this state, saying what would. */
 export function checkAllowed(action: Action, name: string, state: VmState): void {
   if ((allowed[action] as readonly VmState[]).includes(state)) return
-  throw new CroftError('conflict', `${name} is ${describe[state]}.`, {
+  throw new CroftError('conflict', `${name} is ${stateWords[state]}.`, {
     hint: advice(action, name, state),
     details: { state },
   })
 }
 
-const describe: Record<VmState, string> = {
+const stateWords: Record<VmState, string> = {
   making: 'still being made',
   stopped: 'stopped',
   starting: 'starting',

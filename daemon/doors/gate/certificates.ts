@@ -1,7 +1,7 @@
 import { imageOf, stateOf } from '../../core/box.ts'
 import type { Vm } from '../../store/index.ts'
-import type { Gate } from './decide.ts'
-import { hostName, placeOf, targetOf } from './routing.ts'
+import type { Gate } from './authorize.ts'
+import { hostName, parseHost, targetOf } from './routing.ts'
 
 /** How many ports of one VM get a certificate because it listens on them, or somebody asked: there are 65,535 of each. */
 const mostPorts = 20
@@ -26,7 +26,7 @@ export class Certificates {
   async allows(name: string): Promise<boolean> {
     const { state } = this.#gate.box.store
     const host = hostName(name)
-    if (Object.hasOwn(state.hosts, host) || placeOf(host, state.web.domain)?.kind === 'croft') return true
+    if (Object.hasOwn(state.hosts, host) || parseHost(host, state.web.domain)?.kind === 'croft') return true
     const target = targetOf(state, host)
     if (!target?.vm) return false
     return target.port === null || this.#gate.sessions.hasBeenAt(host) || this.#allowsPort(target.vm, target.port)

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { Connections } from './connections.ts'
+import { OpenConnections } from './connections.ts'
 
 const grant = (digest: string | null) => ({ host: 'web.localhost', digest })
 
 test('a connection is over when one of the things that let it in is', () => {
-  const connections = new Connections()
+  const connections = new OpenConnections()
   connections.note('tcp 192.0.2.1:1', grant('a'))
   connections.note('tcp 192.0.2.1:1', grant('b'))
   connections.note('tcp 192.0.2.2:1', grant('b'))
@@ -16,14 +16,14 @@ test('a connection is over when one of the things that let it in is', () => {
 })
 
 test('of those from before, nobody knows, until something is asked by them', () => {
-  const connections = new Connections(['tcp 192.0.2.1:1', 'tcp 192.0.2.2:1'])
+  const connections = new OpenConnections(['tcp 192.0.2.1:1', 'tcp 192.0.2.2:1'])
   connections.note('tcp 192.0.2.1:1', grant('a'))
   expect(connections.takeUnknown()).toEqual(['tcp 192.0.2.2:1'])
   expect(connections.takeUnknown()).toEqual([])
 })
 
 test('closed ones are forgotten', () => {
-  const connections = new Connections()
+  const connections = new OpenConnections()
   connections.note('tcp 192.0.2.1:1', grant('a'))
   connections.note('tcp 192.0.2.2:1', grant('a'))
   connections.forgetClosed(new Set(['tcp 192.0.2.2:1']))
@@ -31,7 +31,7 @@ test('closed ones are forgotten', () => {
 })
 
 test('those that are closed are looked for once there are a thousand, and then whenever there are twice as many', () => {
-  const connections = new Connections()
+  const connections = new OpenConnections()
   const open = new Set<`tcp ${string}`>()
   let count = 0
   const come = (many: number, stay: boolean) => {

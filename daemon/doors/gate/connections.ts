@@ -14,7 +14,7 @@ const most = 100_000
  * The connections by which clients have been let in, each with what let them in: so that those that go on for long
  * (WebSockets, streams, downloads) end when that does.
  */
-export class Connections {
+export class OpenConnections {
   readonly #grants = new Map<Peer, Map<string, Grant>>()
   /** Those that were open before this daemon was: nobody knows any more what let them in. */
   readonly #unknown: Set<Peer>

@@ -2,13 +2,13 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { type Pass, Passes } from './grants.ts'
+import { GrantCache, type Pass } from './grants.ts'
 
 let folder: string
-let passes: Passes
+let passes: GrantCache
 beforeEach(async () => {
   folder = join(await mkdtemp(join(tmpdir(), 'croft-passes-')), 'passes')
-  passes = new Passes(folder)
+  passes = new GrantCache(folder)
   await passes.open(0)
 })
 afterEach(async () => {
@@ -66,6 +66,6 @@ test('none is made that leads out of the folder, or has too long a name', async 
 
 test('those of an earlier daemon are not there any more', async () => {
   passes.give(pass())
-  await new Passes(folder).open(0)
+  await new GrantCache(folder).open(0)
   expect(await readdir(folder)).toEqual([])
 })

@@ -28,7 +28,7 @@ const longestName = 255
  * how Caddy finds them). They are files, so that taking one back is over when it returns, and Caddy is told nothing.
  * Whatever happens to a VM or to a right takes back what stands on it; the connection is asked about again.
  */
-export class Passes {
+export class GrantCache {
   readonly #folder: string
   readonly #given = new Map<string, Pass & { until: number }>()
 

@@ -13,23 +13,32 @@ import {
   verdictHeader,
 } from '../../adapters/caddy/config.ts'
 import { makeWebServer, mostWaiting } from '../../lib/web-server.ts'
-import { decide, explain, type Gate, type Verdict, type Visit } from './decide.ts'
+import { type AuthRequest, authorize, explain, type Gate, type Verdict } from './authorize.ts'
 import { documentOf, textOf } from './pages.ts'
 import { clientOf, headersOf, sessionCookieFor } from './site.ts'
 import { secretIn } from './tokens.ts'
 
-export { Tries } from '../../lib/failure-limiter.ts'
+export { FailureLimiter } from '../../lib/failure-limiter.ts'
+export type { Gate } from './authorize.ts'
 export { Certificates } from './certificates.ts'
-export { Connections } from './connections.ts'
-export type { Gate } from './decide.ts'
-export { Passes } from './grants.ts'
+export { OpenConnections } from './connections.ts'
+export { GrantCache } from './grants.ts'
 export { GuestPorts } from './guest-ports.ts'
 export { keepLifetimes } from './lifetimes.ts'
 export { Links } from './links.ts'
-export { keepOut } from './revocation.ts'
-export { frontOf, hostOf, originOf } from './routing.ts'
+export { enforceRevocations } from './revocation.ts'
+export { hostOf, originOf, publicOriginOf } from './routing.ts'
 export { Sessions } from './sessions.ts'
-export { clientOf, isFrom, makeSite, nothingHere, owner, type Seat, sessionAt, signInPage } from './site.ts'
+export {
+  clientOf,
+  isFrom,
+  makeSite,
+  nothingHereResponse,
+  owner,
+  type SiteOrigin,
+  sessionAt,
+  signInPage,
+} from './site.ts'
 export { Tokens, tokenOf } from './tokens.ts'
 export { addressOf, makeWeb } from './web.ts'
 
@@ -53,7 +62,7 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   })
   server.keepAliveTimeout = 60_000
   await mkdir(dirname(socket), { recursive: true, mode: 0o755 })
-  await gate.passes.open(gid)
+  await gate.grants.open(gid)
   await rm(socket, { force: true })
   await new Promise<void>((resolve, reject) =>
     server.once('error', reject).listen({ path: socket, backlog: mostWaiting }, resolve),
@@ -62,7 +71,7 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   await chown(socket, 0, gid)
   return async () => {
     // Nobody would take them back.
-    await gate.passes.close()
+    await gate.grants.close()
     await close()
   }
 }
@@ -73,11 +82,11 @@ async function settle(gate: Gate, request: IncomingMessage, response: ServerResp
   const visit = visitOf(request, secure)
   // A request that failed has no session any more: it has been made ready for the VM.
   const user = String(request.headers[userHeader.toLowerCase()] ?? '')
-  const verdict = await (failed ? explain(gate, visit, user) : decide(gate, visit))
+  const verdict = await (failed ? explain(gate, visit, user) : authorize(gate, visit))
   answer(response, verdict, visit, secure)
 }
 
-function visitOf({ headers }: IncomingMessage, secure: boolean): Visit {
+function visitOf({ headers }: IncomingMessage, secure: boolean): AuthRequest {
   const uri = String(headers['x-forwarded-uri'] ?? '')
   const page = headers['x-forwarded-method'] === 'GET' && (headers.accept ?? '').includes('text/html')
   return {
@@ -106,7 +115,7 @@ export function tokenIn(cookies: string | undefined, secure: boolean): string | 
 const peerOf = (said: string): string =>
   `${said.startsWith('HTTP/3') ? 'udp' : 'tcp'} ${said.slice(said.indexOf(' ') + 1)}`
 
-function answer(response: ServerResponse, verdict: Verdict, visit: Visit, secure: boolean): void {
+function answer(response: ServerResponse, verdict: Verdict, visit: AuthRequest, secure: boolean): void {
   switch (verdict.kind) {
     case 'pass':
       response.writeHead(204, {

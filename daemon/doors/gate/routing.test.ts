@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { hostName, placeOf } from './routing.ts'
+import { hostName, parseHost } from './routing.ts'
 
 describe('a host name', () => {
   test.each([
@@ -11,7 +11,7 @@ describe('a host name', () => {
     ['quiet-otter-3000.localhost:80', { kind: 'vm', name: 'quiet-otter', port: 3000 }],
     ['croft.localhost:8080', { kind: 'croft' }],
   ])('%s leads to its place', (host, place) => {
-    expect(placeOf(hostName(host), 'localhost')).toEqual(place)
+    expect(parseHost(hostName(host), 'localhost')).toEqual(place)
   })
 
   test.each([
@@ -31,11 +31,11 @@ describe('a host name', () => {
     '',
     '[::1]',
   ])('%s leads nowhere', (host) => {
-    expect(placeOf(host, 'localhost')).toBeUndefined()
+    expect(parseHost(host, 'localhost')).toBeUndefined()
   })
 
   test('of another domain is not ours', () => {
-    expect(placeOf('web.box.example.com', 'box.example.com')).toEqual({ kind: 'vm', name: 'web', port: null })
-    expect(placeOf('web.localhost', 'box.example.com')).toBeUndefined()
+    expect(parseHost('web.box.example.com', 'box.example.com')).toEqual({ kind: 'vm', name: 'web', port: null })
+    expect(parseHost('web.localhost', 'box.example.com')).toBeUndefined()
   })
 })

@@ -3,7 +3,7 @@ import { vmNamed } from '../../core/box.ts'
 import type { State, Vm, WebSettings } from '../../store/index.ts'
 
 /** How the box is reached by the web: the settings in the store, and the ports in the configuration. */
-export interface Front {
+export interface PublicOrigin {
   domain: string
   /** By HTTPS. */
   secure: boolean
@@ -11,18 +11,18 @@ export interface Front {
   suffix: string
 }
 
-export function frontOf({ domain, tls }: WebSettings, ports: Pick<WebConfig, 'http' | 'https'>): Front {
+export function publicOriginOf({ domain, tls }: WebSettings, ports: Pick<WebConfig, 'http' | 'https'>): PublicOrigin {
   const secure = tls.mode !== 'off'
   const port = secure ? ports.https : ports.http
   return { domain, secure, suffix: port === (secure ? 443 : 80) ? '' : `:${port}` }
 }
 
 /** Host name of a VM, or of one of its ports; of Croft's own address, by the name `croft`. Pure. */
-export const hostOf = ({ domain }: Front, name: string, port?: number | null): string =>
+export const hostOf = ({ domain }: PublicOrigin, name: string, port?: number | null): string =>
   `${name}${port == null ? '' : `-${port}`}.${domain}`
 
 /** The address of a host name, without a path: `https://web.box.example.com`. Pure. */
-export const originOf = ({ secure, suffix }: Front, host: string): string =>
+export const originOf = ({ secure, suffix }: PublicOrigin, host: string): string =>
   `${secure ? 'https' : 'http'}://${host}${suffix}`
 
 /** Where a host name leads: to Croft itself, or to a VM and one of its ports (null: its main one). */
@@ -36,7 +36,7 @@ const portLabel = /^(.+)-([0-9]{1,40})$/
  * What a host name stands for on a box with this domain: `croft.<domain>`, `<vm>.<domain>` or `<vm>-<port>.<domain>`. Pure.
  * @param host as `hostName` gives it @returns undefined for anything else, which gets no answer but that
  */
-export function placeOf(host: string, domain: string): Place | undefined {
+export function parseHost(host: string, domain: string): Place | undefined {
   if (!host.endsWith(`.${domain}`)) return undefined
   const first = host.slice(0, -domain.length - 1)
   if (first === 'croft') return { kind: 'croft' }
@@ -57,7 +57,7 @@ export interface Target {
 export function targetOf(state: State, host: string): Target | undefined {
   const own = Object.hasOwn(state.hosts, host) ? state.hosts[host] : undefined
   if (own) return { vm: state.vms[own.vm], port: own.port }
-  const place = placeOf(host, state.web.domain)
+  const place = parseHost(host, state.web.domain)
   return place?.kind === 'vm' ? { vm: vmNamed(state, place.name), port: place.port } : undefined
 }
 

@@ -5,7 +5,7 @@ import type { By, Note } from '../../activity/index.ts'
 import { sessionCookie } from '../../adapters/caddy/config.ts'
 import { digestOf } from '../../lib/secret.ts'
 import type { Session } from '../../store/index.ts'
-import { type Gate, localPath } from './decide.ts'
+import { type Gate, localPath } from './authorize.ts'
 import { noSuchLink, stranger, tooOften } from './noted.ts'
 import * as pages from './pages.ts'
 import { hostName, targetOf } from './routing.ts'
@@ -45,7 +45,7 @@ export function sessionCookieFor({ token, seconds }: { token: string; seconds: n
 }
 
 /** An address of Croft's own. */
-export interface Seat {
+export interface SiteOrigin {
   /** Its host name, without port. */
   host: string
   secure: boolean
@@ -54,7 +54,7 @@ export interface Seat {
 }
 
 /** The session of Croft's own that a request comes with. */
-export function sessionAt({ sessions }: Gate, { host, secure }: Seat, c: Context): Session | undefined {
+export function sessionAt({ sessions }: Gate, { host, secure }: SiteOrigin, c: Context): Session | undefined {
   const token = getCookie(c, sessionCookie(secure))
   return token === undefined ? undefined : sessions.find(host, digestOf(token))
 }
@@ -63,7 +63,7 @@ export function sessionAt({ sessions }: Gate, { host, secure }: Seat, c: Context
 export const owner = ({ signIn }: Session): By => ({ kind: 'owner', name: '', id: signIn })
 
 /** Whether a request comes from a page of this very address, as browsers say of every POST; of one at another port, no. */
-export function isFrom({ host, secure }: Seat, c: Context): boolean {
+export function isFrom({ host, secure }: SiteOrigin, c: Context): boolean {
   const url = URL.parse(c.req.header('origin') ?? '')
   return (
     url !== null &&
@@ -79,13 +79,13 @@ const show = (page: pages.Page) =>
   new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page, 'html') })
 
 /** The answer for an unknown path. */
-export const nothingHere = (): Response => show(pages.nothingHere)
+export const nothingHereResponse = (): Response => show(pages.nothingHere)
 
 /** What is where only who is signed in may look. */
 export const signInPage = (): Response => show(pages.signIn(undefined, false))
 
 /** What is at an address of Croft's own: signing in and out, and the way from there to a VM's address. */
-export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
+export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
   const { sessions } = gate
   const site = new Hono()
   const note = (c: Context, by: By, what: string, outcome: Partial<Note> = {}) => {
@@ -96,10 +96,10 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
 
   // A form of another site's must not sign anybody in or out.
   site.use(async (c, next) => {
-    if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(seatNow(), c)) return nothingHere()
+    if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(seatNow(), c)) return nothingHereResponse()
     return next()
   })
-  site.use(bodyLimit({ maxSize: 8192, onError: nothingHere }))
+  site.use(bodyLimit({ maxSize: 8192, onError: nothingHereResponse }))
 
   const aimOf = (host = '', to = '/'): pages.Aim | undefined =>
     targetOf(gate.box.store.state, hostName(host)) && {
@@ -122,14 +122,14 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
     const form = await c.req.parseBody()
     const field = (name: string) => (typeof form[name] === 'string' ? form[name] : '')
     const browser = browserOf(c)
-    const seconds = gate.tries.wait(browser.from)
+    const seconds = gate.failures.wait(browser.from)
     if (seconds > 0) {
       await note(c, stranger, triedToSignIn, tooOften)
       return show(pages.tooMany(seconds))
     }
     const token = await sessions.redeem(host, codeIn(field('code')), browser)
     if (token === undefined) {
-      gate.tries.fail(browser.from)
+      gate.failures.fail(browser.from)
       await note(c, stranger, triedToSignIn, noSuchLink)
       return show(pages.linkIsOver)
     }
@@ -144,7 +144,7 @@ export function makeSite(gate: Gate, seatNow: () => Seat): Hono {
 
   site.get('/enter', (c) => {
     const aim = aimOf(c.req.query('host'), c.req.query('to'))
-    if (!aim) return nothingHere()
+    if (!aim) return nothingHereResponse()
     const session = sessionAt(gate, seatNow(), c)
     if (!session) return show(pages.signIn(aim, c.req.query('was') !== undefined))
     const query = new URLSearchParams({ code: sessions.makeCode(hostName(aim.host), session.signIn), to: aim.to })

@@ -1,13 +1,13 @@
 import type { Check, Web } from '../../core/interfaces/host.ts'
 import { type CustomHost, indexBy, type Vm, type WebSettings } from '../../store/index.ts'
-import { type Gate, linkPath } from './decide.ts'
-import { type Front, hostOf, originOf } from './routing.ts'
+import { type Gate, linkPath } from './authorize.ts'
+import { hostOf, originOf, type PublicOrigin } from './routing.ts'
 
 const byTarget = indexBy(({ vm, port }: CustomHost) => `${vm} ${port}`)
 
 /** Where a VM, or one port of it, is opened: by a name of its own, where it has one. */
 export function addressOf(gate: Pick<Gate, 'box' | 'front'>, vm: Vm, port: number | null = null): string {
-  const front: Front = gate.front()
+  const front: PublicOrigin = gate.front()
   const own = byTarget(gate.box.store.state.hosts, `${vm.id} ${port}`)
   return `${originOf(front, own?.host ?? hostOf(front, vm.name, port))}/`
 }

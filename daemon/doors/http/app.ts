@@ -3,13 +3,13 @@ import { bodyLimit } from 'hono/body-limit'
 import { stream } from 'hono/streaming'
 import type { Terminals } from '../../adapters/guest/terminals.ts'
 import { checkScope, isLimited } from '../../commands/kit/scope.ts'
-import { type App, serveCall } from '../../commands/kit/serve.ts'
+import { type AppContext, serveCall } from '../../commands/kit/serve.ts'
 import type { Report } from '../../core/box.ts'
 import { CroftError } from '../../lib/error.ts'
-import type { Door, Entered } from './door.ts'
 import { eventsRoute } from './events.ts'
 import { execRoute } from './exec.ts'
 import { expose, expositionType } from './exposition.ts'
+import type { Entered, Listener } from './listener.ts'
 import { readMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import { problemOf } from './problem.ts'
@@ -21,7 +21,7 @@ export const metricsPath = '/metrics'
 const largestBody = 1024 * 1024
 
 /** The API, for one of its doors. */
-export function makeHttp(app: App, version: string, door: Door, terminals: Terminals): Hono<Entered> {
+export function makeHttp(app: AppContext, version: string, door: Listener, terminals: Terminals): Hono<Entered> {
   const http = new Hono<Entered>()
 
   http.onError((error, c) => {

@@ -3,14 +3,14 @@ import { type AddressInfo, connect } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { Hono } from 'hono'
 import { expect, onTestFinished, test } from 'vitest'
-import type { App } from '../../commands/kit/serve.ts'
+import type { AppContext } from '../../commands/kit/serve.ts'
 import { EventLog } from '../../core/events.ts'
 import { Live } from '../../core/live.ts'
 import { eventsRoute } from './events.ts'
 
 async function serve(events: EventLog) {
   const box = { events, live: new Live(), store: { state: { vms: {} } } }
-  const site = new Hono().get('/', (c) => eventsRoute({ box } as unknown as App, c, () => true))
+  const site = new Hono().get('/', (c) => eventsRoute({ box } as unknown as AppContext, c, () => true))
   const server = createAdaptorServer({ fetch: site.fetch }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(() => void server.close())

@@ -1,8 +1,8 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
-import type { App } from '../../commands/kit/serve.ts'
-import { describeVm } from '../../commands/results/vm.ts'
+import type { AppContext } from '../../commands/kit/serve.ts'
+import { toVmResult } from '../../commands/results/vm.ts'
 import { vmsOf } from '../../core/box.ts'
 import type { NumberedEvent } from '../../core/events.ts'
 
@@ -15,7 +15,7 @@ const mostWaiting = 4000
  * after it; any other, and one that was away too long, first gets the whole state as a `state` event.
  * One that reads too slowly is disconnected, never silently skipped; so is one that may not listen any more.
  */
-export function eventsRoute({ box }: App, c: Context, isStillIn: () => boolean): Response {
+export function eventsRoute({ box }: AppContext, c: Context, isStillIn: () => boolean): Response {
   const resumeAt = c.req.header('last-event-id')
   return streamSSE(c, async (sse) => {
     const waiting: NumberedEvent[] = []
@@ -32,7 +32,7 @@ export function eventsRoute({ box }: App, c: Context, isStillIn: () => boolean):
       const missed = resumeAt === undefined ? undefined : box.events.since(resumeAt)
       if (missed) waiting.unshift(...missed)
       else {
-        const vms = vmsOf(box.store.state).map((vm) => describeVm(box, vm))
+        const vms = vmsOf(box.store.state).map((vm) => toVmResult(box, vm))
         await sse.writeSSE({ event: 'state', id: box.events.lastId, data: JSON.stringify({ vms }) })
       }
       while (!sse.aborted && !sse.closed && isStillIn()) {

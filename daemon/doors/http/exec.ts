@@ -2,12 +2,12 @@ import type { Context as HonoContext } from 'hono'
 import { stream } from 'hono/streaming'
 import { z } from 'zod'
 import type { By } from '../../activity/index.ts'
-import { type App, type Caller, serveLine } from '../../commands/kit/serve.ts'
+import { type AppContext, type Caller, serveLine } from '../../commands/kit/serve.ts'
 import { userName } from '../../lib/accounts.ts'
 import { CroftError, errorCodes } from '../../lib/error.ts'
 import { readLines } from '../../lib/ndjson.ts'
 import { splitWords } from '../../lib/shell-words.ts'
-import type { Entered, Entrant } from './door.ts'
+import type { Entered, Entrant } from './listener.ts'
 
 /**
  * A command line run for somebody elsewhere.
@@ -24,7 +24,7 @@ import type { Entered, Entrant } from './door.ts'
  * that has another way there takes that. What is to be shown is a picture in the place of the one before, to a terminal
  * that came with `rows`; the answer is its size, and asks for the next, after `ms` or as soon as it has another size.
  */
-export async function execRoute(app: App, c: HonoContext<Entered>, local: boolean): Promise<Response> {
+export async function execRoute(app: AppContext, c: HonoContext<Entered>, local: boolean): Promise<Response> {
   const type = c.req.header('content-type') ?? 'text/plain'
   if (type.startsWith('text/plain')) return execText(app, c)
   if (type.startsWith('application/x-ndjson')) return execConversation(app, c, local)
@@ -37,7 +37,7 @@ export async function execRoute(app: App, c: HonoContext<Entered>, local: boolea
 /** What a text may have, in bytes: nothing of it is sent before its end. */
 const mostText = 8 * 1024 * 1024
 
-async function execText(app: App, c: HonoContext<Entered>): Promise<Response> {
+async function execText(app: AppContext, c: HonoContext<Entered>): Promise<Response> {
   const words = splitWords((await c.req.text()).trim())
   if (words[0] === 'croft') words.shift()
   const said: Buffer[] = []
@@ -97,7 +97,7 @@ type Answer = Exclude<Message, { stdin: unknown } | { revoke: unknown }>
 /** Sends a line; resolves when the caller takes more, and never fails: `signal` says that the caller has gone. */
 type Send = (value: object) => Promise<void>
 
-function execConversation(app: App, c: HonoContext<Entered>, local: boolean): Response {
+function execConversation(app: AppContext, c: HonoContext<Entered>, local: boolean): Response {
   const body = c.req.raw.body
   if (!body) throw new CroftError('misuse', 'The conversation has no beginning.')
   c.header('Content-Type', 'application/x-ndjson')

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { type Context, Hono } from 'hono'
 import type { Terminals } from '../../adapters/guest/terminals.ts'
 import { everything } from '../../commands/kit/scope.ts'
-import type { App } from '../../commands/kit/serve.ts'
+import type { AppContext } from '../../commands/kit/serve.ts'
 import type { Config } from '../../config.ts'
 import { groupId } from '../../lib/accounts.ts'
 import { CroftError } from '../../lib/error.ts'
@@ -17,20 +17,20 @@ import {
   hostOf,
   isFrom,
   makeSite,
-  nothingHere,
+  nothingHereResponse,
   owner,
-  type Seat,
+  type SiteOrigin,
   sessionAt,
   tokenOf,
 } from '../gate/index.ts'
 import { makeHttp, metricsPath } from './app.ts'
 import { type ConsoleFiles, consoleRoutes, notFoundIn } from './console.ts'
-import type { Entrant } from './door.ts'
+import type { Entrant } from './listener.ts'
 import { problemOf } from './problem.ts'
 import { gatewaySite } from './ssh.ts'
 
-export interface DoorParts {
-  app: App
+export interface ListenerParts {
+  app: AppContext
   version: string
   config: Config
   gate: Gate
@@ -39,7 +39,7 @@ export interface DoorParts {
   console: ConsoleFiles
 }
 
-export interface Doors {
+export interface Listeners {
   /** What is at the box's own web address, for the gate to serve. */
   site: Hono
   /** Closes all of them, at once. */
@@ -50,7 +50,7 @@ export interface Doors {
  * Opens the API: on a unix socket for root and the group `croft`, and on loopback for who has a token or is signed in.
  * The third door, the box's own web address, is the gate's to open.
  */
-export async function openDoors(parts: DoorParts): Promise<Doors> {
+export async function openListeners(parts: ListenerParts): Promise<Listeners> {
   const { app, version, config, gate, terminals } = parts
   const gid = await groupId('croft')
   const token = await readToken(join(config.folder, 'token'), gid)
@@ -65,7 +65,7 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   await listenFor(bySocket.server, config.socket, gid)
   if (config.ssh) await listenFor(byGateway.server, config.ssh.socket, await groupId(config.ssh.user))
   await listen(byTcp.server, { host: '127.0.0.1', port: config.port }, `127.0.0.1:${config.port}`)
-  const seat = (): Seat => {
+  const seat = (): SiteOrigin => {
     const front = gate.front()
     return {
       host: hostOf(front, 'croft'),
@@ -81,7 +81,12 @@ export async function openDoors(parts: DoorParts): Promise<Doors> {
   }
 }
 
-function siteWithApi(parts: DoorParts, paths: string[], seat: () => Seat, may: (c: Context) => Entrant): Hono {
+function siteWithApi(
+  parts: ListenerParts,
+  paths: string[],
+  seat: () => SiteOrigin,
+  may: (c: Context) => Entrant,
+): Hono {
   const { app, version, gate, terminals } = parts
   const site = new Hono()
   const api = makeHttp(app, version, { local: false, enter: may }, terminals)
@@ -89,15 +94,15 @@ function siteWithApi(parts: DoorParts, paths: string[], seat: () => Seat, may: (
   const isSignedIn = (c: Context) => sessionAt(gate, seat(), c) !== undefined
   consoleRoutes(site, parts.console, isSignedIn)
   site.route('/', makeSite(gate, seat))
-  site.all('*', (c) => (isSignedIn(c) && notFoundIn(parts.console, c)) || nothingHere())
+  site.all('*', (c) => (isSignedIn(c) && notFoundIn(parts.console, c)) || nothingHereResponse())
   return site
 }
 
 /** What is on loopback: where only names of this machine's are ours, whatever name a page elsewhere has pointed here (DNS rebinding). */
-function localSite(parts: DoorParts, boxToken: string): Hono {
+function localSite(parts: ListenerParts, boxToken: string): Hono {
   const { config, gate, certificates } = parts
   const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
-  const seat: Seat = { host: 'localhost', secure: false, client: () => '127.0.0.1' }
+  const seat: SiteOrigin = { host: 'localhost', secure: false, client: () => '127.0.0.1' }
   const site = new Hono()
   site.use(async (c, next) => {
     const host = c.req.header('host') ?? ''
@@ -143,7 +148,7 @@ const byBoxToken: Entrant = {
 }
 
 /** Who comes with a token of ours, or is signed in here and comes from a page of this address. */
-function enter(gate: Gate, seat: Seat, c: Context): Entrant {
+function enter(gate: Gate, seat: SiteOrigin, c: Context): Entrant {
   const from = { address: seat.client(c), agent: c.req.header('user-agent') ?? null }
   const token = tokenOf(gate, c.req.header('authorization'))
   if (token) {

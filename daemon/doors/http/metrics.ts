@@ -1,4 +1,4 @@
-import type { App } from '../../commands/kit/serve.ts'
+import type { AppContext } from '../../commands/kit/serve.ts'
 import { stateOf, vmsOf } from '../../core/box.ts'
 import { type Level, levels, type Resource } from '../../core/interfaces/governor.ts'
 import type { Counters, HostUsage, Pressure, VmUsage } from '../../core/interfaces/host.ts'
@@ -28,7 +28,7 @@ export interface Found {
 }
 
 /** What the meter has: of libvirt nothing is asked that was asked in the last second. */
-export async function readMetrics({ box, host }: App, version: string): Promise<Metric[]> {
+export async function readMetrics({ box, host }: AppContext, version: string): Promise<Metric[]> {
   const [usage, vmUsage, pressure] = await Promise.all([host.usage(), host.vmUsage(), host.pressure()])
   const { user, system } = process.cpuUsage()
   return metricsOf({
@@ -44,7 +44,7 @@ export async function readMetrics({ box, host }: App, version: string): Promise<
       tags: vm.tags,
       image: box.store.state.images[vm.image]?.name ?? vm.image,
       state: stateOf(box, vm),
-      sshSessions: box.uses.sessions(vm.id),
+      sshSessions: box.usage.sessions(vm.id),
       heavyOn: box.governor.heavyOn(vm.id),
     })),
     vmUsage,

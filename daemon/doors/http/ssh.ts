@@ -5,9 +5,9 @@ import { hostKeyOf } from '../../adapters/guest/index.ts'
 import { hasEnded } from '../../adapters/guest/ssh.ts'
 import type { Terminals } from '../../adapters/guest/terminals.ts'
 import { croftFrom } from '../../commands/kit/as-typed.ts'
-import { noted } from '../../commands/kit/audit.ts'
+import { audited } from '../../commands/kit/audit.ts'
 import { checkScope } from '../../commands/kit/scope.ts'
-import type { App } from '../../commands/kit/serve.ts'
+import type { AppContext } from '../../commands/kit/serve.ts'
 import { vmOfHost } from '../../core/access/login.ts'
 import { imageOf, stateOf } from '../../core/box.ts'
 import type { NumberedEvent } from '../../core/events.ts'
@@ -15,16 +15,23 @@ import { ensureAwake } from '../../core/sleep/wake.ts'
 import { CroftError } from '../../lib/error.ts'
 import { readLines } from '../../lib/ndjson.ts'
 import type { Key, State } from '../../store/index.ts'
-import { type Entry, enterQuestion, type FromDaemon, fromGateway, keyQuestion, visitor } from '../ssh/messages.ts'
+import {
+  connectingClient,
+  type EnterAnswer,
+  enterQuestion,
+  type FromDaemon,
+  fromGateway,
+  keyQuestion,
+} from '../ssh/messages.ts'
 import { makeHttp } from './app.ts'
-import type { Entrant } from './door.ts'
+import type { Entrant } from './listener.ts'
 import { problemOf } from './problem.ts'
 
 /**
  * The API as the gateway has it: what whoever is at the gateway may do, as he says by which key that is, and what the
  * gateway itself has to know (ssh/messages.ts).
  */
-export function gatewaySite(app: App, version: string, terminals: Terminals): Hono {
+export function gatewaySite(app: AppContext, version: string, terminals: Terminals): Hono {
   const { box, host } = app
   const site = new Hono()
   site.onError((error, c) => {
@@ -44,14 +51,14 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
     const { state } = box.store
     const name = vmOfHost(wanted.vm, state.web.domain)
     const ssh = app.commands.find((each) => each.name === 'ssh')!
-    const open = async (): Promise<Entry> => {
+    const open = async (): Promise<EnterAnswer> => {
       checkScope(scope, ssh, { vm: name }, state)
       const vm = await ensureAwake(box, name)
       const user = wanted.user ?? imageOf(box.store.state, vm).user
       const hostKey = await hostKeyOf(host.folder, vm)
       return { id: vm.id, name: vm.name, address: vm.ip, user, hostKey, croft: croftFrom(box, reached) }
     }
-    return c.json(await (wanted.noted ? open() : noted(box, actor, ssh, { vm: name }, open)))
+    return c.json(await (wanted.noted ? open() : audited(box, actor, ssh, { vm: name }, open)))
   })
 
   site.post('/api/ssh/link', (c) => {
@@ -85,13 +92,13 @@ export function gatewaySite(app: App, version: string, terminals: Terminals): Ho
           if (!said.success) continue
           sessions = new Map(Object.entries(said.data.sessions))
           keys = said.data.keys
-          box.uses.attend(sessions)
+          box.usage.attend(sessions)
           look()
         }
       } finally {
         unwatch()
         unfollow()
-        box.uses.attend(new Map())
+        box.usage.attend(new Map())
       }
     })
   })
@@ -108,7 +115,7 @@ function mayCome(state: State, fingerprint: string): Key | undefined {
 }
 
 function entrantOf(state: State, c: Context): Entrant {
-  const said = visitor.safeParse({
+  const said = connectingClient.safeParse({
     fingerprint: c.req.header('x-croft-key'),
     as: decodeURIComponent(c.req.header('x-croft-as') ?? ''),
     address: c.req.header('x-croft-from'),

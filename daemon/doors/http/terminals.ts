@@ -3,12 +3,13 @@ import type { Context, Hono } from 'hono'
 import type { WSContext } from 'hono/ws'
 import { z } from 'zod'
 import type { Actor } from '../../activity/index.ts'
-import type { Size, Terminal, Terminals } from '../../adapters/guest/terminals.ts'
+import type { Terminal, Terminals } from '../../adapters/guest/terminals.ts'
 import { checkScope } from '../../commands/kit/scope.ts'
-import type { App } from '../../commands/kit/serve.ts'
+import type { AppContext } from '../../commands/kit/serve.ts'
 import { findVm } from '../../core/box.ts'
 import { asCroftError, CroftError } from '../../lib/error.ts'
-import type { Entered } from './door.ts'
+import type { TerminalSize } from '../../lib/terminal-size.ts'
+import type { Entered } from './listener.ts'
 
 const size = z.object({
   columns: z.coerce.number().int().min(2).max(1000).default(80),
@@ -32,7 +33,7 @@ const mostWaiting = 2 * 1024 * 1024
  */
 export function terminalRoutes(
   http: Hono<Entered>,
-  app: App,
+  app: AppContext,
   terminals: Terminals,
   isStillIn: (c: Context) => boolean,
 ): void {
@@ -106,7 +107,7 @@ export function terminalRoutes(
 }
 
 async function openFor(
-  { box }: App,
+  { box }: AppContext,
   terminals: Terminals,
   { vm: name, id, ...at }: z.output<typeof query>,
   actor: Actor,
@@ -127,7 +128,7 @@ function show(socket: WSContext<WebSocketLike>, output: Uint8Array): void {
   else socket.send(output as Uint8Array<ArrayBuffer>)
 }
 
-function sizeIn(text: string): Size | undefined {
+function sizeIn(text: string): TerminalSize | undefined {
   try {
     return size.parse(JSON.parse(text))
   } catch {

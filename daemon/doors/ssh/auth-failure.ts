@@ -7,10 +7,11 @@ export type RefusedKey = { key: SshKey; fault: undefined } | { fault: string }
 const shown = 3
 
 /** The public key's line, as an authorized_keys file has it. */
-export const lineOf = (key: Pick<SshKey, 'type' | 'blob'>): string => `${key.type} ${key.blob.toString('base64')}`
+export const publicKeyLine = (key: Pick<SshKey, 'type' | 'blob'>): string =>
+  `${key.type} ${key.blob.toString('base64')}`
 
 /** What somebody is told whose keys may not enter: which they were, and what lets one in. Pure. */
-export function tried(refused: readonly RefusedKey[]): string {
+export function failureMessage(refused: readonly RefusedKey[]): string {
   const keys = refused.flatMap((each) => (each.fault === undefined ? [each.key] : []))
   const faults = refused.flatMap(({ fault }) => fault ?? [])
   const lines = keys.slice(0, shown).flatMap((key) => [`  ${key.fingerprint} (${key.type})`])
@@ -21,7 +22,7 @@ export function tried(refused: readonly RefusedKey[]): string {
       : ['You came with no key that could enter here.']),
     ...faults.slice(0, shown).map((fault) => `  One was refused: ${fault}.`),
     ...(first
-      ? ['On the box, this lets it in:', `  croft key add - <<< '${lineOf(first)}'`]
+      ? ['On the box, this lets it in:', `  croft key add - <<< '${publicKeyLine(first)}'`]
       : ['Make one, ssh-keygen -t ed25519, and have it let in on the box: croft key add']),
   ]
   return `${said.join('\n')}\n`

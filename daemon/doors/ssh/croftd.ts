@@ -4,12 +4,12 @@ import type { Logger } from 'pino'
 import { z } from 'zod'
 import { type CallerEnd, type CallerTerminal, Conversation } from '../../cli/conversation.ts'
 import {
-  type Entry,
+  type ConnectingClient,
+  type EnterAnswer,
   enterAnswer,
   type enterQuestion,
   type FromDaemon,
   type FromGateway,
-  type Visitor,
 } from './messages.ts'
 
 /** Something that the daemon refuses, or can't do: what it says, to be shown as it is. */
@@ -45,18 +45,24 @@ export class Croftd {
   }
 
   /** Has a VM awake, for somebody who may enter it. @throws Refusal */
-  async enter(who: Visitor, wanted: z.input<typeof enterQuestion>): Promise<Entry> {
+  async enter(who: ConnectingClient, wanted: z.input<typeof enterQuestion>): Promise<EnterAnswer> {
     return enterAnswer.parse(await this.#answerOf('/api/ssh/enter', wanted, who))
   }
 
   /** What may come next on a command line. @throws Refusal */
-  async complete(who: Visitor, words: readonly string[]): Promise<string[]> {
+  async complete(who: ConnectingClient, words: readonly string[]): Promise<string[]> {
     const answer = await this.#answerOf('/api/commands/complete', { words }, who)
     return z.object({ candidates: z.array(z.string()) }).parse(answer).candidates
   }
 
   /** @param atPrompt whether it was typed at the lobby's prompt, where `croft start web` is a command */
-  converse(who: Visitor, argv: readonly string[], terminal: CallerTerminal | null, end: CallerEnd, atPrompt: boolean) {
+  converse(
+    who: ConnectingClient,
+    argv: readonly string[],
+    terminal: CallerTerminal | null,
+    end: CallerEnd,
+    atPrompt: boolean,
+  ) {
     const opening = { socketPath: this.#socketPath, headers: headersOf(who), argv, terminal, uid: -1, atPrompt }
     return new Conversation(opening, end)
   }
@@ -97,7 +103,7 @@ export class Croftd {
     return tell
   }
 
-  async #answerOf(path: string, body: object, who: Visitor): Promise<unknown> {
+  async #answerOf(path: string, body: object, who: ConnectingClient): Promise<unknown> {
     const { status, text } = await this.#ask(path, body, who)
     const value: unknown = JSON.parse(text)
     if (status === 200) return value
@@ -108,7 +114,7 @@ export class Croftd {
   }
 
   /** Asks, and while the daemon is not there, or goes away in the middle, again: what is asked here changes nothing twice. */
-  async #ask(path: string, body: object, who?: Visitor): Promise<{ status: number; text: string }> {
+  async #ask(path: string, body: object, who?: ConnectingClient): Promise<{ status: number; text: string }> {
     const late = performance.now() + patienceMs
     for (;;) {
       try {
@@ -120,7 +126,7 @@ export class Croftd {
     }
   }
 
-  #once(path: string, body: string, who: Visitor | undefined): Promise<{ status: number; text: string }> {
+  #once(path: string, body: string, who: ConnectingClient | undefined): Promise<{ status: number; text: string }> {
     return new Promise((resolve, reject) => {
       const headers = { 'content-type': 'application/json', ...(who && headersOf(who)) }
       const request = http.request(
@@ -141,7 +147,7 @@ export class Croftd {
   }
 }
 
-const headersOf = ({ fingerprint, as, address, reached }: Visitor): Record<string, string> => ({
+const headersOf = ({ fingerprint, as, address, reached }: ConnectingClient): Record<string, string> => ({
   'x-croft-key': fingerprint,
   'x-croft-as': encodeURIComponent(as),
   'x-croft-from': address,

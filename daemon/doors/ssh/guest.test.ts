@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client, Connection, ServerChannel } from 'ssh2'
 import { afterEach, expect, test } from 'vitest'
-import { Guests, join, joinSession, openSession } from './guest.ts'
+import { GuestConnections, join, joinSession, openSession } from './guest.ts'
 import { ssh2 } from './ssh2-patches.ts'
 
 const running = new Set<ChildProcess>()
@@ -42,7 +42,7 @@ async function enterServer(onExec: string): Promise<Client> {
   const [port, ...hostKey] = String((await once(child.stdout, 'data'))[0]).split(' ')
   const key = Buffer.from(ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 }).private)
   const entry = { id: 'vm', name: 'web', address: '127.0.0.1', user: 'dev', hostKey: hostKey.join(' '), croft: 'croft' }
-  return new Guests(key, Number(port)).open(entry, {} as Connection)
+  return new GuestConnections(key, Number(port)).open(entry, {} as Connection)
 }
 
 const run = (guest: Client) => openSession(guest, { what: { exec: 'true' }, pty: undefined, env: {}, agent: false })

@@ -4,7 +4,7 @@ import type { Client, ClientChannel, Connection, PseudoTtyOptions, ServerChannel
 import { Semaphore } from '../../lib/locks.ts'
 import { plainText } from '../../lib/plain-text.ts'
 import { Refusal } from './croftd.ts'
-import type { Entry } from './messages.ts'
+import type { EnterAnswer } from './messages.ts'
 import { faultOf, guard, openAgent, sayEnd, ssh2 } from './ssh2-patches.ts'
 
 /** How long a VM's sshd may take, in ms: the first connection after a boot starts it. */
@@ -27,7 +27,7 @@ const attempts = 3
  * The ways into VMs. Each client has an SSH connection of its own there: one that was used before would have its user's
  * groups as they were then.
  */
-export class Guests {
+export class GuestConnections {
   readonly #key: Buffer
   /** Those on their way in, by the VM's id. */
   readonly #openings = new Map<string, { turns: Semaphore; count: number }>()
@@ -41,7 +41,7 @@ export class Guests {
   }
 
   /** Enters a VM for a client, whose agent may be asked for from there. @throws Error whose message is a sentence's end */
-  async open(entry: Entry, client: Connection): Promise<Client> {
+  async open(entry: EnterAnswer, client: Connection): Promise<Client> {
     const opening = this.#openings.get(entry.id) ?? { turns: new Semaphore(mostOpening), count: 0 }
     this.#openings.set(entry.id, opening)
     opening.count += 1
@@ -63,7 +63,7 @@ export class Guests {
 }
 
 /** Enters a VM as one of its users, by the gateway's key; the one host key that Croft made for it must be its. */
-function openGuest(entry: Entry, port: number, key: Buffer, client: Connection): Promise<Client> {
+function openGuest(entry: EnterAnswer, port: number, key: Buffer, client: Connection): Promise<Client> {
   const expected = Buffer.from(entry.hostKey.split(' ')[1]!, 'base64')
   const guest = new ssh2.Client()
   return new Promise((resolve, reject) => {
@@ -112,7 +112,7 @@ class ClientAgent extends ssh2.BaseAgent {
 }
 
 /** What a session in a VM is to be, as the client asked for it. */
-export interface Wanted {
+export interface GuestRequest {
   what: { shell: true } | { exec: string } | { subsystem: string }
   pty: PseudoTtyOptions | undefined
   env: Record<string, string>
@@ -123,7 +123,7 @@ export interface Wanted {
 export class NoChannel extends Refusal {}
 
 /** Opens a session's channel in a VM. @throws Refusal when the VM's sshd does not, or the connection is over by then */
-export function openSession(guest: Client, { what, pty, env, agent }: Wanted): Promise<ClientChannel> {
+export function openSession(guest: Client, { what, pty, env, agent }: GuestRequest): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     const opened = (error: (Error & { reason?: unknown }) | undefined, channel: ClientChannel) => {
       if (!error) return resolve(channel)

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { Histories } from './histories.ts'
+import { LobbyHistories } from './histories.ts'
 
 test('what was typed is kept for a hundred, those that came last', () => {
-  const histories = new Histories()
+  const histories = new LobbyHistories()
   histories.of('first').push('ls')
   for (let i = 0; i < 99; i++) histories.of(`certificate ${i}`).push('ls')
   expect(histories.of('first')).toEqual(['ls'])

@@ -2,7 +2,7 @@
 const most = 100
 
 /** What was typed before, by who typed it. Those that were used last are kept. */
-export class Histories {
+export class LobbyHistories {
   readonly #of = new Map<string, string[]>()
 
   /** @returns the lines, the latest first, to which more may be added */

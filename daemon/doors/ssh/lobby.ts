@@ -1,17 +1,17 @@
 import type { ServerChannel } from 'ssh2'
 import { type CallerEnd, goesOn, isYes, Refused, takesBack } from '../../cli/conversation.ts'
-import { Picture, sizeOf } from '../../cli/live-view.ts'
+import { LiveView, sizeOf } from '../../cli/live-view.ts'
 import { ProgressLine } from '../../cli/progress-line.ts'
-import type { Size } from '../../commands/kit/command.ts'
 import { asCroftError } from '../../lib/error.ts'
 import { splitWords } from '../../lib/shell-words.ts'
+import type { TerminalSize } from '../../lib/terminal-size.ts'
 import { type Croftd, Refusal } from './croftd.ts'
-import type { Visitor } from './messages.ts'
+import type { ConnectingClient } from './messages.ts'
 import { Tty } from './tty.ts'
 
 /** A client's terminal, as it was asked for. */
-export interface Terminal {
-  size: Size
+export interface LobbyTerminal {
+  size: TerminalSize
   color: boolean
   /** One whose cursor can't be moved. */
   dumb: boolean
@@ -19,7 +19,7 @@ export interface Terminal {
 
 export interface LobbyParts {
   croftd: Croftd
-  who: Visitor
+  who: ConnectingClient
   /** Lines typed in the lobby by this key before, the latest first. */
   history: string[]
   /** Has the client's channel be a session in a VM until that is over. @throws Refusal */
@@ -75,7 +75,7 @@ export async function lobbyLine(parts: LobbyParts, channel: ServerChannel, line:
 }
 
 /** The prompt, until who is there leaves. */
-export async function lobbyPrompt(parts: LobbyParts, tty: Tty, terminal: Terminal): Promise<number> {
+export async function lobbyPrompt(parts: LobbyParts, tty: Tty, terminal: LobbyTerminal): Promise<number> {
   const prompt = terminal.color ? '\u001b[32mcroft>\u001b[0m ' : 'croft> '
   tty.screen.write('help lists what can be done here, Tab completes, exit leaves.\n\n')
   await lobbyLineOnTty(parts, tty, terminal, 'ls', true)
@@ -94,7 +94,7 @@ export async function lobbyPrompt(parts: LobbyParts, tty: Tty, terminal: Termina
 }
 
 /** The terminal of a client in the lobby. */
-export const lobbyTty = ({ croftd, who, history }: LobbyParts, channel: ServerChannel, { size }: Terminal): Tty =>
+export const lobbyTty = ({ croftd, who, history }: LobbyParts, channel: ServerChannel, { size }: LobbyTerminal): Tty =>
   new Tty(channel, size, history, async (line) => {
     const words = line.split(/\s+/)
     if (words[0] === '') words.shift()
@@ -108,7 +108,7 @@ export const lobbyTty = ({ croftd, who, history }: LobbyParts, channel: ServerCh
 export async function lobbyLineOnTty(
   parts: LobbyParts,
   tty: Tty,
-  { color, dumb }: Terminal,
+  { color, dumb }: LobbyTerminal,
   line: string,
   atPrompt = false,
 ): Promise<number> {
@@ -121,7 +121,7 @@ export async function lobbyLineOnTty(
     return 2
   }
   const progress = new ProgressLine(screen)
-  const picture = new Picture(screen)
+  const picture = new LiveView(screen)
   const end: CallerEnd = {
     write(_, bytes) {
       picture.leave()

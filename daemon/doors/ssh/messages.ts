@@ -6,14 +6,14 @@ import { z } from 'zod'
  * `X-Croft-Key` (a fingerprint), `X-Croft-As` (whom its certificate names), `X-Croft-From` (the client's address) and
  * `X-Croft-Reached` (the address of the box that it connected to) say who is at the gateway.
  */
-export const visitor = z.object({
+export const connectingClient = z.object({
   fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/),
   as: z.string().max(256),
   address: z.string().max(64),
   /** Absent from a gateway of before 0.2, which goes on while the daemon is replaced. */
   reached: z.string().max(64).optional(),
 })
-export type Visitor = z.infer<typeof visitor>
+export type ConnectingClient = z.infer<typeof connectingClient>
 
 /** `POST /api/ssh/key`: whether a key may enter at all. */
 export const keyQuestion = z.object({ fingerprint: z.string(), authority: z.boolean() })
@@ -35,7 +35,7 @@ export const enterAnswer = z.object({
   /** How a command of Croft begins where the client is. */
   croft: z.string(),
 })
-export type Entry = z.infer<typeof enterAnswer>
+export type EnterAnswer = z.infer<typeof enterAnswer>
 
 /** `POST /api/ssh/link`, JSON by lines in both directions for as long as both live: what the gateway says. */
 export const fromGateway = z.object({

@@ -2,14 +2,14 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Logger } from 'pino'
 import type { Connection, Server as SshServer } from 'ssh2'
 import { plainAddress } from '../../lib/addresses.ts'
-import { Tries } from '../../lib/failure-limiter.ts'
+import { FailureLimiter } from '../../lib/failure-limiter.ts'
 import { Companions } from './auth-failure.ts'
+import { ClientConnection, type Surroundings } from './client-connection.ts'
 import type { Croftd } from './croftd.ts'
-import { Guests } from './guest.ts'
-import { Histories } from './histories.ts'
-import type { FromDaemon, FromGateway, Visitor } from './messages.ts'
+import { GuestConnections } from './guest.ts'
+import { LobbyHistories } from './histories.ts'
+import type { ConnectingClient, FromDaemon, FromGateway } from './messages.ts'
 import { setBanner, ssh2 } from './ssh2-patches.ts'
-import { type Surroundings, Visit } from './visit.ts'
 
 /** Only what is current, of what ssh2 has; the quickest first. */
 const algorithms = {
@@ -38,22 +38,22 @@ const keepAliveTimes = 3
 /** The SSH server: takes connections, and knows who is in where. */
 export class Gateway implements Surroundings {
   readonly croftd: Croftd
-  readonly guests: Guests
+  readonly guests: GuestConnections
   readonly log: Logger
-  readonly tries = new Tries()
+  readonly tries = new FailureLimiter()
   readonly companions = new Companions()
   readonly #server: SshServer
   readonly #listener: Server
   /** Connections of who has not said who he is, the one that has been here longest first. */
   readonly #strangers = new Set<Socket>()
-  readonly #visits = new Set<Visit>()
-  readonly #histories = new Histories()
+  readonly #visits = new Set<ClientConnection>()
+  readonly #histories = new LobbyHistories()
   readonly #tell: () => void
 
   /** @param key the private key that VMs let in */
   constructor(croftd: Croftd, hostKey: Buffer, key: Buffer, log: Logger) {
     this.croftd = croftd
-    this.guests = new Guests(key)
+    this.guests = new GuestConnections(key)
     this.log = log
     this.#server = new ssh2.Server(
       {
@@ -112,16 +112,16 @@ export class Gateway implements Surroundings {
         client,
         `Too many log-ins from ${address} have failed. For ${wait} s more, a first key that may not enter ends the connection.\nA key that may enter does.`,
       )
-    new Visit(this, client, address)
+    new ClientConnection(this, client, address)
   }
 
-  arrived(visit: Visit): void {
+  arrived(visit: ClientConnection): void {
     this.#strangers.delete(visit.socket)
     this.#visits.add(visit)
     this.changed()
   }
 
-  left(visit: Visit): void {
+  left(visit: ClientConnection): void {
     if (this.#visits.delete(visit)) this.changed()
   }
 
@@ -129,7 +129,7 @@ export class Gateway implements Surroundings {
     this.#tell()
   }
 
-  historyOf({ fingerprint, as }: Visitor): string[] {
+  historyOf({ fingerprint, as }: ConnectingClient): string[] {
     return this.#histories.of(`${fingerprint} ${as}`)
   }
 

@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import { PassThrough, Writable } from 'node:stream'
 import type { ServerChannel } from 'ssh2'
-import type { Size } from '../../commands/kit/command.ts'
+import type { TerminalSize } from '../../lib/terminal-size.ts'
 
 /** What is written to a client's terminal: no terminal driver stands between, so that each line's end is made here. */
 export class Screen extends Writable {
@@ -11,7 +11,7 @@ export class Screen extends Writable {
   readonly #channel: ServerChannel
   #last = 0
 
-  constructor(channel: ServerChannel, { columns, rows }: Size) {
+  constructor(channel: ServerChannel, { columns, rows }: TerminalSize) {
     super({ decodeStrings: true })
     this.#channel = channel
     this.columns = columns
@@ -26,7 +26,7 @@ export class Screen extends Writable {
     else this.#channel.once('drain', done)
   }
 
-  resize({ columns, rows }: Size): void {
+  resize({ columns, rows }: TerminalSize): void {
     this.columns = columns
     this.rows = rows
     this.emit('resize')
@@ -55,7 +55,7 @@ export class Tty {
   #over = false
 
   /** @param history lines typed before, the latest first; those that are typed are put into it */
-  constructor(channel: ServerChannel, size: Size, history: string[], complete: Complete) {
+  constructor(channel: ServerChannel, size: TerminalSize, history: string[], complete: Complete) {
     this.#channel = channel
     this.screen = new Screen(channel, size)
     this.#lines = createInterface({

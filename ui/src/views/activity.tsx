@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { whatOf, whenceOf, whoOf } from '../../../daemon/activity/words.ts'
 import type { ActivityResult } from '../../../daemon/commands/box/activity.ts'
-import { noted, type Vm, vms } from '../box.ts'
+import { noted, type VmView, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Ago, Empty, Loaded, Table } from '../parts.tsx'
 import { vmPath } from '../route.ts'
@@ -20,7 +20,7 @@ export function ActivityView() {
   )
 }
 
-export const VmActivity = ({ vm }: { vm: Vm }) => <Activity vm={vm.name} />
+export const VmActivity = ({ vm }: { vm: VmView }) => <Activity vm={vm.name} />
 
 const page = 50
 const most = 1000

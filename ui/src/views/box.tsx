@@ -10,7 +10,7 @@ import { CheckList, Empty, Facts, Trouble } from '../parts.tsx'
 import { vmPath } from '../route.ts'
 import { sparkline } from '../sparkline.ts'
 import { certificatesOf } from '../words.ts'
-import { Load } from './charts.tsx'
+import { LoadChart } from './charts.tsx'
 import { Edge, Plot } from './plot.tsx'
 
 export function BoxView() {
@@ -36,7 +36,7 @@ export function BoxView() {
               </p>
             </Empty>
           )}
-          <Load />
+          <LoadChart />
         </div>
         <aside aria-label="What is used">
           <Meters box={box} />

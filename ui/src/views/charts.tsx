@@ -3,7 +3,7 @@ import type { ComponentType } from 'preact'
 import { useEffect } from 'preact/hooks'
 import type { HistoryResult } from '../../../daemon/commands/results/history.ts'
 import type { Range } from '../../../daemon/core/interfaces/ranges.ts'
-import type { Vm } from '../box.ts'
+import type { VmView } from '../box.ts'
 import { type Charted, chartsOfBox, chartsOfVm, inWords, isKnown } from '../charted.ts'
 import { useCommand } from '../command.ts'
 import { Empty, Loaded } from '../parts.tsx'
@@ -12,7 +12,7 @@ import type { ChartProps } from './chart.tsx'
 const spans: Record<Range, string> = { '1h': 'Last hour', '24h': 'Day', '7d': 'Week', '30d': 'Month' }
 
 /** What a VM has used, as charts. */
-export function Charts({ vm }: { vm: Vm }) {
+export function Charts({ vm }: { vm: VmView }) {
   return (
     <section aria-labelledby="used">
       <h2 id="used" class="hidden">
@@ -24,10 +24,10 @@ export function Charts({ vm }: { vm: Vm }) {
 }
 
 /** What the box has. */
-export function Load() {
+export function LoadChart() {
   return (
     <section aria-labelledby="load">
-      <h2 id="load">Load</h2>
+      <h2 id="load">LoadChart</h2>
       <Course of={chartsOfBox} />
     </section>
   )

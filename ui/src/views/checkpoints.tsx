@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { CheckpointResult } from '../../../daemon/commands/results/checkpoint.ts'
 import { bytes } from '../../../daemon/lib/units.ts'
-import { freeName, type Vm } from '../box.ts'
+import { freeName, type VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Ago, Choose, Empty, Field, Form, Trouble } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
@@ -12,7 +12,7 @@ interface Listing {
 }
 
 /** The checkpoints of a VM as a tree in time. */
-export function Checkpoints({ vm }: { vm: Vm }) {
+export function Checkpoints({ vm }: { vm: VmView }) {
   const { value, problem, again } = useCommand<Listing>('checkpoint ls', { vm: vm.name })
   if (problem) return <Trouble problem={problem} />
   if (!value) return <p class="soft">Looking…</p>
@@ -33,7 +33,7 @@ export function Checkpoints({ vm }: { vm: Vm }) {
             style={{ marginLeft: `${Math.min(depth, 8) * 24}px` }}
           >
             <b>{checkpoint.label}</b>
-            <Size of={checkpoint} largest={largest} />
+            <TerminalSize of={checkpoint} largest={largest} />
             <span class="soft">
               <Ago at={checkpoint.createdAt} /> · {bytes(checkpoint.layerBytes)} disk
               {checkpoint.memory ? ` · ${bytes(checkpoint.savedMemoryBytes)} memory` : ' · no memory'}
@@ -77,7 +77,7 @@ export function Checkpoints({ vm }: { vm: Vm }) {
 }
 
 /** What it takes of the box, beside the others: its disk, then its memory. */
-function Size({ of, largest }: { of: CheckpointResult; largest: number }) {
+function TerminalSize({ of, largest }: { of: CheckpointResult; largest: number }) {
   const width = (count: number) => `${((100 * count) / Math.max(1, largest)).toFixed(1)}%`
   return (
     <span class="size" aria-hidden="true">
@@ -87,7 +87,7 @@ function Size({ of, largest }: { of: CheckpointResult; largest: number }) {
   )
 }
 
-function Take({ vm, again }: { vm: Vm; again(): void }) {
+function Take({ vm, again }: { vm: VmView; again(): void }) {
   const label = useSignal('')
   const named = label.value.trim()
   return (
@@ -113,7 +113,7 @@ function Take({ vm, again }: { vm: Vm; again(): void }) {
 }
 
 /** Checkpoints that are taken by the clock. */
-function Clock({ vm, schedule, again }: { vm: Vm; schedule: Listing['schedule']; again(): void }) {
+function Clock({ vm, schedule, again }: { vm: VmView; schedule: Listing['schedule']; again(): void }) {
   const keep = useSignal('')
   const { hourly, daily } = schedule
   const kept = [hourly && `${hourly} hourly`, daily && `${daily} daily`].filter(Boolean)
@@ -157,11 +157,11 @@ function Clock({ vm, schedule, again }: { vm: Vm; schedule: Listing['schedule'];
   )
 }
 
-function Fork({ vm, label }: { vm: Vm; label: string }) {
+function Fork({ vm, label }: { vm: VmView; label: string }) {
   return (
     <Act
       kind="quiet"
-      after={(made) => go(vmPath((made as Vm).name))}
+      after={(made) => go(vmPath((made as VmView).name))}
       action={{
         command: 'restore',
         args: { vm: vm.name, label, as: freeName(`${vm.name}-${label}`) },

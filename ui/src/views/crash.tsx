@@ -1,11 +1,11 @@
 import { whyCrashed } from '../../../daemon/commands/results/why-crashed.ts'
 import type { ShowResult } from '../../../daemon/commands/vm/show.ts'
-import type { Vm } from '../box.ts'
+import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Ago } from '../parts.tsx'
 
 /** Why a VM has crashed, and what can be done. */
-export function Crash({ vm }: { vm: Vm }) {
+export function CrashNotice({ vm }: { vm: VmView }) {
   const { value } = useCommand<ShowResult>('show', { vm: vm.name })
   if (!value?.crash) return null
   const { at, reason, console } = value.crash

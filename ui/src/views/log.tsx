@@ -1,10 +1,10 @@
 import { useEffect, useRef } from 'preact/hooks'
-import type { Vm } from '../box.ts'
+import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Empty, Trouble } from '../parts.tsx'
 
 /** What a VM has written to its serial console last. */
-export function Log({ vm }: { vm: Vm }) {
+export function Log({ vm }: { vm: VmView }) {
   const { value, problem } = useCommand<{ text: string | null }>('logs', { vm: vm.name, lines: 500 }, 2000)
   const end = useRef<HTMLPreElement>(null)
   const text = value?.text

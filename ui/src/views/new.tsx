@@ -2,7 +2,7 @@ import { useComputed, useSignal } from '@preact/signals'
 import type { ImageResult } from '../../../daemon/commands/image/image-ls.ts'
 import { inventWith } from '../../../daemon/core/vm/invent-name.ts'
 import { mebibytes } from '../../../daemon/lib/units.ts'
-import { vmNamed } from '../box.ts'
+import { shownVm } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Field, Form } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
@@ -11,7 +11,7 @@ import { numberIn } from '../words.ts'
 
 const suggested = (): string =>
   inventWith(
-    (name) => vmNamed(name) !== undefined,
+    (name) => shownVm(name) !== undefined,
     (below) => Math.floor(Math.random() * below),
   )
 

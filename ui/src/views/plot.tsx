@@ -3,14 +3,14 @@ import { useEffect, useRef } from 'preact/hooks'
 import { sharing } from '../../../daemon/commands/results/sharing.ts'
 import type { HostUsage } from '../../../daemon/core/interfaces/host.ts'
 import { bytes } from '../../../daemon/lib/units.ts'
-import { type Vm, vms } from '../box.ts'
-import { State } from '../parts.tsx'
+import { type VmView, vms } from '../box.ts'
+import { StateMark } from '../parts.tsx'
 import { divide, settle } from '../plot.ts'
 import { vmPath } from '../route.ts'
 
 interface Measure {
   title: string
-  of(vm: Vm): number
+  of(vm: VmView): number
   whole(box: HostUsage): number
   used(box: HostUsage): number
   /** What is nobody's alone. */
@@ -46,7 +46,7 @@ const measures = {
 const measure = signal<keyof typeof measures>('memory')
 
 /** The box as a field seen from above: what is used is a village in it, each VM a parcel there; the rest is free. */
-export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
+export function Plot({ all, box }: { all: readonly VmView[]; box: HostUsage }) {
   const element = useRef<HTMLDivElement>(null)
   const room = useSignal({ width: 1000, height: 600 })
   useEffect(() => {
@@ -61,7 +61,7 @@ export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
   const ofVms = all.map((vm) => ({ item: vm, size: of(vm) }))
   const kept = shared?.of(box) ?? 0
   const others = Math.max(0, used(box) - kept - ofVms.reduce((sum, { size }) => sum + size, 0))
-  const parcels = divide<Vm | string>(
+  const parcels = divide<VmView | string>(
     [{ item: 'the system', size: others }, ...(shared ? [{ item: shared.title, size: kept }] : []), ...ofVms],
     room.value.width / room.value.height,
   )
@@ -125,7 +125,7 @@ export function Plot({ all, box }: { all: readonly Vm[]; box: HostUsage }) {
 
 const part = (n: number): string => `${(n * 100).toFixed(3)}%`
 
-function inWords(vm: Vm): string {
+function inWords(vm: VmView): string {
   const { name, state, memoryBytes, cpuPercent, diskBytes } = vm
   return `${name}, ${state}, ${sharing(vm)}: ${bytes(memoryBytes ?? 0)} memory, ${Math.round(cpuPercent ?? 0)} % CPU, ${bytes(diskBytes ?? 0)} disk`
 }
@@ -143,7 +143,7 @@ export function Edge() {
       {off.slice(0, mostAtEdge).map((vm) => (
         <li key={vm.id}>
           <a href={vmPath(vm.name)} class={vm.state}>
-            <State vm={vm} /> {vm.name} {vm.public.length > 0 && <span class="public">public</span>}
+            <StateMark vm={vm} /> {vm.name} {vm.public.length > 0 && <span class="public">public</span>}
           </a>
         </li>
       ))}

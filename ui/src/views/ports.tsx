@@ -1,12 +1,12 @@
 import { useSignal } from '@preact/signals'
 import type { PortResult } from '../../../daemon/commands/inside/ports.ts'
-import type { Share } from '../../../daemon/commands/web/share.ts'
-import type { Vm } from '../box.ts'
+import type { ShareResult } from '../../../daemon/commands/web/share.ts'
+import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Copy, Empty, Field, Form, Secret, Table, Trouble, Until } from '../parts.tsx'
 
 /** What a VM listens on, and who may open it. */
-export function Ports({ vm }: { vm: Vm }) {
+export function Ports({ vm }: { vm: VmView }) {
   const { value, problem, again } = useCommand<{ awake: boolean; ports: PortResult[] }>('ports', { vm: vm.name }, 3000)
   if (problem) return <Trouble problem={problem} />
   if (!value) return <p class="soft">Asking {vm.name}…</p>
@@ -87,13 +87,13 @@ export function Ports({ vm }: { vm: Vm }) {
           </tr>
         ))}
       </Table>
-      {vm.web && <Links vm={vm} ports={value.ports} />}
+      {vm.web && <LinkSettings vm={vm} ports={value.ports} />}
     </>
   )
 }
 
 /** How to reach a server that doesn't speak HTTP: through SSH, also when it listens on loopback alone. */
-function Tunnel({ vm, port, service }: { vm: Vm; port: number; service: string }) {
+function Tunnel({ vm, port, service }: { vm: VmView; port: number; service: string }) {
   const line = `${vm.ssh ?? `croft ssh ${vm.name}`} -L ${port}:localhost:${port}`
   return (
     <span class="soft">
@@ -103,14 +103,14 @@ function Tunnel({ vm, port, service }: { vm: Vm; port: number; service: string }
   )
 }
 
-function Links({ vm, ports }: { vm: Vm; ports: readonly PortResult[] }) {
-  const { value, again } = useCommand<{ shares: Share[] }>('share ls', { vm: vm.name })
+function LinkSettings({ vm, ports }: { vm: VmView; ports: readonly PortResult[] }) {
+  const { value, again } = useCommand<{ shares: ShareResult[] }>('share ls', { vm: vm.name })
   const [whom, port, expires] = [useSignal(''), useSignal(''), useSignal('7d')]
   const made = useSignal<string | undefined>(undefined)
   const links = value?.shares[0]?.links ?? []
   return (
     <section>
-      <h2>Share links</h2>
+      <h2>ShareResult links</h2>
       <p class="soft">Whoever has one opens one address of this VM, and nothing else, until it ends.</p>
       {links.length > 0 && (
         <Table head={['For', 'Address', 'Ends', '']}>

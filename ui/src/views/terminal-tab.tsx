@@ -1,12 +1,12 @@
 import { type Signal, useSignal } from '@preact/signals'
 import type { ComponentType } from 'preact'
 import { useEffect } from 'preact/hooks'
-import type { Vm } from '../box.ts'
+import type { VmView } from '../box.ts'
 import { Act, Empty } from '../parts.tsx'
 
 /** The terminal, which is fetched when somebody wants one. One that sleeps is not woken by being looked at. */
-export function TerminalTab({ vm }: { vm: Vm }) {
-  const View: Signal<ComponentType<{ vm: Vm }> | undefined> = useSignal(undefined)
+export function TerminalTab({ vm }: { vm: VmView }) {
+  const View: Signal<ComponentType<{ vm: VmView }> | undefined> = useSignal(undefined)
   const awake = vm.state === 'awake'
   useEffect(() => {
     if (awake)

@@ -4,14 +4,14 @@ import { Terminal as Xterm } from '@xterm/xterm'
 import { Fragment } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import '@xterm/xterm/css/xterm.css'
-import type { Vm } from '../box.ts'
+import type { VmView } from '../box.ts'
 import { obeyRules } from '../obey-rules.ts'
-import { type Key, keys, sequenceOf, titles, withCtrl } from '../terminal-keys.ts'
+import { keys, sequenceOf, type TerminalKey, titles, withCtrl } from '../terminal-keys.ts'
 
 obeyRules(document)
 
 /** Which terminal this tab of the browser showed last, of each VM: a reload shows it again. */
-const remembered = (vm: Vm) => `terminal of ${vm.id}`
+const remembered = (vm: VmView) => `terminal of ${vm.id}`
 
 /** A place for a terminal: one that is open has an id, one that is about to begin has none yet. */
 interface Slot {
@@ -23,7 +23,7 @@ let count = 0
 const slot = (id?: string): Slot => ({ key: ++count, id })
 
 /** Shells in a VM. They go on while nobody looks. */
-export default function Terminals({ vm }: { vm: Vm }) {
+export default function TerminalTabs({ vm }: { vm: VmView }) {
   const slots = useSignal<readonly Slot[]>([])
   const shown = useSignal<number | undefined>(undefined)
   useEffect(() => {
@@ -45,7 +45,7 @@ export default function Terminals({ vm }: { vm: Vm }) {
   }
   return (
     <>
-      <div class="terminals" role="toolbar" aria-label="Terminals">
+      <div class="terminals" role="toolbar" aria-label="TerminalTabs">
         {slots.value.map((each, i) => (
           <button
             key={each.key}
@@ -81,7 +81,7 @@ export default function Terminals({ vm }: { vm: Vm }) {
   )
 }
 
-async function openIn(vm: Vm): Promise<string[]> {
+async function openIn(vm: VmView): Promise<string[]> {
   const answer = await fetch(`/api/terminals?vm=${encodeURIComponent(vm.name)}`).catch(() => undefined)
   if (!answer?.ok) return []
   const { terminals } = (await answer.json()) as { terminals: { id: string }[] }
@@ -94,7 +94,7 @@ const againMs = 1000
 const isWayOut = ({ key, ctrlKey, shiftKey }: KeyboardEvent): boolean => key === 'ArrowUp' && ctrlKey && shiftKey
 
 /** One terminal, as long as it lasts. @param props.id of one that is open; without it one begins, and `onId` hears its id */
-function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => void; onAgain: () => void }) {
+function Screen(props: { vm: VmView; id: string | undefined; onId: (id: string) => void; onAgain: () => void }) {
   const { vm, id, onId, onAgain } = props
   const element = useRef<HTMLDivElement>(null)
   const terminal = useRef<{ screen: Xterm; send(typed: string): void }>(undefined)
@@ -188,7 +188,7 @@ function Screen(props: { vm: Vm; id: string | undefined; onId: (id: string) => v
       screen.dispose()
     }
   }, [])
-  const press = (key: Key) => {
+  const press = (key: TerminalKey) => {
     const { screen, send } = terminal.current!
     send(sequenceOf(key, { ctrl: ctrl.value, application: screen.modes.applicationCursorKeysMode }))
     ctrl.value = false

@@ -2,14 +2,14 @@ import { type Signal, useSignal } from '@preact/signals'
 import { rates } from '../../../daemon/commands/results/rates.ts'
 import type { StatResult } from '../../../daemon/commands/vm/stat.ts'
 import { ago, mebibytes, minutes, moment, perSecond, until } from '../../../daemon/lib/units.ts'
-import type { Vm } from '../box.ts'
+import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Field, Form } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 import { numberIn } from '../words.ts'
 
 /** What a VM is, and all of it that can be changed. */
-export function VmSettings({ vm }: { vm: Vm }) {
+export function VmSettings({ vm }: { vm: VmView }) {
   return (
     <div class="settings">
       <section>
@@ -32,13 +32,13 @@ export function VmSettings({ vm }: { vm: Vm }) {
       </section>
       <section>
         <h2>How it shares the box</h2>
-        <Share vm={vm} />
+        <ShareResult vm={vm} />
       </section>
     </div>
   )
 }
 
-function Facts({ vm }: { vm: Vm }) {
+function Facts({ vm }: { vm: VmView }) {
   const rows: [string, string][] = [
     ['image', vm.image],
     ['address on the box', vm.address],
@@ -63,7 +63,7 @@ function Facts({ vm }: { vm: Vm }) {
   )
 }
 
-function Name({ vm }: { vm: Vm }) {
+function Name({ vm }: { vm: VmView }) {
   const name = useSignal(vm.name)
   const to = name.value.trim()
   return (
@@ -80,7 +80,7 @@ function Name({ vm }: { vm: Vm }) {
   )
 }
 
-function Comment({ vm }: { vm: Vm }) {
+function Comment({ vm }: { vm: VmView }) {
   const comment = useSignal(vm.comment)
   const text = comment.value.trim()
   return (
@@ -93,7 +93,7 @@ function Comment({ vm }: { vm: Vm }) {
   )
 }
 
-function Tags({ vm }: { vm: Vm }) {
+function Tags({ vm }: { vm: VmView }) {
   const typed = useSignal('')
   const tags = typed.value.split(/[\s,#]+/).filter(Boolean)
   return (
@@ -130,7 +130,7 @@ function Tags({ vm }: { vm: Vm }) {
   )
 }
 
-function Sleep({ vm }: { vm: Vm }) {
+function Sleep({ vm }: { vm: VmView }) {
   const { value, again } = useCommand<StatResult>('stat', { vm: vm.name }, 5000)
   const after = useSignal('')
   const choices = ['default', '5', '15', '30', '60', '240', 'never']
@@ -178,7 +178,7 @@ function inWords({ name, state, use, sleepAfter, sleepsAt }: StatResult): string
   return `${rule} ${name} was used last ${ago(use.at, now)} (${use.why})${next}.`
 }
 
-function Limits({ vm }: { vm: Vm }) {
+function Limits({ vm }: { vm: VmView }) {
   const [cpu, memory, disk] = [useSignal(''), useSignal(''), useSignal('')]
   const asked = {
     ...(cpu.value.trim() && { cpu: numberIn(cpu.value) }),
@@ -201,10 +201,10 @@ function Limits({ vm }: { vm: Vm }) {
   )
 }
 
-function Share({ vm }: { vm: Vm }) {
+function ShareResult({ vm }: { vm: VmView }) {
   const [priority, cpu, disk, net] = [useSignal(''), useSignal(''), useSignal(''), useSignal('')]
   const held = rates(vm)
-  const others = (['low', 'normal', 'high'] satisfies Vm['priority'][]).filter((each) => each !== vm.priority)
+  const others = (['low', 'normal', 'high'] satisfies VmView['priority'][]).filter((each) => each !== vm.priority)
   const asked = {
     ...(priority.value && { priority: priority.value }),
     ...(cpu.value.trim() && { cpuLimit: cpu.value.trim() }),
@@ -244,7 +244,7 @@ const argumentOf = (id: string): string => id.replace(/-[a-z]/g, (found) => foun
 
 /** A form of `resize`: what is typed is what changes. */
 function Resize(props: {
-  vm: Vm
+  vm: VmView
   asked: Record<string, string | number>
   says: string
   title: string

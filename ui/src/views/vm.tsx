@@ -2,19 +2,19 @@ import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { sharing } from '../../../daemon/commands/results/sharing.ts'
 import { actionsOf } from '../actions.ts'
-import { freeName, type Vm, vmNamed, vms } from '../box.ts'
-import { Act, Ago, Copy, Dialog, Field, Form, State, Tabs } from '../parts.tsx'
+import { freeName, shownVm, type VmView, vms } from '../box.ts'
+import { Act, Ago, Copy, Dialog, Field, Form, StateMark, Tabs } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 import { VmActivity } from './activity.tsx'
 import { Charts } from './charts.tsx'
 import { Checkpoints } from './checkpoints.tsx'
-import { Crash } from './crash.tsx'
+import { CrashNotice } from './crash.tsx'
 import { Log } from './log.tsx'
 import { Ports } from './ports.tsx'
 import { TerminalTab } from './terminal-tab.tsx'
 import { VmSettings } from './vm-settings.tsx'
 
-const tabs: Record<string, { title: string; Body(props: { vm: Vm }): ComponentChildren }> = {
+const tabs: Record<string, { title: string; Body(props: { vm: VmView }): ComponentChildren }> = {
   terminal: { title: 'Terminal', Body: TerminalTab },
   ports: { title: 'Ports', Body: Ports },
   charts: { title: 'Charts', Body: Charts },
@@ -27,9 +27,9 @@ const tabs: Record<string, { title: string; Body(props: { vm: Vm }): ComponentCh
 /** @param tab undefined for the first */
 export const isVmTab = (tab: string | undefined): boolean => tab === undefined || Object.hasOwn(tabs, tab)
 
-export function VmView({ name, tab = 'terminal' }: { name: string; tab: string | undefined }) {
+export function VmPage({ name, tab = 'terminal' }: { name: string; tab: string | undefined }) {
   if (!vms.value) return <p class="soft">Asking the box…</p>
-  const vm = vmNamed(name)
+  const vm = shownVm(name)
   if (!vm)
     return (
       <section class="empty">
@@ -45,7 +45,7 @@ export function VmView({ name, tab = 'terminal' }: { name: string; tab: string |
     <>
       <div class="heading">
         <h1>{vm.name}</h1>
-        <State vm={vm} />
+        <StateMark vm={vm} />
         <span class="soft">
           <span class={vm.public.length ? 'public' : undefined}>{sharing(vm)}</span> · made <Ago at={vm.createdAt} />
         </span>
@@ -74,7 +74,7 @@ export function VmView({ name, tab = 'terminal' }: { name: string; tab: string |
           <code>{enter}</code> <Copy text={enter} what="the command to enter it" />
         </span>
       </p>
-      {vm.state === 'crashed' && <Crash key={vm.id} vm={vm} />}
+      {vm.state === 'crashed' && <CrashNotice key={vm.id} vm={vm} />}
       <Tabs label={`What there is of ${vm.name}`} parts={tabs} now={tab} path={(key) => vmPath(vm.name, key)} />
       <Body vm={vm} />
     </>
@@ -82,7 +82,7 @@ export function VmView({ name, tab = 'terminal' }: { name: string; tab: string |
 }
 
 /** A copy needs a name; one is suggested, so that Enter is enough. */
-function Copying({ vm }: { vm: Vm }) {
+function Copying({ vm }: { vm: VmView }) {
   const asked = useSignal(false)
   const name = useSignal('')
   const diskOnly = useSignal(false)

@@ -3,8 +3,8 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { sharing } from '../../../daemon/commands/results/sharing.ts'
 import { bytes } from '../../../daemon/lib/units.ts'
 import { actionsOf } from '../actions.ts'
-import { type Vm, vms } from '../box.ts'
-import { Act, Copy, Empty, State } from '../parts.tsx'
+import { type VmView, vms } from '../box.ts'
+import { Act, Copy, Empty, StateMark } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 
 type Sort = 'name' | 'state' | 'cpu' | 'memory' | 'disk'
@@ -17,7 +17,7 @@ const chosen = signal<ReadonlySet<string>>(new Set())
 const { compare } = new Intl.Collator()
 
 /** Words from A to Z, numbers from the greatest down; a second click turns it round. */
-const order: Record<Sort, (a: Vm, b: Vm) => number> = {
+const order: Record<Sort, (a: VmView, b: VmView) => number> = {
   name: (a, b) => compare(a.name, b.name),
   state: (a, b) => compare(a.state, b.state),
   cpu: (a, b) => (b.cpuPercent ?? -1) - (a.cpuPercent ?? -1),
@@ -28,7 +28,7 @@ const ascends = ({ by, turned }: { by: Sort; turned: boolean }) => (by === 'name
 
 const columns: readonly [Sort, string][] = [
   ['name', 'Name'],
-  ['state', 'State'],
+  ['state', 'StateMark'],
   ['cpu', 'CPU'],
   ['memory', 'Memory'],
   ['disk', 'Disk'],
@@ -57,12 +57,12 @@ narrow.addEventListener('change', () => {
 const beyond = 10
 
 const states = computed(() => [...new Set((vms.value ?? []).map((vm) => vm.state))].sort())
-const isOpen = (vm: Vm): boolean => vm.public.length > 0
+const isOpen = (vm: VmView): boolean => vm.public.length > 0
 const tags = computed(() => [...new Set((vms.value ?? []).flatMap((vm) => vm.tags))].sort())
 
 /** What is searched of each VM, for as long as it is as it was. */
-const texts = new WeakMap<Vm, string>()
-function textOf(vm: Vm): string {
+const texts = new WeakMap<VmView, string>()
+function textOf(vm: VmView): string {
   let text = texts.get(vm)
   if (text === undefined) {
     const hashed = vm.tags.map((tag) => `#${tag}`).join(' ')
@@ -187,7 +187,7 @@ export function VmsView() {
 }
 
 /** What can be done with all that are chosen, each by one button, for those of them that can. */
-function Selection({ all }: { all: readonly Vm[] }) {
+function Selection({ all }: { all: readonly VmView[] }) {
   const of = all.filter((vm) => chosen.value.has(vm.id))
   if (of.length === 0) return null
   return (
@@ -353,10 +353,10 @@ function ChooseAll() {
   )
 }
 
-const rowId = ({ id }: Vm) => `row-${id}`
+const rowId = ({ id }: VmView) => `row-${id}`
 
 /** Drawn anew only when its VM is another object, or its place is another: it reads a signal. @param props.at its place, from 0 */
-function Row({ vm, at }: { vm: Vm; at: number }) {
+function Row({ vm, at }: { vm: VmView; at: number }) {
   return (
     <tr
       id={rowId(vm)}
@@ -382,7 +382,7 @@ function Row({ vm, at }: { vm: Vm; at: number }) {
         <span class="soft">{[...vm.tags.map((tag) => `#${tag}`), vm.comment].join(' ')}</span>
       </td>
       <td class="state">
-        <State vm={vm} />
+        <StateMark vm={vm} />
       </td>
       <td class="cpu">{vm.cpuPercent === null ? '–' : `${Math.round(vm.cpuPercent)} %`}</td>
       <td class="memory">{vm.memoryBytes === null ? '–' : bytes(vm.memoryBytes)}</td>

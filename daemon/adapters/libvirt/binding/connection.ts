@@ -1,5 +1,5 @@
 import { LibvirtError } from './errors.ts'
-import { call, type Pointer, vir } from './ffi.ts'
+import { callNative, type Pointer, vir } from './ffi.ts'
 
 /** A child's one connection: opened when first needed, and opened anew after libvirtd went away. */
 export interface Connection {
@@ -17,7 +17,7 @@ export function connection(uri: string): Connection {
   const get = (): Pointer => {
     if (conn !== 0) return conn
     try {
-      conn = call('virConnectOpen', uri)
+      conn = callNative('virConnectOpen', uri)
       return conn
     } catch (error) {
       throw lost(error)

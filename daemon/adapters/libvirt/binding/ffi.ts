@@ -160,7 +160,7 @@ const qemuFunctions = {
   virDomainQemuMonitorCommand: ['int', [ptr, 'string', out, 'uint']],
 } as const satisfies Record<string, Signature>
 
-/** libvirt's functions as they are. Prefer `call`, which reads the error. */
+/** libvirt's functions as they are. Prefer `callNative`, which reads the error. */
 export const vir = { ...library('libvirt.so.0', virFunctions), ...library('libvirt-qemu.so.0', qemuFunctions) }
 
 const returnsPointer = new Set(
@@ -250,7 +250,7 @@ export function lastError(operation: string): LibvirtError {
  * that returns an int, 0 from one that returns a pointer.
  * @throws LibvirtError
  */
-export function call<K extends keyof typeof vir>(
+export function callNative<K extends keyof typeof vir>(
   name: K,
   ...args: Parameters<(typeof vir)[K]>
 ): ReturnType<(typeof vir)[K]> {

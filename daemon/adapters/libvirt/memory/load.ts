@@ -4,7 +4,7 @@ import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { CroftError } from '../../../lib/error.ts'
-import { run } from '../../../lib/run.ts'
+import { runProgram } from '../../../lib/run.ts'
 import {
   type Format,
   inFormat,
@@ -41,7 +41,7 @@ export async function withHeader<T>(
   onSummary: (summary: Summary) => void = () => {},
 ): Promise<T> {
   await rm(fifo, { force: true })
-  await run('mkfifo', ['-m', '600', fifo])
+  await runProgram('mkfifo', ['-m', '600', fifo])
   try {
     // Open for both, so that opening waits for no reader. What a FIFO holds is at least 4 KiB, mostly 64: the header is
     // written by the same child as the stream, which may wait. It holds the reader's end too, so that nothing ends it when
@@ -121,7 +121,7 @@ export async function rewrite(path: string, to: string, format: Format, wanted: 
   const target = format === 'zstd' ? '| zstd -1 -cq >> "$5"' : '>> "$5"'
   const words = script(`{ ${skip} && ${dropZeroPages}; } < "$1" ${target}`, path, image)
   const options = { timeoutMs: 60 * 60_000, signal: wanted }
-  const { stderr } = await run('setpriv', ['--pdeathsig', 'KILL', ...idly, ...words, to], options)
+  const { stderr } = await runProgram('setpriv', ['--pdeathsig', 'KILL', ...idly, ...words, to], options)
   const summary = stderr
     .split('\n')
     .map(parseSummary)

@@ -1,11 +1,11 @@
-import type { Share } from '../../../../daemon/commands/web/share.ts'
+import type { ShareResult } from '../../../../daemon/commands/web/share.ts'
 import { useCommand } from '../../command.ts'
 import { Act, Ago, Empty, Loaded, Table, Until } from '../../parts.tsx'
 import { vmPath } from '../../route.ts'
 
 /** All that others may open: links, and what is public. */
-export function Links() {
-  const answer = useCommand<{ shares: Share[] }>('share ls')
+export function LinkSettings() {
+  const answer = useCommand<{ shares: ShareResult[] }>('share ls')
   return (
     <Loaded of={answer}>
       {({ shares }) => {

@@ -2,15 +2,15 @@ import type { ComponentChildren } from 'preact'
 import { Tabs } from '../../parts.tsx'
 import { Domains } from './domains.tsx'
 import { Keys } from './keys.tsx'
-import { Links } from './links.tsx'
+import { LinkSettings } from './links.tsx'
 import { SignIns } from './sign-ins.tsx'
-import { Tokens } from './tokens.tsx'
+import { TokenSettings } from './tokens.tsx'
 
 /** Who and what may come in, and by which names: a part each, with a path of its own. */
 export const settingsParts: Readonly<Record<string, { title: string; Body(): ComponentChildren }>> = {
   keys: { title: 'SSH keys', Body: Keys },
-  tokens: { title: 'Tokens', Body: Tokens },
-  links: { title: 'Share links', Body: Links },
+  tokens: { title: 'TokenSettings', Body: TokenSettings },
+  links: { title: 'Share links', Body: LinkSettings },
   'sign-ins': { title: 'Sign-ins', Body: SignIns },
   domains: { title: 'Domains', Body: Domains },
 }

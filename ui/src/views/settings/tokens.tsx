@@ -3,7 +3,7 @@ import type { TokenResult } from '../../../../daemon/commands/access/token.ts'
 import { useCommand } from '../../command.ts'
 import { Act, Ago, ChooseVm, Empty, Field, Form, Loaded, Secret, Table, Until } from '../../parts.tsx'
 
-export function Tokens() {
+export function TokenSettings() {
   const answer = useCommand<{ tokens: TokenResult[] }>('token ls')
   return (
     <Loaded of={answer}>

@@ -1,5 +1,5 @@
 import { blockJobTypes, word } from '../enum-names.ts'
-import { call, type Pointer, pointerAt } from '../ffi.ts'
+import { callNative, type Pointer, pointerAt } from '../ffi.ts'
 import { withDomain } from './handles.ts'
 import { parameter } from './stats.ts'
 
@@ -16,22 +16,22 @@ export interface BlockJob {
 export const deviceOps = {
   /** flags: VIR.DOMAIN_AFFECT_* */
   domainAttachDevice(conn: Pointer, uuid: string, xml: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainAttachDeviceFlags', domain, xml, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainAttachDeviceFlags', domain, xml, flags))
   },
 
   /** flags: VIR.DOMAIN_AFFECT_*, VIR.DOMAIN_DEVICE_MODIFY_FORCE */
   domainUpdateDevice(conn: Pointer, uuid: string, xml: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainUpdateDeviceFlags', domain, xml, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainUpdateDeviceFlags', domain, xml, flags))
   },
 
   /** Asks; the guest lets go of the device later. flags: VIR.DOMAIN_AFFECT_* */
   domainDetachDevice(conn: Pointer, uuid: string, xml: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainDetachDeviceFlags', domain, xml, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainDetachDeviceFlags', domain, xml, flags))
   },
 
   /** The balloon's target (what the guest may use now), or with VIR.DOMAIN_MEM_MAXIMUM its ceiling. flags: VIR.DOMAIN_AFFECT_* */
   domainSetMemory(conn: Pointer, uuid: string, memoryKiB: number, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainSetMemoryFlags', domain, memoryKiB, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainSetMemoryFlags', domain, memoryKiB, flags))
   },
 
   /** KiB that its balloon leaves a running domain at this moment, as QEMU says. `struct _virDomainMemoryStat`, 16 bytes: tag at 0, value at 8. */
@@ -39,14 +39,14 @@ export const deviceOps = {
     const actual = 6 // VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON
     const [most, bytes] = [16, 16]
     const stats = Buffer.alloc(most * bytes)
-    const count = withDomain(conn, uuid, (domain) => call('virDomainMemoryStats', domain, stats, most, 0))
+    const count = withDomain(conn, uuid, (domain) => callNative('virDomainMemoryStats', domain, stats, most, 0))
     const at = Array.from({ length: count }, (_, i) => i * bytes).find((each) => stats.readInt32LE(each) === actual)
     return at === undefined ? 0 : pointerAt(stats, at + 8)
   },
 
   /** How often the guest's balloon driver reports its memory; 0 for never. flags: VIR.DOMAIN_AFFECT_* */
   domainSetMemoryStatsPeriod(conn: Pointer, uuid: string, seconds: number, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainSetMemoryStatsPeriod', domain, seconds, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainSetMemoryStatsPeriod', domain, seconds, flags))
   },
 
   /**
@@ -55,7 +55,7 @@ export const deviceOps = {
    */
   domainSetCpuShares(conn: Pointer, uuid: string, shares: number, flags = 0): void {
     const cpuShares = parameter('cpu_shares', 'ullong', shares)
-    withDomain(conn, uuid, (domain) => call('virDomainSetSchedulerParametersFlags', domain, cpuShares, 1, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainSetSchedulerParametersFlags', domain, cpuShares, 1, flags))
   },
 
   /**
@@ -65,7 +65,7 @@ export const deviceOps = {
   domainSetCpuQuota(conn: Pointer, uuid: string, periodUs: number, quotaUs: number, flags = 0): void {
     const both = [parameter('global_period', 'ullong', periodUs), parameter('global_quota', 'llong', quotaUs)]
     withDomain(conn, uuid, (domain) =>
-      call('virDomainSetSchedulerParametersFlags', domain, Buffer.concat(both), both.length, flags),
+      callNative('virDomainSetSchedulerParametersFlags', domain, Buffer.concat(both), both.length, flags),
     )
   },
 
@@ -75,18 +75,18 @@ export const deviceOps = {
    */
   domainSetDiskWeight(conn: Pointer, uuid: string, weight: number, flags = 0): void {
     const ofDisks = parameter('weight', 'uint', weight)
-    withDomain(conn, uuid, (domain) => call('virDomainSetBlkioParameters', domain, ofDisks, 1, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainSetBlkioParameters', domain, ofDisks, 1, flags))
   },
 
   /** Bytes per second that a guest reads from and writes to a disk together, held to by QEMU; 0 for no limit. flags: VIR.DOMAIN_AFFECT_* */
   domainSetDiskLimit(conn: Pointer, uuid: string, disk: string, bytesPerS: number, flags = 0): void {
     const total = parameter('total_bytes_sec', 'ullong', bytesPerS)
-    withDomain(conn, uuid, (domain) => call('virDomainSetBlockIoTune', domain, disk, total, 1, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainSetBlockIoTune', domain, disk, total, 1, flags))
   },
 
   /** flags: VIR.DOMAIN_AFFECT_*, VIR.DOMAIN_VCPU_* */
   domainSetVcpus(conn: Pointer, uuid: string, count: number, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainSetVcpusFlags', domain, count, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainSetVcpusFlags', domain, count, flags))
   },
 
   /** Starts to merge the layers from `top` down into `base` (null: the active layer, the lowest layer). Bandwidth in MiB/s. flags: VIR.DOMAIN_BLOCK_COMMIT_* */
@@ -99,17 +99,17 @@ export const deviceOps = {
     bandwidthMiB = 0,
     flags = 0,
   ): void {
-    withDomain(conn, uuid, (domain) => call('virDomainBlockCommit', domain, disk, base, top, bandwidthMiB, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainBlockCommit', domain, disk, base, top, bandwidthMiB, flags))
   },
 
   /** Starts to copy the backing layers above `base` into the active one, which then stands on `base`. Bandwidth in MiB/s. flags: VIR.DOMAIN_BLOCK_REBASE_* */
   domainBlockRebase(conn: Pointer, uuid: string, disk: string, base: string, bandwidthMiB = 0, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainBlockRebase', domain, disk, base, bandwidthMiB, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainBlockRebase', domain, disk, base, bandwidthMiB, flags))
   },
 
   /** Starts to copy all backing layers into the active one. Bandwidth in MiB/s. */
   domainBlockPull(conn: Pointer, uuid: string, disk: string, bandwidthMiB = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainBlockPull', domain, disk, bandwidthMiB, 0))
+    withDomain(conn, uuid, (domain) => callNative('virDomainBlockPull', domain, disk, bandwidthMiB, 0))
   },
 
   /** The job on this disk, or null when there is none. `struct _virDomainBlockJobInfo`: type at 0, bandwidth 8, cur 16, end 24. */
@@ -117,7 +117,7 @@ export const deviceOps = {
     const info = Buffer.alloc(32)
     const bandwidthInBytes = 1
     const found = withDomain(conn, uuid, (domain) =>
-      call('virDomainGetBlockJobInfo', domain, disk, info, bandwidthInBytes),
+      callNative('virDomainGetBlockJobInfo', domain, disk, info, bandwidthInBytes),
     )
     if (found === 0) return null
     return {
@@ -130,12 +130,12 @@ export const deviceOps = {
 
   /** Ends the job on this disk; with VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT a job that is ready becomes the disk. flags: VIR.DOMAIN_BLOCK_JOB_ABORT_* */
   domainBlockJobAbort(conn: Pointer, uuid: string, disk: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainBlockJobAbort', domain, disk, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainBlockJobAbort', domain, disk, flags))
   },
 
   /** The disk's size as the guest sees it. */
   domainBlockResize(conn: Pointer, uuid: string, disk: string, bytes: number): void {
     const sizeInBytes = 1
-    withDomain(conn, uuid, (domain) => call('virDomainBlockResize', domain, disk, bytes, sizeInBytes))
+    withDomain(conn, uuid, (domain) => callNative('virDomainBlockResize', domain, disk, bytes, sizeInBytes))
   },
 }

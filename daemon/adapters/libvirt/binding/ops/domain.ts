@@ -1,6 +1,6 @@
 import { type DomainState, stateWords } from '../enum-names.ts'
-import { call, type Pointer, pointerAt, slot, takeList, takeString, vir } from '../ffi.ts'
-import { domainName, domainUuid, lend, withDomain } from './handles.ts'
+import { callNative, type Pointer, pointerAt, slot, takeList, takeString, vir } from '../ffi.ts'
+import { domainUuid, lend, readDomainName, withDomain } from './handles.ts'
 
 export interface DomainSummary {
   uuid: string
@@ -15,7 +15,7 @@ export interface DomainSummary {
 function stateOf(domain: Pointer): { state: DomainState; reason: string } {
   const state = slot()
   const reason = slot()
-  call('virDomainGetState', domain, state, reason, 0)
+  callNative('virDomainGetState', domain, state, reason, 0)
   return stateWords(state.readInt32LE(), reason.readInt32LE())
 }
 
@@ -23,7 +23,7 @@ function summary(domain: Pointer): DomainSummary {
   const id = vir.virDomainGetID(domain)
   return {
     uuid: domainUuid(domain),
-    name: domainName(domain),
+    name: readDomainName(domain),
     id: id === 0xffffffff ? null : id,
     ...stateOf(domain),
   }
@@ -34,7 +34,7 @@ export const domainOps = {
   /** Every domain, running or not. One that vanishes amid the listing is left out. */
   domainList(conn: Pointer): DomainSummary[] {
     const list = slot()
-    const count = call('virConnectListAllDomains', conn, list, 0)
+    const count = callNative('virConnectListAllDomains', conn, list, 0)
     return takeList(pointerAt(list), count, attempt(summary), vir.virDomainFree).flatMap((found) => found ?? [])
   },
 
@@ -45,7 +45,7 @@ export const domainOps = {
 
   /** @throws LibvirtError NO_DOMAIN */
   domainFindByName(conn: Pointer, name: string): DomainSummary {
-    return lend(call('virDomainLookupByName', conn, name), vir.virDomainFree, summary)
+    return lend(callNative('virDomainLookupByName', conn, name), vir.virDomainFree, summary)
   },
 
   domainState(conn: Pointer, uuid: string): { state: DomainState; reason: string } {
@@ -54,61 +54,61 @@ export const domainOps = {
 
   /** flags: VIR.DOMAIN_XML_* */
   domainXml(conn: Pointer, uuid: string, flags = 0): string {
-    return withDomain(conn, uuid, (domain) => takeString(call('virDomainGetXMLDesc', domain, flags)))
+    return withDomain(conn, uuid, (domain) => takeString(callNative('virDomainGetXMLDesc', domain, flags)))
   },
 
   /** Defines or redefines a persistent domain; answers with its UUID. flags: VIR.DOMAIN_DEFINE_* */
   domainDefine(conn: Pointer, xml: string, flags = 0): string {
-    return lend(call('virDomainDefineXMLFlags', conn, xml, flags), vir.virDomainFree, domainUuid)
+    return lend(callNative('virDomainDefineXMLFlags', conn, xml, flags), vir.virDomainFree, domainUuid)
   },
 
   /** flags: VIR.DOMAIN_UNDEFINE_* */
   domainUndefine(conn: Pointer, uuid: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainUndefineFlags', domain, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainUndefineFlags', domain, flags))
   },
 
   /** Starts a defined domain. flags: VIR.DOMAIN_START_* */
   domainStart(conn: Pointer, uuid: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainCreateWithFlags', domain, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainCreateWithFlags', domain, flags))
   },
 
   /** Starts a transient domain, which is forgotten when it stops; answers with its UUID. flags: VIR.DOMAIN_START_* */
   domainStartTransient(conn: Pointer, xml: string, flags = 0): string {
-    return lend(call('virDomainCreateXML', conn, xml, flags), vir.virDomainFree, domainUuid)
+    return lend(callNative('virDomainCreateXML', conn, xml, flags), vir.virDomainFree, domainUuid)
   },
 
   /** Asks the guest to shut down and returns at once. flags: VIR.DOMAIN_SHUTDOWN_* */
   domainShutdown(conn: Pointer, uuid: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainShutdownFlags', domain, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainShutdownFlags', domain, flags))
   },
 
   /** Asks the guest to reboot and returns at once. flags: VIR.DOMAIN_SHUTDOWN_* (libvirt uses the same numbers) */
   domainReboot(conn: Pointer, uuid: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainReboot', domain, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainReboot', domain, flags))
   },
 
   /** Pulls the plug. flags: VIR.DOMAIN_DESTROY_GRACEFUL fails rather than send SIGKILL. */
   domainDestroy(conn: Pointer, uuid: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => call('virDomainDestroyFlags', domain, flags))
+    withDomain(conn, uuid, (domain) => callNative('virDomainDestroyFlags', domain, flags))
   },
 
   domainSuspend(conn: Pointer, uuid: string): void {
-    withDomain(conn, uuid, (domain) => call('virDomainSuspend', domain))
+    withDomain(conn, uuid, (domain) => callNative('virDomainSuspend', domain))
   },
 
   domainResume(conn: Pointer, uuid: string): void {
-    withDomain(conn, uuid, (domain) => call('virDomainResume', domain))
+    withDomain(conn, uuid, (domain) => callNative('virDomainResume', domain))
   },
 
   /** Whether libvirtd starts it by itself. */
   domainSetAutostart(conn: Pointer, uuid: string, on: boolean): void {
-    withDomain(conn, uuid, (domain) => call('virDomainSetAutostart', domain, Number(on)))
+    withDomain(conn, uuid, (domain) => callNative('virDomainSetAutostart', domain, Number(on)))
   },
 
   /** The content of `<metadata>` with this namespace. flags: VIR.DOMAIN_AFFECT_*. @throws LibvirtError NO_DOMAIN_METADATA */
   domainMetadata(conn: Pointer, uuid: string, namespaceUri: string, flags = 0): string {
     return withDomain(conn, uuid, (domain) =>
-      takeString(call('virDomainGetMetadata', domain, METADATA_ELEMENT, namespaceUri, flags)),
+      takeString(callNative('virDomainGetMetadata', domain, METADATA_ELEMENT, namespaceUri, flags)),
     )
   },
 
@@ -122,7 +122,7 @@ export const domainOps = {
     flags = 0,
   ): void {
     withDomain(conn, uuid, (domain) =>
-      call('virDomainSetMetadata', domain, METADATA_ELEMENT, xml, prefix, namespaceUri, flags),
+      callNative('virDomainSetMetadata', domain, METADATA_ELEMENT, xml, prefix, namespaceUri, flags),
     )
   },
 }

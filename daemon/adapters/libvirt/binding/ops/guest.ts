@@ -1,6 +1,6 @@
 import {
   borrowString,
-  call,
+  callNative,
   lastError,
   type Pointer,
   pointerAt,
@@ -24,7 +24,7 @@ export const guestOps = {
   /** A guest agent command as JSON; answers with the agent's JSON. Waits `timeoutSeconds` for the guest. @throws LibvirtError AGENT_UNRESPONSIVE */
   domainAgentCommand(conn: Pointer, uuid: string, command: string, timeoutSeconds = 5): string {
     return withDomain(conn, uuid, (domain) =>
-      takeString(call('virDomainQemuAgentCommand', domain, command, timeoutSeconds, 0)),
+      takeString(callNative('virDomainQemuAgentCommand', domain, command, timeoutSeconds, 0)),
     )
   },
 
@@ -32,7 +32,7 @@ export const guestOps = {
   domainMonitorCommand(conn: Pointer, uuid: string, command: string, flags = 0): string {
     return withDomain(conn, uuid, (domain) => {
       const reply = slot()
-      call('virDomainQemuMonitorCommand', domain, command, reply, flags)
+      callNative('virDomainQemuMonitorCommand', domain, command, reply, flags)
       return takeString(pointerAt(reply))
     })
   },
@@ -41,7 +41,7 @@ export const guestOps = {
   domainInterfaceAddresses(conn: Pointer, uuid: string, source: number): InterfaceAddresses[] {
     return withDomain(conn, uuid, (domain) => {
       const list = slot()
-      const count = call('virDomainInterfaceAddresses', domain, list, source, 0)
+      const count = callNative('virDomainInterfaceAddresses', domain, list, source, 0)
       return takeList(pointerAt(list), count, readInterface, vir.virDomainInterfaceFree)
     })
   },
@@ -62,8 +62,8 @@ export const guestOps = {
   ): Buffer {
     const nonBlocking = 1
     return withDomain(conn, uuid, (domain) =>
-      lend(call('virStreamNew', conn, nonBlocking), vir.virStreamFree, (stream) => {
-        call('virDomainOpenConsole', domain, device, stream, flags)
+      lend(callNative('virStreamNew', conn, nonBlocking), vir.virStreamFree, (stream) => {
+        callNative('virDomainOpenConsole', domain, device, stream, flags)
         try {
           return exchange(conn, stream, Buffer.from(input), maxBytes, performance.now() + waitMs)
         } finally {
@@ -88,7 +88,7 @@ function exchange(conn: Pointer, stream: Pointer, input: Buffer, maxBytes: numbe
     }
     const got = vir.virStreamRecv(stream, chunk, Math.min(chunk.length, maxBytes - size))
     if (got === wouldBlock) {
-      call('virConnectGetLibVersion', conn, slot())
+      callNative('virConnectGetLibVersion', conn, slot())
       Atomics.wait(pause, 0, 0, 10)
     } else if (check(got) === 0) {
       break

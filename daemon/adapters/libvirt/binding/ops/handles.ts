@@ -1,13 +1,13 @@
-import { borrowString, call, type Pointer, vir } from '../ffi.ts'
+import { borrowString, callNative, type Pointer, vir } from '../ffi.ts'
 
 /** Lends the domain with this UUID to `use` and frees it whatever happens. */
 export function withDomain<T>(conn: Pointer, uuid: string, use: (domain: Pointer) => T): T {
-  return lend(call('virDomainLookupByUUIDString', conn, uuid), vir.virDomainFree, use)
+  return lend(callNative('virDomainLookupByUUIDString', conn, uuid), vir.virDomainFree, use)
 }
 
 /** Lends the network with this UUID to `use` and frees it whatever happens. */
 export function withNetwork<T>(conn: Pointer, uuid: string, use: (network: Pointer) => T): T {
-  return lend(call('virNetworkLookupByUUIDString', conn, uuid), vir.virNetworkFree, use)
+  return lend(callNative('virNetworkLookupByUUIDString', conn, uuid), vir.virNetworkFree, use)
 }
 
 /** Lends a handle that is ours to `use`, then frees it. */
@@ -22,11 +22,11 @@ export function lend<T>(handle: Pointer, free: (handle: Pointer) => unknown, use
 /** Calls a function that fills a UUID string: 36 characters and NUL (`VIR_UUID_STRING_BUFLEN`). */
 function uuidString(fill: 'virDomainGetUUIDString' | 'virNetworkGetUUIDString', handle: Pointer): string {
   const buffer = Buffer.alloc(37)
-  call(fill, handle, buffer)
+  callNative(fill, handle, buffer)
   return buffer.toString('latin1', 0, 36)
 }
 
 export const domainUuid = (domain: Pointer): string => uuidString('virDomainGetUUIDString', domain)
 export const networkUuid = (network: Pointer): string => uuidString('virNetworkGetUUIDString', network)
-export const domainName = (domain: Pointer): string => borrowString(call('virDomainGetName', domain)) ?? ''
-export const networkName = (network: Pointer): string => borrowString(call('virNetworkGetName', network)) ?? ''
+export const readDomainName = (domain: Pointer): string => borrowString(callNative('virDomainGetName', domain)) ?? ''
+export const networkName = (network: Pointer): string => borrowString(callNative('virNetworkGetName', network)) ?? ''

@@ -1,4 +1,4 @@
-import { borrowString, call, type Pointer, pointerAt, read, slot, takeList, takeString, vir } from '../ffi.ts'
+import { borrowString, callNative, type Pointer, pointerAt, read, slot, takeList, takeString, vir } from '../ffi.ts'
 import { lend, networkName, networkUuid, withNetwork } from './handles.ts'
 
 export interface NetworkSummary {
@@ -26,15 +26,15 @@ function summary(network: Pointer): NetworkSummary {
     name: networkName(network),
     active: isActive(network),
     autostart: autostart(network),
-    persistent: call('virNetworkIsPersistent', network) === 1,
+    persistent: callNative('virNetworkIsPersistent', network) === 1,
   }
 }
 
-const isActive = (network: Pointer): boolean => call('virNetworkIsActive', network) === 1
+const isActive = (network: Pointer): boolean => callNative('virNetworkIsActive', network) === 1
 
 function autostart(network: Pointer): boolean {
   const flag = slot()
-  call('virNetworkGetAutostart', network, flag)
+  callNative('virNetworkGetAutostart', network, flag)
   return flag.readInt32LE() === 1
 }
 
@@ -42,35 +42,35 @@ function autostart(network: Pointer): boolean {
 export const networkOps = {
   networkList(conn: Pointer): NetworkSummary[] {
     const list = slot()
-    const count = call('virConnectListAllNetworks', conn, list, 0)
+    const count = callNative('virConnectListAllNetworks', conn, list, 0)
     return takeList(pointerAt(list), count, summary, vir.virNetworkFree)
   },
 
   /** @throws LibvirtError NO_NETWORK */
   networkFindByName(conn: Pointer, name: string): NetworkSummary {
-    return lend(call('virNetworkLookupByName', conn, name), vir.virNetworkFree, summary)
+    return lend(callNative('virNetworkLookupByName', conn, name), vir.virNetworkFree, summary)
   },
 
   /** Defines or redefines a persistent network; answers with its UUID. */
   networkDefine(conn: Pointer, xml: string): string {
-    return lend(call('virNetworkDefineXML', conn, xml), vir.virNetworkFree, networkUuid)
+    return lend(callNative('virNetworkDefineXML', conn, xml), vir.virNetworkFree, networkUuid)
   },
 
   networkStart(conn: Pointer, uuid: string): void {
-    withNetwork(conn, uuid, (network) => call('virNetworkCreate', network))
+    withNetwork(conn, uuid, (network) => callNative('virNetworkCreate', network))
   },
 
   /** Stops it; a persistent network stays defined. */
   networkDestroy(conn: Pointer, uuid: string): void {
-    withNetwork(conn, uuid, (network) => call('virNetworkDestroy', network))
+    withNetwork(conn, uuid, (network) => callNative('virNetworkDestroy', network))
   },
 
   networkUndefine(conn: Pointer, uuid: string): void {
-    withNetwork(conn, uuid, (network) => call('virNetworkUndefine', network))
+    withNetwork(conn, uuid, (network) => callNative('virNetworkUndefine', network))
   },
 
   networkSetAutostart(conn: Pointer, uuid: string, on: boolean): void {
-    withNetwork(conn, uuid, (network) => call('virNetworkSetAutostart', network, Number(on)))
+    withNetwork(conn, uuid, (network) => callNative('virNetworkSetAutostart', network, Number(on)))
   },
 
   networkIsActive(conn: Pointer, uuid: string): boolean {
@@ -79,7 +79,7 @@ export const networkOps = {
 
   /** flags: VIR.NETWORK_XML_INACTIVE */
   networkXml(conn: Pointer, uuid: string, flags = 0): string {
-    return withNetwork(conn, uuid, (network) => takeString(call('virNetworkGetXMLDesc', network, flags)))
+    return withNetwork(conn, uuid, (network) => takeString(callNative('virNetworkGetXMLDesc', network, flags)))
   },
 
   /**
@@ -95,14 +95,14 @@ export const networkOps = {
     index = -1,
     flags = 0,
   ): void {
-    withNetwork(conn, uuid, (network) => call('virNetworkUpdate', network, command, section, index, xml, flags))
+    withNetwork(conn, uuid, (network) => callNative('virNetworkUpdate', network, command, section, index, xml, flags))
   },
 
   /** The DHCP leases, or those of one MAC. */
   networkLeases(conn: Pointer, uuid: string, mac: string | null = null): DhcpLease[] {
     return withNetwork(conn, uuid, (network) => {
       const list = slot()
-      const count = call('virNetworkGetDHCPLeases', network, mac, list, 0)
+      const count = callNative('virNetworkGetDHCPLeases', network, mac, list, 0)
       return takeList(pointerAt(list), count, readLease, vir.virNetworkDHCPLeaseFree)
     })
   },

@@ -1,4 +1,4 @@
-import { borrowString, call, type Pointer, pointerAt, slot, takeString } from '../ffi.ts'
+import { borrowString, callNative, type Pointer, pointerAt, slot, takeString } from '../ffi.ts'
 
 export interface NodeInfo {
   /** The CPU's architecture, e.g. `x86_64`. */
@@ -24,27 +24,27 @@ export const nodeOps = {
   version(conn: Pointer): { hypervisor: string; libvirt: string; hypervisorVersion: string } {
     const libvirt = slot()
     const hypervisor = slot()
-    call('virConnectGetLibVersion', conn, libvirt)
-    call('virConnectGetVersion', conn, hypervisor)
+    callNative('virConnectGetLibVersion', conn, libvirt)
+    callNative('virConnectGetVersion', conn, hypervisor)
     return {
-      hypervisor: borrowString(call('virConnectGetType', conn)) ?? '',
+      hypervisor: borrowString(callNative('virConnectGetType', conn)) ?? '',
       libvirt: versionText(pointerAt(libvirt)),
       hypervisorVersion: versionText(pointerAt(hypervisor)),
     }
   },
 
   isAlive(conn: Pointer): boolean {
-    return call('virConnectIsAlive', conn) === 1
+    return callNative('virConnectIsAlive', conn) === 1
   },
 
   nodeHostname(conn: Pointer): string {
-    return takeString(call('virConnectGetHostname', conn))
+    return takeString(callNative('virConnectGetHostname', conn))
   },
 
   /** `struct _virNodeInfo`: model of 32 bytes, memory at 32, cpus 40, mhz 44, nodes 48, sockets 52, cores 56, threads 60. */
   nodeInfo(conn: Pointer): NodeInfo {
     const info = Buffer.alloc(64)
-    call('virNodeGetInfo', conn, info)
+    callNative('virNodeGetInfo', conn, info)
     return {
       model: info.toString('latin1', 0, info.indexOf(0)),
       memoryKiB: pointerAt(info, 32),
@@ -59,16 +59,16 @@ export const nodeOps = {
 
   /** Bytes of memory that nothing uses, page cache not counted in. */
   nodeFreeMemory(conn: Pointer): number {
-    return call('virNodeGetFreeMemory', conn)
+    return callNative('virNodeGetFreeMemory', conn)
   },
 
   /** KiB by libvirt's names: `total`, `free`, `buffers`, `cached`. `struct _virNodeMemoryStats`, 88 bytes: name of 80, value at 80. */
   nodeMemoryStats(conn: Pointer): Record<string, number> {
     const allCells = -1
     const count = slot()
-    call('virNodeGetMemoryStats', conn, allCells, null, count, 0)
+    callNative('virNodeGetMemoryStats', conn, allCells, null, count, 0)
     const stats = Buffer.alloc(count.readInt32LE() * 88)
-    call('virNodeGetMemoryStats', conn, allCells, stats, count, 0)
+    callNative('virNodeGetMemoryStats', conn, allCells, stats, count, 0)
     const result: Record<string, number> = {}
     for (let at = 0; at < count.readInt32LE() * 88; at += 88) {
       result[stats.toString('latin1', at, stats.indexOf(0, at))] = pointerAt(stats, at + 80)
@@ -78,7 +78,7 @@ export const nodeOps = {
 
   /** The `<capabilities>` XML. */
   capabilities(conn: Pointer): string {
-    return takeString(call('virConnectGetCapabilities', conn))
+    return takeString(callNative('virConnectGetCapabilities', conn))
   },
 
   /** The `<domainCapabilities>` XML; null takes the default. */
@@ -89,6 +89,6 @@ export const nodeOps = {
     machine: string | null = null,
     virtType: string | null = null,
   ): string {
-    return takeString(call('virConnectGetDomainCapabilities', conn, emulator, arch, machine, virtType, 0))
+    return takeString(callNative('virConnectGetDomainCapabilities', conn, emulator, arch, machine, virtType, 0))
   },
 }

@@ -1,5 +1,5 @@
 import { domainStates } from '../enum-names.ts'
-import { borrowString, call, type Pointer, pointerAt, read, slot, vir } from '../ffi.ts'
+import { borrowString, callNative, type Pointer, pointerAt, read, slot, vir } from '../ffi.ts'
 import { domainUuid, lend } from './handles.ts'
 
 /** libvirt's names to values, e.g. `state.state`, `balloon.current` (KiB), `block.0.rd.bytes`. See virConnectGetAllDomainStats. */
@@ -62,21 +62,21 @@ export const statsOps = {
   /** The stats of every domain, by UUID. `groups`: a sum of VIR.DOMAIN_STATS_* (the state always comes along). flags: VIR.CONNECT_GET_ALL_DOMAINS_STATS_* */
   domainStatsOfAll(conn: Pointer, groups: number, flags = 0): Record<string, DomainStats> {
     const list = slot()
-    return takeRecords(list, call('virConnectGetAllDomainStats', conn, groups | STATS_STATE, list, flags))
+    return takeRecords(list, callNative('virConnectGetAllDomainStats', conn, groups | STATS_STATE, list, flags))
   },
 
   /** The stats of these domains, by UUID. @throws LibvirtError NO_DOMAIN when one is missing */
   domainStats(conn: Pointer, uuids: readonly string[], groups: number, flags = 0): Record<string, DomainStats> {
     const domains: Pointer[] = []
     try {
-      for (const uuid of uuids) domains.push(call('virDomainLookupByUUIDString', conn, uuid))
+      for (const uuid of uuids) domains.push(callNative('virDomainLookupByUUIDString', conn, uuid))
       if (domains.length === 0) return {}
       const array = Buffer.alloc((domains.length + 1) * 8)
       domains.forEach((domain, i) => {
         array.writeBigUInt64LE(BigInt(domain), i * 8)
       })
       const list = slot()
-      return takeRecords(list, call('virDomainListGetStats', array, groups | STATS_STATE, list, flags))
+      return takeRecords(list, callNative('virDomainListGetStats', array, groups | STATS_STATE, list, flags))
     } finally {
       for (const domain of domains) vir.virDomainFree(domain)
     }

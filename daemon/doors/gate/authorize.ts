@@ -5,22 +5,31 @@ import { type Peer, webScope } from '../../core/interfaces/host.ts'
 import { isFallingAsleep } from '../../core/sleep/sleep.ts'
 import { ensureAwake, isWaking } from '../../core/sleep/wake.ts'
 import { asCroftError } from '../../lib/error.ts'
-import type { Tries } from '../../lib/failure-limiter.ts'
+import type { FailureLimiter } from '../../lib/failure-limiter.ts'
 import { digestOf } from '../../lib/secret.ts'
 import type { Vm } from '../../store/index.ts'
-import type { Connections, Grant } from './connections.ts'
-import type { Pass, Passes } from './grants.ts'
+import type { Grant, OpenConnections } from './connections.ts'
+import type { GrantCache, Pass } from './grants.ts'
 import type { GuestPorts } from './guest-ports.ts'
 import type { Links } from './links.ts'
 import { byOf, noSuchLink, stranger, tooOften, type Visitor } from './noted.ts'
 import * as pages from './pages.ts'
-import { type Front, hostName, hostOf, isAbsolute, placeOf, portSuffix, type Target, targetOf } from './routing.ts'
+import {
+  hostName,
+  hostOf,
+  isAbsolute,
+  type PublicOrigin,
+  parseHost,
+  portSuffix,
+  type Target,
+  targetOf,
+} from './routing.ts'
 import { serviceOn } from './services.ts'
 import { type Browser, type Sessions, sessionSeconds } from './sessions.ts'
 import type { Tokens } from './tokens.ts'
 
 /** A request as the gate is asked about it. What the client said is data, whatever it is. */
-export interface Visit {
+export interface AuthRequest {
   /** The Host header. */
   host: string
   /** Path and query. */
@@ -45,14 +54,14 @@ export type Verdict =
 export interface Gate {
   box: Box
   /** How the box is reached now. */
-  front(): Front
+  front(): PublicOrigin
   sessions: Sessions
   links: Links
   tokens: Tokens
-  tries: Tries
+  failures: FailureLimiter
   ports: GuestPorts
-  connections: Connections
-  passes: Passes
+  connections: OpenConnections
+  grants: GrantCache
 }
 
 /** The paths on every VM's address that are the gate's own. */
@@ -65,12 +74,12 @@ const nobody: Visitor = { user: '', name: '', id: null }
 const patienceMs = 2_000
 
 /** What becomes of a request for a VM's address. */
-export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
+export async function authorize(gate: Gate, visit: AuthRequest): Promise<Verdict> {
   const host = hostName(visit.host)
   const { state } = gate.box.store
   const target = targetOf(state, host)
   // To a browser the two spellings of a name are two places, with cookies of their own.
-  const isSiteOrPage = target ? visit.client === 'page' : placeOf(host, state.web.domain)?.kind === 'croft'
+  const isSiteOrPage = target ? visit.client === 'page' : parseHost(host, state.web.domain)?.kind === 'croft'
   if (isAbsolute(visit.host) && isSiteOrPage)
     return { kind: 'redirect', to: `//${host}${portSuffix(visit.host)}${localPath(visit.uri)}` }
   if (!target) return page(pages.nothingHere)
@@ -84,7 +93,7 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
   if (!vm) return page(pages.nothingHere)
   const away = await awaken(gate.box, vm, visit, visitor)
   if (away) return page(visitor.user === 'owner' || away.refresh ? away : pages.notNow)
-  gate.box.uses.note(vm.id, 'a web request')
+  gate.box.usage.note(vm.id, 'a web request')
   const port = portOf(target) ?? (await gate.ports.mainPort(vm))
   if (port === undefined)
     return page(visitor.user === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
@@ -97,7 +106,7 @@ export async function decide(gate: Gate, visit: Visit): Promise<Verdict> {
 /** To a connection's second request: for one alone it would cost more than it saves. */
 function givePass(
   gate: Gate,
-  { host, peer, token, secret }: Visit,
+  { host, peer, token, secret }: AuthRequest,
   { user }: Visitor,
   { vm, upstream, grant }: Pick<Pass, 'vm' | 'upstream' | 'grant'>,
 ): void {
@@ -105,7 +114,7 @@ function givePass(
   const anybody = user === '' && token === undefined
   // What was asked for meanwhile took its time: it must still be so.
   if (secret !== undefined || !(owner || anybody) || !stillHolds(gate, grant) || !isAwake(gate.box, vm)) return
-  gate.passes.give({
+  gate.grants.give({
     host: host.slice(0, host.length - portSuffix(host).length),
     peer,
     token: owner ? token : null,
@@ -122,13 +131,13 @@ function isAwake(box: Box, id: string): boolean {
 }
 
 /** What is said about a request that was sent on and failed: the VM's port refused, or did not answer. */
-export async function explain(gate: Gate, visit: Visit, user: string): Promise<Verdict> {
+export async function explain(gate: Gate, visit: AuthRequest, user: string): Promise<Verdict> {
   const target = targetOf(gate.box.store.state, hostName(visit.host))
   const vm = target?.vm
   if (vm) {
     gate.ports.forget(vm)
     // The client itself may have made it fail: other connections' passes are none of its business.
-    gate.passes.takeBack((pass) => pass.vm === vm.id && pass.peer === visit.peer)
+    gate.grants.takeBack((pass) => pass.vm === vm.id && pass.peer === visit.peer)
   }
   // What else there is in a VM is its owner's to know.
   if (!vm || user !== 'owner') return page(pages.notNow)
@@ -160,7 +169,7 @@ function isPublic(target: Target): boolean {
 }
 
 /** By way of Croft's own address, where the owner's session is, and back with a code for this one. */
-function signIn({ front }: Gate, visit: Visit): Verdict {
+function signIn({ front }: Gate, visit: AuthRequest): Verdict {
   if (visit.client !== 'page') return page({ ...pages.signInFirst, challenge: visit.client === 'program' })
   const query = new URLSearchParams({ host: visit.host, to: visit.uri })
   // A session that is over, of the owner's or by a link: who had it by a link can't sign in.
@@ -173,7 +182,7 @@ function whoComes(
   gate: Gate,
   host: string,
   target: Target,
-  { token, secret }: Visit,
+  { token, secret }: AuthRequest,
 ): { visitor: Visitor; digest: string | null } {
   for (const each of [token, secret]) {
     if (each === undefined) continue
@@ -199,27 +208,27 @@ function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): 
 /** What takes a code or a link: who brings many that are none waits. */
 async function tried(
   gate: Gate,
-  visit: Visit,
+  visit: AuthRequest,
   { vm }: Target,
   work: () => Promise<Verdict | undefined>,
 ): Promise<Verdict> {
   const { from } = visit.browser
   const noteTry = (outcome: Partial<Note>) =>
     gate.box.activity.note({ ...noteOf(visit, vm, stranger, 'tried a link'), ...outcome })
-  const seconds = gate.tries.wait(from)
+  const seconds = gate.failures.wait(from)
   if (seconds > 0) {
     await noteTry(tooOften)
     return page(pages.tooMany(seconds))
   }
   const verdict = await work()
   if (verdict) return verdict
-  gate.tries.fail(from)
+  gate.failures.fail(from)
   await noteTry(noSuchLink)
   return page(pages.linkIsOver)
 }
 
 /** What somebody does by the web, to be written down. Pure. */
-function noteOf({ browser }: Visit, vm: Vm | undefined, by: By, what: string): Note {
+function noteOf({ browser }: AuthRequest, vm: Vm | undefined, by: By, what: string): Note {
   const from = { way: 'web', address: browser.from, agent: browser.agent } as const
   return { by, from, what, vms: vm ? [{ id: vm.id, name: vm.name }] : [] }
 }
@@ -249,7 +258,7 @@ async function openLink(
   { vm, port }: Target,
   query: URLSearchParams,
   visitor: Visitor,
-  visit: Visit,
+  visit: AuthRequest,
 ): Promise<Verdict | undefined> {
   const token = query.get('key') ?? ''
   const link = vm && gate.links.find(vm, port, digestOf(token))
@@ -274,7 +283,7 @@ export function localPath(to: string | null): string {
 }
 
 /** @returns a page instead, when the VM is not there yet or can't be */
-async function awaken(box: Box, vm: Vm, visit: Visit, visitor: Visitor): Promise<pages.Page | undefined> {
+async function awaken(box: Box, vm: Vm, visit: AuthRequest, visitor: Visitor): Promise<pages.Page | undefined> {
   if (isAwake(box, vm.id)) return undefined
   const wakes = stateOf(box, vm) === 'asleep' && !isWaking(box, vm.id)
   const waking = ensureAwake(box, vm.id)

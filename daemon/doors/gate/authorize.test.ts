@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { localPath } from './decide.ts'
+import { localPath } from './authorize.ts'
 import { tokenIn } from './index.ts'
 
 test.each([

@@ -4,7 +4,7 @@ import { keysDiffer } from '../access/limit.ts'
 import { type Box, findVm, withVm } from '../box.ts'
 
 /** Changes what is only written down. */
-export async function describeVm(
+export async function editVm(
   box: Box,
   name: string,
   change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'restart' | 'schedule' | 'web'>>,

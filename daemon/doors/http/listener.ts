@@ -3,7 +3,7 @@ import type { Actor } from '../../activity/index.ts'
 import type { Scope } from '../../commands/kit/command.ts'
 
 /** A way to the API. */
-export interface Door {
+export interface Listener {
   /** Whether clients are on this machine, and file permissions let them in. */
   local: boolean
   /** Who sent a request, and what they may do. @throws CroftError `not-allowed` */

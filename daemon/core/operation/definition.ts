@@ -1,8 +1,8 @@
 import type { Operation, State } from '../../store/index.ts'
 import type { Box, Report } from '../box.ts'
 
-export type Kind = Operation['kind']
-export type OperationOf<K extends Kind> = Extract<Operation, { kind: K }>
+export type OperationKind = Operation['kind']
+export type OperationOf<K extends OperationKind> = Extract<Operation, { kind: K }>
 
 /** A step may run again after it has run, wholly or in part; an undo may find nothing to take back. */
 export interface Step<O> {
@@ -17,15 +17,15 @@ export type Recovery = 'undo' | 'finish'
 /**
  * How a change of several steps is made so that it happens or does not, whatever kills the daemon:
  * the operation's record is in the store before the first step and leaves it, together with the change's
- * result (`end`), after the last. What is found open at the next start is finished or undone.
+ * result (`commit`), after the last. What is found open at the next start is finished or undone.
  */
-export interface Plan<O> {
+export interface OperationDefinition<O> {
   /** What becomes of an operation that was cut off: take back what it did, or do the rest; where it depends, look. */
   recovery: Recovery | ((box: Box, operation: O) => Promise<Recovery>)
   steps: readonly Step<O>[]
-  end(state: State, operation: O): State
+  commit(state: State, operation: O): State
   /** The store without the operation's effects. Needed for `undo` only. */
-  undone?(state: State, operation: O): State
+  rollback?(state: State, operation: O): State
 }
 
 /** Does a part of something, and writes into the log how long it took. */

@@ -4,30 +4,38 @@ import type { Logger } from 'pino'
 import type { AuthContext, Client, ClientChannel, Connection, PseudoTtyOptions, ServerChannel, Session } from 'ssh2'
 import { type Login, parseLogin } from '../../core/access/login.ts'
 import { isWithin, plainAddress } from '../../lib/addresses.ts'
-import type { Tries } from '../../lib/failure-limiter.ts'
+import type { FailureLimiter } from '../../lib/failure-limiter.ts'
 import { plainText } from '../../lib/plain-text.ts'
-import { type Companions, type RefusedKey, tried } from './auth-failure.ts'
+import { type Companions, failureMessage, type RefusedKey } from './auth-failure.ts'
 import { type Croftd, Refusal } from './croftd.ts'
-import { connectTo, type Guests, join, joinSession, NoChannel, openSession, type Wanted } from './guest.ts'
+import {
+  connectTo,
+  type GuestConnections,
+  type GuestRequest,
+  join,
+  joinSession,
+  NoChannel,
+  openSession,
+} from './guest.ts'
 import { BadKey, certificateFault, readSshKey, type SshKey, verifyWire } from './key.ts'
-import { type LobbyParts, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty, type Terminal } from './lobby.ts'
-import type { Visitor } from './messages.ts'
+import { type LobbyParts, type LobbyTerminal, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty } from './lobby.ts'
+import type { ConnectingClient } from './messages.ts'
 import { channelsOf, guard, hasRoom, refuseChannel, showBanner, socketOf, wireSignature } from './ssh2-patches.ts'
 
 /** What a connection needs of the server that took it. */
 export interface Surroundings {
   readonly croftd: Croftd
-  readonly guests: Guests
+  readonly guests: GuestConnections
   readonly log: Logger
-  readonly tries: Tries
+  readonly tries: FailureLimiter
   readonly companions: Companions
   /** Somebody has come in by a connection, or left. */
-  arrived(visit: Visit): void
-  left(visit: Visit): void
+  arrived(visit: ClientConnection): void
+  left(visit: ClientConnection): void
   /** Who is in, or where, has changed. */
   changed(): void
   /** Lines that were typed in the lobby with this key; forgotten when the gateway ends. */
-  historyOf(who: Visitor): string[]
+  historyOf(who: ConnectingClient): string[]
 }
 
 const mostKeys = 20
@@ -57,7 +65,7 @@ interface Open {
 }
 
 /** One client's connection, from the first packet to the last. */
-export class Visit {
+export class ClientConnection {
   readonly #client: Connection
   readonly #gateway: Surroundings
   readonly #address: string
@@ -73,7 +81,7 @@ export class Visit {
   readonly #open = new Map<Open, string>()
   /** VMs that sleep under what it has open in them. */
   readonly #asleep = new Set<string>()
-  who: Visitor | undefined
+  who: ConnectingClient | undefined
 
   constructor(gateway: Surroundings, client: Connection, address: string) {
     this.#gateway = gateway
@@ -149,7 +157,7 @@ export class Visit {
     // Not an empty list: OpenSSH then begins again with all methods.
     const refuse = () => asked.reject(['publickey'])
     if (this.#told > 0) return refuse()
-    asked.prompt([], '', tried(this.#refused), refuse)
+    asked.prompt([], '', failureMessage(this.#refused), refuse)
   }
 
   /** Tells a client at once that a key may not enter: with `BatchMode` it leaves after its last one. */
@@ -158,11 +166,14 @@ export class Visit {
     this.#digests.push(digest)
     if (this.#told === mostTold || this.#gateway.companions.has(digest)) return
     this.#told += 1
-    showBanner(this.#client, tried([refused]))
+    showBanner(this.#client, failureMessage([refused]))
   }
 
   /** The key, if it may come in at all, and what it may do then. */
-  async #known(blob: Buffer, name: string): Promise<{ key: SshKey; who: Visitor; permits: Permits } | RefusedKey> {
+  async #known(
+    blob: Buffer,
+    name: string,
+  ): Promise<{ key: SshKey; who: ConnectingClient; permits: Permits } | RefusedKey> {
     if (blob.length > longestKey) return { fault: 'it is too long' }
     let key: SshKey
     try {
@@ -224,7 +235,7 @@ export class Visit {
   }
 
   /** Opens a session in the VM, by a further connection where its sshd takes no more by those there are (`MaxSessions`). @throws Refusal */
-  async #openInVm(wanted: Wanted): Promise<ClientChannel> {
+  async #openInVm(wanted: GuestRequest): Promise<ClientChannel> {
     for (let nth = 0; ; nth++) {
       const guest = await this.#enter(nth)
       try {
@@ -308,10 +319,10 @@ export class Visit {
     const env: Record<string, string> = {}
     const onResize = new Set<(size: PseudoTtyOptions) => void>()
     const onSignal = new Set<(name: string) => void>()
-    const begin = (accept: () => ServerChannel, what: Wanted['what']) => {
+    const begin = (accept: () => ServerChannel, what: GuestRequest['what']) => {
       const channel = accept()
       channel.on('error', () => {})
-      const wanted: Wanted = { what, pty, env, agent }
+      const wanted: GuestRequest = { what, pty, env, agent }
       this.#serve(channel, wanted, onResize, onSignal).catch((error) => this.#refuse(channel, error))
     }
     session.on('pty', (accept, reject, { cols, rows, width, height, ...more }) => {
@@ -349,7 +360,7 @@ export class Visit {
 
   async #serve(
     channel: ServerChannel,
-    wanted: Wanted,
+    wanted: GuestRequest,
     onResize: Set<(size: PseudoTtyOptions) => void>,
     onSignal: Set<(name: string) => void>,
   ): Promise<void> {
@@ -377,7 +388,7 @@ export class Visit {
     if (!pty && 'exec' in what) return finish(await lobbyLine(parts, channel, what.exec))
     if (!pty) throw new Refusal('The lobby’s prompt needs a terminal.', 'Give it a command: ssh … ls', 2)
     const dumb = String(pty.term) === 'dumb'
-    const terminal: Terminal = {
+    const terminal: LobbyTerminal = {
       size: { columns: pty.cols!, rows: pty.rows! },
       color: !('NO_COLOR' in wanted.env) && !dumb,
       dumb,
@@ -395,7 +406,7 @@ export class Visit {
     channel: ServerChannel,
     vm: string,
     words: readonly string[],
-    { pty, env, agent }: Wanted,
+    { pty, env, agent }: GuestRequest,
     onResize: Set<(size: PseudoTtyOptions) => void>,
   ): Promise<number> {
     const [first] = words
