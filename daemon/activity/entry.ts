@@ -50,19 +50,15 @@ export const entrySchema = z.object({
 })
 
 export type Entry = z.infer<typeof entrySchema>
-export type By = Entry['by']
-export type From = Entry['from']
-
-/** Who does something, and the way that he comes. */
-export interface Actor {
-  by: By
-  from: From
-}
+/** Who it is, without what they may do: core/access/principal.ts has both. */
+export type Identity = Entry['by']
+/** The way by which somebody comes. */
+export type Origin = Entry['from']
 
 /** What is to be written down. */
-export type Note = Actor & Pick<Entry, 'what'> & Partial<Omit<Entry, 'id' | 'at' | 'count'>>
+export type Note = Pick<Entry, 'by' | 'from' | 'what'> & Partial<Omit<Entry, 'id' | 'at' | 'count'>>
 
-export const croft: Actor = { by: { kind: 'croft', name: '', id: null }, from: null }
+export const croft: Pick<Entry, 'by' | 'from'> = { by: { kind: 'croft', name: '', id: null }, from: null }
 
 /** Secrets of ours, wherever they come in: tokens, what links of ours carry, and that alone (43 characters, as `newSecret` makes it). */
 const secrets = /croft_[\w-]{8,}|(?<=[?&](?:code|key)=)[^\s&"']+|(?<![\w:+/-])[\w-]{43}(?![\w+/-])/g
@@ -91,7 +87,7 @@ export function entryOf(note: Note, id: number, at: Date, count = 1): Entry {
   return {
     id,
     at: at.toISOString(),
-    by: { ...by, name: bounded(by.name, 64) },
+    by: { kind: by.kind, name: bounded(by.name, 64), id: by.id },
     from: from && {
       ...from,
       address: from.address && bounded(from.address, 64),

@@ -5,7 +5,7 @@ import { ActivityFile } from './file.ts'
 import { Often } from './often.ts'
 import { type EntryFilter, isWanted } from './words.ts'
 
-export { type Actor, type By, bounded, croft, type Entry, entrySchema, type From, type Note } from './entry.ts'
+export { bounded, croft, type Entry, entrySchema, type Identity, type Note, type Origin } from './entry.ts'
 export { type EntryFilter, whatOf, whenceOf, whoOf } from './words.ts'
 
 export interface Asked extends EntryFilter {

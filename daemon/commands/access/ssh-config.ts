@@ -27,7 +27,7 @@ export const sshConfigCommand = command({
   }),
   result: z.object({ text: z.string() }),
   touches: 'reads',
-  async run({ box, host: { folder }, scope, reached: connected }, { host, knownHost }) {
+  async run({ box, host: { folder }, principal: { scope }, reached: connected }, { host, knownHost }) {
     const { state } = box.store
     const { domain } = state.web
     if (knownHost !== undefined) {

@@ -43,7 +43,7 @@ export const activityCommand = command({
   positional: ['vm'],
   result: activityResult,
   touches: 'reads',
-  async run({ box, scope }, { vm: name, since, ...asked }) {
+  async run({ box, principal: { scope } }, { vm: name, since, ...asked }) {
     const vm = name === undefined ? undefined : (vmNamed(box.store.state, name)?.id ?? name)
     const seen =
       seesSome(scope) && new Set(vmsOf(box.store.state).flatMap((each) => (maySee(scope, each) ? each.id : [])))

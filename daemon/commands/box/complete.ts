@@ -1,8 +1,9 @@
 import { z } from 'zod'
+import type { Scope } from '../../core/access/principal.ts'
 import { stateOf, vmsOf } from '../../core/box.ts'
 import { checkpointsOf } from '../../core/checkpoint/find.ts'
 import type { State, Vm } from '../../store/index.ts'
-import { type Command, command, type Scope } from '../kit/command.ts'
+import { type Command, command } from '../kit/command.ts'
 import { findCommand, type Parameter, parameters } from '../kit/line.ts'
 import { maySee, seesSome } from '../kit/scope.ts'
 
@@ -21,7 +22,7 @@ export const completeCommand = command({
   rest: 'words',
   result: z.object({ candidates: z.array(z.string()) }),
   touches: 'reads',
-  run: async ({ box, host, commands, scope }, { words = [''] }) => ({
+  run: async ({ box, host, commands, principal: { scope } }, { words = [''] }) => ({
     candidates: await candidates(commands, box.store.state, scope, words, async (vm) =>
       stateOf(box, vm) === 'awake' ? (await host.web.listening(vm).catch(() => [])).map(({ port }) => port) : [],
     ),

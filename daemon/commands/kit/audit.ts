@@ -1,4 +1,5 @@
-import type { Actor, Entry, Note } from '../../activity/index.ts'
+import type { Entry, Note } from '../../activity/index.ts'
+import type { Actor } from '../../core/access/principal.ts'
 import { type Box, findVm } from '../../core/box.ts'
 import { formatCommandLine } from '../../lib/command-line.ts'
 import { asCroftError } from '../../lib/error.ts'

@@ -1,13 +1,7 @@
 import type { z } from 'zod'
-import type { Limit } from '../../core/access/limit.ts'
+import type { Principal } from '../../core/access/principal.ts'
 import type { Box, Report } from '../../core/box.ts'
 import type { Host } from '../../core/interfaces/host.ts'
-
-/** What somebody may do: nulls for everything. */
-export interface Scope extends Limit {
-  /** Names of the commands that may be run. */
-  commands: readonly string[] | null
-}
 
 /** How the caller's end looks. */
 export interface View {
@@ -60,8 +54,8 @@ export interface Context {
   reached?: string | undefined
   /** Whether the caller may read what only root may. */
   root: boolean
-  /** What the caller may do: a command that shows many VMs shows those that `maySee` says. */
-  scope: Scope
+  /** Who asks: a command that shows many VMs shows those that `maySee` says of their scope. */
+  principal: Principal
 }
 
 /**

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest'
+import { everything, type Scope } from '../../core/access/principal.ts'
 import { CroftError } from '../../lib/error.ts'
 import type { State } from '../../store/index.ts'
 import { emptyState } from '../../store/schema.ts'
 import { candidates } from '../box/complete.ts'
 import { commands } from '../index.ts'
-import type { Scope } from './command.ts'
 import { parameters } from './line.ts'
-import { checkScope, everything, isLimited, maySee } from './scope.ts'
+import { checkScope, isLimited, maySee } from './scope.ts'
 
 const vm = (id: string, name: string, tags: string[] = [], phase = 'ready') => ({
   id,

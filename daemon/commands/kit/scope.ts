@@ -1,11 +1,10 @@
 import { covers } from '../../core/access/limit.ts'
+import type { Scope } from '../../core/access/principal.ts'
 import { findVm } from '../../core/box.ts'
 import { CroftError } from '../../lib/error.ts'
 import type { State, Vm } from '../../store/index.ts'
-import type { Command, Scope } from './command.ts'
+import type { Command } from './command.ts'
 import { parameters } from './line.ts'
-
-export const everything: Scope = { vm: null, tag: null, commands: null }
 
 /** Commands that show many VMs, and to who is limited to some, those. */
 const lists = new Set(['ls', 'top', 'share ls', 'activity', 'complete', 'ssh-config'])

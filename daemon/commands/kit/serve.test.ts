@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { boxUser } from '../../core/access/principal.ts'
 import { CroftError } from '../../lib/error.ts'
 import type { TerminalSize } from '../../lib/terminal-size.ts'
 import { type Command, command } from './command.ts'
-import { everything } from './scope.ts'
 import { type AppContext, type Caller, serveLine } from './serve.ts'
 
 /** A command that goes on until it is left, and counts how often it was run. */
@@ -45,7 +45,7 @@ async function watched(line: string[], sizes: TerminalSize[], rows?: number) {
     },
     terminal: { columns: 80, rows, color: false },
     progress() {},
-    scope: everything,
+    actor: { by: boxUser('', null), from: null },
     async show(picture, ms) {
       expect([ms, under()]).toEqual([1500, 0])
       said.shown.push(picture)

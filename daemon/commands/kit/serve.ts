@@ -1,4 +1,4 @@
-import type { Actor } from '../../activity/index.ts'
+import type { Actor } from '../../core/access/principal.ts'
 import type { Box } from '../../core/box.ts'
 import type { Host } from '../../core/interfaces/host.ts'
 import type { Progress } from '../../core/interfaces/progress.ts'
@@ -8,7 +8,7 @@ import { describeCommand, printCommand } from '../box/help.ts'
 import { asTyped, croftFrom } from './as-typed.ts'
 import { audited, type PendingEntry } from './audit.ts'
 import { checkArgs } from './check-args.ts'
-import type { Command, Context, HandOff, Output, Scope, View } from './command.ts'
+import type { Command, Context, HandOff, Output, View } from './command.ts'
 import { type ParsedLine, parseLine } from './line.ts'
 import { checkScope } from './scope.ts'
 
@@ -47,8 +47,6 @@ export interface Caller {
   cwd?: string | undefined
   signal: AbortSignal
   root: boolean
-  scope: Scope
-  /** Who he is, for the activity log. */
   actor: Actor
 }
 
@@ -98,7 +96,7 @@ async function runParsed(app: AppContext, line: ParsedLine, caller: Caller, view
   const { handOff, show, terminal } = caller
   const run = () =>
     audited(app.box, caller.actor, command, given, async (entering) => {
-      checkScope(caller.scope, command, args, app.box.store.state)
+      checkScope(caller.actor.by.scope, command, args, app.box.store.state)
       const asking = { ask: caller.ask, hint: 'Nobody is here to ask: add --yes.' }
       if (!line.yes) await confirm(app.box, command, args, entering, asking)
       return command.run(
@@ -110,7 +108,7 @@ async function runParsed(app: AppContext, line: ParsedLine, caller: Caller, view
           cwd: caller.cwd,
           revoked: caller.revoked,
           root: caller.root,
-          scope: caller.scope,
+          principal: caller.actor.by,
           stdin: caller.stdin,
           output: line.json ? undefined : caller.output,
           handOff: handOff && ((...what) => entering.now().then(() => handOff(...what))),
@@ -167,7 +165,7 @@ export async function serveCall(
   app: AppContext,
   slug: string,
   body: Record<string, unknown>,
-  { actor, ...caller }: Pick<Context, 'report' | 'signal' | 'scope'> & Pick<Caller, 'actor'>,
+  { actor, ...caller }: Pick<Context, 'report' | 'signal'> & Pick<Caller, 'actor'>,
 ): Promise<unknown> {
   const command = app.commands.find((each) => each.name.replaceAll(' ', '-') === slug)
   if (!command)
@@ -177,8 +175,8 @@ export async function serveCall(
   const { yes, ...given } = body
   const args = checkArgs(command, given, 'json')
   return audited(app.box, actor, command, given, async (entering) => {
-    checkScope(caller.scope, command, args, app.box.store.state)
+    checkScope(actor.by.scope, command, args, app.box.store.state)
     if (yes !== true) await confirm(app.box, command, args, entering, { hint: 'Send "yes": true to do it.' })
-    return command.run({ ...app, ...caller, root: false }, args)
+    return command.run({ ...app, ...caller, principal: actor.by, root: false }, args)
   })
 }

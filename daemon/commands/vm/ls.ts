@@ -41,7 +41,7 @@ export const lsCommand = command({
     box: hostUsageResult.nullable(),
   }),
   touches: 'reads',
-  async run({ box, host, scope, reached }, { state, tag }) {
+  async run({ box, host, principal: { scope }, reached }, { state, tag }) {
     const [usage, whole] = await Promise.all([host.vmUsage(), seesSome(scope) ? null : host.usage()])
     const vms = vmsOf(box.store.state)
       .filter((vm) => maySee(scope, vm))

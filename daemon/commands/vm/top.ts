@@ -68,7 +68,7 @@ export const topCommand = command({
   }),
   result: topResult,
   touches: 'reads',
-  async run({ box, host, scope }, { sort }) {
+  async run({ box, host, principal: { scope } }, { sort }) {
     const ofBox = async () => {
       const [all, pressure] = await Promise.all([host.usage(), host.pressure()])
       return { ...all, pressure, memory: box.governor.now() }

@@ -1,4 +1,5 @@
-import type { By, Note } from '../../activity/index.ts'
+import type { Note } from '../../activity/index.ts'
+import { guestBy, ownerBy, type Principal, stranger, tokenHolder } from '../../core/access/principal.ts'
 import type { Box } from '../../core/box.ts'
 import { stateOf } from '../../core/box.ts'
 import { type Peer, webScope } from '../../core/interfaces/host.ts'
@@ -12,7 +13,7 @@ import type { Grant, OpenConnections } from './connections.ts'
 import type { GrantCache, Pass } from './grants.ts'
 import type { GuestPorts } from './guest-ports.ts'
 import type { Links } from './links.ts'
-import { byOf, noSuchLink, stranger, tooOften, type Visitor } from './noted.ts'
+import { noSuchLink, tooOften } from './noted.ts'
 import * as pages from './pages.ts'
 import {
   hostName,
@@ -46,7 +47,7 @@ export interface AuthRequest {
 
 export type Verdict =
   /** On to the VM: `upstream` is `address:port`. */
-  | { kind: 'pass'; upstream: string; visitor: Visitor }
+  | { kind: 'pass'; upstream: string; principal: Principal }
   /** `cookie`: the token of a session that begins, and for how long. */
   | { kind: 'redirect'; to: string; cookie?: { token: string; seconds: number } }
   | { kind: 'page'; page: pages.Page }
@@ -68,8 +69,6 @@ export interface Gate {
 const enterPath = '/.croft/enter'
 export const linkPath = '/.croft/link'
 
-const nobody: Visitor = { user: '', name: '', id: null }
-
 /** How long a browser waits for a VM to wake before it gets a page that says so. */
 const patienceMs = 2_000
 
@@ -85,33 +84,33 @@ export async function authorize(gate: Gate, visit: AuthRequest): Promise<Verdict
   if (!target) return page(pages.nothingHere)
   const { vm } = target
   const { path, query } = partsOf(visit.uri)
-  const { visitor, digest } = whoComes(gate, host, target, visit)
+  const { principal, digest } = whoComes(gate, host, target, visit)
   if (path === enterPath) return tried(gate, visit, target, () => enter(gate, host, query, visit.browser))
-  if (path === linkPath) return tried(gate, visit, target, () => openLink(gate, target, query, visitor, visit))
+  if (path === linkPath) return tried(gate, visit, target, () => openLink(gate, target, query, principal, visit))
   // Whether there is such a VM is nobody's to know who may not enter it.
-  if (!visitor.user && !isPublic(target)) return signIn(gate, visit)
+  if (principal.kind === 'stranger' && !isPublic(target)) return signIn(gate, visit)
   if (!vm) return page(pages.nothingHere)
-  const away = await awaken(gate.box, vm, visit, visitor)
-  if (away) return page(visitor.user === 'owner' || away.refresh ? away : pages.notNow)
+  const away = await awaken(gate.box, vm, visit, principal)
+  if (away) return page(principal.kind === 'owner' || away.refresh ? away : pages.notNow)
   gate.box.usage.note(vm.id, 'a web request')
   const port = portOf(target) ?? (await gate.ports.mainPort(vm))
   if (port === undefined)
-    return page(visitor.user === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
+    return page(principal.kind === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
   const upstream = `${vm.ip}:${port}`
   const grant = { host, digest }
-  if (gate.connections.note(visit.peer, grant)) givePass(gate, visit, visitor, { vm: vm.id, upstream, grant })
-  return { kind: 'pass', upstream, visitor }
+  if (gate.connections.note(visit.peer, grant)) givePass(gate, visit, principal, { vm: vm.id, upstream, grant })
+  return { kind: 'pass', upstream, principal }
 }
 
 /** To a connection's second request: for one alone it would cost more than it saves. */
 function givePass(
   gate: Gate,
   { host, peer, token, secret }: AuthRequest,
-  { user }: Visitor,
+  { kind }: Principal,
   { vm, upstream, grant }: Pick<Pass, 'vm' | 'upstream' | 'grant'>,
 ): void {
-  const owner = user === 'owner' && token !== undefined && digestOf(token) === grant.digest
-  const anybody = user === '' && token === undefined
+  const owner = kind === 'owner' && token !== undefined && digestOf(token) === grant.digest
+  const anybody = kind === 'stranger' && token === undefined
   // What was asked for meanwhile took its time: it must still be so.
   if (secret !== undefined || !(owner || anybody) || !stillHolds(gate, grant) || !isAwake(gate.box, vm)) return
   gate.grants.give({
@@ -183,25 +182,25 @@ function whoComes(
   host: string,
   target: Target,
   { token, secret }: AuthRequest,
-): { visitor: Visitor; digest: string | null } {
+): { principal: Principal; digest: string | null } {
   for (const each of [token, secret]) {
     if (each === undefined) continue
     const digest = digestOf(each)
-    const visitor = whoIs(gate, host, target, digest)
-    if (visitor) return { visitor, digest }
+    const principal = whoIs(gate, host, target, digest)
+    if (principal) return { principal, digest }
   }
-  return { visitor: nobody, digest: null }
+  return { principal: stranger, digest: null }
 }
 
 /** Whose a digest is: a session's of this host name, a link's into this address, a token's; undefined when it is none of them. */
-function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): Visitor | undefined {
+function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): Principal | undefined {
   const session = gate.sessions.find(host, digest)
-  if (session) return { user: 'owner', name: '', id: session.signIn }
+  if (session) return ownerBy(session.signIn)
   const link = vm && gate.links.find(vm, port, digest)
-  if (link) return { user: 'guest', name: link.name, id: link.id }
+  if (link) return guestBy(link)
   const token = gate.tokens.find(digest)
   if (token && (token.vm === null || token.vm === vm?.id) && (token.commands?.includes(webScope) ?? true))
-    return { user: 'token', name: token.name, id: token.id }
+    return tokenHolder(token)
   return undefined
 }
 
@@ -228,7 +227,7 @@ async function tried(
 }
 
 /** What somebody does by the web, to be written down. Pure. */
-function noteOf({ browser }: AuthRequest, vm: Vm | undefined, by: By, what: string): Note {
+function noteOf({ browser }: AuthRequest, vm: Vm | undefined, by: Principal, what: string): Note {
   const from = { way: 'web', address: browser.from, agent: browser.agent } as const
   return { by, from, what, vms: vm ? [{ id: vm.id, name: vm.name }] : [] }
 }
@@ -257,17 +256,16 @@ async function openLink(
   gate: Gate,
   { vm, port }: Target,
   query: URLSearchParams,
-  visitor: Visitor,
+  principal: Principal,
   visit: AuthRequest,
 ): Promise<Verdict | undefined> {
   const token = query.get('key') ?? ''
   const link = vm && gate.links.find(vm, port, digestOf(token))
   if (!link) return undefined
-  if (visitor.user === 'owner') return { kind: 'redirect', to: '/' }
+  if (principal.kind === 'owner') return { kind: 'redirect', to: '/' }
   // Once for each browser: it comes with the link's cookie from then on.
-  if (visitor.id !== link.id) {
-    const guest = { user: 'guest', name: link.name, id: link.id } as const
-    await gate.box.activity.note(noteOf(visit, vm, byOf(guest), `opened the share link ${link.id}`))
+  if (principal.id !== link.id) {
+    await gate.box.activity.note(noteOf(visit, vm, guestBy(link), `opened the share link ${link.id}`))
   }
   const seconds = Math.floor((Date.parse(link.expiresAt) - Date.now()) / 1000)
   return { kind: 'redirect', to: '/', cookie: { token, seconds } }
@@ -283,11 +281,11 @@ export function localPath(to: string | null): string {
 }
 
 /** @returns a page instead, when the VM is not there yet or can't be */
-async function awaken(box: Box, vm: Vm, visit: AuthRequest, visitor: Visitor): Promise<pages.Page | undefined> {
+async function awaken(box: Box, vm: Vm, visit: AuthRequest, principal: Principal): Promise<pages.Page | undefined> {
   if (isAwake(box, vm.id)) return undefined
   const wakes = stateOf(box, vm) === 'asleep' && !isWaking(box, vm.id)
   const waking = ensureAwake(box, vm.id)
-  if (wakes) box.activity.during(noteOf(visit, vm, byOf(visitor), 'woke it by a web request'), waking).catch(() => {})
+  if (wakes) box.activity.during(noteOf(visit, vm, principal, 'woke it by a web request'), waking).catch(() => {})
   const woken = waking.then(
     () => undefined,
     (error) => {

@@ -12,6 +12,7 @@ import {
   userHeader,
   verdictHeader,
 } from '../../adapters/caddy/config.ts'
+import type { Principal } from '../../core/access/principal.ts'
 import { makeWebServer, mostWaiting } from '../../lib/web-server.ts'
 import { type AuthRequest, authorize, explain, type Gate, type Verdict } from './authorize.ts'
 import { documentOf, textOf } from './pages.ts'
@@ -34,7 +35,6 @@ export {
   isFrom,
   makeSite,
   nothingHereResponse,
-  owner,
   type SiteOrigin,
   sessionAt,
   signInPage,
@@ -115,6 +115,9 @@ export function tokenIn(cookies: string | undefined, secure: boolean): string | 
 const peerOf = (said: string): string =>
   `${said.startsWith('HTTP/3') ? 'udp' : 'tcp'} ${said.slice(said.indexOf(' ') + 1)}`
 
+/** What a VM is told of who comes: `owner`, `guest`, `token`, or nothing. Pure. */
+const userOf = ({ kind }: Principal): string => (kind === 'stranger' ? '' : kind)
+
 function answer(response: ServerResponse, verdict: Verdict, visit: AuthRequest, secure: boolean): void {
   switch (verdict.kind) {
     case 'pass':
@@ -122,8 +125,8 @@ function answer(response: ServerResponse, verdict: Verdict, visit: AuthRequest, 
         // A token is ours, and goes no further.
         [verdictHeader]: visit.secret === undefined ? 'pass' : 'pass-without-authorization',
         [upstreamHeader]: verdict.upstream,
-        [userHeader]: verdict.visitor.user,
-        [nameHeader]: encodeURIComponent(verdict.visitor.name),
+        [userHeader]: userOf(verdict.principal),
+        [nameHeader]: encodeURIComponent(verdict.principal.name),
       })
       response.end()
       break

@@ -1,18 +1,6 @@
-import type { By, Note } from '../../activity/index.ts'
+import type { Note } from '../../activity/index.ts'
 
-/**
- * Who comes. `user` is empty when that is not known; `name` is that of a guest, who was given a link with it, or of a
- * token; `id` that of the session, the link or the token.
- */
-export interface Visitor {
-  user: 'owner' | 'guest' | 'token' | ''
-  name: string
-  id: string | null
-}
-
-/** What the activity log says of those who come by the web. */
-
-export const stranger: By = { kind: 'stranger', name: '', id: null }
+/** What the activity log says of those who come by the web and are turned away. */
 
 export const noSuchLink = {
   result: 'refused',
@@ -21,6 +9,3 @@ export const noSuchLink = {
 } as const satisfies Partial<Note>
 
 export const tooOften = { ...noSuchLink, says: 'It was tried too often from this address.' } as const
-
-/** Pure. @param id of his session, link or token */
-export const byOf = ({ user, name, id }: Visitor): By => (user === '' ? stranger : { kind: user, name, id })

@@ -1,12 +1,13 @@
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { getCookie } from 'hono/cookie'
-import type { By, Note } from '../../activity/index.ts'
+import type { Note } from '../../activity/index.ts'
 import { sessionCookie } from '../../adapters/caddy/config.ts'
+import { ownerBy, type Principal, stranger } from '../../core/access/principal.ts'
 import { digestOf } from '../../lib/secret.ts'
 import type { Session } from '../../store/index.ts'
 import { type Gate, localPath } from './authorize.ts'
-import { noSuchLink, stranger, tooOften } from './noted.ts'
+import { noSuchLink, tooOften } from './noted.ts'
 import * as pages from './pages.ts'
 import { hostName, targetOf } from './routing.ts'
 import { type Browser, sessionSeconds } from './sessions.ts'
@@ -59,9 +60,6 @@ export function sessionAt({ sessions }: Gate, { host, secure }: SiteOrigin, c: C
   return token === undefined ? undefined : sessions.find(host, digestOf(token))
 }
 
-/** Who is signed in, as the activity log calls him. Pure. */
-export const owner = ({ signIn }: Session): By => ({ kind: 'owner', name: '', id: signIn })
-
 /** Whether a request comes from a page of this very address, as browsers say of every POST; of one at another port, no. */
 export function isFrom({ host, secure }: SiteOrigin, c: Context): boolean {
   const url = URL.parse(c.req.header('origin') ?? '')
@@ -88,7 +86,7 @@ export const signInPage = (): Response => show(pages.signIn(undefined, false))
 export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
   const { sessions } = gate
   const site = new Hono()
-  const note = (c: Context, by: By, what: string, outcome: Partial<Note> = {}) => {
+  const note = (c: Context, by: Principal, what: string, outcome: Partial<Note> = {}) => {
     const { agent, from: address } = browserOf(c)
     return gate.box.activity.note({ by, from: { way: 'web', address, agent }, what, ...outcome })
   }
@@ -135,7 +133,7 @@ export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
     }
     const session = sessions.find(host, digestOf(token))
     // It may have been ended meanwhile.
-    if (session) await note(c, owner(session), 'signed in')
+    if (session) await note(c, ownerBy(session.signIn), 'signed in')
     c.header('Set-Cookie', sessionCookieFor({ token, seconds: sessionSeconds }, secure))
     const aim = aimOf(field('host'), field('to'))
     // A form's answer leads to no other host (Content-Security-Policy): a link on the page does.
@@ -155,7 +153,7 @@ export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
     const session = sessionAt(gate, seatNow(), c)
     if (session) {
       await sessions.endAll()
-      await note(c, owner(session), 'signed out everywhere')
+      await note(c, ownerBy(session.signIn), 'signed out everywhere')
     }
     return show(pages.signedOut)
   })

@@ -9,7 +9,7 @@ import { CroftError } from '../../lib/error.ts'
 import { eventsRoute } from './events.ts'
 import { execRoute } from './exec.ts'
 import { expose, expositionType } from './exposition.ts'
-import type { Entered, Listener } from './listener.ts'
+import type { HttpEnv, Listener } from './listener.ts'
 import { readMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import { problemOf } from './problem.ts'
@@ -21,8 +21,8 @@ export const metricsPath = '/metrics'
 const largestBody = 1024 * 1024
 
 /** The API, for one of its doors. */
-export function makeHttp(app: AppContext, version: string, door: Listener, terminals: Terminals): Hono<Entered> {
-  const http = new Hono<Entered>()
+export function makeHttp(app: AppContext, version: string, listener: Listener, terminals: Terminals): Hono<HttpEnv> {
+  const http = new Hono<HttpEnv>()
 
   http.onError((error, c) => {
     const problem = problemOf(error)
@@ -47,16 +47,15 @@ export function makeHttp(app: AppContext, version: string, door: Listener, termi
   /** What lasts is asked again: who was let in may have been signed out, or his token taken back. */
   const isStillIn = (c: Context): boolean => {
     try {
-      door.enter(c)
+      listener.authenticate(c)
       return true
     } catch {
       return false
     }
   }
   http.use(async (c, next) => {
-    const { actor, scope, reached } = door.enter(c)
+    const { actor, reached } = listener.authenticate(c)
     c.set('actor', actor)
-    c.set('scope', scope)
     c.set('reached', reached)
     await next()
   })
@@ -75,34 +74,35 @@ export function makeHttp(app: AppContext, version: string, door: Listener, termi
   // What `stat` says of the whole box, in another form: it is for who may run that.
   const stat = app.commands.find(({ name }) => name === 'stat')!
   http.get(metricsPath, async (c) => {
-    checkScope(c.var.scope, stat, {}, app.box.store.state)
+    checkScope(c.var.actor.by.scope, stat, {}, app.box.store.state)
     return c.body(expose(await readMetrics(app, version)), 200, { 'Content-Type': expositionType })
   })
   http.get('/api/events', (c) => {
-    if (isLimited(c.get('scope'))) throw new CroftError('not-allowed', 'You may not follow all events.')
+    if (isLimited(c.var.actor.by.scope)) throw new CroftError('not-allowed', 'You may not follow all events.')
     return eventsRoute(app, c, () => isStillIn(c))
   })
   terminalRoutes(http, app, terminals, isStillIn)
   http.post('/api/exec', async (c, next) => {
     // A conversation may be long; its lines are limited instead.
-    if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson')) return execRoute(app, c, door.local)
+    if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson'))
+      return execRoute(app, c, listener.local)
     return limited(c, next)
   })
-  http.post('/api/exec', (c) => execRoute(app, c, door.local))
+  http.post('/api/exec', (c) => execRoute(app, c, listener.local))
 
   http.post('/api/commands/:name', limited, async (c) => {
     const body = await readJson(await c.req.text())
     const name = c.req.param('name')
     const { signal } = c.req.raw
-    const { scope, actor } = c.var
+    const { actor } = c.var
     if (!(c.req.header('accept') ?? '').includes('application/x-ndjson')) {
-      return c.json((await serveCall(app, name, body, { report: () => {}, signal, scope, actor })) as object)
+      return c.json((await serveCall(app, name, body, { report: () => {}, signal, actor })) as object)
     }
     c.header('Content-Type', 'application/x-ndjson')
     return stream(c, async (out) => {
       const send = (value: object) => out.write(`${JSON.stringify(value)}\n`)
       const report: Report = (progress) => void send({ progress })
-      await serveCall(app, name, body, { report, signal, scope, actor }).then(
+      await serveCall(app, name, body, { report, signal, actor }).then(
         (result) => send({ result }),
         (error) => send({ problem: problemOf(error) }),
       )

@@ -1,13 +1,13 @@
 import type { Context as HonoContext } from 'hono'
 import { stream } from 'hono/streaming'
 import { z } from 'zod'
-import type { By } from '../../activity/index.ts'
 import { type AppContext, type Caller, serveLine } from '../../commands/kit/serve.ts'
+import { boxUser, type Principal } from '../../core/access/principal.ts'
 import { userName } from '../../lib/accounts.ts'
 import { CroftError, errorCodes } from '../../lib/error.ts'
 import { readLines } from '../../lib/ndjson.ts'
 import { splitWords } from '../../lib/shell-words.ts'
-import type { Entered, Entrant } from './listener.ts'
+import type { Authenticated, HttpEnv } from './listener.ts'
 
 /**
  * A command line run for somebody elsewhere.
@@ -24,7 +24,7 @@ import type { Entered, Entrant } from './listener.ts'
  * that has another way there takes that. What is to be shown is a picture in the place of the one before, to a terminal
  * that came with `rows`; the answer is its size, and asks for the next, after `ms` or as soon as it has another size.
  */
-export async function execRoute(app: AppContext, c: HonoContext<Entered>, local: boolean): Promise<Response> {
+export async function execRoute(app: AppContext, c: HonoContext<HttpEnv>, local: boolean): Promise<Response> {
   const type = c.req.header('content-type') ?? 'text/plain'
   if (type.startsWith('text/plain')) return execText(app, c)
   if (type.startsWith('application/x-ndjson')) return execConversation(app, c, local)
@@ -37,7 +37,7 @@ export async function execRoute(app: AppContext, c: HonoContext<Entered>, local:
 /** What a text may have, in bytes: nothing of it is sent before its end. */
 const mostText = 8 * 1024 * 1024
 
-async function execText(app: AppContext, c: HonoContext<Entered>): Promise<Response> {
+async function execText(app: AppContext, c: HonoContext<HttpEnv>): Promise<Response> {
   const words = splitWords((await c.req.text()).trim())
   if (words[0] === 'croft') words.shift()
   const said: Buffer[] = []
@@ -60,7 +60,6 @@ async function execText(app: AppContext, c: HonoContext<Entered>): Promise<Respo
       ),
     signal: AbortSignal.any([c.req.raw.signal, tooMuch.signal]),
     root: false,
-    scope: c.get('scope'),
     actor: c.get('actor'),
     reached: c.get('reached'),
     atPrompt: false,
@@ -97,7 +96,7 @@ type Answer = Exclude<Message, { stdin: unknown } | { revoke: unknown }>
 /** Sends a line; resolves when the caller takes more, and never fails: `signal` says that the caller has gone. */
 type Send = (value: object) => Promise<void>
 
-function execConversation(app: AppContext, c: HonoContext<Entered>, local: boolean): Response {
+function execConversation(app: AppContext, c: HonoContext<HttpEnv>, local: boolean): Response {
   const body = c.req.raw.body
   if (!body) throw new CroftError('misuse', 'The conversation has no beginning.')
   c.header('Content-Type', 'application/x-ndjson')
@@ -117,12 +116,12 @@ function execConversation(app: AppContext, c: HonoContext<Entered>, local: boole
     const inbox = new Inbox()
     readInto(lines, inbox).catch(() => inbox.end())
     const { argv, terminal, uid, atPrompt, cwd } = parsed.data
-    const { scope, actor, reached } = c.var
-    const entrant = local ? { scope, actor: { ...actor, by: await userOf(uid) }, reached } : c.var
+    const { actor, reached } = c.var
+    const known = local ? { actor: { ...actor, by: await userOf(uid) }, reached } : c.var
     const exit = await serveLine(
       app,
       argv,
-      callerOf(inbox, send, gone.signal, terminal, { ...entrant, atPrompt, cwd }, local && uid === 0),
+      callerOf(inbox, send, gone.signal, terminal, { ...known, atPrompt, cwd }, local && uid === 0),
     )
     await send({ exit })
     inbox.end()
@@ -131,14 +130,14 @@ function execConversation(app: AppContext, c: HonoContext<Entered>, local: boole
 }
 
 /** Who is at a command line of this box is what it says itself: who may use the socket is as much as root. */
-const userOf = async (uid: number): Promise<By> => ({ kind: 'user', name: await userName(uid), id: String(uid) })
+const userOf = async (uid: number): Promise<Principal> => boxUser(await userName(uid), String(uid))
 
 function callerOf(
   inbox: Inbox,
   send: Send,
   signal: AbortSignal,
   terminal: Caller['terminal'] | null,
-  { scope, actor, reached, atPrompt, cwd }: Entrant & Pick<Caller, 'atPrompt' | 'cwd'>,
+  { actor, reached, atPrompt, cwd }: Authenticated & Pick<Caller, 'atPrompt' | 'cwd'>,
   root: boolean,
 ): Caller {
   const base64 = (chunk: Uint8Array | string) => Buffer.from(chunk).toString('base64')
@@ -152,7 +151,6 @@ function callerOf(
     stdin: inbox.stdin(),
     output: { out: (chunk) => send({ out: base64(chunk) }), err: (chunk) => send({ err: base64(chunk) }) },
     terminal: terminal ?? undefined,
-    scope,
     actor,
     reached,
     atPrompt,

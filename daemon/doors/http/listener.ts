@@ -1,20 +1,21 @@
 import type { Context } from 'hono'
-import type { Actor } from '../../activity/index.ts'
-import type { Scope } from '../../commands/kit/command.ts'
+import type { Actor } from '../../core/access/principal.ts'
 
 /** A way to the API. */
 export interface Listener {
   /** Whether clients are on this machine, and file permissions let them in. */
   local: boolean
-  /** Who sent a request, and what they may do. @throws CroftError `not-allowed` */
-  enter(c: Context): Entrant
+  /** Who sent a request. @throws CroftError `not-allowed` */
+  authenticate(c: Context): Authenticated
 }
 
-export interface Entrant {
+export interface Authenticated {
   actor: Actor
-  scope: Scope
   /** The address of the box that an SSH client connected to. */
   reached?: string | undefined
 }
 
-export type Entered = { Variables: Entrant }
+/** What a request carries once it is known who sent it. */
+export interface HttpEnv {
+  Variables: Authenticated
+}

@@ -4,9 +4,9 @@ import type { Server } from 'node:http'
 import { dirname, join } from 'node:path'
 import { type Context, Hono } from 'hono'
 import type { Terminals } from '../../adapters/guest/terminals.ts'
-import { everything } from '../../commands/kit/scope.ts'
 import type { AppContext } from '../../commands/kit/serve.ts'
 import type { Config } from '../../config.ts'
+import { boxUser, everything, ownerBy, tokenHolder } from '../../core/access/principal.ts'
 import { groupId } from '../../lib/accounts.ts'
 import { CroftError } from '../../lib/error.ts'
 import { makeWebServer, mostWaiting } from '../../lib/web-server.ts'
@@ -18,14 +18,13 @@ import {
   isFrom,
   makeSite,
   nothingHereResponse,
-  owner,
   type SiteOrigin,
   sessionAt,
   tokenOf,
 } from '../gate/index.ts'
 import { makeHttp, metricsPath } from './app.ts'
 import { type ConsoleFiles, consoleRoutes, notFoundIn } from './console.ts'
-import type { Entrant } from './listener.ts'
+import type { Authenticated } from './listener.ts'
 import { problemOf } from './problem.ts'
 import { gatewaySite } from './ssh.ts'
 
@@ -54,7 +53,7 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
   const { app, version, config, gate, terminals } = parts
   const gid = await groupId('croft')
   const token = await readToken(join(config.folder, 'token'), gid)
-  const bySocket = makeWebServer(makeHttp(app, version, { local: true, enter: () => onTheBox }, terminals))
+  const bySocket = makeWebServer(makeHttp(app, version, { local: true, authenticate: () => onTheBox }, terminals))
   const byTcp = makeWebServer(localSite(parts, token))
   const byGateway = makeWebServer(gatewaySite(app, version, terminals))
   const all = [bySocket, byTcp, byGateway]
@@ -74,7 +73,7 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
     }
   }
   return {
-    site: siteWithApi(parts, ['/api/*'], seat, (c) => enter(gate, seat(), c)),
+    site: siteWithApi(parts, ['/api/*'], seat, (c) => authenticate(gate, seat(), c)),
     async close() {
       await Promise.all(all.map((each) => each.close()))
     },
@@ -85,11 +84,11 @@ function siteWithApi(
   parts: ListenerParts,
   paths: string[],
   seat: () => SiteOrigin,
-  may: (c: Context) => Entrant,
+  may: (c: Context) => Authenticated,
 ): Hono {
   const { app, version, gate, terminals } = parts
   const site = new Hono()
-  const api = makeHttp(app, version, { local: false, enter: may }, terminals)
+  const api = makeHttp(app, version, { local: false, authenticate: may }, terminals)
   for (const path of paths) site.all(path, (c) => api.fetch(c.req.raw, c.env))
   const isSignedIn = (c: Context) => sessionAt(gate, seat(), c) !== undefined
   consoleRoutes(site, parts.console, isSignedIn)
@@ -118,13 +117,13 @@ function localSite(parts: ListenerParts, boxToken: string): Hono {
   site.get('/api/certificate', async (c) =>
     (await certificates.allows(c.req.query('domain') ?? '')) ? c.body(null, 200) : c.body(null, 404),
   )
-  const may = (c: Context): Entrant => {
+  const may = (c: Context): Authenticated => {
     const origin = c.req.header('origin')
     if (origin !== undefined && !hosts.some((each) => origin === `http://${each}`))
       throw new CroftError('not-allowed', 'Pages from elsewhere can not use this.')
     const [scheme, given] = (c.req.header('authorization') ?? '').split(' ')
     if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return byBoxToken
-    return enter(gate, seat, c)
+    return authenticate(gate, seat, c)
   }
   site.route(
     '/',
@@ -133,34 +132,26 @@ function localSite(parts: ListenerParts, boxToken: string): Hono {
   return site
 }
 
-/** Who may use the socket; `exec` knows more of him. */
-const onTheBox: Entrant = {
-  scope: everything,
-  actor: { by: { kind: 'user', name: '', id: null }, from: { way: 'box', address: null, agent: null } },
+/** Anyone who can open the socket; `exec` also learns their uid. */
+const onTheBox: Authenticated = {
+  actor: { by: boxUser('', null), from: { way: 'box', address: null, agent: null } },
 }
 
-const byBoxToken: Entrant = {
-  scope: everything,
+const byBoxToken: Authenticated = {
   actor: {
-    by: { kind: 'token', name: 'of the box itself', id: null },
+    by: { kind: 'token', name: 'of the box itself', id: null, scope: everything },
     from: { way: 'api', address: '127.0.0.1', agent: null },
   },
 }
 
 /** Who comes with a token of ours, or is signed in here and comes from a page of this address. */
-function enter(gate: Gate, seat: SiteOrigin, c: Context): Entrant {
+function authenticate(gate: Gate, seat: SiteOrigin, c: Context): Authenticated {
   const from = { address: seat.client(c), agent: c.req.header('user-agent') ?? null }
   const token = tokenOf(gate, c.req.header('authorization'))
-  if (token) {
-    const { id, name, vm, commands } = token
-    return {
-      scope: { vm, tag: null, commands },
-      actor: { by: { kind: 'token', name, id }, from: { way: 'api', ...from } },
-    }
-  }
+  if (token) return { actor: { by: tokenHolder(token), from: { way: 'api', ...from } } }
   const ownPage = c.req.header('origin') === undefined ? ['GET', 'HEAD'].includes(c.req.method) : isFrom(seat, c)
   const session = ownPage ? sessionAt(gate, seat, c) : undefined
-  if (session) return { scope: everything, actor: { by: owner(session), from: { way: 'console', ...from } } }
+  if (session) return { actor: { by: ownerBy(session.signIn), from: { way: 'console', ...from } } }
   throw new CroftError('not-allowed', 'This needs a token, or somebody who is signed in.', {
     hint: 'Send "Authorization: Bearer …" with a token: croft token new',
   })

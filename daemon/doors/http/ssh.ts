@@ -9,6 +9,7 @@ import { audited } from '../../commands/kit/audit.ts'
 import { checkScope } from '../../commands/kit/scope.ts'
 import type { AppContext } from '../../commands/kit/serve.ts'
 import { vmOfHost } from '../../core/access/login.ts'
+import { keyHolder } from '../../core/access/principal.ts'
 import { imageOf, stateOf } from '../../core/box.ts'
 import type { NumberedEvent } from '../../core/events.ts'
 import { ensureAwake } from '../../core/sleep/wake.ts'
@@ -24,7 +25,7 @@ import {
   keyQuestion,
 } from '../ssh/messages.ts'
 import { makeHttp } from './app.ts'
-import type { Entrant } from './listener.ts'
+import type { Authenticated } from './listener.ts'
 import { problemOf } from './problem.ts'
 
 /**
@@ -38,7 +39,7 @@ export function gatewaySite(app: AppContext, version: string, terminals: Termina
     const problem = problemOf(error, { box, reached: c.req.header('x-croft-reached') })
     return c.json(problem, problem.status as 500, { 'Content-Type': 'application/problem+json' })
   })
-  const enter = (c: Context): Entrant => entrantOf(box.store.state, c)
+  const authenticate = (c: Context) => authenticateKey(box.store.state, c)
 
   site.post('/api/ssh/key', async (c) => {
     const { fingerprint, authority } = await bodyOf(c, keyQuestion)
@@ -46,13 +47,13 @@ export function gatewaySite(app: AppContext, version: string, terminals: Termina
   })
 
   site.post('/api/ssh/enter', async (c) => {
-    const { scope, actor, reached } = enter(c)
+    const { actor, reached } = authenticate(c)
     const wanted = await bodyOf(c, enterQuestion)
     const { state } = box.store
     const name = vmOfHost(wanted.vm, state.web.domain)
     const ssh = app.commands.find((each) => each.name === 'ssh')!
     const open = async (): Promise<EnterAnswer> => {
-      checkScope(scope, ssh, { vm: name }, state)
+      checkScope(actor.by.scope, ssh, { vm: name }, state)
       const vm = await ensureAwake(box, name)
       const user = wanted.user ?? imageOf(box.store.state, vm).user
       const hostKey = await hostKeyOf(host.folder, vm)
@@ -103,7 +104,7 @@ export function gatewaySite(app: AppContext, version: string, terminals: Termina
     })
   })
 
-  const api = makeHttp(app, version, { local: false, enter }, terminals)
+  const api = makeHttp(app, version, { local: false, authenticate }, terminals)
   site.all('/api/*', (c) => api.fetch(c.req.raw, c.env))
   return site
 }
@@ -114,7 +115,7 @@ function mayCome(state: State, fingerprint: string): Key | undefined {
   return key && (key.vm === null || key.vm in state.vms) ? key : undefined
 }
 
-function entrantOf(state: State, c: Context): Entrant {
+function authenticateKey(state: State, c: Context): Authenticated {
   const said = connectingClient.safeParse({
     fingerprint: c.req.header('x-croft-key'),
     as: decodeURIComponent(c.req.header('x-croft-as') ?? ''),
@@ -126,11 +127,7 @@ function entrantOf(state: State, c: Context): Entrant {
   const { as, address, reached } = said.data
   return {
     reached,
-    scope: { vm: key.vm, tag: key.tag, commands: null },
-    actor: {
-      by: { kind: 'key', name: as ? `${key.name}, as ${as}` : key.name, id: key.fingerprint },
-      from: { way: 'ssh', address, agent: null },
-    },
+    actor: { by: keyHolder(key, as), from: { way: 'ssh', address, agent: null } },
   }
 }
 

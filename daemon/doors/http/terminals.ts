@@ -2,14 +2,14 @@ import { upgradeWebSocket, type WebSocketLike } from '@hono/node-server'
 import type { Context, Hono } from 'hono'
 import type { WSContext } from 'hono/ws'
 import { z } from 'zod'
-import type { Actor } from '../../activity/index.ts'
 import type { Terminal, Terminals } from '../../adapters/guest/terminals.ts'
 import { checkScope } from '../../commands/kit/scope.ts'
 import type { AppContext } from '../../commands/kit/serve.ts'
+import type { Actor } from '../../core/access/principal.ts'
 import { findVm } from '../../core/box.ts'
 import { asCroftError, CroftError } from '../../lib/error.ts'
 import type { TerminalSize } from '../../lib/terminal-size.ts'
-import type { Entered } from './listener.ts'
+import type { HttpEnv } from './listener.ts'
 
 const size = z.object({
   columns: z.coerce.number().int().min(2).max(1000).default(80),
@@ -32,14 +32,14 @@ const mostWaiting = 2 * 1024 * 1024
  * `{"columns":80,"rows":24}`.
  */
 export function terminalRoutes(
-  http: Hono<Entered>,
+  http: Hono<HttpEnv>,
   app: AppContext,
   terminals: Terminals,
   isStillIn: (c: Context) => boolean,
 ): void {
-  const check = (c: Context<Entered>, vm: string) => {
+  const check = (c: Context<HttpEnv>, vm: string) => {
     const ssh = app.commands.find(({ name }) => name === 'ssh')!
-    checkScope(c.get('scope'), ssh, { vm }, app.box.store.state)
+    checkScope(c.var.actor.by.scope, ssh, { vm }, app.box.store.state)
   }
   http.get('/api/terminals', (c) => {
     const name = c.req.query('vm') ?? ''
@@ -57,7 +57,7 @@ export function terminalRoutes(
       check(c, c.req.query('vm') ?? '')
       return next()
     },
-    upgradeWebSocket((c: Context<Entered>) => {
+    upgradeWebSocket((c: Context<HttpEnv>) => {
       const wanted = query.safeParse(c.req.query())
       let terminal: Terminal | undefined
       let leave = () => {}
