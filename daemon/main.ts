@@ -1,15 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
 import { Activity } from './activity/index.ts'
-import { removeOtherAcmeRoots, writeAcmeRoot } from './adapters/caddy/acme-root.ts'
-import { makeCaddy } from './adapters/caddy/client.ts'
-import { type CaddyConfig, caddyConfig, startConfig } from './adapters/caddy/config.ts'
-import { CaddyKeeper } from './adapters/caddy/configure.ts'
-import { caddyVersion, isOlder } from './adapters/caddy/version.ts'
+import { startConfig } from './adapters/caddy/config.ts'
 import { DiskReserve } from './adapters/files/disk-reserve.ts'
 import { findQemuUser, makeFiles, makeMemoryFolder } from './adapters/files/files.ts'
 import { makeImageFiles } from './adapters/files/image-files.ts'
@@ -31,7 +27,7 @@ import { readConnections } from './adapters/network/connections.ts'
 import { Firewall } from './adapters/network/firewall.ts'
 import { makeNetwork } from './adapters/network/network.ts'
 import { commands } from './commands/index.ts'
-import { type Config, readConfig, type SshConfig, type WebConfig } from './config.ts'
+import { readConfig } from './config.ts'
 import { authorizedLine, keysOf, tellGuests } from './core/access/keys.ts'
 import type { Box } from './core/box.ts'
 import { keepSchedules } from './core/checkpoint/schedule.ts'
@@ -75,21 +71,22 @@ import { readConsole } from './doors/http/console.ts'
 import { openListeners } from './doors/http/listeners.ts'
 import { Governor } from './governor/index.ts'
 import { resumeAfterEnospc } from './governor/resume-after-enospc.ts'
-import { groupId, userId } from './lib/accounts.ts'
+import { groupId } from './lib/accounts.ts'
 import { asCroftError, errorCodes } from './lib/error.ts'
 import { repeat } from './lib/interval.ts'
 import { Locks } from './lib/locks.ts'
 import { memoizeFor } from './lib/memoize.ts'
 import { outliveErrors } from './lib/outlive-errors.ts'
-import { runProgram } from './lib/run.ts'
 import { boxIsStopping, notifyReady } from './lib/systemd.ts'
 import { version } from './lib/version.ts'
 import { Histories } from './metrics/history.ts'
 import { Meter } from './metrics/meter.ts'
 import { keepHistories } from './metrics/sampler.ts'
-import { openStore, type Store, type WebSettings } from './store/index.ts'
-import { endCaddy } from './wire/caddy-process.ts'
+import { openStore } from './store/index.ts'
+import { keepCaddy, passesOf } from './wire/caddy.ts'
 import { gatewayKeys } from './wire/gateway-process.ts'
+import { makeGatewayKeys, makeKey } from './wire/keys.ts'
+import { lookAtNetwork, restoreFirewall } from './wire/network.ts'
 import { superviseServices } from './wire/standalone.ts'
 
 const stopGraceMs = 60_000
@@ -316,46 +313,6 @@ async function main(log: Logger): Promise<void> {
   }
 }
 
-/** Beside the gate's socket: both are for Caddy alone. */
-const passesOf = (web: WebConfig | false): string => (web ? join(dirname(web.gate), 'passes') : '')
-
-/** What has Caddy run what the settings in the store ask for. */
-function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: Logger) {
-  const caddy = makeCaddy(web.admin)
-  const make = async ({ domain, tls }: WebSettings) => {
-    const root = await writeAcmeRoot(folder, tls.mode === 'acme' ? tls.root : null)
-    const permission = `http://127.0.0.1:${port}/api/certificate`
-    const old = isOlder(await caddyVersion(), [2, 8])
-    return { root, config: caddyConfig({ ...web, passes: passesOf(web), domain, tls, root, permission, old }) }
-  }
-  // It is compared with Caddy's every second, and made when the settings are others.
-  let made: { of: WebSettings; config: CaddyConfig } | undefined
-  const current = async () => {
-    const settings = store.state.web
-    if (made?.of !== settings) {
-      const { root, config } = await make(settings)
-      await removeOtherAcmeRoots(folder, root)
-      made = { of: settings, config }
-    }
-    return made.config
-  }
-  const keeper = new CaddyKeeper(caddy, current, () => endCaddy(folder), log)
-  return {
-    keep: () => keeper.keep(),
-    change: (settings: WebSettings) =>
-      keeper.change(
-        async () => {
-          // When it is refused, the files are to be again as the settings say.
-          made = undefined
-          return (await make(settings)).config
-        },
-        () => store.update((state) => ({ ...state, web: settings })),
-      ),
-    /** Where Caddy, as the box runs it, keeps the root certificate of its own CA. */
-    ownRoot: join(folder, 'caddy/pki/authorities/local/root.crt'),
-  }
-}
-
 /** The default image's golden checkpoint, if it has none: it was built by an older Croft, or QEMU has been upgraded. */
 function keepGolden(box: Box): void {
   const { golden, defaults } = box.settings
@@ -370,52 +327,7 @@ function endSignal(): Promise<string> {
   })
 }
 
-/** Our own changes replace the tables too; only their absence is a loss. */
-function restoreFirewall(box: Box, firewall: Firewall): void {
-  firewall
-    .standing()
-    .then(async (standing) => {
-      if (standing) return
-      await box.network.restore()
-      box.events.publish({
-        type: 'box.warning',
-        message: 'The firewall had been removed by something on this box; it is back.',
-      })
-    })
-    .catch((err) => box.log.error({ err }, 'could not restore the firewall'))
-}
-
-/** A bridge that is gone says nothing by itself. */
-async function lookAtNetwork(box: Box): Promise<void> {
-  if (box.hypervisor.trouble() || (await box.network.look())) return
-  const message = "The VMs' network had been taken away by something on this box; it is back."
-  box.log.warn(message)
-  box.events.publish({ type: 'box.warning', message })
-}
-
-/** A key of Croft's own, made once: its public line, and whether it is a new one. */
-async function makeKey(path: string, comment: string): Promise<{ line: string; made: boolean }> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  const made = !(await stat(`${path}.pub`).catch(() => undefined))
-  if (made) {
-    await rm(path, { force: true }) // cut off between its files
-    await runProgram('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', path])
-  }
-  return { line: (await readFile(`${path}.pub`, 'utf8')).trim(), made }
-}
-
-/** The gateway's host key, and the one that opens every VM for it: its public line, and whether it is a new one. */
-async function makeGatewayKeys(folder: string, { user }: SshConfig): Promise<{ line: string; made: boolean }> {
-  const paths = gatewayKeys(folder)
-  await makeKey(paths.host, 'croft-ssh')
-  const own = await makeKey(paths.own, 'croft-ssh')
-  const [uid, gid] = [(await userId(user)) ?? 0, await groupId(user)]
-  const mine = dirname(paths.own)
-  for (const each of [mine, ...(await readdir(mine)).map((name) => join(mine, name))]) await chown(each, uid, gid)
-  return own
-}
-
-const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
+export const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
 // Should it ever run out of work before it has said how it ended, that is no success.
 process.exitCode = errorCodes.internal.exit
 main(log).then(

@@ -14,8 +14,12 @@ import {
   type Vm,
 } from '../store/index.ts'
 import type { EventLog } from './events.ts'
+import type { Files } from './interfaces/files.ts'
 import type { MemoryGovernor } from './interfaces/governor.ts'
-import type { DomainSpec, Files, Guests, Hypervisor, ImageFiles, Network } from './interfaces/ports.ts'
+import type { Guests } from './interfaces/guests.ts'
+import type { DomainSpec, Hypervisor } from './interfaces/hypervisor.ts'
+import type { ImageFiles } from './interfaces/images.ts'
+import type { Network } from './interfaces/network.ts'
 import type { Progress } from './interfaces/progress.ts'
 import type { PublicKeys } from './interfaces/public-keys.ts'
 import type { Live, LiveState } from './live.ts'

@@ -1,5 +1,5 @@
 import { CroftError } from '../lib/error.ts'
-import type { DomainEvent, DomainInfo } from './interfaces/ports.ts'
+import type { DomainEvent, DomainInfo } from './interfaces/hypervisor.ts'
 
 /** What is known of a domain right now, from libvirt's events. */
 export interface LiveState {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Vm } from '../store/index.ts'
 import { type Box, specOf, stateOf, vmOfDomain, vmsOf, withVm } from './box.ts'
-import type { DomainEvent } from './interfaces/ports.ts'
+import type { DomainEvent } from './interfaces/hypervisor.ts'
 import { collectGarbage, removeOrphans } from './layer/garbage.ts'
 import { lockOf } from './operation/engine.ts'
 import { makeReady } from './vm/boot.ts'

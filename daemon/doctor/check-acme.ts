@@ -1,6 +1,6 @@
 import { get } from 'node:https'
 import { getCACertificates } from 'node:tls'
-import type { Check } from '../core/interfaces/host.ts'
+import type { Check } from '../core/interfaces/check.ts'
 import type { Tls } from '../store/index.ts'
 
 const patienceMs = 20_000

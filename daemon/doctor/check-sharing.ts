@@ -1,7 +1,7 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import type { Box, ShareKind } from '../core/box.ts'
-import type { Check } from '../core/interfaces/host.ts'
+import type { Check } from '../core/interfaces/check.ts'
 import { unsupported } from '../core/vm/qos.ts'
 import { runProgram } from '../lib/run.ts'
 

@@ -1,6 +1,6 @@
 import { croft } from '../activity/index.ts'
 import type { Box } from '../core/box.ts'
-import type { Check } from '../core/interfaces/host.ts'
+import type { Check } from '../core/interfaces/check.ts'
 import { repeat } from '../lib/interval.ts'
 
 const lookMs = 10 * 60_000

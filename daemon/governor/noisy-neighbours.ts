@@ -1,6 +1,6 @@
 import type { Resource } from '../core/interfaces/governor.ts'
-import type { Pressure } from '../core/interfaces/host.ts'
-import type { VmStats } from '../core/interfaces/ports.ts'
+import type { VmStats } from '../core/interfaces/hypervisor.ts'
+import type { Pressure } from '../core/interfaces/metrics.ts'
 import { bytes } from '../lib/units.ts'
 
 /** What the box has, and who waits for it: pressure in percent of the time. */

@@ -1,8 +1,8 @@
 import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
-import type { History, Subject } from '../core/interfaces/host.ts'
-import { type Range, tiers } from '../core/interfaces/ranges.ts'
+import type { History, Subject } from '../core/interfaces/metrics.ts'
+import { type Range, tiers } from '../core/interfaces/metrics.ts'
 import { Ring } from './ring.ts'
 
 /** Of a VM. Percent of one CPU, bytes, and bytes per second as the guest sees them. */

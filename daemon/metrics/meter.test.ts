@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Box } from '../core/box.ts'
 import { Live } from '../core/live.ts'
 import type { State } from '../store/index.ts'
-import { emptyState } from '../store/schema.ts'
+import { emptyState } from '../store/schema/state.ts'
 import { Meter } from './meter.ts'
 
 test('the disk of a VM that does not run is measured once, and nothing is kept of one that is gone', async () => {

@@ -1,4 +1,4 @@
-import { type Range, tiers } from '../core/interfaces/ranges.ts'
+import { type Range, tiers } from '../core/interfaces/metrics.ts'
 
 type Tier = (typeof tiers)[Range] & { at: number }
 

@@ -7,30 +7,16 @@ import { CroftError } from '../lib/error.ts'
 import { DurableFile } from './durable-file.ts'
 import { takeLock } from './lock.ts'
 import { migrate } from './migrations.ts'
-import { emptyState, type State, stateSchema } from './schema.ts'
+import { emptyState, type State, stateSchema } from './schema/state.ts'
 
 export { filterRecord, indexBy } from './records.ts'
-export type {
-  Accelerator,
-  Checkpoint,
-  CustomHost,
-  Hardware,
-  Image,
-  Key,
-  Layer,
-  Limits,
-  Link,
-  Memory,
-  Operation,
-  Rates,
-  Session,
-  State,
-  Tls,
-  Token,
-  Vm,
-  WebSettings,
-} from './schema.ts'
-export { noRates, priorities, restartPolicies } from './schema.ts'
+export type { Key, Link, Session, Token } from './schema/access.ts'
+export type { Image } from './schema/image.ts'
+export type { Checkpoint, Hardware, Layer, Memory } from './schema/layer.ts'
+export type { Operation } from './schema/operation.ts'
+export type { Accelerator, State } from './schema/state.ts'
+export { type Limits, noRates, priorities, type Rates, restartPolicies, type Vm } from './schema/vm.ts'
+export type { CustomHost, Tls, WebSettings } from './schema/web.ts'
 
 export interface Store {
   /** The state as of the last accepted change. Values are never changed in place: a reference stays what it was. */

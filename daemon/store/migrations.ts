@@ -1,4 +1,4 @@
-import { stateVersion } from './schema.ts'
+import { stateVersion } from './schema/state.ts'
 
 /** `migrations[n]` turns a state of version n into one of version n + 1. States of every older version stay readable. */
 const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Record<string, unknown>>> = {

@@ -423,8 +423,8 @@ async function baseFolder(name: ImageName): Promise<string> {
   }
   // Its records, and what its golden checkpoint depends on.
   for (const file of [
-    'store/schema.ts',
-    'core/image/golden-plan.ts',
+    ...['image', 'layer', 'state', 'vm'].map((noun) => `store/schema/${noun}.ts`),
+    'core/image/golden.ts',
     'adapters/libvirt/domain-xml.ts',
     'adapters/libvirt/memory/zero-pages.ts',
     'adapters/guest/personalize.ts',

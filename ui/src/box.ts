@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals'
 import type { UsageResult, VmResult } from '../../daemon/commands/results/vm.ts'
-import type { HostUsage } from '../../daemon/core/interfaces/host.ts'
+import type { HostUsage } from '../../daemon/core/interfaces/metrics.ts'
 import { type ApiProblem, call } from './api.ts'
 import { kept } from './kept.ts'
 

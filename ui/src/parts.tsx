@@ -1,7 +1,7 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { type ComponentChildren, createContext } from 'preact'
 import { useContext, useEffect, useRef, useState } from 'preact/hooks'
-import type { Check } from '../../daemon/core/interfaces/host.ts'
+import type { Check } from '../../daemon/core/interfaces/check.ts'
 import { ago, moment, until } from '../../daemon/lib/units.ts'
 import type { ApiProblem } from './api.ts'
 import { type VmView, vms } from './box.ts'

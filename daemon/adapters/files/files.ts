@@ -1,6 +1,6 @@
 import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
-import type { Files } from '../../core/interfaces/ports.ts'
+import type { Files } from '../../core/interfaces/files.ts'
 import { runProgram } from '../../lib/run.ts'
 
 /** The user and group that QEMU runs as. */

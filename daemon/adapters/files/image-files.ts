@@ -2,7 +2,7 @@ import { chmod, chown, mkdir, readdir, readFile, rename, rm } from 'node:fs/prom
 import { join } from 'node:path'
 import { z } from 'zod'
 import { imageFileNames } from '../../core/image/file-names.ts'
-import type { ImageFiles } from '../../core/interfaces/ports.ts'
+import type { ImageFiles } from '../../core/interfaces/images.ts'
 import { CroftError } from '../../lib/error.ts'
 import { runProgram } from '../../lib/run.ts'
 import { wrongIn } from '../../lib/wrong-value.ts'

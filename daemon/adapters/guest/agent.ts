@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
-import type { ProgramResult } from '../../core/interfaces/ports.ts'
+import type { ProgramResult } from '../../core/interfaces/guests.ts'
 import { CroftError } from '../../lib/error.ts'
 
 /** Sends one command to the guest agent of a domain and gives its `return` value. */

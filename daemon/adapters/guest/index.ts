@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Guests } from '../../core/interfaces/ports.ts'
+import type { Guests } from '../../core/interfaces/guests.ts'
 import { boxAddress, type Subnet } from '../../core/vm/identity.ts'
 import { CroftError } from '../../lib/error.ts'
 import { plainText } from '../../lib/plain-text.ts'

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Pressure } from '../../core/interfaces/host.ts'
+import type { Pressure } from '../../core/interfaces/metrics.ts'
 
 /** What the CPUs have done since the box came up, in ticks of all of them: proc_stat(5). */
 export async function readCpuTicks(): Promise<{ busy: number; all: number }> {

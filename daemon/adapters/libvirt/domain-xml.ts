@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import type { DomainSpec } from '../../core/interfaces/ports.ts'
+import type { DomainSpec } from '../../core/interfaces/hypervisor.ts'
 import { type Xml, xml } from '../../lib/xml.ts'
 import type { Vm } from '../../store/index.ts'
 

@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../../core/interfaces/ports.ts'
+import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../../core/interfaces/hypervisor.ts'
 import { CroftError, reasonOf } from '../../lib/error.ts'
 import { xml } from '../../lib/xml.ts'
 import type { Hardware, Image, Limits } from '../../store/index.ts'

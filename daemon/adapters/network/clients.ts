@@ -1,4 +1,4 @@
-import type { ConnectionTable, Peer } from '../../core/interfaces/host.ts'
+import type { ConnectionTable, Peer } from '../../core/interfaces/web.ts'
 import { runProgram } from '../../lib/run.ts'
 import type { Firewall } from './firewall.ts'
 

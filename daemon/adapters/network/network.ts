@@ -1,6 +1,6 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Network } from '../../core/interfaces/ports.ts'
+import type { Network } from '../../core/interfaces/network.ts'
 import { Semaphore } from '../../lib/locks.ts'
 import { runProgram } from '../../lib/run.ts'
 import type { Vm } from '../../store/index.ts'

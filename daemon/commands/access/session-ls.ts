@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { SignIn } from '../../core/interfaces/host.ts'
+import type { SignIn } from '../../core/interfaces/web.ts'
 import { plainLine } from '../../lib/plain-text.ts'
 import { ago, until } from '../../lib/units.ts'
 import { command } from '../kit/command.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
-import { webScope } from '../../core/interfaces/host.ts'
+import { webScope } from '../../core/interfaces/web.ts'
 import { CroftError } from '../../lib/error.ts'
 import { durationArg, nameArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Range, ranges } from '../../core/interfaces/ranges.ts'
+import { type Range, ranges } from '../../core/interfaces/metrics.ts'
 import { bytes } from '../../lib/units.ts'
 import type { View } from '../kit/command.ts'
 import { table } from '../kit/text.ts'

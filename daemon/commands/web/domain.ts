@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Web } from '../../core/interfaces/host.ts'
+import type { Web } from '../../core/interfaces/web.ts'
 import { CroftError } from '../../lib/error.ts'
 import type { CustomHost, State } from '../../store/index.ts'
 import { hostNameArg } from '../kit/args.ts'

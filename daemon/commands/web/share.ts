@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type Box, findVm } from '../../core/box.ts'
-import type { Host, Web } from '../../core/interfaces/host.ts'
+import type { Host } from '../../core/interfaces/host.ts'
+import type { Web } from '../../core/interfaces/web.ts'
 import { ensureAwake } from '../../core/sleep/wake.ts'
 import { editVm } from '../../core/vm/edit.ts'
 import { CroftError } from '../../lib/error.ts'

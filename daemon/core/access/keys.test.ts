@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Key, State } from '../../store/index.ts'
-import { emptyState } from '../../store/schema.ts'
+import { emptyState } from '../../store/schema/state.ts'
 import { type Addition, authorizedLine, findKey, keysOf, withKeys } from './keys.ts'
 
 const web = { id: 'v1', name: 'web', tags: ['shop'], phase: 'ready' }

@@ -1,7 +1,7 @@
 import { CroftError } from '../../lib/error.ts'
 import type { Image, Layer, State } from '../../store/index.ts'
 import { type Box, type Report, without } from '../box.ts'
-import type { BuiltImage } from '../interfaces/ports.ts'
+import type { BuiltImage } from '../interfaces/images.ts'
 import { collectGarbage } from '../layer/garbage.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'

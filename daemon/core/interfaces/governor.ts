@@ -1,5 +1,5 @@
 import type { Vm } from '../../store/index.ts'
-import type { Pressure } from './host.ts'
+import type { Pressure } from './metrics.ts'
 
 /** How the box's memory stands: there is room; VMs give back what they don't use; idle ones are put to sleep; none is let in. */
 export const levels = ['plenty', 'tight', 'short', 'none'] as const

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { emptyState, type State, type Vm } from '../../store/schema.ts'
+import { emptyState, type State } from '../../store/schema/state.ts'
+import type { Vm } from '../../store/schema/vm.ts'
 import { nextCompaction } from './compaction-plan.ts'
 
 /**

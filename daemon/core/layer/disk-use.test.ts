@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { emptyState, type State } from '../../store/schema.ts'
+import { emptyState, type State } from '../../store/schema/state.ts'
 import { diskUse, filesOfVms, type Measured } from './disk-use.ts'
 import { type Garbage, garbage } from './garbage.ts'
 import { reclaimable } from './reclaimable.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { tiers } from '../interfaces/ranges.ts'
+import { tiers } from '../interfaces/metrics.ts'
 import { forecast, forecastInWords, paceOf } from './forecast.ts'
 
 const GB = 1e9

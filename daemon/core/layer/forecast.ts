@@ -1,5 +1,6 @@
 import { bytes, until } from '../../lib/units.ts'
-import type { History, Host } from '../interfaces/host.ts'
+import type { Host } from '../interfaces/host.ts'
+import type { History } from '../interfaces/metrics.ts'
 
 /** When the disk of the box is full if it goes on being filled as it was over a time. */
 export interface Forecast {

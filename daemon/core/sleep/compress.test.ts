@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { State } from '../../store/index.ts'
-import { emptyState } from '../../store/schema.ts'
+import { emptyState } from '../../store/schema/state.ts'
 import { rawMemories } from './compress.ts'
 
 test('saved memory is compressed when it has rested, also when the clock was set back meanwhile', () => {

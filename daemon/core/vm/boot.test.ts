@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Locks } from '../../lib/locks.ts'
 import type { State, Vm } from '../../store/index.ts'
-import { emptyState } from '../../store/schema.ts'
+import { emptyState } from '../../store/schema/state.ts'
 import type { Box } from '../box.ts'
 import { Live } from '../live.ts'
 import { awaitAgent, makeReady } from './boot.ts'

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { CroftError } from '../../lib/error.ts'
 import { Locks } from '../../lib/locks.ts'
 import { noRates, type State, type Vm } from '../../store/index.ts'
-import { emptyState } from '../../store/schema.ts'
+import { emptyState } from '../../store/schema/state.ts'
 import type { Box, BoxSettings } from '../box.ts'
 import { applyShares, checkRates, cpuShares, initialShares, shareVm, unsupported } from './qos.ts'
 

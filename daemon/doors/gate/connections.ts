@@ -1,4 +1,4 @@
-import type { Peer } from '../../core/interfaces/host.ts'
+import type { Peer } from '../../core/interfaces/web.ts'
 
 /** What let a request in: a host name, and the digest of the session, link or token; null: the port is public. */
 export interface Grant {

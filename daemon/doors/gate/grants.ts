@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { chown, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { passName } from '../../adapters/caddy/config.ts'
-import type { Peer } from '../../core/interfaces/host.ts'
+import type { Peer } from '../../core/interfaces/web.ts'
 import type { Grant } from './connections.ts'
 
 export interface Pass {

@@ -1,5 +1,5 @@
 import { type Box, findVm, imageOf } from '../../core/box.ts'
-import type { Listening } from '../../core/interfaces/host.ts'
+import type { Listening } from '../../core/interfaces/web.ts'
 import type { Vm } from '../../store/index.ts'
 import { listeningScript, mainPort, parseListening } from './listening.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { emptyState } from '../../store/schema.ts'
+import { emptyState } from '../../store/schema/state.ts'
 import { movedLifetimes } from './lifetimes.ts'
 
 const at = (time: string) => `2026-01-${time}:00.000Z`

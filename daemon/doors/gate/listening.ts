@@ -1,4 +1,4 @@
-import type { Listening } from '../../core/interfaces/host.ts'
+import type { Listening } from '../../core/interfaces/web.ts'
 import { serviceOn } from './services.ts'
 
 /** Has a guest say what `parseListening` reads. */

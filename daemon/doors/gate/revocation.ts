@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { ConnectionTable } from '../../core/interfaces/host.ts'
+import type { ConnectionTable } from '../../core/interfaces/web.ts'
 import { repeat } from '../../lib/interval.ts'
 import type { State } from '../../store/index.ts'
 import { type Gate, isStillRight, stillHolds } from './authorize.ts'

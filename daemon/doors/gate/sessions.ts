@@ -1,4 +1,4 @@
-import type { SignIn } from '../../core/interfaces/host.ts'
+import type { SignIn } from '../../core/interfaces/web.ts'
 import { makeId } from '../../core/vm/identity.ts'
 import { digestOf, newSecret } from '../../lib/secret.ts'
 import { filterRecord, indexBy, type Session, type Store } from '../../store/index.ts'

@@ -1,4 +1,5 @@
-import type { Check, Web } from '../../core/interfaces/host.ts'
+import type { Check } from '../../core/interfaces/check.ts'
+import type { Web } from '../../core/interfaces/web.ts'
 import { type CustomHost, indexBy, type Vm, type WebSettings } from '../../store/index.ts'
 import { type Gate, linkPath } from './authorize.ts'
 import { hostOf, originOf, type PublicOrigin } from './routing.ts'

@@ -1,7 +1,7 @@
 import { signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { sharing } from '../../../daemon/commands/results/sharing.ts'
-import type { HostUsage } from '../../../daemon/core/interfaces/host.ts'
+import type { HostUsage } from '../../../daemon/core/interfaces/metrics.ts'
 import { bytes } from '../../../daemon/lib/units.ts'
 import { type VmView, vms } from '../box.ts'
 import { StateMark } from '../parts.tsx'

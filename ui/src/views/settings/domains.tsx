@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { CustomHostResult } from '../../../../daemon/commands/web/domain.ts'
 import type { DomainResult } from '../../../../daemon/commands/web/domain-ls.ts'
-import type { Check } from '../../../../daemon/core/interfaces/host.ts'
+import type { Check } from '../../../../daemon/core/interfaces/check.ts'
 import { useCommand } from '../../command.ts'
 import { Act, CheckList, Choose, ChooseVm, Field, Form, Loaded, Table } from '../../parts.tsx'
 import { vmPath } from '../../route.ts'

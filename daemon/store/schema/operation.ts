@@ -1,0 +1,56 @@
+import { z } from 'zod'
+import { checkpointSchema, layerSchema, memorySchema } from './layer.ts'
+import { limitsSchema } from './vm.ts'
+
+const operationBase = z.object({ id: z.string(), startedAt: z.iso.datetime() })
+
+export const operationSchema = z.discriminatedUnion('kind', [
+  /** `from`: the checkpoint that it is a fork of. `asleep`: it is left in the memory that it has from there. */
+  operationBase.extend({ kind: z.literal('new'), vm: z.string(), from: z.string().nullable(), asleep: z.boolean() }),
+  operationBase.extend({ kind: z.literal('spare'), vm: z.string(), from: z.string() }),
+  /** A spare becomes a VM. `from`: the checkpoint that it was loaded from. */
+  operationBase.extend({ kind: z.literal('claim'), vm: z.string(), from: z.string() }),
+  operationBase.extend({ kind: z.literal('rm'), vm: z.string() }),
+  operationBase.extend({ kind: z.literal('rename'), vm: z.string(), to: z.string() }),
+  operationBase.extend({ kind: z.literal('resize'), vm: z.string(), limits: limitsSchema }),
+  /** The records that the checkpoint brings: itself, the VM's new disk, the memory that is saved, if any. */
+  operationBase.extend({
+    kind: z.literal('checkpoint'),
+    vm: z.string(),
+    checkpoint: checkpointSchema,
+    disk: layerSchema,
+    memory: memorySchema.nullable(),
+  }),
+  operationBase.extend({ kind: z.literal('sleep'), vm: z.string(), memory: memorySchema }),
+  operationBase.extend({ kind: z.literal('wake'), vm: z.string() }),
+  operationBase.extend({ kind: z.literal('restore'), vm: z.string(), checkpoint: z.string(), disk: layerSchema }),
+  operationBase.extend({
+    kind: z.literal('golden'),
+    vm: z.string(),
+    checkpoint: checkpointSchema,
+    memory: memorySchema,
+  }),
+  /** `file`: what the memory is compressed into. `vms`: ids of those that sleep in it. */
+  operationBase.extend({
+    kind: z.literal('compress'),
+    memory: z.string(),
+    file: z.string(),
+    vms: z.array(z.string()),
+  }),
+  operationBase.extend({ kind: z.literal('image-build'), image: z.string(), name: z.string() }),
+  /** See merge-planner.ts. */
+  operationBase.extend({
+    kind: z.literal('merge'),
+    way: z.enum(['commit', 'rebase', 'copy']),
+    /** Id of the layer that is to hold what it shows with less beneath it. */
+    layer: z.string(),
+    /** Ids of the layers beneath it that go, from the top down. */
+    gone: z.array(z.string()).min(1),
+    /** Id of the layer on top of it whose file names it: `commit` of a frozen layer only. */
+    above: z.string().nullable(),
+    /** Id of the VM whose QEMU does it: `commit` only. */
+    by: z.string().nullable(),
+  }),
+])
+
+export type Operation = z.infer<typeof operationSchema>

@@ -1,0 +1,62 @@
+import { z } from 'zod'
+import { keySchema, linkSchema, sessionSchema, tokenSchema } from './access.ts'
+import { imageSchema } from './image.ts'
+import { checkpointSchema, layerSchema, memorySchema } from './layer.ts'
+import { operationSchema } from './operation.ts'
+import { vmSchema } from './vm.ts'
+import { hostSchema, webSchema } from './web.ts'
+
+/** What the store keeps: what the user wants and what Croft owns. What runs is libvirt's to say, never the store's. */
+export const stateVersion = 7
+
+export const stateSchema = z.object({
+  version: z.literal(stateVersion),
+  /** Random, made once: marks the libvirt domains that belong to this state folder. */
+  instance: z.string(),
+  vms: z.record(z.string(), vmSchema),
+  layers: z.record(z.string(), layerSchema),
+  memories: z.record(z.string(), memorySchema),
+  checkpoints: z.record(z.string(), checkpointSchema),
+  images: z.record(z.string(), imageSchema),
+  keys: z.record(z.string(), keySchema),
+  sessions: z.record(z.string(), sessionSchema),
+  links: z.record(z.string(), linkSchema),
+  tokens: z.record(z.string(), tokenSchema),
+  web: webSchema,
+  /** By host name, in lower case. */
+  hosts: z.record(z.string(), hostSchema),
+  /** Whether the box's kernel looks for pages of VMs that are the same, and keeps one of them (KSM). */
+  samePages: z.boolean(),
+  operations: z.record(z.string(), operationSchema),
+  /** Where the search for a free address begins: an address rests as long as possible before it is used again. */
+  nextAddress: z.int().min(0),
+  /** The kernel's boot id when the daemon last ran: tells a reboot of the box from a restart of the daemon. */
+  bootId: z.string(),
+  accelerator: z.object({ kind: z.enum(['kvm', 'tcg']), why: z.string(), checkedAt: z.iso.datetime() }).nullable(),
+})
+
+export type State = z.infer<typeof stateSchema>
+export type Accelerator = NonNullable<State['accelerator']>
+
+export function emptyState(instance: string): State {
+  return {
+    version: stateVersion,
+    instance,
+    vms: {},
+    layers: {},
+    memories: {},
+    checkpoints: {},
+    images: {},
+    keys: {},
+    sessions: {},
+    links: {},
+    tokens: {},
+    web: { domain: 'localhost', tls: { mode: 'off' } },
+    hosts: {},
+    samePages: false,
+    operations: {},
+    nextAddress: 0,
+    bootId: '',
+    accelerator: null,
+  }
+}
