@@ -24,7 +24,7 @@ afterAll(async () => {
   await ca?.[Symbol.asyncDispose]()
 })
 
-const wrongRoot = join(import.meta.dirname, '../../daemon/caddy/fixtures/root.pem')
+const wrongRoot = join(import.meta.dirname, '../../daemon/adapters/caddy/fixtures/root.pem')
 const setDomain = (domain: string, root: string, ...more: string[]) =>
   croft.do('domain', 'set', domain, '--acme-directory', ca.directory, '--acme-root', root, ...more)
 

@@ -15,7 +15,7 @@ import { qemuPid } from '../lib/qemu.ts'
  * asleep with its memory, never rebooted; no layer or memory is lost that is needed, and none is left that is not.
  */
 let croft: Croft
-/** Holds the name of the step that is to fail next, see daemon/box/fault.ts. */
+/** Holds the name of the step that is to fail next, see daemon/lib/fault.ts. */
 const toFail = join(tmpdir(), `croft-fail-${slot}`)
 /** The boot of the one VM that all tests are about. */
 let boot: string

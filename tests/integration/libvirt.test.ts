@@ -67,10 +67,6 @@ describe('lifecycle events', () => {
     const uuid = await define('sleep')
     const heard = hear(libvirt, lifecycleOf(uuid))
     await call.domainStart(uuid)
-    await call.domainManagedSave(uuid)
-    expect(await call.domainHasManagedSave(uuid)).toBe(true)
-    await call.domainStart(uuid)
-    expect(await call.domainHasManagedSave(uuid)).toBe(false)
     const file = join(tmpdir(), `croft-itest-${randomUUID()}`)
     await call.domainSave(uuid, file)
     await call.domainRestore(file, null, VIR.DOMAIN_SAVE_PAUSED).finally(() => rmSync(file))
@@ -83,18 +79,17 @@ describe('lifecycle events', () => {
       'started booted',
       'stopped saved',
       'started restored',
-      'stopped saved',
-      'started restored',
       'stopped destroyed',
     ])
   })
 })
 
 describe('a running domain', () => {
-  it('has stats, memory to set, a monitor, a console, and an agent that does not answer', async () => {
+  it('has stats, memory to set, a monitor, and an agent that does not answer', async () => {
     const { call } = libvirt
     const uuid = await define('stats')
-    expect(Object.keys((await call.domainStats([uuid], VIR.DOMAIN_STATS_CPU_TOTAL))[uuid]!)).not.toContain('cpu.time')
+    const ofAll = await call.domainStatsOfAll(VIR.DOMAIN_STATS_CPU_TOTAL)
+    expect(Object.keys(ofAll[uuid]!)).not.toContain('cpu.time')
     await call.domainStart(uuid)
 
     const groups = VIR.DOMAIN_STATS_CPU_TOTAL | VIR.DOMAIN_STATS_BALLOON | VIR.DOMAIN_STATS_VCPU
@@ -112,17 +107,6 @@ describe('a running domain', () => {
     expect(agent).toMatchObject({ code: 'guest-failed', cause: { codeName: 'AGENT_UNRESPONSIVE' } })
     const again = await call.domainStart(uuid).catch(toCroftError)
     expect(again).toMatchObject({ code: 'conflict', cause: { codeName: 'OPERATION_INVALID', domain: 10 } })
-    expect(await call.domainInterfaceAddresses(uuid, VIR.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)).toEqual([])
-  })
-
-  it('is heard on its console', async () => {
-    const { call } = libvirt
-    const uuid = await define('console')
-    await call.domainStart(uuid, VIR.DOMAIN_START_PAUSED)
-    const heard = call.domainConsole(uuid, null, '', 64, 20_000)
-    await vi.waitUntil(() => libvirt.status().children.some(({ op }) => op === 'domainConsole'))
-    await call.domainResume(uuid)
-    expect(String(await heard)).toContain('SeaBIOS')
   })
 
   it('that hangs for 5 s delays neither this process nor other calls, and a call to it can be cancelled', async () => {
@@ -208,7 +192,7 @@ describe('a network', () => {
       <network><name>${name}</name><bridge name='croft-itest0'/>
         <ip address='10.213.77.1' prefix='24'><dhcp><range start='10.213.77.10' end='10.213.77.20'/></dhcp></ip>
       </network>`)
-    expect(await call.networkIsActive(uuid)).toBe(false)
+    expect(await call.networkFindByName(name)).toMatchObject({ active: false })
     await call.networkStart(uuid)
     await call.networkSetAutostart(uuid, true)
     expect(await call.networkFindByName(name)).toEqual({ uuid, name, active: true, autostart: true, persistent: true })
@@ -222,7 +206,6 @@ describe('a network', () => {
     )
     expect(await call.networkXml(uuid)).toContain('52:54:00:00:00:01')
     expect(await call.networkXml(uuid, VIR.NETWORK_XML_INACTIVE)).toContain('52:54:00:00:00:01')
-    expect(await call.networkLeases(uuid)).toEqual([])
     await call.networkDestroy(uuid)
     await call.networkUndefine(uuid)
     await expect(call.networkXml(uuid)).rejects.toMatchObject({ codeName: 'NO_NETWORK', domain: 19 })
@@ -236,11 +219,7 @@ describe('the box', () => {
       hypervisor: 'QEMU',
       libvirt: expect.stringMatching(/^\d+\.\d+\.\d+$/),
     })
-    const memory = await call.nodeMemoryStats()
-    expect(memory.free).toBeLessThan(memory.total!)
     expect((await call.nodeInfo()).cpus).toBeGreaterThan(0)
-    expect(await call.nodeFreeMemory()).toBeGreaterThan(0)
-    expect(await call.nodeHostname()).not.toBe('')
     expect(await call.capabilities()).toContain('<capabilities>')
     expect(await call.domainCapabilities(null, 'x86_64', 'q35', 'qemu')).toContain('<domainCapabilities>')
   })

@@ -4,6 +4,7 @@ import type { Config } from '../../config.ts'
 import type { BoxSettings } from '../../core/box.ts'
 import { parseSubnet } from '../../core/vm/identity.ts'
 import { CroftError } from '../../lib/error.ts'
+import { readXml } from '../../lib/read-xml.ts'
 import type { Libvirt } from '../libvirt/index.ts'
 import { cpuCgroups } from './cgroups.ts'
 import { readsTakeMemory } from './untouched-memory.ts'
@@ -48,8 +49,9 @@ export interface Machine {
 /** @throws CroftError `unavailable` without QEMU */
 export async function findMachine(libvirt: Libvirt): Promise<Machine> {
   const text = await libvirt.call.domainCapabilities(null, 'x86_64', 'q35', 'qemu')
-  const emulator = /<path>([^<]+)<\/path>/.exec(text)?.[1]
-  const machine = /<machine>([^<]+)<\/machine>/.exec(text)?.[1]
+  const found = readXml(text)
+  const emulator = found.first('path')?.text
+  const machine = found.first('machine')?.text
   if (emulator && machine) return { emulator, machine }
   throw new CroftError('unavailable', 'libvirt knows no QEMU for x86_64 here.', {
     hint: 'apt-get install qemu-system-x86',

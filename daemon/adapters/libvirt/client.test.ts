@@ -38,7 +38,6 @@ describe('a call', () => {
     expect(await call.domainStatsOfAll(VIR.DOMAIN_STATS_STATE)).toEqual({
       [testDomain]: { 'state.state': 1, 'state.reason': 0 },
     })
-    expect(await call.domainStats([testDomain], VIR.DOMAIN_STATS_STATE)).toHaveProperty(testDomain)
   })
 
   it('takes a domain through its life', async () => {
@@ -47,17 +46,17 @@ describe('a call', () => {
       '<domain type="test"><name>grüner-otter</name><memory>8192</memory><os><type>hvm</type></os></domain>',
     )
     expect(await call.domainXml(uuid)).toContain('<name>grüner-otter</name>')
-    expect(await call.domainFindByName('grüner-otter')).toMatchObject({ uuid, id: null, state: 'shut-off' })
+    expect(await call.domainList()).toContainEqual(
+      expect.objectContaining({ uuid, name: 'grüner-otter', id: null, state: 'shut-off' }),
+    )
     await call.domainStart(uuid, undefined, { timeoutMs: 5000 })
     await call.domainSuspend(uuid)
     expect(await call.domainState(uuid)).toMatchObject({ state: 'paused' })
     await call.domainResume(uuid)
-    await call.domainSetMetadata(uuid, 'urn:croft', 'croft', '<vm id="1"/>', VIR.DOMAIN_AFFECT_LIVE)
-    expect(await call.domainMetadata(uuid, 'urn:croft')).toBe('<vm id="1"/>')
     await call.domainDestroy(uuid)
     expect(await call.domainState(uuid)).toEqual({ state: 'shut-off', reason: 'destroyed' })
     await call.domainUndefine(uuid)
-    await expect(call.domainGet(uuid)).rejects.toMatchObject({ codeName: 'NO_DOMAIN' })
+    await expect(call.domainState(uuid)).rejects.toMatchObject({ codeName: 'NO_DOMAIN' })
   })
 
   it('tells a defect of ours from a failure of libvirt', async () => {
@@ -81,11 +80,9 @@ describe('a call', () => {
         [call.domainDefine('<domain'), 35, 20, /Couldn't find end of Start Tag domain/] as const,
         [call.domainDefine('<domain/>'), 21, 20, /^missing name information$/] as const,
         [call.domainStart(testDomain), 1, 12, /Domain 'test' is already running$/] as const,
-        [call.nodeMemoryStats(), 3, 20, /virNodeGetMemoryStats$/] as const,
         [call.domainAgentCommand(testDomain, '{}'), 3, 0, /virDomainQemuAgentCommand$/] as const,
         [call.domainSetMemory(testDomain, 1e9, 1), 8, 12, /cannot set memory higher than max memory$/] as const,
         [call.domainRestore('/nonexistent'), 38, 12, /^cannot read domain image '\/nonexistent'/] as const,
-        [call.domainMetadata(testDomain, 'urn:x'), 80, 20, /^metadata not found/] as const,
         [
           call.domainSnapshot(testDomain, '<nope/>'),
           27,
@@ -94,7 +91,6 @@ describe('a call', () => {
         ] as const,
         [call.domainResume(testDomain), 1, 12, /domain 'test' not paused$/] as const,
         [call.domainSave(testDomain, '/nonexistent/x'), 38, 12, /^saving domain 'test' to '\/nonexistent\/x'/] as const,
-        [call.domainBlockJob(testDomain, 'vda'), 3, 20, /virDomainGetBlockJobInfo$/] as const,
       ],
     ).flat() as never
     const errors = await Promise.all(provoked.map(([promise]) => promise.catch((error: unknown) => error)))

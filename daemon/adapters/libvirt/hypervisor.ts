@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../../core/interfaces/hypervisor.ts'
 import { CroftError, reasonOf } from '../../lib/error.ts'
+import { readXml } from '../../lib/read-xml.ts'
 import { xml } from '../../lib/xml.ts'
 import type { Hardware, Image, Limits } from '../../store/index.ts'
 import { pidOf } from '../kernel/oom.ts'
@@ -94,11 +95,12 @@ export function makeHypervisor(
     hardware,
 
     async hardwareOf(uuid, image) {
-      const text = await croft(call.domainXml(uuid))
-      const found = (pattern: RegExp) => pattern.exec(text)?.[1] ?? ''
-      const memoryMiB = Number(found(/<memory unit='KiB'>(\d+)</)) / 1024
-      const now = await hardware(image, { cpus: Number(found(/<vcpu[^>]*>(\d+)</)), memoryMiB })
-      return { ...now, machine: found(/ machine='([^']+)'/), devices: found(/<croft:vm [^>]*devices=["']([^"']*)/) }
+      const domain = readXml(await croft(call.domainXml(uuid)))
+      const cpus = Number(domain.first('vcpu')?.text)
+      const memoryMiB = Number(domain.first('memory')?.text) / 1024
+      const machine = domain.first('os/type')?.attributes.machine ?? ''
+      const devices = domain.first(ownMetadata)?.attributes.devices ?? ''
+      return { ...(await hardware(image, { cpus, memoryMiB })), machine, devices }
     },
 
     async save(uuid, memory) {
@@ -162,7 +164,7 @@ export function makeHypervisor(
 
     async diskOf(uuid) {
       const text = await unless(gone, call.domainXml(uuid))
-      const path = /<disk [^>]*>.*?<source file='([^']*)'/s.exec(text ?? '')?.[1]
+      const path = text && readXml(text).first('devices/disk/source')?.attributes.file
       return path?.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : path
     },
 
@@ -267,8 +269,8 @@ export function makeHypervisor(
       }),
 
     async confinement() {
-      const models = [...(await croft(call.capabilities())).matchAll(/<secmodel>\s*<model>(\w+)<\/model>/g)]
-      return models.map(([, model]) => model!).find((model) => ['apparmor', 'selinux'].includes(model))
+      const models = readXml(await croft(call.capabilities())).all('host/secmodel/model')
+      return models.map(({ text }) => text).find((model) => ['apparmor', 'selinux'].includes(model))
     },
 
     trouble() {
@@ -289,13 +291,11 @@ export function makeHypervisor(
   /** A running domain's XML also says whether the guest's agent has its channel open. Undefined if it isn't ours or has gone. */
   async function describeDomain({ uuid, state, reason }: DomainSummary): Promise<DomainInfo | undefined> {
     const text = await unless(gone, call.domainXml(uuid))
-    if (!text || !new RegExp(`<croft:vm [^>]*instance=["']${instance}["']`).test(text)) return undefined
-    return {
-      uuid,
-      state: stateWord(state, reason),
-      reason,
-      agent: /<target [^>]*name='org\.qemu\.guest_agent\.0' state='connected'/.test(text),
-    }
+    const domain = text === undefined ? undefined : readXml(text)
+    if (domain?.first(ownMetadata)?.attributes.instance !== instance) return undefined
+    const channels = domain.all('devices/channel/target')
+    const agent = channels.find(({ attributes }) => attributes.name === 'org.qemu.guest_agent.0')
+    return { uuid, state: stateWord(state, reason), reason, agent: agent?.attributes.state === 'connected' }
   }
 }
 
@@ -377,6 +377,9 @@ async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T 
     throw toCroftError(error)
   })
 }
+
+/** Where a domain's XML has what is Croft's own. */
+const ownMetadata = 'metadata/croft:vm'
 
 /** The kernel's own: what a guest may do in a row, and then stands still for, is short enough not to be seen. */
 const cpuPeriodUs = 100_000

@@ -2,6 +2,7 @@ import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Network } from '../../core/interfaces/network.ts'
 import { Semaphore } from '../../lib/locks.ts'
+import { readXml } from '../../lib/read-xml.ts'
 import { runProgram } from '../../lib/run.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Libvirt, LibvirtError, toCroftError, VIR } from '../libvirt/index.ts'
@@ -50,10 +51,10 @@ export function makeNetwork(
     await call.networkUpdate(uuid, command, VIR.NETWORK_SECTION_IP_DHCP_HOST, dhcpHost(vm).text, -1, which)
   }
 
-  /** The MACs that have a DHCP entry. Ours is the only writer, so its form is known. */
+  /** The MACs that have a DHCP entry, with their addresses. */
   async function entries(uuid: string): Promise<Map<string, string>> {
-    const text = await call.networkXml(uuid)
-    return new Map([...text.matchAll(/<host mac='([^']+)' ip='([^']+)'\/>/g)].map((match) => [match[1]!, match[2]!]))
+    const hosts = readXml(await call.networkXml(uuid)).all('ip/dhcp/host')
+    return new Map(hosts.map(({ attributes: { mac = '', ip = '' } }) => [mac, ip]))
   }
 
   return {

@@ -2,6 +2,7 @@ import { chmod, chown, mkdir, rm } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
 import type { Hono } from 'hono'
+import { parse } from 'hono/utils/cookie'
 import {
   askHeader,
   nameHeader,
@@ -103,12 +104,10 @@ function visitOf({ headers }: IncomingMessage, secure: boolean): AuthRequest {
 
 /** The session's token among a request's cookies: the first that is whole. Pure. */
 export function tokenIn(cookies: string | undefined, secure: boolean): string | undefined {
-  const whole = new RegExp(`^${sessionCookie(secure)}=(${tokenPattern})$`)
-  for (const each of cookies?.split(';') ?? []) {
-    const [, token] = whole.exec(each.trim()) ?? []
-    if (token !== undefined) return token
-  }
-  return undefined
+  const name = sessionCookie(secure)
+  const whole = new RegExp(`^${tokenPattern}$`)
+  const tokens = (cookies?.split(';') ?? []).map((each) => parse(each, name)[name] ?? '')
+  return tokens.find((token) => whole.test(token))
 }
 
 /** Caddy says `HTTP/3.0 203.0.113.9:51234`. Pure. */

@@ -1,11 +1,12 @@
-import { type Html, html } from '../../lib/html.ts'
+import { html, raw } from 'hono/html'
 import { serviceOn } from './services.ts'
 
 /** What the gate itself says to a browser. Each is whole: nothing is loaded from elsewhere, no script runs. */
 export interface Page {
   status: number
   title: string
-  body: Html
+  /** Markup; what is put into it is escaped. Nothing in it is waited for. */
+  body: ReturnType<typeof html>
   /** Seconds after which the browser asks again. */
   refresh?: number
   /** Seconds before which it had better not. */
@@ -37,9 +38,9 @@ export const textOf = ({ title, says = `${title}.` }: Page): string => `${says}\
 
 /** The page as a document. */
 export function documentOf({ title, body }: Page): string {
-  return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${title}</title><link rel="icon" href="${icon}"><style>${{ markup: style }}</style></head><body><main>${mark}<h1>${title}</h1>${body}</main></body></html>
-`.markup
+  return String(html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>${title}</title><link rel="icon" href="${icon}"><style>${raw(style)}</style></head><body><main>${mark}<h1>${title}</h1>${body}</main></body></html>
+`)
 }
 
 export const nothingHere: Page = {

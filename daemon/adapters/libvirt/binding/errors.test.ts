@@ -58,3 +58,11 @@ describe('what a libvirt error means', () => {
     expect(toCroftError(new TypeError('x is not a function')).code).toBe('internal')
   })
 })
+
+it('a full disk is told by its errno, whatever the words, and by QEMU’s words where there is none', () => {
+  const full = (fields: { code: number; message: string; errno?: number }) =>
+    toCroftError(new LibvirtError({ domain: 10, level: 2, operation: 'virDomainSave', ...fields })).code
+  expect(full({ code: 38, message: 'Kein Platz', errno: 28 })).toBe('disk-full')
+  expect(full({ code: 9, message: 'write failed: No space left on device' })).toBe('disk-full')
+  expect(full({ code: 38, message: 'Keine Rechte', errno: 13 })).not.toBe('disk-full')
+})

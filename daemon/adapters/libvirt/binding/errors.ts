@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { CroftError, diskFull, type ErrorCode } from '../../../lib/error.ts'
 import { errorCodeNames } from './error-codes.ts'
 
@@ -13,6 +14,8 @@ export interface LibvirtErrorFields {
   message: string
   /** The libvirt function that failed, e.g. `virDomainCreateWithFlags`. */
   operation: string
+  /** errno(3), where the operating system refused something (`SYSTEM_ERROR`). */
+  errno?: number | undefined
   /** The connection to libvirtd was dead afterwards, so that the call says nothing about its object. */
   connectionLost?: boolean
 }
@@ -25,6 +28,7 @@ export class LibvirtError extends Error {
   readonly domain: number
   readonly level: number
   readonly operation: string
+  readonly errno: number | undefined
   readonly connectionLost: boolean
 
   constructor(fields: LibvirtErrorFields) {
@@ -35,12 +39,13 @@ export class LibvirtError extends Error {
     this.domain = fields.domain
     this.level = fields.level
     this.operation = fields.operation
+    this.errno = fields.errno
     this.connectionLost = fields.connectionLost ?? false
   }
 
   fields(): LibvirtErrorFields {
-    const { code, domain, level, message, operation, connectionLost } = this
-    return { code, domain, level, message, operation, connectionLost }
+    const { code, domain, level, message, operation, errno, connectionLost } = this
+    return { code, domain, level, message, operation, errno, connectionLost }
   }
 }
 
@@ -86,13 +91,17 @@ export function toCroftError(error: unknown): CroftError {
   }
   if (error.connectionLost) return unavailable(error.message, error)
   const details = { libvirt: error.codeName, operation: error.operation, reason: `libvirt: ${error.message}` }
-  if (/No space left on device/i.test(error.message)) return diskFull({ cause: error, details })
+  if (isNoSpace(error)) return diskFull({ cause: error, details })
   const meaning = hasEnded.test(error.message) ? changed : meanings[error.codeName]
   if (!meaning)
     return unforeseen('libvirt failed at something that Croft asked for.', error.message, { cause: error, details })
   const [code, message, hint] = meaning
   return new CroftError(code, message, { hint, cause: error, details })
 }
+
+/** What QEMU says of a full disk reaches us as its words alone, under whatever code the call has. */
+const isNoSpace = ({ errno, message }: LibvirtError): boolean =>
+  errno === constants.errno.ENOSPC || /No space left on device/i.test(message)
 
 const unforeseen = (
   message: string,

@@ -5,6 +5,7 @@
  * Buffer of ours, so nothing in JavaScript ever points into memory that C may free.
  */
 import ffi from 'ffi-napi'
+import { errorCodeNames } from './error-codes.ts'
 import { LibvirtError } from './errors.ts'
 
 declare const native: unique symbol
@@ -61,7 +62,6 @@ const virFunctions = {
   virConnectGetType: [ptr, [ptr]],
   virConnectGetVersion: ['int', [ptr, out]],
   virConnectGetLibVersion: ['int', [ptr, out]],
-  virConnectGetHostname: [ptr, [ptr]],
   virConnectGetCapabilities: [ptr, [ptr]],
   virConnectGetDomainCapabilities: [ptr, [ptr, 'string', 'string', 'string', 'string', 'uint']],
   virConnectListAllDomains: ['int', [ptr, out, 'uint']],
@@ -75,12 +75,9 @@ const virFunctions = {
   virEventUpdateTimeout: ['void', ['int', 'int']],
 
   virNodeGetInfo: ['int', [ptr, out]],
-  virNodeGetFreeMemory: ['uint64', [ptr]],
-  virNodeGetMemoryStats: ['int', [ptr, 'int', out, out, 'uint']],
 
   virDomainFree: ['int', [ptr]],
   virDomainLookupByUUIDString: [ptr, [ptr, 'string']],
-  virDomainLookupByName: [ptr, [ptr, 'string']],
   virDomainGetName: [ptr, [ptr]],
   virDomainGetUUIDString: ['int', [ptr, out]],
   virDomainGetID: ['uint', [ptr]],
@@ -89,52 +86,27 @@ const virFunctions = {
   virDomainDefineXMLFlags: [ptr, [ptr, 'string', 'uint']],
   virDomainUndefineFlags: ['int', [ptr, 'uint']],
   virDomainCreateWithFlags: ['int', [ptr, 'uint']],
-  virDomainCreateXML: [ptr, [ptr, 'string', 'uint']],
   virDomainShutdownFlags: ['int', [ptr, 'uint']],
-  virDomainReboot: ['int', [ptr, 'uint']],
   virDomainDestroyFlags: ['int', [ptr, 'uint']],
   virDomainSuspend: ['int', [ptr]],
   virDomainResume: ['int', [ptr]],
   virDomainSaveFlags: ['int', [ptr, 'string', 'string', 'uint']],
   virDomainRestoreFlags: ['int', [ptr, 'string', 'string', 'uint']],
-  virDomainManagedSave: ['int', [ptr, 'uint']],
-  virDomainManagedSaveRemove: ['int', [ptr, 'uint']],
-  virDomainHasManagedSaveImage: ['int', [ptr, 'uint']],
   virDomainSetMemoryFlags: ['int', [ptr, 'ulong', 'uint']],
   virDomainSetMemoryStatsPeriod: ['int', [ptr, 'int', 'uint']],
   virDomainMemoryStats: ['int', [ptr, out, 'uint', 'uint']],
   virDomainSetSchedulerParametersFlags: ['int', [ptr, out, 'int', 'uint']],
   virDomainSetBlkioParameters: ['int', [ptr, out, 'int', 'uint']],
   virDomainSetBlockIoTune: ['int', [ptr, 'string', out, 'int', 'uint']],
-  virDomainSetVcpusFlags: ['int', [ptr, 'uint', 'uint']],
-  virDomainSetAutostart: ['int', [ptr, 'int']],
-  virDomainSetMetadata: ['int', [ptr, 'int', 'string', 'string', 'string', 'uint']],
-  virDomainGetMetadata: [ptr, [ptr, 'int', 'string', 'uint']],
-  virDomainAttachDeviceFlags: ['int', [ptr, 'string', 'uint']],
-  virDomainUpdateDeviceFlags: ['int', [ptr, 'string', 'uint']],
-  virDomainDetachDeviceFlags: ['int', [ptr, 'string', 'uint']],
   virDomainGetJobInfo: ['int', [ptr, out]],
   virDomainAbortJob: ['int', [ptr]],
   virDomainSnapshotCreateXML: [ptr, [ptr, 'string', 'uint']],
   virDomainSnapshotGetName: [ptr, [ptr]],
   virDomainSnapshotFree: ['int', [ptr]],
   virDomainBlockCommit: ['int', [ptr, 'string', 'string', 'string', 'ulong', 'uint']],
-  virDomainBlockPull: ['int', [ptr, 'string', 'ulong', 'uint']],
-  virDomainBlockRebase: ['int', [ptr, 'string', 'string', 'ulong', 'uint']],
-  virDomainGetBlockJobInfo: ['int', [ptr, 'string', out, 'uint']],
   virDomainBlockJobAbort: ['int', [ptr, 'string', 'uint']],
   virDomainBlockResize: ['int', [ptr, 'string', 'uint64', 'uint']],
-  virDomainInterfaceAddresses: ['int', [ptr, out, 'uint', 'uint']],
-  virDomainInterfaceFree: ['void', [ptr]],
-  virDomainListGetStats: ['int', [out, 'uint', out, 'uint']],
   virDomainStatsRecordListFree: ['void', [ptr]],
-  virDomainOpenConsole: ['int', [ptr, 'string', ptr, 'uint']],
-
-  virStreamNew: [ptr, [ptr, 'uint']],
-  virStreamSend: ['int', [ptr, out, 'uint64']],
-  virStreamRecv: ['int', [ptr, out, 'uint64']],
-  virStreamAbort: ['int', [ptr]],
-  virStreamFree: ['int', [ptr]],
 
   virNetworkFree: ['int', [ptr]],
   virNetworkLookupByUUIDString: [ptr, [ptr, 'string']],
@@ -151,8 +123,6 @@ const virFunctions = {
   virNetworkIsActive: ['int', [ptr]],
   virNetworkIsPersistent: ['int', [ptr]],
   virNetworkUpdate: ['int', [ptr, 'uint', 'uint', 'int', 'string', 'uint']],
-  virNetworkGetDHCPLeases: ['int', [ptr, 'string', out, 'uint']],
-  virNetworkDHCPLeaseFree: ['void', [ptr]],
 } as const satisfies Record<string, Signature>
 
 const qemuFunctions = {
@@ -229,16 +199,18 @@ export function takeList<T>(
   }
 }
 
-/** What libvirt last failed at on this thread, forgotten afterwards. `struct _virError`: code at 0, domain 4, message 8, level 16. */
+/** What libvirt last failed at on this thread, forgotten afterwards. `struct _virError`: code at 0, domain 4, message 8, level 16, int1 56: errno of a SYSTEM_ERROR. */
 export function lastError(operation: string): LibvirtError {
   const address = vir.virGetLastError()
   if (address === 0) return new LibvirtError({ code: 1, domain: 0, level: 2, message: 'no reason given', operation })
-  const struct = read(address, 24)
+  const struct = read(address, 60)
+  const code = struct.readInt32LE(0)
   const error = new LibvirtError({
-    code: struct.readInt32LE(0),
+    code,
     domain: struct.readInt32LE(4),
     message: borrowString(pointerAt(struct, 8)) ?? 'no reason given',
     level: struct.readInt32LE(16),
+    errno: errorCodeNames[code] === 'SYSTEM_ERROR' ? struct.readInt32LE(56) : undefined,
     operation,
   })
   vir.virResetLastError()

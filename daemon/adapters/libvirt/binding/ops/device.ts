@@ -1,34 +1,9 @@
-import { blockJobTypes, word } from '../enum-names.ts'
 import { callNative, type Pointer, pointerAt } from '../ffi.ts'
 import { withDomain } from './handles.ts'
 import { parameter } from './stats.ts'
 
-export interface BlockJob {
-  type: string
-  /** Bytes per second, 0 for no limit. */
-  bandwidth: number
-  /** Progress is current / end; both move while the job runs. */
-  current: number
-  end: number
-}
-
 /** Devices of a domain and the work on its disks. `disk` is a target (`vda`) or a source path. */
 export const deviceOps = {
-  /** flags: VIR.DOMAIN_AFFECT_* */
-  domainAttachDevice(conn: Pointer, uuid: string, xml: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainAttachDeviceFlags', domain, xml, flags))
-  },
-
-  /** flags: VIR.DOMAIN_AFFECT_*, VIR.DOMAIN_DEVICE_MODIFY_FORCE */
-  domainUpdateDevice(conn: Pointer, uuid: string, xml: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainUpdateDeviceFlags', domain, xml, flags))
-  },
-
-  /** Asks; the guest lets go of the device later. flags: VIR.DOMAIN_AFFECT_* */
-  domainDetachDevice(conn: Pointer, uuid: string, xml: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainDetachDeviceFlags', domain, xml, flags))
-  },
-
   /** The balloon's target (what the guest may use now), or with VIR.DOMAIN_MEM_MAXIMUM its ceiling. flags: VIR.DOMAIN_AFFECT_* */
   domainSetMemory(conn: Pointer, uuid: string, memoryKiB: number, flags = 0): void {
     withDomain(conn, uuid, (domain) => callNative('virDomainSetMemoryFlags', domain, memoryKiB, flags))
@@ -84,11 +59,6 @@ export const deviceOps = {
     withDomain(conn, uuid, (domain) => callNative('virDomainSetBlockIoTune', domain, disk, total, 1, flags))
   },
 
-  /** flags: VIR.DOMAIN_AFFECT_*, VIR.DOMAIN_VCPU_* */
-  domainSetVcpus(conn: Pointer, uuid: string, count: number, flags = 0): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainSetVcpusFlags', domain, count, flags))
-  },
-
   /** Starts to merge the layers from `top` down into `base` (null: the active layer, the lowest layer). Bandwidth in MiB/s. flags: VIR.DOMAIN_BLOCK_COMMIT_* */
   domainBlockCommit(
     conn: Pointer,
@@ -100,32 +70,6 @@ export const deviceOps = {
     flags = 0,
   ): void {
     withDomain(conn, uuid, (domain) => callNative('virDomainBlockCommit', domain, disk, base, top, bandwidthMiB, flags))
-  },
-
-  /** Starts to copy the backing layers above `base` into the active one, which then stands on `base`. Bandwidth in MiB/s. flags: VIR.DOMAIN_BLOCK_REBASE_* */
-  domainBlockRebase(conn: Pointer, uuid: string, disk: string, base: string, bandwidthMiB = 0, flags = 0): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainBlockRebase', domain, disk, base, bandwidthMiB, flags))
-  },
-
-  /** Starts to copy all backing layers into the active one. Bandwidth in MiB/s. */
-  domainBlockPull(conn: Pointer, uuid: string, disk: string, bandwidthMiB = 0): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainBlockPull', domain, disk, bandwidthMiB, 0))
-  },
-
-  /** The job on this disk, or null when there is none. `struct _virDomainBlockJobInfo`: type at 0, bandwidth 8, cur 16, end 24. */
-  domainBlockJob(conn: Pointer, uuid: string, disk: string): BlockJob | null {
-    const info = Buffer.alloc(32)
-    const bandwidthInBytes = 1
-    const found = withDomain(conn, uuid, (domain) =>
-      callNative('virDomainGetBlockJobInfo', domain, disk, info, bandwidthInBytes),
-    )
-    if (found === 0) return null
-    return {
-      type: word(blockJobTypes, info.readInt32LE(0)),
-      bandwidth: pointerAt(info, 8),
-      current: pointerAt(info, 16),
-      end: pointerAt(info, 24),
-    }
   },
 
   /** Ends the job on this disk; with VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT a job that is ready becomes the disk. flags: VIR.DOMAIN_BLOCK_JOB_ABORT_* */

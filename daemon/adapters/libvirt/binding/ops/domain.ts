@@ -38,16 +38,6 @@ export const domainOps = {
     return takeList(pointerAt(list), count, attempt(summary), vir.virDomainFree).flatMap((found) => found ?? [])
   },
 
-  /** @throws LibvirtError NO_DOMAIN */
-  domainGet(conn: Pointer, uuid: string): DomainSummary {
-    return withDomain(conn, uuid, summary)
-  },
-
-  /** @throws LibvirtError NO_DOMAIN */
-  domainFindByName(conn: Pointer, name: string): DomainSummary {
-    return lend(callNative('virDomainLookupByName', conn, name), vir.virDomainFree, summary)
-  },
-
   domainState(conn: Pointer, uuid: string): { state: DomainState; reason: string } {
     return withDomain(conn, uuid, stateOf)
   },
@@ -72,19 +62,9 @@ export const domainOps = {
     withDomain(conn, uuid, (domain) => callNative('virDomainCreateWithFlags', domain, flags))
   },
 
-  /** Starts a transient domain, which is forgotten when it stops; answers with its UUID. flags: VIR.DOMAIN_START_* */
-  domainStartTransient(conn: Pointer, xml: string, flags = 0): string {
-    return lend(callNative('virDomainCreateXML', conn, xml, flags), vir.virDomainFree, domainUuid)
-  },
-
   /** Asks the guest to shut down and returns at once. flags: VIR.DOMAIN_SHUTDOWN_* */
   domainShutdown(conn: Pointer, uuid: string, flags = 0): void {
     withDomain(conn, uuid, (domain) => callNative('virDomainShutdownFlags', domain, flags))
-  },
-
-  /** Asks the guest to reboot and returns at once. flags: VIR.DOMAIN_SHUTDOWN_* (libvirt uses the same numbers) */
-  domainReboot(conn: Pointer, uuid: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainReboot', domain, flags))
   },
 
   /** Pulls the plug. flags: VIR.DOMAIN_DESTROY_GRACEFUL fails rather than send SIGKILL. */
@@ -99,36 +79,7 @@ export const domainOps = {
   domainResume(conn: Pointer, uuid: string): void {
     withDomain(conn, uuid, (domain) => callNative('virDomainResume', domain))
   },
-
-  /** Whether libvirtd starts it by itself. */
-  domainSetAutostart(conn: Pointer, uuid: string, on: boolean): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainSetAutostart', domain, Number(on)))
-  },
-
-  /** The content of `<metadata>` with this namespace. flags: VIR.DOMAIN_AFFECT_*. @throws LibvirtError NO_DOMAIN_METADATA */
-  domainMetadata(conn: Pointer, uuid: string, namespaceUri: string, flags = 0): string {
-    return withDomain(conn, uuid, (domain) =>
-      takeString(callNative('virDomainGetMetadata', domain, METADATA_ELEMENT, namespaceUri, flags)),
-    )
-  },
-
-  /** Sets, or with null removes, one element of `<metadata>`; `prefix` is written as `xmlns:<prefix>`. flags: VIR.DOMAIN_AFFECT_* */
-  domainSetMetadata(
-    conn: Pointer,
-    uuid: string,
-    namespaceUri: string,
-    prefix: string,
-    xml: string | null,
-    flags = 0,
-  ): void {
-    withDomain(conn, uuid, (domain) =>
-      callNative('virDomainSetMetadata', domain, METADATA_ELEMENT, xml, prefix, namespaceUri, flags),
-    )
-  },
 }
-
-/** `virDomainMetadataType`: an element with a namespace; title and description are in the XML. */
-const METADATA_ELEMENT = 2
 
 /** For the members of a list: a failure to read one is no failure of the whole. */
 function attempt<T>(body: (item: Pointer) => T): (item: Pointer) => T | undefined {

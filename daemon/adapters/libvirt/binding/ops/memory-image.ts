@@ -13,19 +13,6 @@ export const memoryImageOps = {
     callNative('virDomainRestoreFlags', conn, path, xml, flags)
   },
 
-  /** Saves to a file that libvirt keeps and loads at the next start. flags: VIR.DOMAIN_SAVE_* */
-  domainManagedSave(conn: Pointer, uuid: string, flags = 0): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainManagedSave', domain, flags))
-  },
-
-  domainManagedSaveRemove(conn: Pointer, uuid: string): void {
-    withDomain(conn, uuid, (domain) => callNative('virDomainManagedSaveRemove', domain, 0))
-  },
-
-  domainHasManagedSave(conn: Pointer, uuid: string): boolean {
-    return withDomain(conn, uuid, (domain) => callNative('virDomainHasManagedSaveImage', domain, 0) === 1)
-  },
-
   /** Whether a job is under way that saves or moves the domain's memory. `struct _virDomainJobInfo`: type at 0, 1 and 2 mean so. */
   domainHasJob(conn: Pointer, uuid: string): boolean {
     const info = Buffer.alloc(128)

@@ -1,4 +1,4 @@
-import { borrowString, callNative, type Pointer, pointerAt, read, slot, takeList, takeString, vir } from '../ffi.ts'
+import { callNative, type Pointer, pointerAt, slot, takeList, takeString, vir } from '../ffi.ts'
 import { lend, networkName, networkUuid, withNetwork } from './handles.ts'
 
 export interface NetworkSummary {
@@ -7,17 +7,6 @@ export interface NetworkSummary {
   active: boolean
   autostart: boolean
   persistent: boolean
-}
-
-export interface DhcpLease {
-  /** The box's side, e.g. `croft0`. */
-  interface: string
-  mac: string | null
-  address: string
-  prefix: number
-  hostname: string | null
-  /** When it ends, in ms since 1970; null when never. */
-  expiresAtMs: number | null
 }
 
 function summary(network: Pointer): NetworkSummary {
@@ -73,10 +62,6 @@ export const networkOps = {
     withNetwork(conn, uuid, (network) => callNative('virNetworkSetAutostart', network, Number(on)))
   },
 
-  networkIsActive(conn: Pointer, uuid: string): boolean {
-    return withNetwork(conn, uuid, isActive)
-  },
-
   /** flags: VIR.NETWORK_XML_INACTIVE */
   networkXml(conn: Pointer, uuid: string, flags = 0): string {
     return withNetwork(conn, uuid, (network) => takeString(callNative('virNetworkGetXMLDesc', network, flags)))
@@ -97,27 +82,4 @@ export const networkOps = {
   ): void {
     withNetwork(conn, uuid, (network) => callNative('virNetworkUpdate', network, command, section, index, xml, flags))
   },
-
-  /** The DHCP leases, or those of one MAC. */
-  networkLeases(conn: Pointer, uuid: string, mac: string | null = null): DhcpLease[] {
-    return withNetwork(conn, uuid, (network) => {
-      const list = slot()
-      const count = callNative('virNetworkGetDHCPLeases', network, mac, list, 0)
-      return takeList(pointerAt(list), count, readLease, vir.virNetworkDHCPLeaseFree)
-    })
-  },
-}
-
-/** `struct _virNetworkDHCPLease`: iface at 0, expirytime 8 (s since 1970), type 16, mac 24, iaid 32, ipaddr 40, prefix 48, hostname 56, clientid 64. */
-function readLease(address: Pointer): DhcpLease {
-  const struct = read(address, 72)
-  const expires = Number(struct.readBigInt64LE(8))
-  return {
-    interface: borrowString(pointerAt(struct, 0)) ?? '',
-    mac: borrowString(pointerAt(struct, 24)),
-    address: borrowString(pointerAt(struct, 40)) ?? '',
-    prefix: struct.readUInt32LE(48),
-    hostname: borrowString(pointerAt(struct, 56)),
-    expiresAtMs: expires === 0 ? null : expires * 1000,
-  }
 }

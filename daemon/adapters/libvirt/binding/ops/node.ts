@@ -37,10 +37,6 @@ export const nodeOps = {
     return callNative('virConnectIsAlive', conn) === 1
   },
 
-  nodeHostname(conn: Pointer): string {
-    return takeString(callNative('virConnectGetHostname', conn))
-  },
-
   /** `struct _virNodeInfo`: model of 32 bytes, memory at 32, cpus 40, mhz 44, nodes 48, sockets 52, cores 56, threads 60. */
   nodeInfo(conn: Pointer): NodeInfo {
     const info = Buffer.alloc(64)
@@ -55,25 +51,6 @@ export const nodeOps = {
       coresPerSocket: info.readUInt32LE(56),
       threadsPerCore: info.readUInt32LE(60),
     }
-  },
-
-  /** Bytes of memory that nothing uses, page cache not counted in. */
-  nodeFreeMemory(conn: Pointer): number {
-    return callNative('virNodeGetFreeMemory', conn)
-  },
-
-  /** KiB by libvirt's names: `total`, `free`, `buffers`, `cached`. `struct _virNodeMemoryStats`, 88 bytes: name of 80, value at 80. */
-  nodeMemoryStats(conn: Pointer): Record<string, number> {
-    const allCells = -1
-    const count = slot()
-    callNative('virNodeGetMemoryStats', conn, allCells, null, count, 0)
-    const stats = Buffer.alloc(count.readInt32LE() * 88)
-    callNative('virNodeGetMemoryStats', conn, allCells, stats, count, 0)
-    const result: Record<string, number> = {}
-    for (let at = 0; at < count.readInt32LE() * 88; at += 88) {
-      result[stats.toString('latin1', at, stats.indexOf(0, at))] = pointerAt(stats, at + 80)
-    }
-    return result
   },
 
   /** The `<capabilities>` XML. */

@@ -64,23 +64,6 @@ export const statsOps = {
     const list = slot()
     return takeRecords(list, callNative('virConnectGetAllDomainStats', conn, groups | STATS_STATE, list, flags))
   },
-
-  /** The stats of these domains, by UUID. @throws LibvirtError NO_DOMAIN when one is missing */
-  domainStats(conn: Pointer, uuids: readonly string[], groups: number, flags = 0): Record<string, DomainStats> {
-    const domains: Pointer[] = []
-    try {
-      for (const uuid of uuids) domains.push(callNative('virDomainLookupByUUIDString', conn, uuid))
-      if (domains.length === 0) return {}
-      const array = Buffer.alloc((domains.length + 1) * 8)
-      domains.forEach((domain, i) => {
-        array.writeBigUInt64LE(BigInt(domain), i * 8)
-      })
-      const list = slot()
-      return takeRecords(list, callNative('virDomainListGetStats', array, groups | STATS_STATE, list, flags))
-    } finally {
-      for (const domain of domains) vir.virDomainFree(domain)
-    }
-  },
 }
 
 const STATS_STATE = 1
