@@ -8,7 +8,7 @@ import { ProgressLine } from './cli/progress-line.ts'
 
 /**
  * croft: sends its command line to croftd and does what croftd says: print, ask, read a file, run ssh. It knows no
- * command itself (see http/exec.ts for the conversation), so it starts quickly and never disagrees with the daemon.
+ * command itself (see doors/http/exec-socket.ts for the conversation), so it starts quickly and never disagrees with the daemon.
  */
 const socketPath = process.env.CROFT_SOCKET ?? '/run/croft/croft.sock'
 const argv = process.argv.slice(2)

@@ -1,4 +1,5 @@
-import http from 'node:http'
+import { connect } from 'node:net'
+import { WebSocket } from 'ws'
 import type { TerminalSize } from '../lib/terminal-size.ts'
 
 export interface Progress {
@@ -9,10 +10,8 @@ export interface Progress {
   revocable?: boolean
 }
 
-/** What the daemon says in a conversation; see http/exec.ts. */
+/** What the daemon says in a conversation, besides output; see doors/http/exec-socket.ts. */
 type Message =
-  | { out: string }
-  | { err: string }
   | { progress: Progress | null }
   | { show: string; ms: number }
   | { ask: string }
@@ -70,108 +69,111 @@ export class Refused extends Error {}
 export class Conversation {
   /** The exit code; undefined when croftd ended before it answered. Rejects when it can't be reached, and with `Refused`. */
   readonly exit: Promise<number | undefined>
-  readonly #request: http.ClientRequest
+  readonly #socket: WebSocket
+  /** Resolves when it can be sent to, or never will be. */
+  readonly #begun: Promise<void>
   readonly #end: CallerEnd
+  /** What has come is handled one after the other: as much is read as the caller takes. */
+  #turn: Promise<void> = Promise.resolve()
+  #waiting = 0
   #left = false
 
   constructor({ socketPath, headers, argv, terminal, uid, atPrompt, cwd }: Opening, end: CallerEnd) {
     this.#end = end
-    this.#request = http.request({
-      socketPath,
-      path: '/api/exec',
-      method: 'POST',
-      headers: { ...headers, 'content-type': 'application/x-ndjson' },
+    this.#socket = new WebSocket('ws://croft/api/exec', {
+      headers,
+      createConnection: () => connect(socketPath),
+      perMessageDeflate: false,
     })
+    this.#begun = new Promise((resolve) => this.#socket.once('open', resolve).once('close', () => resolve()))
     this.exit = this.#answer()
-    this.#send({ argv, terminal, uid, atPrompt, cwd })
+    void this.#say({ argv, terminal, uid, atPrompt, cwd })
   }
 
   /** Hands over some of standard input, or, by null, its end. Resolves when there is room for more. */
-  async stdin(chunk: Buffer | null): Promise<void> {
-    if (this.#send({ stdin: chunk?.toString('base64') ?? null })) return
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        this.#request.off('drain', done).off('close', done)
-        resolve()
-      }
-      this.#request.on('drain', done).on('close', done)
-    })
+  stdin(chunk: Buffer | null): Promise<void> {
+    return chunk ? this.#send(chunk) : this.#say({ eof: true })
   }
 
   /** Has what was begun taken back; the end tells whether that came in time. */
   revoke(): void {
-    this.#send({ revoke: true })
+    void this.#say({ revoke: true })
   }
 
   /** Waits no longer. What was begun goes on. */
   leave(): void {
     this.#left = true
-    this.#request.destroy()
+    this.#socket.terminate()
   }
 
-  #send(value: object): boolean {
-    return this.#request.destroyed || this.#request.write(`${JSON.stringify(value)}\n`)
+  #say = (value: object): Promise<void> => this.#send(JSON.stringify(value))
+
+  async #send(data: string | Buffer): Promise<void> {
+    await this.#begun
+    await new Promise<void>((resolve) => this.#socket.send(data, () => resolve()))
   }
 
   #answer(): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
+      const socket = this.#socket
       let answered = false
-      this.#request.on('error', (error) => (answered ? resolve(undefined) : reject(error)))
-      this.#request.once('close', () => !answered && resolve(undefined))
-      this.#request.on('response', (response) => {
+      socket.once('open', () => {
         answered = true
-        if (response.statusCode !== 200) {
-          reject(new Refused(`croftd refuses: ${response.statusMessage} (${response.statusCode})`))
-          this.#request.destroy()
-          return
-        }
-        this.#follow(response).then(resolve, reject)
+      })
+      socket.once('unexpected-response', (_, response) => {
+        response.resume()
+        reject(new Refused(`croftd refuses: ${response.statusMessage} (${response.statusCode})`))
+        socket.terminate()
+      })
+      socket.on('error', (error) => !answered && reject(error))
+      // What has come before is for the caller still.
+      socket.once('close', () => void this.#turn.then(() => resolve(undefined)))
+      socket.on('message', (data: Buffer, isBinary) => {
+        this.#waiting++
+        socket.pause()
+        this.#turn = this.#turn
+          .then(async () => {
+            if (this.#left) return // the rest is for nobody
+            const exit = isBinary ? await this.#print(data) : await this.#handle(JSON.parse(String(data)))
+            if (exit === undefined) {
+              if (--this.#waiting === 0) socket.resume()
+              return
+            }
+            resolve(exit)
+            socket.terminate()
+          })
+          .catch(reject)
       })
     })
   }
 
-  /** One message after the other: as much is read as the caller takes. @returns the exit code, unless croftd ends in the middle */
-  async #follow(response: http.IncomingMessage): Promise<number | undefined> {
-    for await (const line of linesOf(response)) {
-      if (this.#left) return undefined // the rest is for nobody
-      const message = JSON.parse(line) as Message
-      if (!('exit' in message)) {
-        await this.#handle(message)
-        continue
-      }
-      this.#request.destroy()
-      return message.exit
+  /** The first byte says for which output the rest is: see doors/http/exec-socket.ts. */
+  async #print(data: Buffer): Promise<undefined> {
+    this.#end.progress(undefined)
+    await this.#end.write(data[0] === 2 ? 'err' : 'out', data.subarray(1))
+  }
+
+  /** @returns the exit code, when that is what it says */
+  async #handle(message: Message): Promise<number | undefined> {
+    const end = this.#end
+    if ('progress' in message) {
+      end.progress(message.progress ?? undefined)
+      return undefined
     }
+    end.progress(undefined)
+    if ('exit' in message) return message.exit
+    void this.#say(await this.#answerTo(message))
     return undefined
   }
 
-  async #handle(message: Exclude<Message, { exit: number }>): Promise<void> {
+  async #answerTo(message: Exclude<Message, { progress: unknown } | { exit: number }>): Promise<object> {
     const end = this.#end
-    if ('progress' in message) return end.progress(message.progress ?? undefined)
-    end.progress(undefined)
-    if ('out' in message) await end.write('out', Buffer.from(message.out, 'base64'))
-    else if ('err' in message) await end.write('err', Buffer.from(message.err, 'base64'))
-    else if ('show' in message)
-      this.#send({ size: await end.show(Buffer.from(message.show, 'base64').toString(), message.ms) })
-    else if ('ask' in message) this.#send({ answer: await end.ask(message.ask) })
-    else if ('read' in message) {
-      const answer = await end.read(message.read).then(
-        (content) => ({ file: content.toString('base64') }),
-        (error: Error) => ({ error: error.message }),
-      )
-      this.#send(answer)
-    } else this.#send({ code: await end.run(message.run) })
+    if ('show' in message) return { size: await end.show(message.show, message.ms) }
+    if ('ask' in message) return { answer: await end.ask(message.ask) }
+    if ('run' in message) return { code: await end.run(message.run) }
+    return end.read(message.read).then(
+      (content) => ({ file: content.toString('base64') }),
+      (error: Error) => ({ error: error.message }),
+    )
   }
-}
-
-/** The lines of an answer, until it ends or breaks off. */
-async function* linesOf(response: http.IncomingMessage): AsyncGenerator<string> {
-  let rest = ''
-  try {
-    for await (const chunk of response.setEncoding('utf8')) {
-      const lines = (rest + chunk).split('\n')
-      rest = lines.pop() ?? ''
-      yield* lines
-    }
-  } catch {} // croftd ended in the middle
 }

@@ -3,8 +3,8 @@ import { createAdaptorServer, type WebSocketServerLike } from '@hono/node-server
 import type { Hono } from 'hono'
 import { WebSocketServer } from 'ws'
 
-/** The largest message that a client's WebSocket may send, in bytes. */
-const largestMessage = 256 * 1024
+/** The largest message that a client's WebSocket may send, in bytes: a file for a command, in base64. */
+const largestMessage = 8 * 1024 * 1024
 
 /** Connections that may wait to be taken, as many as Linux allows by itself: at a unix socket one more is refused at once. */
 export const mostWaiting = 4096

@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { createInterface } from 'node:readline'
 import { boxAddress, formatAddress, type Subnet } from '../../core/vm/identity.ts'
+import { followProgram } from '../../lib/follow-program.ts'
 import { Semaphore } from '../../lib/locks.ts'
 import { runProgram } from '../../lib/run.ts'
 import type { Vm } from '../../store/index.ts'
@@ -387,30 +386,14 @@ export class Firewall {
    * see `standing`. The kernel tells: `nft monitor` prints each change. @returns a function that ends the watch
    */
   watch(onLoss: () => void): () => void {
-    let child: ChildProcess | undefined
-    let ended = false
-    const start = () => {
-      child = spawn('setpriv', ['--pdeathsig', 'TERM', 'nft', 'monitor', 'destroy', 'tables'], {
-        stdio: ['ignore', 'pipe', 'ignore'],
-      })
-      const lines = createInterface({ input: child.stdout! })
-      lines.on('line', (line) => {
-        if (line.startsWith('delete table') && line.trim().endsWith(` ${this.#shape.table}`)) onLoss()
-      })
-      child.on('error', () => {})
-      child.on('exit', () => {
-        if (ended) return
-        setTimeout(() => {
-          start()
-          onLoss() // what happened meanwhile, nobody saw
-        }, 1000).unref()
-      })
-    }
-    start()
-    return () => {
-      ended = true
-      child?.kill()
-    }
+    const ofTable = (line: string) => line.startsWith('delete table') && line.trim().endsWith(` ${this.#shape.table}`)
+    return followProgram(
+      ['nft', 'monitor', 'destroy', 'tables'],
+      (line) => {
+        if (ofTable(line)) onLoss()
+      },
+      onLoss,
+    )
   }
 }
 

@@ -1,13 +1,27 @@
 import { expect, test } from 'vitest'
 import type { State } from '../../store/index.ts'
 import { emptyState } from '../../store/schema/state.ts'
-import { rawMemories } from './compress.ts'
+import { rawMemories, restLeft } from './compress.ts'
+
+const memory = { id: 'm', file: 'memory/m.save', createdAt: '2026-01-02T10:00:00.000Z' }
 
 test('saved memory is compressed when it has rested, also when the clock was set back meanwhile', () => {
-  const memory = { id: 'm', file: 'memory/m.save', createdAt: '2026-01-02T10:00:00.000Z' }
-  const state = { ...emptyState('i'), vms: { v: { memory: 'm' } }, memories: { m: memory } } as unknown as State
-  const seen = (time: string) => rawMemories(state, new Date(`2026-01-${time}.000Z`)).map(({ id }) => id)
-  expect(seen('02T10:00:02')).toEqual([])
-  expect(seen('02T10:00:06')).toEqual(['m'])
-  expect(seen('01T10:00:06')).toEqual(['m'])
+  const rested = (time: string) => restLeft(memory, new Date(`2026-01-${time}.000Z`)) <= 0
+  expect([rested('02T10:00:02'), rested('02T10:00:06'), rested('01T10:00:06')]).toEqual([false, true, true])
+  expect(restLeft(memory, new Date('2026-01-02T10:00:02.000Z'))).toBe(3000)
+})
+
+test('memory that nothing keeps, that is compressed, or that an operation is about, stays as it is', () => {
+  const of = (more: object) =>
+    rawMemories({
+      ...emptyState('i'),
+      memories: { m: memory },
+      vms: { v: { memory: 'm' } },
+      ...more,
+    } as unknown as State)
+  expect(of({})).toEqual([memory])
+  expect(of({ vms: {} })).toEqual([])
+  expect(of({ memories: { m: { ...memory, file: 'memory/m.zst.save' } } })).toEqual([])
+  const golden = { id: 'c', kind: 'golden', memory: 'm' }
+  expect(of({ checkpoints: { c: golden } })).toEqual([])
 })

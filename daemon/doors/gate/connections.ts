@@ -20,6 +20,8 @@ export class OpenConnections {
   readonly #unknown: Set<Peer>
   /** How many were left when it was last looked which are closed. */
   #left = 0
+  /** Called when there are so many that those that are closed should be forgotten. */
+  onCrowded = () => {}
 
   constructor(open: Iterable<Peer> = []) {
     this.#unknown = new Set(open)
@@ -32,12 +34,13 @@ export class OpenConnections {
     if (known?.has(key)) return true
     this.#unknown.delete(peer)
     this.#grants.set(peer, (known ?? new Map<string, Grant>()).set(key, grant))
+    if (this.#crowded) this.onCrowded()
     if (this.#grants.size > most) this.#grants.delete(this.#grants.keys().next().value!)
     return false
   }
 
-  /** Whether there are so many that those that are closed should be forgotten: more than twice what was left the last time. */
-  get crowded(): boolean {
+  /** More than twice what was left the last time. */
+  get #crowded(): boolean {
     return this.#grants.size > Math.max(many, 2 * this.#left)
   }
 

@@ -31,6 +31,7 @@ const longestName = 255
 export class GrantCache {
   readonly #folder: string
   readonly #given = new Map<string, Pass & { until: number }>()
+  #timer: NodeJS.Timeout | undefined
 
   /** @param folder is the passes' alone, and only Caddy and root may look into it: names have tokens in them */
   constructor(folder: string) {
@@ -45,6 +46,8 @@ export class GrantCache {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     this.#given.clear()
     await rm(this.#folder, { recursive: true, force: true })
   }
@@ -57,6 +60,7 @@ export class GrantCache {
       mkdirSync(join(this.#folder, name))
       this.#given.set(name, { ...pass, until: performance.now() + lastsMs })
       writeFileSync(join(this.#folder, name, pass.upstream), '')
+      this.#timer ??= setTimeout(() => this.#takeBackOld(), lastsMs).unref()
     } catch {
       // Without it the gate is asked, as before.
       this.#takeBack(name)
@@ -67,11 +71,15 @@ export class GrantCache {
     for (const [name, pass] of this.#given) if (which(pass)) this.#takeBack(name)
   }
 
-  /** Those that have lasted long enough: they are in the order in which they were given. */
-  takeBackOld(): void {
+  /** Takes back those that have lasted long enough: they are in the order in which they were given. */
+  #takeBackOld(): void {
+    this.#timer = undefined
     const now = performance.now()
     for (const [name, pass] of this.#given) {
-      if (pass.until > now) return
+      if (pass.until > now) {
+        this.#timer = setTimeout(() => this.#takeBackOld(), pass.until - now).unref()
+        return
+      }
       this.#takeBack(name)
     }
   }

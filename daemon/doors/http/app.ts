@@ -7,7 +7,8 @@ import { type AppContext, serveCall } from '../../commands/kit/serve.ts'
 import type { Report } from '../../core/box.ts'
 import { CroftError } from '../../lib/error.ts'
 import { eventsRoute } from './events.ts'
-import { execRoute } from './exec.ts'
+import { execText } from './exec.ts'
+import { execSocket } from './exec-socket.ts'
 import { expose, expositionType } from './exposition.ts'
 import type { HttpEnv, Listener } from './listener.ts'
 import { readMetrics } from './metrics.ts'
@@ -82,13 +83,16 @@ export function makeHttp(app: AppContext, version: string, listener: Listener, t
     return eventsRoute(app, c, () => isStillIn(c))
   })
   terminalRoutes(http, app, terminals, isStillIn)
-  http.post('/api/exec', async (c, next) => {
-    // A conversation may be long; its lines are limited instead.
-    if ((c.req.header('content-type') ?? '').startsWith('application/x-ndjson'))
-      return execRoute(app, c, listener.local)
-    return limited(c, next)
-  })
-  http.post('/api/exec', (c) => execRoute(app, c, listener.local))
+  http.get(
+    '/api/exec',
+    async (c, next) => {
+      if (c.req.header('upgrade')?.toLowerCase() !== 'websocket')
+        throw new CroftError('misuse', 'A conversation is a WebSocket.', { hint: 'POST takes a command line as text.' })
+      return next()
+    },
+    execSocket(app, listener.local),
+  )
+  http.post('/api/exec', limited, (c) => execText(app, c))
 
   http.post('/api/commands/:name', limited, async (c) => {
     const body = await readJson(await c.req.text())

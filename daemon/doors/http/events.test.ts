@@ -6,10 +6,11 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { AppContext } from '../../commands/kit/serve.ts'
 import { EventLog } from '../../core/events.ts'
 import { Live } from '../../core/live.ts'
+import { emptyState } from '../../store/schema/state.ts'
 import { eventsRoute } from './events.ts'
 
 async function serve(events: EventLog) {
-  const box = { events, live: new Live(), store: { state: { vms: {} } } }
+  const box = { events, live: new Live(), store: { state: emptyState('test'), watch: () => () => {} } }
   const site = new Hono().get('/', (c) => eventsRoute({ box } as unknown as AppContext, c, () => true))
   const server = createAdaptorServer({ fetch: site.fetch }).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import type { AppContext } from '../../commands/kit/serve.ts'
 import { toVmResult } from '../../commands/results/vm.ts'
+import { watchRights } from '../../core/access/rights.ts'
 import { vmsOf } from '../../core/box.ts'
 import type { NumberedEvent } from '../../core/events.ts'
 
@@ -27,6 +28,9 @@ export function eventsRoute({ box }: AppContext, c: Context, isStillIn: () => bo
       wake?.()
     })
     const heartbeat = setInterval(() => wake?.(), heartbeatMs)
+    const unwatch = watchRights(box.store, () => {
+      if (!isStillIn()) wake?.()
+    })
     sse.onAbort(() => wake?.())
     try {
       const missed = resumeAt === undefined ? undefined : box.events.since(resumeAt)
@@ -47,6 +51,7 @@ export function eventsRoute({ box }: AppContext, c: Context, isStillIn: () => bo
       }
     } finally {
       clearInterval(heartbeat)
+      unwatch()
       stop()
     }
   })

@@ -26,6 +26,13 @@ export function openApi(commands: readonly Command[], version: string): object {
         commands.map((command) => [`/api/commands/${slug(command)}`, { post: operation(command) }]),
       ),
       '/api/exec': {
+        get: {
+          operationId: 'exec-conversation',
+          summary: 'Run a command line in a conversation, as a WebSocket',
+          description:
+            'Texts are JSON; the client begins with {"argv", "terminal", "uid"}, and the last is {"exit"}. Binary messages are standard input, and output after a first byte: 1 standard output, 2 standard error.',
+          responses: { 101: { description: 'The conversation' } },
+        },
         post: {
           operationId: 'exec-line',
           summary: 'Run a command line given as text',

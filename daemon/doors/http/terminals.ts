@@ -6,6 +6,7 @@ import type { Terminal, Terminals } from '../../adapters/guest/terminals.ts'
 import { checkScope } from '../../commands/kit/scope.ts'
 import type { AppContext } from '../../commands/kit/serve.ts'
 import type { Actor } from '../../core/access/principal.ts'
+import { watchRights } from '../../core/access/rights.ts'
 import { findVm } from '../../core/box.ts'
 import { asCroftError, CroftError } from '../../lib/error.ts'
 import type { TerminalSize } from '../../lib/terminal-size.ts'
@@ -17,11 +18,11 @@ const size = z.object({
 })
 const query = size.extend({ vm: z.string(), id: z.string().optional() })
 
-/** How often it is looked whether who is there may still be. */
-const lookMs = 500
-
 /** What a viewer who does not read may have waiting before he is sent away, in bytes. */
 const mostWaiting = 2 * 1024 * 1024
+
+/** The most that may be typed or pasted in one message, in bytes. */
+const mostTyped = 256 * 1024
 
 /**
  * Terminals in VMs, for who may enter them by `ssh`.
@@ -62,13 +63,13 @@ export function terminalRoutes(
       let terminal: Terminal | undefined
       let leave = () => {}
       let gone = false
-      let looking: ReturnType<typeof setInterval> | undefined
+      let unwatch = () => {}
       return {
         onOpen: async (_, socket) => {
           const tell = (words: object) => socket.send(JSON.stringify(words))
-          looking = setInterval(() => {
+          unwatch = watchRights(app.box.store, () => {
             if (!isStillIn(c)) socket.close(1008)
-          }, lookMs)
+          })
           try {
             if (!wanted.success) throw new CroftError('bad-value', 'That is not the size of a terminal.')
             terminal = await openFor(app, terminals, wanted.data, c.get('actor'))
@@ -87,7 +88,9 @@ export function terminalRoutes(
             socket.close(1000)
           }
         },
-        onMessage: ({ data }) => {
+        onMessage: ({ data }, socket) => {
+          const length = typeof data === 'string' ? data.length : (data as ArrayBuffer).byteLength
+          if (length > mostTyped) return socket.close(1009)
           if (typeof data !== 'string') {
             if (data instanceof ArrayBuffer) terminal?.write(new Uint8Array(data))
             return
@@ -97,7 +100,7 @@ export function terminalRoutes(
         },
         onClose: () => {
           gone = true
-          clearInterval(looking)
+          unwatch()
           leave()
         },
         onError: () => leave(),
