@@ -3,7 +3,10 @@ import { z } from 'zod'
 import { CroftError } from './lib/error.ts'
 import { wrongIn } from './lib/wrong-value.ts'
 
-/** /etc/croft/config.json. Everything has a default; several Crofts on one box differ in all of `network` and `folder`. */
+/**
+ * /etc/croft/config.json. All values have defaults. Several Crofts on one box must differ in `folder` and all of
+ * `network`.
+ */
 const configSchema = z.strictObject({
   folder: z.string().startsWith('/').default('/var/lib/croft'),
   socket: z.string().startsWith('/').max(100).default('/run/croft/croft.sock'),
@@ -12,33 +15,33 @@ const configSchema = z.strictObject({
   accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   /** Boot each image once and keep it with its memory, so that new VMs are forks of it. */
   golden: z.boolean().default(true),
-  /** How many of those forks to keep loaded and waiting for the next `croft new`; each costs its memory. */
+  /** How many of these forks to keep loaded for the next `croft new`; each takes memory. */
   spares: z.int().min(0).max(20).optional(),
-  /** The web addresses of VMs, by Caddy; false: there are none. */
+  /** The web addresses of VMs, which Caddy serves; false for none. */
   web: z
     .union([
       z.literal(false),
       z.strictObject({
         /** The unix socket of Caddy's admin API. */
         admin: z.string().startsWith('/').max(100).default('/run/croft-caddy/admin.sock'),
-        /** The unix socket at which Caddy asks the daemon about each request. */
+        /** The unix socket on which Caddy asks the daemon about each request. */
         gate: z.string().startsWith('/').max(100).default('/run/croft/gate.sock'),
-        /** The group that Caddy runs with. */
+        /** The group that Caddy runs as. */
         group: z.string().default('croft-caddy'),
         http: z.int().min(1).max(65535).default(80),
         https: z.int().min(1).max(65535).default(443),
       }),
     ])
     .prefault({}),
-  /** SSH for the lobby and the VMs, by the gateway (gateway.ts); false: there is none. */
+  /** SSH to the lobby and the VMs, through the gateway (gateway.ts); false for none. */
   ssh: z
     .union([
       z.literal(false),
       z.strictObject({
         port: z.int().min(1).max(65535).default(2222),
-        /** Where it listens; `::` is every address of the box. */
+        /** The address that it listens on; `::` is every address of the box. */
         address: z.string().default('::'),
-        /** The unix socket at which the gateway asks the daemon. */
+        /** The unix socket on which the gateway asks the daemon. */
         socket: z.string().startsWith('/').max(100).default('/run/croft/ssh.sock'),
         /** The user, and the group of the same name, that the gateway runs as. */
         user: z.string().default('croft-ssh'),
@@ -56,7 +59,7 @@ const configSchema = z.strictObject({
         .regex(/^[a-z][a-z0-9-]{0,14}$/)
         .default('croft0'),
       subnet: z.string().default('10.77.0.0/16'),
-      /** With the 10 characters of an id it makes the name of a tap: at most 15. */
+      /** Followed by the 10 characters of an id, it is the name of a tap, which has at most 15. */
       tapPrefix: z
         .string()
         .regex(/^[a-z][a-z0-9-]{1,4}$/)
@@ -68,14 +71,14 @@ const configSchema = z.strictObject({
         .default('croft'),
     })
     .prefault({}),
-  /** What VMs leave of the box for the box itself. */
+  /** What is kept from VMs for the box itself. */
   reserve: z.strictObject({ memoryMiB: z.int().min(0).optional() }).prefault({}),
   defaults: z
     .strictObject({
       image: z.string().default('debian'),
       cpus: z.int().min(1).optional(),
       memoryMiB: z.int().min(128).optional(),
-      /** Minutes without use until a VM is put to sleep; 0 for never: what runs by the clock in it goes on running. */
+      /** Minutes without use until a VM is put to sleep; 0 for never, so that timers in it go on running. */
       sleepAfter: z.number().min(0).default(0),
     })
     .prefault({}),
@@ -86,8 +89,8 @@ export type WebConfig = Exclude<Config['web'], false>
 export type SshConfig = Exclude<Config['ssh'], false>
 
 /**
- * Reads the configuration; a file that isn't there is an empty one.
- * @throws CroftError `state-damaged`, naming the file and the first thing wrong in it
+ * Reads the configuration; a missing file counts as an empty one.
+ * @throws CroftError `state-damaged`, which names the file and the first error in it
  */
 export async function readConfig(path: string): Promise<Config> {
   const text = await readFile(path, 'utf8').catch((error) => {
@@ -95,7 +98,10 @@ export async function readConfig(path: string): Promise<Config> {
     throw error
   })
   const wrong = (why: string, cause?: unknown) =>
-    new CroftError('state-damaged', `${path} can't be used: ${why}`, { hint: 'Mend it, then start again.', cause })
+    new CroftError('state-damaged', `${path} can't be used: ${why}`, {
+      hint: 'Correct it, then start Croft again.',
+      cause,
+    })
   let raw: unknown
   try {
     raw = JSON.parse(text)

@@ -10,8 +10,8 @@ import { notifyReady } from './lib/systemd.ts'
 import { gatewayKeys } from './wire/gateway-process.ts'
 
 /**
- * croft-ssh: the SSH gateway, a process and a user of its own, so that the daemon can be started anew under open sessions.
- * Of the box it has two keys of its own, the daemon's socket for SSH, and the network to the VMs.
+ * croft-ssh: the SSH gateway. It is a process and a user of its own, so that sessions stay open while the daemon
+ * restarts. All it has of the box are its two keys, the daemon's socket for SSH, and the network to the VMs.
  */
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { config: { type: 'string', default: '/etc/croft/config.json' } } })
@@ -20,14 +20,14 @@ async function main(): Promise<void> {
   const paths = gatewayKeys(folder)
   const [hostKey, key] = await Promise.all([readFile(paths.host), readFile(paths.own)]).catch((cause) => {
     throw new CroftError('unavailable', `The gateway has no keys: ${cause.message}.`, {
-      hint: 'The daemon makes them when it starts: systemctl start croft',
+      hint: 'The daemon creates them when it starts: systemctl start croft',
       cause,
     })
   })
   const gateway = new Gateway(new Croftd(ssh.socket), hostKey, key, log)
   await gateway.listen(ssh.port, ssh.address).catch((cause) => {
-    throw new CroftError('unavailable', `Port ${ssh.port} can't be listened on: ${cause.message}.`, {
-      hint: 'Something else uses it; "ssh": {"port": …} in the configuration chooses another.',
+    throw new CroftError('unavailable', `The gateway can't listen on port ${ssh.port}: ${cause.message}.`, {
+      hint: 'If another program uses it, choose another in the configuration: "ssh": {"port": …}',
       cause,
     })
   })
@@ -39,11 +39,11 @@ async function main(): Promise<void> {
   })
   log.info({ signal }, 'ending')
   gateway.close()
-  await new Promise((resolve) => setTimeout(resolve, 200)) // clients are told
+  await new Promise((resolve) => setTimeout(resolve, 200)) // time to tell the clients
 }
 
 const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
-// Should it ever run out of work before it has said how it ended, that is no success.
+// If it runs out of work before it has set its exit code, it has failed.
 process.exitCode = 1
 main().then(
   () => process.exit(0),

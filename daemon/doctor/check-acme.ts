@@ -4,10 +4,10 @@ import type { Check } from '../core/interfaces/check.ts'
 import type { Tls } from '../store/index.ts'
 
 const patienceMs = 20_000
-/** The one that Caddy uses when none is named. */
+/** The directory that Caddy uses when none is named. */
 const usualDirectory = 'https://acme-v02.api.letsencrypt.org/directory'
 
-/** OpenSSL's words for a certificate that is not by a root that is trusted (openssl-verify(1), X509_V_ERR_…). */
+/** OpenSSL's error codes for a certificate that does not come from a trusted root (openssl-verify(1), X509_V_ERR_…). */
 const unknownRoot = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
@@ -17,11 +17,14 @@ const unknownRoot = new Set([
   'CERT_SIGNATURE_FAILURE',
 ])
 
-/** Whether the CA can be asked for certificates: its directory is there, and known by the root that Caddy goes by. */
+/**
+ * Checks whether Caddy can get certificates from the CA: its directory answers, and the root that Caddy trusts vouches
+ * for it.
+ */
 export async function checkAcme({ directory, root }: Extract<Tls, { mode: 'acme' }>): Promise<Check> {
   const what = `CA at ${new URL(directory ?? usualDirectory).host}`
   const wrong = (says: string, advice: string): Check => ({ what, state: 'wrong', says, advice })
-  const settings = 'Name its directory and its root: croft domain set … --acme-directory … --acme-root …'
+  const settings = 'Set its directory and its root: croft domain set … --acme-directory … --acme-root …'
   try {
     const status = await statusOf(directory ?? usualDirectory, root ?? getCACertificates('system'))
     if (status === 200) return { what, state: 'fine', says: 'answers' }
@@ -29,9 +32,9 @@ export async function checkAcme({ directory, root }: Extract<Tls, { mode: 'acme'
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException
     if (!unknownRoot.has(code))
-      return wrong(`can't be reached: ${message}`, 'It must be reached from this box by HTTPS.')
+      return wrong(`can't be reached: ${message}`, 'This box must be able to reach it by HTTPS.')
     const by = root === null ? 'any root that this box trusts' : 'the root certificate that was given'
-    return wrong(`is not known by ${by}`, settings)
+    return wrong(`is not certified by ${by}`, settings)
   }
 }
 

@@ -10,7 +10,7 @@ const facts: SharingFacts = {
 const plain = [{ name: 'nvme0n1', scheduler: 'none', byCost: false }]
 
 describe('how CPUs, disk and network are shared', () => {
-  test('is said in one line where all of it is', () => {
+  test('one line says it all on a box that has everything', () => {
     expect(sharingCheck(facts, new Map())).toEqual({
       what: 'sharing',
       state: 'fine',
@@ -18,27 +18,29 @@ describe('how CPUs, disk and network are shared', () => {
     })
   })
 
-  test('a box is well without it for disk and network, and what would help is said', () => {
+  test('a box without fair sharing of disk and network is fine, and is told what would help', () => {
     const uplink = { name: 'eth0', queues: ['pfifo_fast'] }
     const check = sharingCheck({ ...facts, disks: plain, uplink }, new Map())
     expect(check).toMatchObject({
       state: 'fine',
-      says: expect.stringContaining('network as it comes (eth0: pfifo_fast)'),
+      says: expect.stringContaining('network first come, first served (eth0: pfifo_fast)'),
     })
     expect(check.advice).toContain('echo bfq > /sys/block/nvme0n1/queue/scheduler')
     expect(check.advice).toContain('tc qdisc replace dev eth0 root fq_codel')
   })
 
-  test('disks that go by cost have priorities, too; a way outside there need not be', () => {
+  test('disks that work by cost have priorities, too; a box may have no uplink', () => {
     const check = sharingCheck({ ...facts, disks: [{ ...plain[0]!, byCost: true }], uplink: undefined }, new Map())
-    expect(check.says).toBe('CPUs by priority; disk by priority (nvme0n1: none); network as it comes (no way outside)')
+    expect(check.says).toBe(
+      'CPUs by priority; disk by priority (nvme0n1: none); network first come, first served (no uplink found)',
+    )
     expect(check.advice).toBeUndefined()
   })
 
   test('a box without cgroups, or that refuses priorities, is worth a look', () => {
     expect(sharingCheck({ ...facts, cpuCgroups: 0 }, new Map())).toMatchObject({
       state: 'look',
-      says: expect.stringContaining('without priorities and limits'),
+      says: expect.stringContaining('without priorities or limits'),
     })
     const refused = new Map([['cpuWeight', { vm: 'web', why: 'libvirt: no' }]] as const)
     expect(sharingCheck(facts, refused)).toMatchObject({
@@ -47,11 +49,11 @@ describe('how CPUs, disk and network are shared', () => {
     })
   })
 
-  test('a VM that is not held to a limit of its own is named', () => {
+  test('a VM whose limits are not enforced is named', () => {
     const lost = new Map([['cpuPercent', { vm: 'web', why: 'libvirt: no' }]] as const)
     expect(sharingCheck(facts, lost)).toMatchObject({
       state: 'look',
-      says: 'web is not held to its limits: libvirt: no',
+      says: 'the limits of web are not enforced: libvirt: no',
     })
   })
 })

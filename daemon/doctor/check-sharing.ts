@@ -5,47 +5,54 @@ import type { Check } from '../core/interfaces/check.ts'
 import { unsupported } from '../core/vm/qos.ts'
 import { runProgram } from '../lib/run.ts'
 
-/** By what the box's kernel shares out CPUs, disk and network. */
+/** The means by which the box's kernel shares out CPUs, disk and network. */
 export interface SharingFacts {
   cpuCgroups: 0 | 1 | 2
-  /** The disks that the state folder is on: how each orders what is asked of it, and whether it goes by cost (io.cost). */
+  /** The disks that hold the state folder: the I/O scheduler of each, and whether it works by cost (io.cost). */
   disks: readonly { name: string; scheduler: string; byCost: boolean }[]
-  /** The interface that leads outside, and the kinds of its queues. */
+  /** The interface of the default route, and the kinds of its queueing disciplines. */
   uplink: { name: string; queues: readonly string[] } | undefined
 }
 
-/** Looks how CPUs, disk and network are shared here. @param folder the state folder */
+/** Checks how CPUs, disk and network are shared on this box. @param folder the state folder */
 export async function checkSharing(box: Box, folder: string): Promise<Check> {
   const [disks, uplink] = await Promise.all([disksOf(folder).catch(() => []), findUplink().catch(() => undefined)])
   return sharingCheck({ cpuCgroups: box.settings.cpuCgroups, disks, uplink }, unsupported(box))
 }
 
-/** Queues that serve each connection in its turn. */
+/** Queueing disciplines that serve all connections in turn. */
 const fairQueues = ['fq_codel', 'fq', 'cake', 'fq_pie', 'sfq']
 
-/** One line of it. What a box goes without is no fault of it, but for a limit that does not hold. Pure. */
+/**
+ * Puts the facts into one line. A missing feature is not a fault, unless a limit can't be enforced without it. Pure.
+ */
 export function sharingCheck(
   { cpuCgroups, disks, uplink }: SharingFacts,
   unshared: ReadonlyMap<ShareKind, { vm: string; why: string }>,
 ): Check {
   const what = 'sharing'
   const byPriority = disks.length > 0 && disks.every(({ scheduler, byCost }) => scheduler === 'bfq' || byCost)
-  const diskNames = disks.map(({ name, scheduler }) => `${name}: ${scheduler}`).join(', ') || 'not known which'
+  const diskNames = disks.map(({ name, scheduler }) => `${name}: ${scheduler}`).join(', ') || 'unknown disk'
   const isFair = uplink?.queues.some((kind) => fairQueues.includes(kind))
   const queues = uplink && `${uplink.name}: ${[...new Set(uplink.queues)].join(', ')}`
   const says = [
-    cpuCgroups === 0 ? 'CPUs by the kernel alone, without priorities and limits' : 'CPUs by priority',
-    byPriority ? `disk by priority (${diskNames})` : `disk as VMs ask for it (${diskNames})`,
-    isFair ? `network in turn (${queues})` : `network as it comes (${queues ?? 'no way outside'})`,
+    cpuCgroups === 0 ? 'CPUs without priorities or limits' : 'CPUs by priority',
+    byPriority ? `disk by priority (${diskNames})` : `disk without priorities (${diskNames})`,
+    isFair ? `network in turn (${queues})` : `network first come, first served (${queues ?? 'no uplink found'})`,
   ].join('; ')
   const lost = [...unshared].find(([kind]) => kind === 'cpuPercent' || kind === 'diskBytesPerS')
   if (lost) {
     const [, { vm, why }] = lost
-    return { what, state: 'look', says: `${vm} is not held to its limits: ${why}`, advice: `Shared are ${says}.` }
+    return {
+      what,
+      state: 'look',
+      says: `the limits of ${vm} are not enforced: ${why}`,
+      advice: `Shared here: ${says}.`,
+    }
   }
   if (cpuCgroups === 0 || unshared.has('cpuWeight')) {
     const why = unshared.get('cpuWeight')?.why
-    const advice = 'VMs run all the same. A Debian from version 11 on has cgroups by itself.'
+    const advice = 'VMs still run. Debian has cgroups by default since version 11.'
     return {
       what,
       state: 'look',
@@ -61,7 +68,7 @@ export function sharingCheck(
   return { what, state: 'fine', says, ...(help.length > 0 && { advice }) }
 }
 
-/** The disks beneath a folder; none when its file system does not say. */
+/** Returns the disks beneath a folder; none when its file system does not tell. */
 async function disksOf(folder: string): Promise<SharingFacts['disks']> {
   const { dev } = await stat(folder)
   // makedev(3)
@@ -77,7 +84,7 @@ async function disksOf(folder: string): Promise<SharingFacts['disks']> {
   )
 }
 
-/** The whole disks beneath a block device of sysfs: beneath a partition, RAID, LVM or encryption. */
+/** Returns the whole disks beneath a block device of sysfs, which may be a partition, RAID, LVM or encrypted. */
 async function disksBeneath(path: string): Promise<string[]> {
   const isPartition = await stat(`${path}/partition`).then(
     () => true,

@@ -9,7 +9,7 @@ const check = (freeGB: number, fullAt?: string) =>
     now,
   )
 
-test('the disk is worth a look when little is free, or when it is full within a week', () => {
+test('the disk is worth a look when little of it is free, or when it will be full within a week', () => {
   expect(check(50)).toEqual({ what: 'disk', state: 'fine', says: '50 GB of 100 GB free' })
   expect(check(50, '2026-12-04T12:00:00Z').state).toBe('fine')
   expect(check(50, '2026-12-02T12:00:00Z')).toMatchObject({
@@ -21,7 +21,7 @@ test('the disk is worth a look when little is free, or when it is full within a 
   expect(check(1, '2026-11-26T13:00:00Z').state).toBe('wrong')
 })
 
-test('a box without swap is fine, and is told how to have some', () => {
+test('a box without swap is fine, and is told how to add some', () => {
   expect(checkSwap({ total: 8e9, used: 12e6 })).toEqual({ what: 'swap', state: 'fine', says: '12 MB of 8.0 GB used' })
   expect(checkSwap({ total: 0, used: 0 })).toMatchObject({
     state: 'fine',

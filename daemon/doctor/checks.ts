@@ -22,7 +22,7 @@ export interface CheckParts {
   /** The state folder. */
   folder: string
   firewall: Firewall
-  /** Tries again what this box can do. */
+  /** Probes the accelerator again; undefined while there is no image to try it with. */
   probe(): Promise<Accelerator | undefined>
   usage(): Promise<HostUsage>
   /** Where the SSH gateway listens; false when there is none. */
@@ -31,20 +31,20 @@ export interface CheckParts {
   /** Undefined when the box has no web addresses. */
   web:
     | {
-        /** Has Caddy run its configuration. @throws CroftError */
+        /** Makes Caddy run Croft's configuration. @throws CroftError */
         keep(): Promise<void>
-        /** What it listens on. */
+        /** The ports that Caddy listens on. */
         ports: readonly number[]
-        /** Where VMs are. */
+        /** The address of VMs, as it is shown to people. */
         address: string
       }
     | undefined
 }
 
-/** When the disk is full this soon, that is worth a look. */
+/** A disk that is forecast to be full within this time is worth a look. */
 const soonMs = 7 * 86_400_000
 
-/** All that `doctor` looks at, each on its own: one that can't be looked at says so and stops no other. */
+/** Runs all checks of `croft doctor`, each on its own: a check that fails says so and stops no other. */
 export async function checkBox(parts: CheckParts): Promise<Check[]> {
   const checks = [
     libvirt,
@@ -66,7 +66,7 @@ export async function checkBox(parts: CheckParts): Promise<Check[]> {
   const found = await Promise.all(
     checks.map((check) =>
       check(parts).catch(
-        (error): Check => ({ what: check.name, state: 'look', says: `could not be looked at: ${error.message}` }),
+        (error): Check => ({ what: check.name, state: 'look', says: `this check failed: ${error.message}` }),
       ),
     ),
   )
@@ -85,7 +85,7 @@ async function accelerator({ probe }: CheckParts): Promise<Check> {
     return {
       what: 'accelerator',
       state: 'look',
-      says: 'not tried yet: that takes an image',
+      says: 'not tried yet: this needs an image',
       advice: 'croft image build debian',
     }
   if (found.kind === 'kvm') return { what: 'accelerator', state: 'fine', says: `KVM: ${found.why}` }
@@ -93,7 +93,7 @@ async function accelerator({ probe }: CheckParts): Promise<Check> {
     what: 'accelerator',
     state: 'look',
     says: `none: VMs are emulated, which is many times slower (${found.why})`,
-    advice: 'On a box of your own: turn virtualization on in its firmware, then: croft doctor',
+    advice: 'If you can, turn on virtualization in the firmware of the box. Then run: croft doctor',
   }
 }
 
@@ -116,23 +116,25 @@ async function firewall({ box, firewall }: CheckParts): Promise<Check> {
   return {
     what: 'firewall',
     state: 'look',
-    says: 'had been removed, and is back',
-    advice: 'Something else on this box clears nftables.',
+    says: 'had been removed; Croft restored it',
+    advice: 'Find out what else on this box flushes nftables.',
   }
 }
 
-/** All QEMUs are of one user: only what the kernel adds to that keeps a guest that breaks out from the disks of others. */
+/**
+ * All QEMUs run as one user: only a security module of the kernel keeps a guest that breaks out from other VMs' disks.
+ */
 async function confinement({ box }: CheckParts): Promise<Check> {
   const what = 'confinement'
   const by = await box.hypervisor.confinement()
-  if (by === 'apparmor') return { what, state: 'fine', says: 'AppArmor keeps the QEMU of each VM to its own files' }
-  if (by === 'selinux') return { what, state: 'fine', says: 'SELinux keeps the QEMU of each VM to its own files' }
+  if (by === 'apparmor') return { what, state: 'fine', says: 'AppArmor confines the QEMU of each VM to its own files' }
+  if (by === 'selinux') return { what, state: 'fine', says: 'SELinux confines the QEMU of each VM to its own files' }
   return {
     what,
     state: 'look',
     says: 'none: a guest that breaks out of its QEMU can read and write the disks of other VMs',
     advice:
-      'With a kernel that has AppArmor: apt-get install apparmor; systemctl restart libvirtd. VMs are confined from their next start',
+      'If the kernel has AppArmor: apt-get install apparmor; systemctl restart libvirtd. VMs are confined from their next start.',
   }
 }
 
@@ -141,15 +143,15 @@ async function forwarding({ box }: CheckParts): Promise<Check> {
     return {
       what: 'network',
       state: 'look',
-      says: 'had been taken away, and is back',
-      advice: 'Something else on this box stops libvirt’s networks or deletes bridges.',
+      says: 'had been removed; Croft restored it',
+      advice: 'Find out what else on this box stops libvirt’s networks or deletes bridges.',
     }
   const on = (await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8')).trim() === '1'
-  if (on) return { what: 'network', state: 'fine', says: 'VMs reach the outside' }
+  if (on) return { what: 'network', state: 'fine', says: 'VMs can reach the outside' }
   return {
     what: 'network',
     state: 'wrong',
-    says: 'the kernel does not forward: VMs reach nothing outside',
+    says: 'the kernel does not forward packets, so VMs can’t reach the outside',
     advice: 'sysctl -w net.ipv4.ip_forward=1',
   }
 }
@@ -160,12 +162,12 @@ async function web({ web }: CheckParts): Promise<Check | undefined> {
   const what = 'web'
   try {
     await keep()
-    return { what, state: 'fine', says: `Caddy runs our configuration: ${address}` }
+    return { what, state: 'fine', says: `Caddy serves ${address}` }
   } catch (error) {
     const holders = holdersOf(ports, await otherListeners())
     if (holders.length > 0) {
       const says = holders.map(described).join('; ')
-      return { what, state: 'wrong', says, advice: 'Free it, or run install.sh again: it chooses another.' }
+      return { what, state: 'wrong', says, advice: 'Free the port, or run install.sh again: it chooses another.' }
     }
     const advice = 'systemctl status croft-caddy; journalctl -u croft-caddy'
     return { what, state: 'wrong', says: error instanceof Error ? error.message : String(error), advice }
@@ -181,22 +183,25 @@ async function ssh({ ssh }: CheckParts): Promise<Check | undefined> {
     return {
       what,
       state: 'wrong',
-      says: `nothing answers at port ${port}: ${answer.message}`,
+      says: `nothing answers on port ${port}: ${answer.message}`,
       advice: 'systemctl status croft-ssh; journalctl -u croft-ssh',
     }
-  if (/^SSH-2\.0-Croft\b/.test(answer)) return { what, state: 'fine', says: `the gateway answers at port ${port}` }
+  if (/^SSH-2\.0-Croft\b/.test(answer)) return { what, state: 'fine', says: `the gateway answers on port ${port}` }
   return {
     what,
     state: 'wrong',
-    says: `something else answers at port ${port}`,
-    advice: 'Free it, or run install.sh again: it chooses another.',
+    says: `another program answers on port ${port}`,
+    advice: 'Free the port, or run install.sh again: it chooses another.',
   }
 }
 
-/** The first line that an SSH server says, or whatever else says something within 5 s. */
+/**
+ * Returns the first data that the server on this port sends within 5 s: an SSH server's version line, or something
+ * else.
+ */
 async function bannerOf(port: number, address: string): Promise<string> {
   const socket = connect({ port, host: address, timeout: 5_000 })
-  socket.once('timeout', () => socket.destroy(new Error('it says nothing')))
+  socket.once('timeout', () => socket.destroy(new Error('no answer within 5 s')))
   try {
     const [first] = (await Promise.race([
       once(socket, 'data'),
@@ -208,7 +213,7 @@ async function bannerOf(port: number, address: string): Promise<string> {
   }
 }
 
-/** By this name among the checks. */
+/** Has this name because a check that fails is reported by the name of its function. */
 const disk = (parts: CheckParts): Promise<Check> => lookAtDisk(parts)
 
 export async function lookAtDisk({ usage, history }: Pick<CheckParts, 'usage' | 'history'>): Promise<Check> {
@@ -231,7 +236,7 @@ export function checkDisk(
     what: 'disk',
     state: diskFreeBytes > 2 ** 30 ? 'look' : 'wrong',
     says,
-    advice: 'See what takes it, and what can go: croft box df',
+    advice: 'See what uses it, and what can be deleted: croft box df',
   }
 }
 
@@ -245,7 +250,7 @@ async function memory({ box, usage }: CheckParts): Promise<Check> {
     what: 'memory',
     state: level === 'none' ? 'wrong' : 'look',
     says: `${used}; ${does} (${left})`,
-    advice: 'See who has most, and put to sleep or stop what is not needed: croft top --sort memory',
+    advice: 'See which VMs use most, and put to sleep or stop those you don’t need: croft top --sort memory',
   }
 }
 
@@ -255,14 +260,14 @@ async function swap(): Promise<Check> {
   return checkSwap(await readSwap())
 }
 
-/** None is fine too: the governor makes room then. Pure. */
+/** A box without swap is fine too: the governor makes room. Pure. */
 export function checkSwap({ total, used }: { total: number; used: number }): Check {
   const what = 'swap'
   if (total > 0) return { what, state: 'fine', says: `${bytes(used)} of ${bytes(total)} used` }
-  return { what, state: 'fine', says: 'none; as a cushion: sudo /opt/croft/install.sh --swap zram' }
+  return { what, state: 'fine', says: 'none; to add some as a cushion: sudo /opt/croft/install.sh --swap zram' }
 }
 
-/** Each VM that stands still or has crashed is told by its name. */
+/** Names each VM that is paused or has crashed. */
 async function standstill({ box }: CheckParts): Promise<Check> {
   const what = 'VMs'
   const those = (state: VmState) => vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === state)
@@ -273,20 +278,20 @@ async function standstill({ box }: CheckParts): Promise<Check> {
       what,
       state: 'look',
       says: `crashed: ${fallen}`,
-      advice: `See why: croft show ${crashed[0]!.name}. Have one started again by itself: croft resize ${crashed[0]!.name} --restart on-crash`,
+      advice: `See why: croft show ${crashed[0]!.name}. To have it restarted after a crash: croft resize ${crashed[0]!.name} --restart on-crash`,
     }
-  if (paused.length === 0) return { what, state: 'fine', says: 'none stands still or has crashed' }
+  if (paused.length === 0) return { what, state: 'fine', says: 'none is paused or has crashed' }
   const why = (vm: Vm) =>
-    box.live.get(vm.uuid)?.reason === 'io-error' ? 'the disk of the box was full' : box.live.get(vm.uuid)?.reason
+    box.live.get(vm.uuid)?.reason === 'io-error' ? 'the box’s disk was full' : box.live.get(vm.uuid)?.reason
   return {
     what,
     state: 'wrong',
-    says: `stand still: ${paused.map((vm) => `${vm.name} (${why(vm) ?? 'paused'})`).join(', ')}${fallen && `; crashed: ${fallen}`}`,
-    advice: `One goes on by: croft start ${paused[0]!.name}`,
+    says: `paused: ${paused.map((vm) => `${vm.name} (${why(vm) ?? 'reason unknown'})`).join(', ')}${fallen && `; crashed: ${fallen}`}`,
+    advice: `To resume one: croft start ${paused[0]!.name}`,
   }
 }
 
-/** A file that is gone is noticed here, before somebody needs its VM. */
+/** Finds missing files before anybody needs their VM. */
 async function files({ box }: CheckParts): Promise<Check | undefined> {
   const { state } = box.store
   const needed = (vm: Vm) =>
@@ -306,8 +311,8 @@ async function files({ box }: CheckParts): Promise<Check | undefined> {
   return {
     what: 'files',
     state: 'wrong',
-    says: `gone: ${[first, ...more].map(({ name, lost }) => `${lost.join(', ')} (${name})`).join('; ')}`,
-    advice: `Put them back from a backup; or see what ${first.name} can go back to: croft checkpoint ls ${first.name}`,
+    says: `missing: ${[first, ...more].map(({ name, lost }) => `${lost.join(', ')} (${name})`).join('; ')}`,
+    advice: `Restore them from a backup, or see what ${first.name} can go back to: croft checkpoint ls ${first.name}`,
   }
 }
 
@@ -320,7 +325,7 @@ async function operations({ box }: CheckParts): Promise<Check> {
   return {
     what: 'changes',
     state: 'look',
-    says: `open for over ten minutes: ${kinds}`,
-    advice: 'They are tried again at each start: systemctl restart croft',
+    says: `unfinished for over ten minutes: ${kinds}`,
+    advice: 'Croft tries them again each time it starts: systemctl restart croft',
   }
 }

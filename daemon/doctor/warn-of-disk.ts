@@ -5,10 +5,14 @@ import { repeat } from '../lib/interval.ts'
 
 const lookMs = 10 * 60_000
 
-/** Says once when the disk of the box is about to be full, or nearly is, and again when it was not meanwhile. @returns ends that */
+/**
+ * Warns once when the box's disk is nearly full, or soon will be, and once more each time that comes back after a
+ * recovery.
+ * @returns a function that ends the watch
+ */
 export function warnOfDisk(box: Box, look: () => Promise<Check>): () => void {
   let told = false
-  return repeat(lookMs, 'look how full the disk is', box.log, async () => {
+  return repeat(lookMs, 'check how full the disk is', box.log, async () => {
     const { state, says, advice } = await look()
     if (state !== 'fine' && !told) {
       box.events.publish({ type: 'box.warning', message: `The disk of the box has ${says}. ${advice ?? ''}`.trim() })

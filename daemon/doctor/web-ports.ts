@@ -6,12 +6,12 @@ import { runProgram } from '../lib/run.ts'
 /** A program that listens on a TCP port of this box. */
 export interface PortHolder {
   port: number
-  /** Name of the program; undefined where the kernel does not say: it is in a container, or the kernel itself. */
+  /** Name of the program; undefined when the kernel does not tell: it runs in a container, or is the kernel itself. */
   program: string | undefined
   pid: number | undefined
 }
 
-/** Lines of `ss -ltnpH`, such as `LISTEN 0 511 *:80 *:* users:(("nginx",pid=123,fd=6),…)`. Pure. */
+/** Parses the lines of `ss -ltnpH`, such as `LISTEN 0 511 *:80 *:* users:(("nginx",pid=123,fd=6),…)`. Pure. */
 export function parseListeners(text: string): PortHolder[] {
   return text.split('\n').flatMap((line) => {
     const [, port, rest = ''] = /^LISTEN\s+\d+\s+\d+\s+\S+:(\d+)\s(.*)$/.exec(line) ?? []
@@ -21,20 +21,20 @@ export function parseListeners(text: string): PortHolder[] {
   })
 }
 
-/** Who listens on this box, but for Croft's own Caddy and its SSH gateway. */
+/** Returns the programs that listen on this box, other than Croft's own Caddy and SSH gateway. */
 export async function otherListeners(): Promise<PortHolder[]> {
   const [{ stdout }, ...own] = await Promise.all([runProgram('ss', ['-ltnpH']), userId(caddyUser), userId(gatewayUser)])
   const found = await Promise.all(
     parseListeners(stdout).map(async (listener) => {
       if (listener.pid === undefined) return listener
       const process = `/proc/${listener.pid}`
-      // One that has just ended holds nothing.
+      // A process that has just ended holds no port.
       const user = await stat(process).then(
         ({ uid }) => uid,
         () => undefined,
       )
       if (user === undefined || own.includes(user)) return undefined
-      // What the kernel calls a process may be the name of one of its threads.
+      // The name that ss gives may be that of one of the process's threads.
       const program = await readlink(`${process}/exe`).then(basename, () => listener.program)
       return { ...listener, program }
     }),
@@ -42,10 +42,10 @@ export async function otherListeners(): Promise<PortHolder[]> {
   return found.filter((each) => each !== undefined)
 }
 
-/** Such as "Port 80 is held by nginx (process 123)". Pure. */
+/** Returns a sentence such as "Port 80 is in use by nginx (process 123)", without its period. Pure. */
 export function described({ port, program, pid }: PortHolder): string {
-  if (program === undefined) return `Port ${port} is held by something that the kernel does not name`
-  return `Port ${port} is held by ${program}${pid === undefined ? '' : ` (process ${pid})`}`
+  if (program === undefined) return `Port ${port} is in use by something that the kernel does not name`
+  return `Port ${port} is in use by ${program}${pid === undefined ? '' : ` (process ${pid})`}`
 }
 
 export interface WebPorts {
@@ -53,14 +53,15 @@ export interface WebPorts {
   https: number
 }
 
-/** Who holds these ports: of several at one, the first. Pure. */
+/** Returns the holders of these ports; when several hold the same port, the first of them. Pure. */
 export function holdersOf(ports: readonly number[], others: readonly PortHolder[]): PortHolder[] {
   return ports.flatMap((port) => others.find((each) => each.port === port) ?? [])
 }
 
 /**
- * The wanted ports where nobody else holds them, else free ones: 8080 and 8443, or the next that is free. Pure.
- * @param taken ports that are not to be chosen either
+ * Returns the wanted ports, with a free one in place of each that another program holds: 8080 and 8443, or the next
+ * free one after it. Pure.
+ * @param taken further ports that must not be chosen
  */
 export function choosePorts(wanted: WebPorts, others: readonly PortHolder[], taken: readonly number[] = []): WebPorts {
   const held = new Set([...others.map(({ port }) => port), ...taken])
@@ -74,7 +75,7 @@ export function choosePorts(wanted: WebPorts, others: readonly PortHolder[], tak
   return { http, https: choose(wanted.https, 8443, http) }
 }
 
-/** The wanted port where nobody else holds it, else the next that is free. Pure. */
+/** Returns the wanted port if no other program holds it, else the next one that is free. Pure. */
 export function choosePort(wanted: number, others: readonly PortHolder[], taken: readonly number[] = []): number {
   const held = new Set([...others.map(({ port }) => port), ...taken])
   let port = wanted

@@ -1,15 +1,16 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { caddyUser, userId } from '../lib/accounts.ts'
 
-/** A start may take that long on a busy box. */
+/** On a busy box, Caddy may take this long to start. */
 const startSeconds = 20
-/** What /proc counts in (`USER_HZ` of proc_pid_stat(5)): the same on all x86. */
+/** The unit of time in /proc (`USER_HZ` of proc_pid_stat(5)): the same on all x86. */
 const ticksPerSecond = 100
 
 /**
- * Ends the Caddy of this box that no longer answers at its socket: emptied by hand, its admin API has gone to where Caddy
- * has it by itself. Whoever watches over it (systemd, or the daemon) starts it as it should be. One that has only just begun is left alone.
- * @param folder the state folder: a Caddy whose own is not in there is not ours @returns whether one was ended
+ * Ends this box's Caddy when it no longer answers on its socket: somebody has emptied its configuration, and its admin
+ * API has moved to Caddy's default address. Its supervisor (systemd, or the daemon) then starts it with the right
+ * configuration. A Caddy that has only just started is left alone.
+ * @param folder the state folder: a Caddy that keeps its data elsewhere is not ours @returns whether one was ended
  */
 export async function endCaddy(folder: string): Promise<boolean> {
   const user = await userId(caddyUser)
@@ -24,7 +25,7 @@ export async function endCaddy(folder: string): Promise<boolean> {
         if (!environment.includes(`XDG_DATA_HOME=${folder}`)) return false
         return uptime - startedAt(await readFile(`/proc/${pid}/stat`, 'utf8')) > startSeconds
       } catch {
-        return false // it has ended meanwhile
+        return false // it has just ended
       }
     }),
   )
@@ -33,7 +34,10 @@ export async function endCaddy(folder: string): Promise<boolean> {
   return pids.length > 0
 }
 
-/** When a process began, in seconds after the box's start: field 22 of `/proc/<pid>/stat`, whose second may hold anything. Pure. */
+/**
+ * Returns when a process started, in seconds after the box's boot: field 22 of `/proc/<pid>/stat`, whose second field
+ * may hold any characters. Pure.
+ */
 export function startedAt(line: string): number {
   const fromThird = line.slice(line.lastIndexOf(')') + 2).split(' ')
   return Number(fromThird[22 - 3]) / ticksPerSecond

@@ -9,10 +9,10 @@ import type { Config, WebConfig } from '../config.ts'
 import type { Store, WebSettings } from '../store/index.ts'
 import { endCaddy } from './caddy-process.ts'
 
-/** Beside the gate's socket: both are for Caddy alone. */
+/** Returns the folder of passes, which is beside the gate's socket: both are for Caddy alone. */
 export const passesOf = (web: WebConfig | false): string => (web ? join(dirname(web.gate), 'passes') : '')
 
-/** What has Caddy run what the settings in the store ask for. */
+/** Keeps Caddy running the configuration that the settings in the store ask for. */
 export function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store, log: Logger) {
   const caddy = makeCaddy(web.admin)
   const make = async ({ domain, tls }: WebSettings) => {
@@ -21,7 +21,7 @@ export function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store
     const old = isOlder(await caddyVersion(), [2, 8])
     return { root, config: caddyConfig({ ...web, passes: passesOf(web), domain, tls, root, permission, old }) }
   }
-  // It is compared with Caddy's every second, and made when the settings are others.
+  // Caddy's configuration is compared with this one every second; it is made anew only when the settings have changed.
   let made: { of: WebSettings; config: CaddyConfig } | undefined
   const current = async () => {
     const settings = store.state.web
@@ -38,13 +38,13 @@ export function keepCaddy(web: WebConfig, { folder, port }: Config, store: Store
     change: (settings: WebSettings) =>
       keeper.change(
         async () => {
-          // When it is refused, the files are to be again as the settings say.
+          // If Caddy refuses the new one, `current` must write the files again as the settings in the store say.
           made = undefined
           return (await make(settings)).config
         },
         () => store.update((state) => ({ ...state, web: settings })),
       ),
-    /** Where Caddy, as the box runs it, keeps the root certificate of its own CA. */
+    /** The path at which this box's Caddy keeps the root certificate of its own CA. */
     ownRoot: join(folder, 'caddy/pki/authorities/local/root.crt'),
   }
 }

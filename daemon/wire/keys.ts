@@ -5,18 +5,21 @@ import { groupId, userId } from '../lib/accounts.ts'
 import { runProgram } from '../lib/run.ts'
 import { gatewayKeys } from './gateway-process.ts'
 
-/** A key of Croft's own, made once: its public line, and whether it is a new one. */
+/** Makes a key of Croft's own unless there is one. @returns its public line, and whether it is new */
 export async function makeKey(path: string, comment: string): Promise<{ line: string; made: boolean }> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const made = !(await stat(`${path}.pub`).catch(() => undefined))
   if (made) {
-    await rm(path, { force: true }) // cut off between its files
+    await rm(path, { force: true }) // an earlier run was cut off between the two files
     await runProgram('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', path])
   }
   return { line: (await readFile(`${path}.pub`, 'utf8')).trim(), made }
 }
 
-/** The gateway's host key, and the one that opens every VM for it: its public line, and whether it is a new one. */
+/**
+ * Makes the gateway's host key, and the key with which it enters every VM, unless there are some.
+ * @returns the latter's public line, and whether it is new
+ */
 export async function makeGatewayKeys(folder: string, { user }: SshConfig): Promise<{ line: string; made: boolean }> {
   const paths = gatewayKeys(folder)
   await makeKey(paths.host, 'croft-ssh')

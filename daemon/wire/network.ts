@@ -1,7 +1,7 @@
 import type { Firewall } from '../adapters/network/firewall.ts'
 import type { Box } from '../core/box.ts'
 
-/** Our own changes replace the tables too; only their absence is a loss. */
+/** Restores the firewall if its tables are gone. Our own changes delete and replace tables too, so it checks first. */
 export function restoreFirewall(box: Box, firewall: Firewall): void {
   firewall
     .standing()
@@ -10,16 +10,16 @@ export function restoreFirewall(box: Box, firewall: Firewall): void {
       await box.network.restore()
       box.events.publish({
         type: 'box.warning',
-        message: 'The firewall had been removed by something on this box; it is back.',
+        message: 'Something on this box removed the firewall; Croft restored it.',
       })
     })
     .catch((err) => box.log.error({ err }, 'could not restore the firewall'))
 }
 
-/** A bridge that is gone says nothing by itself. */
+/** Checks that the VMs' network is there, and restores it otherwise. The loss of a bridge causes no event. */
 export async function lookAtNetwork(box: Box): Promise<void> {
   if (box.hypervisor.trouble() || (await box.network.look())) return
-  const message = "The VMs' network had been taken away by something on this box; it is back."
+  const message = "Something on this box removed the VMs' network; Croft restored it."
   box.log.warn(message)
   box.events.publish({ type: 'box.warning', message })
 }

@@ -15,38 +15,38 @@ interface Service {
   name: string
   /** Program and arguments. */
   command: readonly [string, ...string[]]
-  /** Answers here when it is up. */
+  /** Where it accepts connections when it is up. */
   at: NetConnectOpts
-  /** Outlives the daemon. */
+  /** Whether it outlives the daemon. */
   stays?: boolean
   env?: NodeJS.ProcessEnv
-  /** What it reads. What it says then goes where the daemon's own words go. */
+  /** Its standard input. If set, its output goes where the daemon's goes. */
   input?: string
-  /** Done before each start. */
+  /** Called before each start. */
   prepare?(): Promise<void>
 }
 
 const services: readonly Service[] = [
-  // It writes the consoles of running VMs; without it they would be mute until their next start.
+  // It writes the console logs of running VMs; if it ended, they would have none until their next start.
   { name: 'virtlogd', command: ['virtlogd'], at: { path: '/run/libvirt/virtlogd-sock' }, stays: true },
   { name: 'libvirtd', command: ['libvirtd'], at: { path: '/run/libvirt/libvirt-sock' } },
 ]
 
-/** What of Caddy differs between boxes. */
+/** What differs between the Caddys of different boxes. */
 export interface CaddyPlace {
   /** Path of the unix socket of its admin API. */
   admin: string
-  /** The group that it runs with. */
+  /** The group that it runs as. */
   group: string
-  /** The state folder; Caddy's own is in it. */
+  /** The state folder; Caddy's data folder is in it. */
   folder: string
-  /** The configuration that it begins with. */
+  /** The configuration that it starts with. */
   start: object
 }
 
 const bind = '-all,+net_bind_service'
 
-/** Caddy as packaging/croft-caddy.service has it: a user of its own, with no right of root's but to bind any port. */
+/** Caddy as in packaging/croft-caddy.service: a user of its own, with no capability except to bind any port. */
 function caddyService({ admin, group, folder, start }: CaddyPlace): Service {
   const asUser = ['--reuid', caddyUser, '--regid', group, '--init-groups', '--no-new-privs']
   const rights = [`--inh-caps=${bind}`, `--ambient-caps=${bind}`, `--bounding-set=${bind}`]
@@ -59,7 +59,7 @@ function caddyService({ admin, group, folder, start }: CaddyPlace): Service {
     input: JSON.stringify(start),
     async prepare() {
       const [uid, gid] = await Promise.all([userId(caddyUser), groupId(group)])
-      if (uid === undefined) throw new Error(`there is no user ${caddyUser}: install.sh makes it`)
+      if (uid === undefined) throw new Error(`there is no user ${caddyUser}: install.sh creates it`)
       await mkdir(data, { recursive: true, mode: 0o700 })
       await chown(data, uid, gid)
       if (await mkdir(dirname(admin), { recursive: true, mode: 0o750 })) await chown(dirname(admin), uid, gid)
@@ -68,16 +68,18 @@ function caddyService({ admin, group, folder, start }: CaddyPlace): Service {
   }
 }
 
-/** What of the SSH gateway differs between boxes. */
+/** What differs between the SSH gateways of different boxes. */
 export interface GatewayPlace extends SshConfig {
-  /** Its program, and the file that has the configuration. */
+  /** Its program, and the configuration file. */
   program: string
   config: string
-  /** What it reads at its start, made by the daemon. */
+  /** The keys that it reads when it starts; the daemon makes them. */
   keys: readonly string[]
 }
 
-/** The gateway as packaging/croft-ssh.service has it: a user of its own, with no right of root's, who stays when the daemon ends. */
+/**
+ * The gateway as in packaging/croft-ssh.service: a user of its own without capabilities; it stays when the daemon ends.
+ */
 function gatewayService({ port, address, user, program, config, keys }: GatewayPlace): Service {
   const asUser = [
     '--reuid',
@@ -97,17 +99,18 @@ function gatewayService({ port, address, user, program, config, keys }: GatewayP
     env: { PATH: process.env.PATH, HOME: '/nonexistent', ...lean.env },
     input: '',
     async prepare() {
-      if ((await userId(user)) === undefined) throw new Error(`there is no user ${user}: install.sh makes it`)
+      if ((await userId(user)) === undefined) throw new Error(`there is no user ${user}: install.sh creates it`)
       for (const key of keys) if (!existsSync(key)) throw new Error(`${key} is not made yet`)
     },
   }
 }
 
 /**
- * Without systemd, croftd itself starts what it drives and starts it again when it ends. A service that runs already
- * is used as it is, and taken over when it ends. VMs outlive all of them. Caddy and the SSH gateway are not waited for: VMs do without.
- * @param caddy where it is, if there is to be one; the same for `gateway`
- * @returns a function that ends the services that were started here, but for virtlogd and the gateway
+ * Supervises the services that croftd needs, on a box without systemd: starts each, and restarts it when it ends. A
+ * service that already runs is used as it is, and taken over when it ends. VMs outlive all of them. It does not wait
+ * for Caddy and the SSH gateway, which VMs can do without.
+ * @param caddy undefined for no Caddy @param gateway undefined for no SSH gateway
+ * @returns a function that ends the services started here, except virtlogd and the gateway
  */
 export async function superviseServices(
   log: Logger,
@@ -142,7 +145,7 @@ export async function superviseServices(
     watch().catch((err) => log.error({ err, service: name }, 'can no longer watch a service'))
   }
 
-  /** @returns how it ended: its exit code, or its signal */
+  /** Runs a service until it ends. @returns its exit code, or the signal that ended it */
   async function start(service: Service): Promise<number | string> {
     const { name, input, env, stays } = service
     const [program, ...args] = service.command
@@ -154,7 +157,7 @@ export async function superviseServices(
       env: env ?? process.env,
     })
     if (!stays) children.set(name, child)
-    child.stdin?.on('error', () => {}) // it ended before it had read all
+    child.stdin?.on('error', () => {}) // it ended before it had read everything
     child.stdin?.end(input)
     try {
       return await new Promise((resolve, reject) => {
@@ -175,8 +178,8 @@ export async function superviseServices(
 }
 
 /**
- * Gives QEMU's group the KVM device, as udev does where there is one. Without that libvirt finds KVM when it asks QEMU
- * as root and misses it later, and asks again at every call, for seconds each time.
+ * Gives the KVM device to QEMU's group, as udev does on other boxes. Otherwise libvirt finds KVM when it probes QEMU as
+ * root and misses it later, and probes again at every call, which takes seconds each time.
  */
 async function openKvm(log: Logger): Promise<void> {
   if (!existsSync('/dev/kvm') || existsSync('/run/udev/control')) return
@@ -193,8 +196,8 @@ async function answering({ name, at }: Service, signal: AbortSignal): Promise<vo
     if (await answers(at)) return
     await delay(50)
   }
-  throw new CroftError('unavailable', `${name} does not come up.`, {
-    hint: `Start it by hand to see why: ${name}`,
+  throw new CroftError('unavailable', `${name} did not start.`, {
+    hint: `To see why, start it by hand: ${name}`,
   })
 }
 

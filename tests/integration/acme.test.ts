@@ -72,7 +72,7 @@ test('with the root of another CA there are none, and domain check says why; wit
   expect((await curl('web.two.test', 2)).code).not.toBe(0)
   const checked = await croft.run(['domain', 'check'])
   expect(checked.code).toBe(1)
-  expect(checked.stdout).toMatch(/✗ CA at localhost:\d+ +is not known by the root certificate that was given/)
+  expect(checked.stdout).toMatch(/✗ CA at localhost:\d+ +is not certified by the root certificate that was given/)
   expect(ca.orders).toBe(orders)
   expect((await certificates()).filter((name) => name.includes('two.test'))).toEqual([])
 

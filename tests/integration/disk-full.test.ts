@@ -218,7 +218,7 @@ describe('a disk that is full when memory is to be saved', () => {
       expect(await runOutOfRoom(remove('one'))).toMatchObject({ way: 'commit', above: expect.any(String) })
       sums.push(await write('bigger'))
       const more = croft.do('exec', 'late', 'head -c 100M /dev/urandom > more; sync; sha256sum more')
-      const standsStill = () => vi.waitUntil(async () => (await doctor()).includes('stand still: late'), wait)
+      const standsStill = () => vi.waitUntil(async () => (await doctor()).includes('paused: late'), wait)
       expect(await runOutOfRoom(remove('two'), standsStill)).toMatchObject({ way: 'commit', above: null })
       sums.push(await more)
       expect(await bootId()).toBe(boot)

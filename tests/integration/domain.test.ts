@@ -51,7 +51,7 @@ test('domain check says what is not right yet', async () => {
   const { code, stdout } = await croft.run(['domain', 'check'])
   expect(code).toBe(1)
   expect(stdout).toMatch(/✗ DNS of croft\.box\.test +has no address/)
-  expect(stdout).toMatch(/! certificate of croft\.box\.test +by Croft/)
+  expect(stdout).toMatch(/! certificate of croft\.box\.test +issued by Croft/)
 })
 
 test('what can’t be is refused, and nothing has changed', async () => {

@@ -294,7 +294,7 @@ describe('a step that fails', () => {
     await croft.do('new', 'lost', '--stopped')
     const { disk } = await recordOf('lost')
     await rm(join(croft.folder, (await croft.state()).layers[disk]!.file))
-    expect((await croft.run(['doctor'])).stdout).toContain(`gone: layers/${disk}.qcow2 (lost)`)
+    expect((await croft.run(['doctor'])).stdout).toContain(`missing: layers/${disk}.qcow2 (lost)`)
     expect(await croft.do('ls')).toMatch(/^lost +stopped +– +– +gone /m)
     expect(await croft.do('box', 'df')).toMatch(/^lost .* gone +– +VM$/m)
     expect(await croft.run(['resize', 'lost', '--disk', '70G'])).toMatchObject({ code: 1 })

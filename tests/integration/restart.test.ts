@@ -62,7 +62,7 @@ test('a network that is taken away comes back at once, and running VMs with it',
   const boot = await bootId()
   using events = await croft.events()
   const back = async () => {
-    await events.until((event) => event.event === 'box.warning' && /network had been taken away/.test(event.message))
+    await events.until((event) => event.event === 'box.warning' && /removed the VMs' network/.test(event.message))
     expect(await croft.do('exec', 'steady', 'echo reached')).toBe('reached\n')
     events.seen.length = 0
   }
@@ -78,7 +78,9 @@ test('a network that is taken away comes back at once, and running VMs with it',
   expect(await croft.do('exec', 'late', 'echo reached')).toBe('reached\n')
   await must('virsh', ['-q', 'net-destroy', names.name])
   const { checks } = await croft.ask('doctor')
-  expect(checks.find(({ what }: { what: string }) => what === 'network').says).toMatch(/reach the outside|and is back/)
+  expect(checks.find(({ what }: { what: string }) => what === 'network').says).toMatch(
+    /reach the outside|Croft restored it/,
+  )
   await croft.do('rm', 'late', '--yes')
   expect(await bootId()).toBe(boot)
 })
