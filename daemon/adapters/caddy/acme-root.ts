@@ -3,9 +3,9 @@ import { chmod, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /**
- * Writes the root certificate by which an ACME CA is known, for Caddy's own user to read. The file's name says what is in it:
- * with another root Caddy's configuration is another, else Caddy would not take it.
- * @param pem null: none is named @returns path of the file
+ * Writes the root certificate of an ACME CA to a file that Caddy's user can read. The file's name has a digest of its
+ * content, so that another root changes Caddy's configuration; otherwise Caddy would not load it.
+ * @param pem null when no root is set @returns path of the file
  */
 export async function writeAcmeRoot(folder: string, pem: string | null): Promise<string | undefined> {
   if (pem === null) return undefined
@@ -16,7 +16,7 @@ export async function writeAcmeRoot(folder: string, pem: string | null): Promise
   return path
 }
 
-/** Removes the root certificates that are no longer needed. @param needed path of the one that is */
+/** Removes the root certificates that are no longer needed. @param needed path of the one to keep */
 export async function removeOtherAcmeRoots(folder: string, needed: string | undefined): Promise<void> {
   const roots = (await readdir(folder)).filter((name) => /^acme-root-[0-9a-f]{12}\.pem$/.test(name))
   for (const path of roots.map((name) => join(folder, name))) if (path !== needed) await rm(path, { force: true })

@@ -4,11 +4,11 @@ import { adminOrigin, type CaddyConfig } from './config.ts'
 
 const timeoutMs = 10_000
 
-/** Caddy's admin API on its unix socket (https://caddyserver.com/docs/api). */
+/** Caddy's admin API on a unix socket (https://caddyserver.com/docs/api). */
 export interface Caddy {
-  /** The whole configuration that it runs. @throws CroftError `unavailable` */
+  /** Returns the whole configuration that Caddy runs. @throws CroftError `unavailable` */
   config(): Promise<unknown>
-  /** Has it run this configuration and no other: it happens wholly or not at all. @throws CroftError `unavailable`, `conflict` */
+  /** Replaces the whole configuration, or fails and changes nothing. @throws CroftError `unavailable`, `conflict` */
   load(config: CaddyConfig): Promise<void>
 }
 
@@ -29,7 +29,7 @@ function ask(socketPath: string, method: string, path: string, body?: string): P
     const unavailable = (cause: Error) =>
       reject(
         new CroftError('unavailable', `Caddy can't be reached at ${socketPath}: ${cause.message}.`, {
-          hint: 'It is taken up again when it runs: systemctl status croft-caddy',
+          hint: 'Croft tries again until Caddy runs: systemctl status croft-caddy',
           cause,
         }),
       )
@@ -57,7 +57,7 @@ function ask(socketPath: string, method: string, path: string, body?: string): P
   })
 }
 
-/** Caddy says what is wrong as `{"error": "…"}`. */
+/** Returns the message of an error that Caddy answers with: `{"error": "…"}`. */
 function reasonIn(text: string): string {
   try {
     return String((JSON.parse(text) as { error?: unknown }).error ?? text)

@@ -35,13 +35,13 @@ const cases: [string, CaddySettings][] = [
 ]
 
 describe.each(cases)('the configuration for %s', (name, of) => {
-  test('is what it was: a change of it is meant', async () => {
+  test('is as recorded, so that no change goes unnoticed', async () => {
     await expect(`${JSON.stringify(caddyConfig(of), null, 2)}\n`).toMatchFileSnapshot(
       join(import.meta.dirname, `golden/${name}.golden`),
     )
   })
 
-  test('is valid for the Caddy that is here', async () => {
+  test('is valid for the Caddy on this computer', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'croft-caddy-'))
     try {
       const root = join(import.meta.dirname, 'fixtures/root.pem')
@@ -57,7 +57,7 @@ describe.each(cases)('the configuration for %s', (name, of) => {
   })
 })
 
-test('what the box starts Caddy with is its admin API alone', async () => {
+test('the box starts Caddy with its admin API alone', async () => {
   const packaged = await readFile(join(import.meta.dirname, '../../../packaging/caddy.json'), 'utf8')
   expect(JSON.parse(packaged)).toEqual(startConfig(settings.admin))
 })

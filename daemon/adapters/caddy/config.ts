@@ -1,17 +1,17 @@
 import type { Tls } from '../../store/index.ts'
 
-/** What the `origins` of our configuration allow; Caddy's admin API refuses a request with any other Host. */
+/** The only entry in `origins` of our configuration; Caddy's admin API refuses a request with any other Host. */
 export const adminOrigin = 'croft'
 
-/** What Caddy's whole configuration depends on. No VM is in it: making one never touches the proxy. */
+/** Everything that Caddy's configuration depends on. No VM is in it, so that creating one never touches the proxy. */
 export interface CaddySettings {
-  /** Path of the unix socket of its admin API. */
+  /** Path of the unix socket of Caddy's admin API. */
   admin: string
-  /** Path of the unix socket at which the gate is asked. */
+  /** Path of the unix socket on which the gate listens. */
   gate: string
-  /** Path of the folder with the passes that the gate gives, see `passName`. */
+  /** Path of the folder with the passes that the gate issues, see `passName`. */
   passes: string
-  /** Name beneath which the VMs are. */
+  /** The domain beneath which the VMs have their names. */
   domain: string
   /** Ports for HTTP and HTTPS. */
   http: number
@@ -19,13 +19,13 @@ export interface CaddySettings {
   tls: Tls
   /** Path of the file with the root certificate that `tls` names, if it names one. */
   root: string | undefined
-  /** URL that says whether a host name may have a certificate: 200, or anything else. */
+  /** URL that Caddy asks whether a host name may have a certificate: status 200 allows it, any other refuses. */
   permission: string
-  /** Whether Caddy is older than 2.8, which knows that URL by another name. */
+  /** Whether Caddy is older than 2.8, in which the setting for that URL has another name. */
   old: boolean
 }
 
-/** As much of Caddy's JSON (https://caddyserver.com/docs/json/) as is used here. */
+/** The part of Caddy's JSON (https://caddyserver.com/docs/json/) that is used here. */
 export interface CaddyConfig {
   admin: { listen: string; origins: string[]; config: { persist: boolean } }
   logging: { logs: Record<string, { level?: string; include?: string[]; exclude?: string[] }> }
@@ -54,65 +54,69 @@ interface Route {
 type Handler = { handler: string } & Record<string, unknown>
 
 /**
- * The header by which the gate's answer says that the request may go on to the VM that `upstreamHeader` names: `pass`, or
- * `pass-without-authorization` when that header had a token of ours.
+ * The header with which the gate's answer lets a request go on to the VM that `upstreamHeader` names: `pass`, or
+ * `pass-without-authorization` when the request's Authorization header had a token of ours.
  */
 export const verdictHeader = 'X-Croft-Verdict'
 export const upstreamHeader = 'X-Croft-Upstream'
-/** Says to the VM who it is that comes. */
+/** Tells the VM who sent the request. */
 export const userHeader = 'X-Croft-User'
-/** The name that a link or a token was given with, percent-encoded. */
+/** The name under which a link or token was created, percent-encoded. */
 export const nameHeader = 'X-Croft-Name'
-/** Tells the gate what is wanted of it: `verdict`, or `failed` for a page about a VM that did not answer. */
+/** Tells the gate what Caddy wants of it: `verdict`, or `failed` for a page about a VM that did not answer. */
 export const askHeader = 'X-Croft-Ask'
-/** Tells the gate by which connection a request came: protocol, address and port. */
+/** Tells the gate on which connection a request came: protocol, address and port. */
 export const peerHeader = 'X-Croft-Peer'
 
 /**
- * The cookie in which a host name's session is: it is the gate's and no VM sees it. By HTTPS its name has browsers keep
- * other hosts from setting it (RFC 6265bis, section 4.1.3.2). Pure.
+ * Returns the name of the cookie that holds a host name's session. It is for the gate, and no VM sees it. With HTTPS,
+ * the prefix makes browsers refuse it from other hosts (RFC 6265bis, section 4.1.3.2). Pure.
  */
 export const sessionCookie = (secure: boolean): string => `${secure ? '__Host-' : ''}croft_session`
 
 /**
- * Every second the daemon asks which configuration runs: of the admin API only what went wrong is wanted. Its words go to
- * the log called `default` whatever that excludes (Caddy 2.6.2), so the others' go to one of their own.
+ * The daemon asks every second which configuration runs, so only warnings of the admin API are logged. Its messages go
+ * to the log called `default` whatever that excludes (Caddy 2.6.2), so all other messages go to a log of their own.
  */
 const logging: CaddyConfig['logging'] = {
   logs: { default: { include: ['admin'], level: 'WARN' }, croft: { exclude: ['admin'] } },
 }
 
-/** What Caddy is started with: its admin API alone, at which the daemon gives it the rest. packaging/caddy.json is this. Pure. */
+/**
+ * Returns the configuration that Caddy starts with: its admin API alone, through which the daemon loads the rest.
+ * packaging/caddy.json is the same. Pure.
+ */
 export function startConfig(admin: string): Pick<CaddyConfig, 'admin' | 'logging'> {
   return { admin: { listen: `unix/${admin}`, origins: [adminOrigin], config: { persist: false } }, logging }
 }
 
-/** What a session's token looks like: 256 bits in base64url. Nothing else a client says is taken for one. */
+/** Matches a session's token: 256 bits in base64url. Nothing else that a client sends is taken for one. */
 export const tokenPattern = '[A-Za-z0-9_-]{43}'
 
 /**
- * A pass is a folder of this name that has one file, called `address:port` like the VM's port it leads to. While it is there,
- * requests for this host name, by this connection and with this session's token (null: with no session, to a public port) go
- * straight to that port. The two rights begin with different words, so whatever a client says, one is never taken for the
- * other. Also how it is written with Caddy's placeholders: a host name (Go's net/http) and a token have no `/`. Pure.
+ * Returns the name of a pass: a folder with one file, which is called `address:port` after the VM's port that it leads
+ * to. While it exists, requests for this host name, on this connection and with this session's token (null: without a
+ * session, to a public port) go straight to that port. The two kinds begin with different words, so that no client can
+ * make one look like the other. Caddy's placeholders can be passed, too: a host name (Go's net/http) and a token have
+ * no `/`. Pure.
  */
 export const passName = (host: string, remote: string, token: string | null): string =>
   token === null ? `public~${host}~${remote}` : `owner~${host}~${remote}~${token}`
 
 /**
- * How long a server may take to answer `Expect: 100-continue` before the body is sent anyway. With none at all, Caddy sends
- * it at once and says `100 Continue` itself; the server's own would be a second, at which a client may send its body again.
+ * How long a server may take to answer `Expect: 100-continue` before Caddy sends the body anyway. Without this setting,
+ * Caddy sends the body immediately and answers `100 Continue` itself; the server's own answer would then be a second
+ * one, on which a client may send its body again.
  */
 const patienceForConsent = '5s'
 
-/** How long a client may take to say what it wants. */
+/** How long a client may take to send the headers of a request. */
 const patience = '30s'
 
 /**
- * Caddy's whole configuration. A request is first a question to the gate, without body, `Connection` and `Upgrade`;
- * with its consent the request itself goes to the VM. What else the gate answers (a redirect, a page) is the answer.
- * Only with a pass, which the gate gave to this connection before, it is not asked.
- * For Caddy 2.6.2 and later. Pure.
+ * Returns Caddy's whole configuration. Caddy first asks the gate about each request, without its body, `Connection` and
+ * `Upgrade`. If the gate consents, the request goes to the VM; any other answer of the gate (a redirect, a page) goes
+ * to the client. The gate is not asked when it has given this connection a pass. For Caddy 2.6.2 and later. Pure.
  */
 export function caddyConfig(settings: CaddySettings): CaddyConfig {
   const { admin, gate, passes, domain, http, https, tls } = settings
@@ -160,7 +164,7 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
         servers: secure ? { croft: door, redirect } : { croft: door },
       },
       ...(secure && { tls: certificates(settings) }),
-      // Its root is for whoever wants to trust it; it does not belong among those that the box itself trusts.
+      // The root of the box's own CA is for clients that want to trust it; the box itself does not.
       ...(tls.mode === 'internal' && {
         pki: { certificate_authorities: { local: { name: 'Croft', install_trust: false } } },
       }),
@@ -168,7 +172,7 @@ export function caddyConfig(settings: CaddySettings): CaddyConfig {
   }
 }
 
-/** A certificate for each host name when somebody comes for it, if the daemon allows that name. */
+/** Gets a certificate for a host name when the first client connects to it, if the daemon allows that name. */
 function certificates({ tls, root, permission, old }: CaddySettings): object {
   const issuer =
     tls.mode === 'acme'
@@ -189,7 +193,7 @@ function certificates({ tls, root, permission, old }: CaddySettings): object {
 
 const peer = '{http.request.proto} {http.request.remote}'
 
-/** The daemon may be away for a moment: what would be refused then is held, and tried again. */
+/** Sends a request to the gate. While the daemon restarts, the request is held and tried again. */
 const toGate = (gate: string): Handler => ({
   handler: 'reverse_proxy',
   headers: { request: { set: { [peerHeader]: [peer] } } },
@@ -199,8 +203,9 @@ const toGate = (gate: string): Handler => ({
 })
 
 /**
- * As `forward_auth` of a Caddyfile does it. Only when a rewrite changes something, the body stays behind: a GET that has one
- * would lose it to the question, so the path is another too, of those that are the gate's own.
+ * Asks the gate about a request, as `forward_auth` of a Caddyfile does. Caddy leaves the body out of the question only
+ * if the rewrite changes something. A GET with a body would lose the body to the question, so the rewrite also changes
+ * the path, to one of the gate's own.
  */
 const askGate = (gate: string, what: 'verdict' | 'failed', responses: object[]): Handler => ({
   ...toGate(gate),
@@ -219,12 +224,12 @@ const askGate = (gate: string, what: 'verdict' | 'failed', responses: object[]):
   ...(responses.length && { handle_response: responses }),
 })
 
-/** A header of the request as the gate's answer has it. */
+/** Sets a header of the request to what the gate's answer has. */
 const answered = (name: string) => [name, [`{http.reverse_proxy.header.${name}}`]]
 
 const onward: Handler[] = [
   { handler: 'vars', upstream: `{http.reverse_proxy.header.${upstreamHeader}}` },
-  // The gate always says it, empty where nobody is known: what it leaves out would stay as it is written here.
+  // The gate always sends these, empty for a stranger: Caddy would leave the placeholder of a missing one as it is.
   { handler: 'headers', request: { set: Object.fromEntries([userHeader, nameHeader].map(answered)) } },
 ]
 
@@ -237,9 +242,10 @@ const passing = [
 ]
 
 /**
- * The ways that need a pass: of the owner, and of anybody. The gate has to look at a token, and at what is at its own paths.
- * The owner's needs one session's cookie, whole; anybody's none at all, nor what resembles one.
- * Caddy tries what stands in one matcher in any order, and looking for a file is what costs: so these are one in another.
+ * Returns the route for requests with a pass: the owner's, and anybody's. Requests with a token, and those for the
+ * gate's own paths, always go to the gate. The owner's pass needs exactly one complete session cookie; anybody's needs
+ * that there is none, nor anything like one. Caddy tries the parts of one matcher in any order, and looking for a file
+ * is what costs time, so the file matchers are nested inside the others.
  */
 function withPass(passes: string, cookie: string): Route {
   const hasSession = {
@@ -266,7 +272,7 @@ function withPass(passes: string, cookie: string): Route {
   }
 }
 
-/** Where a pass leads, if there is one. */
+/** Returns the route to the port that a pass leads to, if there is such a pass. */
 function pass(passes: string, token: string | null, handle: Handler[]): Route {
   const file = passName('{http.request.host}', '{http.request.remote}', token)
   const address: Handler = {
@@ -282,12 +288,15 @@ function pass(passes: string, token: string | null, handle: Handler[]): Route {
   }
 }
 
-/** What a header's name may have beside letters and digits (RFC 9110, 5.6.2), and a server that makes variables of names folds into one. */
+/**
+ * The characters that a header's name may have besides letters and digits (RFC 9110, 5.6.2). A server that turns names
+ * into variables maps them all to the same one.
+ */
 const marks = [..."!#$%&'*+-.^_`|~"]
 
 /**
- * Nobody else says what Croft says, however it is spelled, nor with what a server may put before it (`HTTP_X_CROFT_USER`);
- * and what `Connection` names would not be handed on.
+ * Removes headers with which a client could imitate Croft's, in any spelling, also with a prefix that a server may add
+ * (`HTTP_X_CROFT_USER`). They are removed from `Connection`, too, as a proxy drops the headers named there.
  */
 const withoutOurs: Handler = {
   handler: 'headers',
@@ -297,12 +306,12 @@ const withoutOurs: Handler = {
   },
 }
 
-/** Which server answers is the VM's to say: Caddy would add its own name to that. */
+/** Keeps Caddy from adding its own name to the `Server` header, which is for the VM to send. */
 const withoutServer: Handler = { handler: 'headers', response: { delete: ['Server'] } }
 
 /**
- * A VM's server that went over to HTTP/2 within a connection would take requests from the client itself, with whatever it says
- * about who comes (known as h2c smuggling).
+ * Prevents h2c smuggling: a VM's server that switched to HTTP/2 on a connection would take requests from the client
+ * directly, with any headers about who it is.
  */
 const withoutH2c: Route = {
   match: [{ header_regexp: { Upgrade: { pattern: '(?i)h2c' } } }],
@@ -311,7 +320,10 @@ const withoutH2c: Route = {
 
 const subroute = (...routes: Route[]): Handler => ({ handler: 'subroute', routes })
 
-/** Takes the session's cookie out of those for the VM: at their beginning with what comes after it, else with what is before. */
+/**
+ * Removes the session's cookie from the Cookie header for the VM: at the beginning with the separator after it,
+ * elsewhere with the one before it.
+ */
 function withoutSession(): Handler {
   const ours = `(__Host-)?${sessionCookie(false)}=[^;]*`
   const replace = [{ search_regexp: `^(${ours}(;\\s*|$))+|;\\s*${ours}`, replace: '' }]
@@ -326,12 +338,12 @@ function dropEmpty(...names: string[]): Handler {
   return subroute(...names.map(drop))
 }
 
-/** What has no known length is handed on as it comes, by Caddy's own rule. */
+/** Sends a request to a VM. By Caddy's own rule, bodies of unknown length are streamed. */
 const toVm = (dial: string): Handler => ({
   handler: 'reverse_proxy',
   upstreams: [{ dial }],
-  // A connection that is kept for the next request has the VM count as in use; and what is sent while the VM's server closes it
-  // fails. Many close after 5 s (Node, uvicorn).
+  // While a connection is kept for the next request, the VM counts as in use; and a request that is sent just when the
+  // VM's server closes the connection fails. Many servers close it after 5 s (Node, uvicorn).
   transport: {
     protocol: 'http',
     dial_timeout: '5s',

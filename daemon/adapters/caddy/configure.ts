@@ -4,7 +4,7 @@ import { Semaphore } from '../../lib/locks.ts'
 import type { Caddy } from './client.ts'
 import type { CaddyConfig } from './config.ts'
 
-/** Sees to it that Caddy runs our configuration and no other. */
+/** Makes sure that Caddy runs our configuration and no other. */
 export class CaddyKeeper {
   readonly #caddy: Caddy
   readonly #config: () => Promise<CaddyConfig>
@@ -13,8 +13,9 @@ export class CaddyKeeper {
   readonly #turn = new Semaphore(1)
 
   /**
-   * @param config what it is to run now @param end has Caddy started anew, when its admin API is not where it should be:
-   * without a configuration, or with somebody's, that is elsewhere; returns whether one ran
+   * @param config returns the configuration that Caddy should run now
+   * @param end ends a Caddy whose admin API is not where it should be (it has no configuration, or somebody else's), so
+   * that it is restarted; returns whether one ran
    */
   constructor(caddy: Caddy, config: () => Promise<CaddyConfig>, end: () => Promise<boolean>, log: Logger) {
     this.#caddy = caddy
@@ -23,7 +24,7 @@ export class CaddyKeeper {
     this.#log = log
   }
 
-  /** Gives Caddy its configuration, if it runs another: it was started anew, or somebody changed it by hand. */
+  /** Loads our configuration if Caddy runs another one, because it was restarted or somebody changed it by hand. */
   keep(): Promise<void> {
     return this.#turn.run(async () => {
       const config = await this.#config()
@@ -37,14 +38,14 @@ export class CaddyKeeper {
     try {
       return await this.#caddy.config()
     } catch (error) {
-      if (isGone(error) && (await this.#end())) this.#log.warn('Caddy had lost its admin API; it is started anew')
+      if (isGone(error) && (await this.#end())) this.#log.warn('Caddy had lost its admin API; it is being restarted')
       throw error
     }
   }
 
   /**
-   * Changes what it is to run: when Caddy refuses it, nothing has changed.
-   * @param make makes the new one @param commit makes `config` be that from now on
+   * Changes the configuration. If Caddy refuses the new one, nothing changes.
+   * @param make makes the new configuration @param commit makes `config` return it from now on
    */
   change(make: () => Promise<CaddyConfig>, commit: () => Promise<void>): Promise<void> {
     return this.#turn.run(async () => {
@@ -54,7 +55,7 @@ export class CaddyKeeper {
   }
 }
 
-/** Nobody listens at its socket, unlike one who is only slow. */
+/** Whether nobody listens on Caddy's socket; a Caddy that is only slow does. */
 function isGone(error: unknown): boolean {
   const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : undefined
   return cause?.code === 'ENOENT' || cause?.code === 'ECONNREFUSED'

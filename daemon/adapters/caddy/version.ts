@@ -1,6 +1,6 @@
 import { runProgram } from '../../lib/run.ts'
 
-/** The version of the Caddy on this box, such as [2, 6, 2]; asked once. @returns undefined when it says none */
+/** The version of this box's Caddy, such as [2, 6, 2], asked once; undefined when it does not tell. */
 let asked: Promise<number[] | undefined> | undefined
 export function caddyVersion(): Promise<number[] | undefined> {
   asked ??= runProgram('caddy', ['version']).then(
@@ -10,13 +10,13 @@ export function caddyVersion(): Promise<number[] | undefined> {
   return asked
 }
 
-/** `v2.10.2 h1:…`, or Debian's `2.6.2`. Pure. */
+/** Parses `v2.10.2 h1:…`, or Debian's `2.6.2`. Pure. */
 export function parseVersion(text: string): number[] | undefined {
   const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(text.trim()) ?? []
   return patch === undefined ? undefined : [major, minor, patch].map(Number)
 }
 
-/** Whether a version comes before another; one that is not known counts as new. Pure. */
+/** Whether a version is older than another; an unknown one counts as new. Pure. */
 export function isOlder(version: readonly number[] | undefined, than: readonly [number, number]): boolean {
   if (!version) return false
   const [major = 0, minor = 0] = version

@@ -2,14 +2,17 @@ import { rm, stat, statfs, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runProgram } from '../../lib/run.ts'
 
-/** How much is kept: bytes, or that part of a small disk. */
+/** How much is kept: this many bytes, or this part of a small disk. */
 const most = { bytes: 256 * 2 ** 20, part: 0.01 }
-/** It is given away in so many pieces: VMs that want to write would take all that is let go at once. */
+/**
+ * It is released in this many pieces, because VMs that are waiting to write would take all that is released at one
+ * time.
+ */
 const pieces = 16
 
 /**
- * Room on the disk that VMs can't fill: a file that takes it up, and is made shorter when Croft itself has to write
- * something down on a disk that is full.
+ * Room on the disk that VMs can't fill: a file that takes it up, and that is truncated when Croft itself has to write
+ * to a full disk.
  */
 export class DiskReserve {
   readonly #folder: string
@@ -21,7 +24,7 @@ export class DiskReserve {
     this.#path = join(folder, 'disk-reserve')
   }
 
-  /** Lets a piece of it go. @returns false when there is none left */
+  /** Releases a piece of the reserve. @returns false when nothing is left */
   async give(): Promise<boolean> {
     const [has, { wanted }] = await Promise.all([this.#size(), this.#disk()])
     if (has === 0) return false
@@ -29,7 +32,7 @@ export class DiskReserve {
     return true
   }
 
-  /** Makes it whole where there is room for that. @returns whether it is */
+  /** Restores the reserve to its full size if there is room for that. @returns whether it has its full size */
   async keep(): Promise<boolean> {
     const [has, { wanted, free }] = await Promise.all([this.#size(), this.#disk()])
     if (has >= wanted) return true
@@ -50,7 +53,7 @@ export class DiskReserve {
     )
   }
 
-  /** How large it is to be on this disk, and what is free there; bytes. */
+  /** Returns how large the reserve should be on this disk, and what is free there, in bytes. */
   async #disk(): Promise<{ wanted: number; free: number }> {
     const { blocks, bavail, bsize } = await statfs(this.#folder)
     return { wanted: Math.floor(Math.min(most.bytes, blocks * bsize * most.part)), free: bavail * bsize }

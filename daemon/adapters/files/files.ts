@@ -9,12 +9,12 @@ export interface QemuUser {
   gid: number
 }
 
-/** The folders whose entries are named by the id of what they belong to. */
+/** The folders whose entries are named after the id of the record that they belong to. */
 const folders = ['layers', 'memory', 'images', 'vms', 'building']
 
 /**
- * Makes the folder of what guests had in their memory, for root alone: libvirt opens those files itself, and QEMU gets them
- * open. @param folder the state folder
+ * Makes the folder for guests' saved memory. Only root may enter it: libvirt opens the files itself and passes them to
+ * QEMU open. @param folder the state folder
  */
 export async function makeMemoryFolder(folder: string): Promise<void> {
   const path = join(folder, 'memory')
@@ -22,13 +22,13 @@ export async function makeMemoryFolder(folder: string): Promise<void> {
   await chmod(path, 0o700)
 }
 
-/** @param folder the state folder. Of what is in it, QEMU owns the disks that VMs write and nothing else. */
+/** @param folder the state folder. QEMU owns nothing in it except the disks that VMs write. */
 export function makeFiles(folder: string, qemu: QemuUser): Files {
   return {
     async createDisk(layer, parent, diskGiB) {
       const path = join(folder, layer.file)
       await mkdir(dirname(path), { recursive: true, mode: 0o711 })
-      // Relative to the file itself: the state folder can be moved.
+      // The backing file's path is relative to the file itself, so that the state folder can be moved.
       const backing = ['-u', '-b', relative(dirname(layer.file), parent.file), '-F', 'qcow2']
       const options = ['-o', 'extended_l2=on,cluster_size=128k']
       await runProgram('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, ...backing, path, `${diskGiB}G`])
@@ -52,7 +52,7 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
     },
     async rebase(path, base, signal) {
       const onto = ['-b', relative(dirname(path), base), '-F', 'qcow2']
-      // What the guest has discarded takes no room in the merged layer either.
+      // Blocks that the guest has discarded take no room in the merged layer either.
       const image = `driver=qcow2,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=${join(folder, path).replaceAll(',', ',,')}`
       await runLong('qemu-img', ['rebase', '-q', '--image-opts', ...onto, image], signal)
     },
@@ -77,14 +77,14 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       await rm(join(folder, path), { recursive: true, force: true })
     },
     async isWritten({ file, createdAt }) {
-      // Made with this time (see `createDisk`), which is kept to the millisecond or so.
+      // `createDisk` set this time, which file systems keep to about a millisecond.
       return Math.abs((await stat(join(folder, file))).mtimeMs - Date.parse(createdAt)) > 5
     },
     async exists(path) {
       return (await lstat(join(folder, path)).catch(() => undefined)) !== undefined
     },
     async usage(path) {
-      // Links are not followed: those of an image that is being built lead to files of the box.
+      // Links are not followed: in an image that is being built, they may lead to files of the box.
       const found = await lstat(join(folder, path)).catch(() => undefined)
       if (!found) return 0
       if (!found.isDirectory()) return found.blocks * 512
@@ -106,13 +106,13 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
   }
 }
 
-/** A program that may take as long as a disk is large. It does not outlive the daemon. */
+/** Runs a program whose time depends on the size of a disk. It does not outlive the daemon. */
 async function runLong(program: string, args: readonly string[], signal?: AbortSignal): Promise<void> {
   const timeoutMs = 24 * 60 * 60_000
   await runProgram('setpriv', ['--pdeathsig', 'KILL', program, ...args], { timeoutMs, signal })
 }
 
-/** Also of a folder: then the names in it are safe. */
+/** Flushes a file to disk, or a folder, which makes the names in it durable. */
 async function syncFile(path: string): Promise<void> {
   const file = await open(path)
   try {
@@ -122,7 +122,10 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
-/** What a qcow2 file's header says is beneath it: offset of the name at 8, its length at 16 (docs/interop/qcow2.txt of QEMU). */
+/**
+ * Returns the backing file that a qcow2 file's header names: the name's offset is at 8, its length at 16
+ * (docs/interop/qcow2.txt of QEMU).
+ */
 async function backingName(path: string): Promise<string | undefined> {
   const file = await open(path)
   try {

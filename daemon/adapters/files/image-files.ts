@@ -8,7 +8,7 @@ import { runProgram } from '../../lib/run.ts'
 import { wrongIn } from '../../lib/wrong-value.ts'
 import type { QemuUser } from './files.ts'
 
-/** What a recipe leaves in `image.json`. */
+/** The content of the `image.json` that a recipe makes. */
 const manifest = z.object({
   version: z.string(),
   user: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
@@ -20,8 +20,8 @@ const manifest = z.object({
 const buildTimeoutMs = 60 * 60_000
 
 /**
- * Image recipes are folders with a program `build OUTDIR` that leaves root.qcow2, vmlinuz, initrd and image.json there
- * and prints its progress as lines `@ <percent> <what it does>`.
+ * Builds and installs images. A recipe is a folder with a program `build OUTDIR` that writes root.qcow2, vmlinuz,
+ * initrd and image.json to OUTDIR, and prints its progress as lines `@ <percent> <what it does>`.
  * @param folder the state folder @param recipeFolder the folder of recipe folders
  */
 export function makeImageFiles(folder: string, recipeFolder: string, qemu: QemuUser): ImageFiles {
@@ -35,7 +35,7 @@ export function makeImageFiles(folder: string, recipeFolder: string, qemu: QemuU
     async build(recipe, id, report, wanted) {
       const out = workFolder(id)
       await mkdir(out, { recursive: true, mode: 0o700 })
-      // In a process namespace of its own, whose end is ours: nothing of a build outlives the daemon.
+      // The build has a PID namespace of its own that ends with the daemon, and all of its processes with it.
       const alone = ['--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
       await runProgram('setpriv', [...alone, join(recipeFolder, recipe, 'build'), out], {
         timeoutMs: buildTimeoutMs,
@@ -69,7 +69,7 @@ export function makeImageFiles(folder: string, recipeFolder: string, qemu: QemuU
       if (!parsed.success) {
         throw new CroftError(
           'program-failed',
-          `The recipe left an image.json that can't be used: ${wrongIn(given, parsed.error)}`,
+          `The recipe made an image.json that can't be used: ${wrongIn(given, parsed.error)}`,
         )
       }
       const { version, user, ports, cmdline, virtualSizeBytes } = parsed.data

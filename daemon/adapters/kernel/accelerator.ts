@@ -7,8 +7,9 @@ import type { Machine } from './machine.ts'
 const probeTimeoutMs = 20_000
 
 /**
- * Finds out by trying whether guests run under KVM here: boots the image's own kernel, without a root, until it says so
- * itself. That /dev/kvm exists and answers proves nothing: under nested virtualization kernels may hang all the same.
+ * Tries whether guests run under KVM on this box: boots the image's own kernel without a root file system, until it
+ * panics for lack of one. That /dev/kvm exists and answers proves nothing: under nested virtualization, kernels may
+ * still hang.
  */
 export async function probeAccelerator({ emulator, machine }: Machine, kernel: string): Promise<Accelerator> {
   const found = (kind: Accelerator['kind'], why: string) => ({ kind, why, checkedAt: new Date().toISOString() })
@@ -19,7 +20,7 @@ export async function probeAccelerator({ emulator, machine }: Machine, kernel: s
   if (!usable)
     return found(
       'tcg',
-      'there is no /dev/kvm: the CPU or the firmware has virtualization turned off, or this is a VM itself',
+      'there is no usable /dev/kvm: virtualization is turned off in the CPU or the firmware, or this box is a VM itself',
     )
   const abort = new AbortController()
   const shown: string[] = []
@@ -49,11 +50,11 @@ export async function probeAccelerator({ emulator, machine }: Machine, kernel: s
     if (!abort.signal.aborted) {
       const why =
         error instanceof CroftError && error.code === 'timed-out' ? `hung after ${shown.length} lines` : 'did not start'
-      return found('tcg', `/dev/kvm exists, but a guest tried in it ${why}`)
+      return found('tcg', `/dev/kvm exists, but the test guest ${why}`)
     }
   }
-  // The kernel ran to the point where it misses its root: everything that it needs of KVM works.
+  // The kernel ran until it missed its root file system: everything that it needs of KVM works.
   return shown.some((line) => line.includes('Kernel panic'))
-    ? found('kvm', 'a guest tried in it runs')
-    : found('tcg', '/dev/kvm exists, but a guest tried in it ended early')
+    ? found('kvm', 'the test guest runs')
+    : found('tcg', '/dev/kvm exists, but the test guest ended early')
 }

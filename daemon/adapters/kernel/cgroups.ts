@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-/** The version of cgroups by which this box's kernel shares CPUs, 0 for none: cgroups(7). */
+/** Returns the version of cgroups with which this box's kernel shares CPUs, 0 for none: cgroups(7). */
 export async function cpuCgroups(): Promise<0 | 1 | 2> {
   const [controllers, mounts] = await Promise.all(
     ['/sys/fs/cgroup/cgroup.controllers', '/proc/self/mounts'].map((path) => readFile(path, 'utf8').catch(() => '')),
@@ -9,8 +9,8 @@ export async function cpuCgroups(): Promise<0 | 1 | 2> {
 }
 
 /**
- * Pure.
- * @param controllers those of version 2 at the usual place, in words @param mounts as /proc/self/mounts has them
+ * Returns the version that these files tell of. Pure.
+ * @param controllers content of cgroup.controllers (version 2) @param mounts content of /proc/self/mounts
  */
 export function cgroupVersion(controllers: string, mounts: string): 0 | 1 | 2 {
   if (/\bcpu\b/.test(controllers)) return 2

@@ -2,10 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises'
 import type { SamePages } from '../../core/interfaces/host.ts'
 import { CroftError } from '../../lib/error.ts'
 
-/** The kernel's own: https://docs.kernel.org/admin-guide/mm/ksm.html */
+/** The kernel's interface to KSM: https://docs.kernel.org/admin-guide/mm/ksm.html */
 const folder = '/sys/kernel/mm/ksm'
 const pageBytes = 4096
-/** In a second it looks at 1,000 pages 50 times, 200 MB: for 20 VMs that takes half a minute, and a few percent of a CPU. */
+/**
+ * It scans 1,000 pages 50 times a second, 200 MB: for 20 VMs a scan takes half a minute, and a few percent of a CPU.
+ */
 const pagesToScan = 1000
 const [off, on, unmerged] = ['0', '1', '2']
 
@@ -24,13 +26,13 @@ export const samePages: SamePages = {
         await writeFile(`${folder}/pages_to_scan`, `${pagesToScan}`)
         await writeFile(`${folder}/run`, on!)
       } else {
-        // Each VM has pages of its own again: that takes memory, and returns when it is done.
+        // Each VM gets pages of its own again. That takes memory; the write returns when it is done.
         await writeFile(`${folder}/run`, unmerged!)
         await writeFile(`${folder}/run`, off!)
       }
     } catch (cause) {
-      throw new CroftError('unavailable', 'The kernel of this box does not let Croft share pages (KSM).', {
-        hint: `Look whether ${folder} is there, and may be written.`,
+      throw new CroftError('unavailable', "Croft can't use the kernel's memory deduplication (KSM) on this box.", {
+        hint: `Check that ${folder} exists and is writable.`,
         cause,
       })
     }

@@ -1,22 +1,22 @@
 import { readFile } from 'node:fs/promises'
 import type { Pressure } from '../../core/interfaces/metrics.ts'
 
-/** What the CPUs have done since the box came up, in ticks of all of them: proc_stat(5). */
+/** Returns the time that all CPUs together have spent since the box booted, in ticks: proc_stat(5). */
 export async function readCpuTicks(): Promise<{ busy: number; all: number }> {
   const fields = (await readFile('/proc/stat', 'utf8')).split('\n')[0]!.split(/\s+/).slice(1, 9).map(Number)
   const all = fields.reduce((sum, field) => sum + field, 0)
   return { all, busy: all - (fields[3] ?? 0) - (fields[4] ?? 0) } // without idle and iowait
 }
 
-/** Bytes of the box's memory, without its swap. */
+/** Returns the bytes of the box's memory, without its swap. */
 export async function readMemory(): Promise<{ total: number; available: number }> {
   const [total, available] = await readMeminfo('MemTotal', 'MemAvailable')
   return { total: total!, available: available! }
 }
 
 /**
- * The kernel's pressure stall information: percent of the last 10 s in which something, and in which everything, waited
- * for a resource; nulls where it has none, or has it turned off.
+ * Returns the kernel's pressure stall information: the percentage of the last 10 s in which some, and in which all,
+ * processes waited for a resource; nulls when the kernel does not have it, or has it turned off.
  */
 export async function readStalls(
   resource: 'cpu' | 'memory' | 'io',
@@ -34,13 +34,13 @@ export async function readPressure(): Promise<Pressure> {
   return { cpu: cpu.some, memory: memory.some, io: io.some }
 }
 
-/** Bytes of the box's swap, of all kinds together; zeros when it has none. */
+/** Returns the bytes of the box's swap, of all kinds together; zeros when it has none. */
 export async function readSwap(): Promise<{ total: number; used: number }> {
   const [total, free] = await readMeminfo('SwapTotal', 'SwapFree')
   return { total: total!, used: total! - free! }
 }
 
-/** Bytes, from /proc/meminfo. */
+/** Returns values of /proc/meminfo, in bytes. */
 async function readMeminfo(...names: string[]): Promise<number[]> {
   const text = await readFile('/proc/meminfo', 'utf8')
   return names.map((name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) * 1024)

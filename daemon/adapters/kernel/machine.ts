@@ -9,10 +9,13 @@ import type { Libvirt } from '../libvirt/index.ts'
 import { cpuCgroups } from './cgroups.ts'
 import { readsTakeMemory } from './untouched-memory.ts'
 
-/** On a box with less memory, none is held by a VM that nobody has asked for. */
+/** A box with less memory keeps no spares: none of its memory is for VMs that nobody has asked for. */
 const sparesFromMiB = 8000
 
-/** What a VM may have and gets by default on this box; see docs/decisions.md, "VMs have no size". */
+/**
+ * Returns what VMs get by default on this box, and the most that they may have; see docs/decisions.md, "VMs have no
+ * size".
+ */
 export async function boxSettings(config: Config): Promise<BoxSettings> {
   const { blocks, bsize } = await statfs(config.folder)
   const boxMiB = Math.floor(totalmem() / 2 ** 20)
@@ -35,7 +38,10 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
   }
 }
 
-/** Memory that no VM is let in or kept awake for: what the box itself needs to be reached and steered. Bytes. @param total all of it */
+/**
+ * Returns the bytes of memory that are kept free of VMs, so that the box itself stays reachable and manageable.
+ * @param total all of the box's memory, in bytes
+ */
 export const reserveBytes = ({ reserve: { memoryMiB } }: Pick<Config, 'reserve'>, total: number): number =>
   memoryMiB === undefined ? Math.min(2 ** 31, Math.max(2 ** 28, total / 20)) : memoryMiB * 2 ** 20
 
@@ -53,7 +59,7 @@ export async function findMachine(libvirt: Libvirt): Promise<Machine> {
   const emulator = found.first('path')?.text
   const machine = found.first('machine')?.text
   if (emulator && machine) return { emulator, machine }
-  throw new CroftError('unavailable', 'libvirt knows no QEMU for x86_64 here.', {
+  throw new CroftError('unavailable', 'libvirt finds no QEMU for x86_64 on this box.', {
     hint: 'apt-get install qemu-system-x86',
   })
 }

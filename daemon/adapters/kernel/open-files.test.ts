@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { openForWriting } from './open-files.ts'
 
-test('of the files that a process has open, those for writing are told', async () => {
+test('lists the files that a process has open for writing, and no others', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'croft-open-'))
   try {
     await using written = await open(join(folder, 'written'), 'w+')

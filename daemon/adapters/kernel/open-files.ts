@@ -1,7 +1,8 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 
 /**
- * The files that a process has open for writing, by their paths: proc(5), `fd` and the flags of open(2) in `fdinfo`.
+ * Returns the paths of the files that a process has open for writing: proc(5), `fd` and the flags of open(2) in
+ * `fdinfo`.
  * @throws when there is no such process
  */
 export async function openForWriting(pid: number): Promise<string[]> {

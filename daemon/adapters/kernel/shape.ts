@@ -8,9 +8,9 @@ import { probeAccelerator } from './accelerator.ts'
 import { findMachine } from './machine.ts'
 
 export interface Shapes {
-  /** What the box adds to a domain; the first time, this finds out whether KVM works. */
+  /** Returns what the box adds to a domain; the first call finds out whether KVM works. */
   shape(image: Image): Promise<BoxShape>
-  /** Tries again which accelerator works, and keeps the answer. Undefined while there is no kernel to try it with. */
+  /** Probes again which accelerator works, and stores the answer. Undefined while there is no kernel to try it with. */
   probe(): Promise<Accelerator | undefined>
 }
 
@@ -55,7 +55,7 @@ export function makeShapes(config: Config, store: Store, libvirt: Libvirt, qemu:
   }
 }
 
-/** The result of the first call that succeeds, for all later ones. */
+/** Returns a function that runs `work` until it succeeds for the first time, and then keeps that result. */
 function once<T>(work: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined
   return () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { runProgram } from '../../lib/run.ts'
 import { readsTakeMemory } from './untouched-memory.ts'
 
-test('whether reading untouched memory takes memory is what another program finds, too', async () => {
+test('another program agrees whether reading untouched memory takes memory', async () => {
   const script = `
 import mmap
 size = 32 << 20

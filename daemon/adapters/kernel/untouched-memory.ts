@@ -4,11 +4,12 @@ const pageBytes = 4096
 const probeBytes = 48 * 2 ** 20
 
 /**
- * Whether the box's kernel gives memory that is only read pages of its own, as some virtual machines' do. Elsewhere all
- * that was never written is one page of zeroes. QEMU reads all of a guest's memory to save it.
+ * Whether the box's kernel allocates pages for memory that is only read, as in some virtual machines. Other kernels map
+ * all memory that was never written to one page of zeroes. It matters because QEMU reads all of a guest's memory to
+ * save it.
  */
 export function readsTakeMemory(): boolean {
-  // So much is mapped afresh, and nobody has touched it.
+  // An allocation of this size is newly mapped, and untouched.
   const fresh = Buffer.allocUnsafeSlow(probeBytes)
   const before = memoryUsage.rss()
   let sum = 0

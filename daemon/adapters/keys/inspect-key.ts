@@ -1,8 +1,8 @@
 import { runProgram } from '../../lib/run.ts'
 
 /**
- * What ssh-keygen says of a public key, given as type and base64; undefined when it can't read it.
- * @returns the length in bits, and the fingerprint as `SHA256:…`
+ * Asks ssh-keygen about a public key, given as type and base64.
+ * @returns the length in bits and the fingerprint as `SHA256:…`; undefined when ssh-keygen can't read the key
  */
 export async function inspectKey(publicKey: string): Promise<{ bits: number; fingerprint: string } | undefined> {
   const { code, stdout } = await runProgram('ssh-keygen', ['-l', '-f', '-'], {

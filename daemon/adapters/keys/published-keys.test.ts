@@ -17,7 +17,7 @@ async function serve(listener: RequestListener): Promise<AsyncDisposable & { bas
   }
 }
 
-test('the keys of a user are what is at his address', async () => {
+test('the keys of a user come from their address', async () => {
   await using site = await serve((request, response) => response.end(`ssh-ed25519 AAAA of ${request.url}\n`))
   expect(await publishedKeys(site.base, 'ada')).toBe('ssh-ed25519 AAAA of /ada.keys\n')
 })
@@ -41,18 +41,23 @@ test.each<[string, RequestListener, string, RegExp]>([
     'too-large',
     /more than 64 KiB/,
   ],
-  ['an answer that breaks off', (_, response) => response.destroy(), 'unavailable', /could not be got from 127/],
-])('%s is said as that', async (_, listener, code, message) => {
+  [
+    'an answer that breaks off',
+    (_, response) => response.destroy(),
+    'unavailable',
+    /couldn't get the keys of ada from 127/,
+  ],
+])('%s is reported as such', async (_, listener, code, message) => {
   await using site = await serve(listener)
   await expect(publishedKeys(site.base, 'ada')).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
 })
 
-test('without a network it is said why, and what to do', async () => {
+test('without a network, the error says why, and what to do', async () => {
   const gone = await serve(() => {})
   await gone[Symbol.asyncDispose]()
   await expect(publishedKeys(gone.base, 'ada')).rejects.toMatchObject({
     code: 'unavailable',
-    message: expect.stringMatching(/^The keys of ada could not be got from 127\.0\.0\.1:\d+: .*ECONNREFUSED.*\.$/),
+    message: expect.stringMatching(/^Croft couldn't get the keys of ada from 127\.0\.0\.1:\d+: .*ECONNREFUSED.*\.$/),
     hint: expect.stringContaining('croft key add -'),
   })
 })

@@ -4,21 +4,21 @@ const timeoutMs = 10_000
 const mostBytes = 64 * 1024
 
 /**
- * Gets the public SSH keys that a user of GitHub shows to everybody, as lines of authorized_keys: `<base>/<user>.keys`.
+ * Gets the public SSH keys that a GitHub user has published, as lines of authorized_keys: `<base>/<user>.keys`.
  * @param base `https://github.com`
  * @throws CroftError `not-found` when there is no such user, or no key; `too-large`; `unavailable`
  */
 export async function publishedKeys(base: string, user: string): Promise<string> {
   const { host } = new URL(base)
   const failed = (why: string, cause?: unknown) =>
-    new CroftError('unavailable', `The keys of ${user} could not be got from ${host}: ${why}.`, {
-      hint: 'Try again later, or get them elsewhere: croft key add - < keys',
+    new CroftError('unavailable', `Croft couldn't get the keys of ${user} from ${host}: ${why}.`, {
+      hint: 'Try again later, or add the keys from a file: croft key add - < keys',
       cause,
     })
   let status: number
   let text: string
   try {
-    // A redirect leads to somebody who was not asked for.
+    // A redirect might lead to the keys of somebody else.
     const answer = await fetch(`${base}/${user}.keys`, { redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) })
     status = answer.status
     text = await bounded(answer.body)
@@ -42,7 +42,7 @@ async function bounded(body: ReadableStream<Uint8Array> | null): Promise<string>
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** What fetch says is only that it failed; its cause says why. */
+/** The message of an error of fetch says only that it failed; its cause says why. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return `there was no answer within ${timeoutMs / 1000} s`

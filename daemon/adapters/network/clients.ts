@@ -2,21 +2,24 @@ import type { ConnectionTable, Peer } from '../../core/interfaces/web.ts'
 import { runProgram } from '../../lib/run.ts'
 import type { Firewall } from './firewall.ts'
 
-/** As many as fit into one filter of ss. */
+/** How many addresses go into one filter of ss. */
 const atOnce = 200
 
-/** The connections of clients to this box, at ports of its own: seen and cut by the kernel, whoever serves them. */
+/**
+ * The connections of clients to ports of this box. The kernel lists and kills them, no matter which program serves
+ * them.
+ */
 export class Clients implements ConnectionTable {
   readonly #ports: readonly number[]
   readonly #firewall: Firewall
 
-  /** @param ports the TCP ports that they come to */
+  /** @param ports the TCP ports that clients connect to */
   constructor(ports: readonly number[], firewall: Firewall) {
     this.#ports = ports
     this.#firewall = firewall
   }
 
-  /** Those by TCP that are open, and those by UDP that may be. */
+  /** Returns the TCP connections that are open, and the UDP ones that may be. */
   async open(): Promise<Set<Peer>> {
     const [{ stdout }, { heard }] = await Promise.all([
       runProgram('ss', ['-H', '-t', '-n', 'state', 'established', `( ${this.#ours} )`]),
@@ -26,8 +29,8 @@ export class Clients implements ConnectionTable {
   }
 
   /**
-   * Cuts connections. By TCP both ends are told (`SOCK_DESTROY` of sock_diag(7), which Debian's kernels have); by UDP the
-   * two hear nothing of each other for a minute, which is longer than QUIC waits.
+   * Kills connections. With TCP, both ends are told (`SOCK_DESTROY` of sock_diag(7), which Debian's kernels have). With
+   * UDP, all packets between the two are dropped for a minute, which is longer than QUIC waits.
    */
   async kill(peers: readonly Peer[]): Promise<void> {
     const [tcp, udp] = (['tcp', 'udp'] as const).map((kind) =>
@@ -57,10 +60,13 @@ export class Clients implements ConnectionTable {
   }
 }
 
-/** What it is must be sure before it is part of a filter. */
+/** Validates text before it becomes part of a filter. */
 const isAddress = (text: string): boolean => /^([0-9.]+|\[[0-9a-f:]+(%[a-z0-9.-]+)?\]):[0-9]+$/.test(text)
 
-/** Lines of ss: receive queue, send queue, our end, the other end. One of IPv4 at a socket for both is written as IPv6. Pure. */
+/**
+ * Parses lines of ss: receive queue, send queue, local and remote address. IPv4 addresses on dual-stack sockets are
+ * written as IPv6. Pure.
+ */
 export function parsePeers(text: string): Set<Peer> {
   const peers = text.split('\n').flatMap((line) => line.trim().split(/\s+/)[3] ?? [])
   return new Set(peers.map((peer) => `tcp ${peer.replace(/^\[::ffff:([0-9.]+)\]/, '$1')}`))

@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { parseConnections, readConnections } from './connections.ts'
 
-test('connections that are open are found, by the address and port of their other end', () => {
+test('finds open connections, by the address and port of their remote end', () => {
   const text = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:1B9E 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 20201 1 0000000000000000 100 0 0 10 0
    1: 0100570A:9C40 0A00570A:0016 01 00000000:00000000 02:000A7214 00000000     0        0 35712 2 0000000000000000 20 4 30 10 -1
@@ -13,7 +13,7 @@ test('connections that are open are found, by the address and port of their othe
   expect(parseConnections(text)).toEqual(new Map([['10.87.0.10', [22, 8080]]]))
 })
 
-test('a connection of this process is among those of the box, until it ends', async () => {
+test('a connection of this process is among the box’s, until it ends', async () => {
   const server = createServer().listen(0, '127.0.0.77')
   await once(server, 'listening')
   const { port } = server.address() as { port: number }

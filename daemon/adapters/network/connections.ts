@@ -1,16 +1,17 @@
 import { readFile } from 'node:fs/promises'
 
-/** The ports at which this box has TCP connections open, by the other end's IPv4 address. */
+/** Returns the remote ports to which this box has TCP connections open, by the remote IPv4 address. */
 export async function readConnections(): Promise<Map<string, number[]>> {
   return parseConnections(await readFile('/proc/net/tcp', 'utf8'))
 }
 
-/** State 1 of a socket, in the kernel's net/tcp_states.h. */
+/** TCP_ESTABLISHED in the kernel's net/tcp_states.h. */
 const established = '01'
 
 /**
- * What /proc/net/tcp (proc_net_tcp, in the kernel's documentation) says: a line per socket, with number, local address,
- * remote address, state. An address is the 32-bit word in the byte order of the machine, x86's, in hex; `:`; the port. Pure.
+ * Parses /proc/net/tcp (proc_net_tcp in the kernel's documentation): a line per socket, with number, local address,
+ * remote address, state. An address is the 32-bit word in the machine's byte order (x86's) in hex, `:`, and the port.
+ * Pure.
  */
 export function parseConnections(text: string): Map<string, number[]> {
   const found = new Map<string, number[]>()

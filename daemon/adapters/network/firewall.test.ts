@@ -16,19 +16,19 @@ const web = vm('aaaaaaaaaa', '52:54:00:00:00:01', '10.77.0.2')
 const shop = vm('bbbbbbbbbb', '52:54:00:00:00:02', '10.77.0.3')
 
 describe('the script', () => {
-  test('ties a VM to its tap, MAC and address, and its DHCP questions to its MAC', () => {
+  test('ties a VM to its tap, MAC and address, and its DHCP requests to its MAC', () => {
     const script = firewallScript(shape, [web, shop], 'stamp')
     expect(script).toContain('"cx-aaaaaaaaaa" . 52:54:00:00:00:01 . 10.77.0.2, "cx-bbbbbbbbbb"')
     expect(script).toContain('"cx-bbbbbbbbbb" . 52:54:00:00:00:02 . 0x525400000002')
   })
 
-  test('ends each chain of what VMs send with a drop', () => {
+  test('ends each chain for packets from VMs with a drop', () => {
     const script = firewallScript(shape, [], 'stamp')
     for (const name of ['from-vm', 'arp-from-vm', 'arp-of-vm', 'dhcp-from-vm', 'dhcp-of-vm', 'from-vms'])
       expect(script.split(`chain ${name} {\n`)[1]!.split('\n  }\n')[0]).toMatch(/\n {4}drop$/)
   })
 
-  test('lets VMs come to the web where it is served, by that rule alone', () => {
+  test('lets VMs reach the web only where it is served, and by that rule alone', () => {
     const ways = (web: typeof shape.web | false) => {
       const script = firewallScript({ ...shape, web }, [], 'stamp')
       return script.match(/.* goto as-any-client/g)?.map((line) => line.trim())
@@ -62,7 +62,7 @@ describe.skipIf(process.getuid?.() !== 0)('in the kernel', () => {
     expect(await firewall.standing()).toBe(false)
   })
 
-  test('a VM comes and goes, as often as it is said', async () => {
+  test('adding and removing a VM are idempotent', async () => {
     await firewall.restore(() => [web])
     for (let i = 0; i < 2; i++) await firewall.add(shop)
     expect(await list()).toMatch(/cx-bbbbbbbbbb.* 10\.77\.0\.3/)
@@ -72,7 +72,7 @@ describe.skipIf(process.getuid?.() !== 0)('in the kernel', () => {
     expect(await firewall.standing()).toBe(true)
   })
 
-  test('what a VM may send and be sent is limited, otherwise limited, and not limited any more', async () => {
+  test('a VM’s traffic is limited, limited differently, and no longer limited', async () => {
     const limited = (netBitsPerS: number | null) => ({ ...shop, rates: { ...noRates, netBitsPerS } })
     const limits = async () =>
       [...(await list()).matchAll(/limit (\S+) \{\s+rate over (.+)\/second/g)].map((each) => each.slice(1, 3))
@@ -92,7 +92,7 @@ describe.skipIf(process.getuid?.() !== 0)('in the kernel', () => {
     expect(await firewall.standing()).toBe(true)
   })
 
-  test('clients by UDP that were cut stay cut when the tables are made again, and those that were heard are known', async () => {
+  test('making the tables again keeps the UDP clients that were cut off and those that were heard', async () => {
     await firewall.restore(() => [])
     await firewall.silence(['192.0.2.1:443', '[fe80::1%eth0]:65535'])
     await load(
@@ -127,7 +127,7 @@ describe.skipIf(process.getuid?.() !== 0)('in the kernel', () => {
     expect(await firewall.standing()).toBe(false)
   })
 
-  test('a loss is told', async () => {
+  test('a loss is reported', async () => {
     await firewall.restore(() => [web])
     const told = Promise.withResolvers<void>()
     const end = firewall.watch(told.resolve)

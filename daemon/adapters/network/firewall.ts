@@ -6,39 +6,44 @@ import { runProgram } from '../../lib/run.ts'
 import type { Vm } from '../../store/index.ts'
 
 export interface FirewallShape {
-  /** Name of our tables; one in each of the families `bridge` and `inet`. */
+  /** Name of our two tables, one in each of the families `bridge` and `inet`. */
   table: string
   bridge: string
   tapPrefix: string
   subnet: Subnet
-  /** The ports of the box at which the web is served: by TCP, and HTTP/3 at that of HTTPS by UDP. */
+  /** The box's web ports: TCP, and for HTTP/3 also UDP on the port of HTTPS. */
   web: { http: number; https: number } | false
 }
 
-/** Clients of the web by UDP, `address:port` each (an IPv6 address in brackets): those heard within a minute, and those cut. */
+/**
+ * UDP clients of the web, `address:port` each (IPv6 in brackets): those heard from within a minute, and those cut off.
+ */
 export interface QuicClients {
   heard: readonly string[]
   silent: readonly string[]
 }
 
-/** Connections to the outside and to the box that one VM may have at once: more than programs need, few beside the 262,144 that the box can track. */
+/**
+ * The most connections that one VM may have at a time, to the outside and to the box: more than programs need, and few
+ * compared with the 262,144 that the box can track.
+ */
 const connectionsPerVm = 4096
 
 /**
- * The firewall as one nftables script that replaces our two tables at once and touches nothing else. Pure.
+ * Returns the firewall as one nftables script that atomically replaces our two tables and touches nothing else. Pure.
  *
- * `bridge`: what may enter by a VM's tap. Only IPv4 and ARP, only with the MAC and address that are that VM's; ARP only
- * to the box or to announce itself; DHCP only as a question for its own MAC, in its data too, and not many. No VLAN
- * tags, no IPv6, no multicast, and nothing to another VM's tap.
- * `inet`: of the box, VMs reach only DHCP and DNS at the bridge's own address, a ping, and the web's ports, as any client
- * of the network does; never each other, never link-local addresses (where clouds keep their metadata services); the rest
- * of the world by NAT, and only the answers come back.
+ * `bridge` filters what enters through a VM's tap. Only IPv4 and ARP pass, only with that VM's MAC and address; ARP
+ * only to the box or to announce itself; DHCP only as a request for its own MAC, in the payload too, and at a limited
+ * rate. No VLAN tags, no IPv6, no multicast, and nothing to another VM's tap. `inet` filters what VMs reach. On the box
+ * that is DHCP and DNS at the bridge's own address, ping, and the web's ports, as for any client on the network. They
+ * never reach each other or link-local addresses (where clouds keep their metadata services). They reach the rest of
+ * the world by NAT, from which only answers come back.
  *
- * A check that drops must not hang on bytes that may be missing: nft skips a rule that can't be read. So the rules say
- * what is accepted, and each chain ends with `drop`.
+ * A rule that drops must not depend on bytes that may be missing, because nft skips a rule whose bytes it can't read.
+ * So the rules say what is accepted, and each chain ends with `drop`.
  *
- * @param stamp is kept with the tables, and tells these from older ones that somebody saved and loaded again
- * @param clients goes over from the tables that these are in place of
+ * @param stamp is kept in the tables, and tells them from older ones that somebody saved and loaded again
+ * @param clients is carried over from the tables that these replace
  */
 export function firewallScript(
   shape: FirewallShape,
@@ -60,7 +65,7 @@ table bridge ${table} {
     typeof iifname . ether saddr . ip saddr
     ${elements(vms.map((vm) => vmElement(shape, vm)))}
   }
-  # The last part is the client's hardware address in a DHCP message, RFC 2131 section 2: there dnsmasq looks who asks.
+  # The last part is the client's hardware address in a DHCP message, RFC 2131 section 2: dnsmasq goes by it.
   set askers {
     typeof iifname . ether saddr . @th,288,48
     ${elements(vms.map((vm) => askerElement(shape, vm)))}
@@ -71,7 +76,7 @@ table bridge ${table} {
     flags dynamic,timeout
     timeout 1m
   }
-  # What a VM may send, and be sent, when that is limited. A limit's bucket holds what it lets through in a second.
+  # Limits on what VMs send and receive. A limit's bucket holds what it lets through in a second.
   ${limits.map((limit) => `limit ${limitText(limit)}`).join('\n  ')}
   map limits-from {
     type ifname : limit
@@ -90,12 +95,12 @@ table bridge ${table} {
     type filter hook postrouting priority -300; policy accept;
     oifname "${tapPrefix}*" limit name oifname map @limits-to drop
   }
-  # Frames for bridges themselves (LLDP, 802.1X) don't pass prerouting: the bridge hands them, whatever is in them, to the box.
+  # Frames for bridges themselves (LLDP, 802.1X) skip prerouting: the bridge hands all of them to the box.
   chain input {
     type filter hook input priority -300; policy accept;
     iifname "${tapPrefix}*" ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop
   }
-  # The ports are isolated too. This holds whatever becomes of that flag.
+  # The bridge's ports are isolated, too. This rule does not depend on that flag.
   chain forward {
     type filter hook forward priority -300; policy accept;
     iifname "${tapPrefix}*" oifname "${tapPrefix}*" drop
@@ -113,13 +118,13 @@ table bridge ${table} {
     arp htype 1 arp ptype ip iifname . ether saddr . arp saddr ip @vms iifname . arp saddr ether . arp saddr ip @vms goto arp-of-vm
     drop
   }
-  # Of all the box's addresses, ARP would otherwise answer for any.
+  # Without this chain, the box would answer ARP requests for any of its addresses.
   chain arp-of-vm {
     arp daddr ip ${box} accept
     iifname . arp saddr ether . arp daddr ip @vms accept
     drop
   }
-  # A question (op 1) by Ethernet (1, 6 bytes), not passed on by a relay, for the MAC that sends it.
+  # A request (op 1) over Ethernet (1, 6 bytes), not forwarded by a relay, for the MAC that sends it.
   chain dhcp-from-vm {
     @th,64,24 0x010106 @th,256,32 0 iifname . ether saddr . @th,288,48 @askers goto dhcp-of-vm
     drop
@@ -140,7 +145,7 @@ table inet ${table} {
     size 65535
     flags dynamic
   }
-  # Clients of the web by UDP: the kernel knows no connections there, and QUIC lets go of one that is not heard of for 30 s.
+  # UDP clients of the web: the kernel tracks no connections for them, and QUIC drops one that is silent for 30 s.
   set heard4 {
     typeof ip saddr . udp sport
     size 16384
@@ -155,7 +160,7 @@ table inet ${table} {
     timeout 1m
     ${elements(quicElements(clients.heard, 6))}
   }
-  # Those whose connections have been cut.
+  # Clients whose connections have been killed.
   set silent4 {
     typeof ip saddr . udp sport
     flags timeout
@@ -168,7 +173,7 @@ table inet ${table} {
     timeout 1m
     ${elements(quicElements(clients.silent, 6))}
   }
-  # What comes by a tap and not by the bridge has gone round the rules above.
+  # A packet that comes from a tap and not from the bridge has bypassed the rules above.
   chain prerouting {
     type filter hook prerouting priority raw; policy accept;
     iifname "${tapPrefix}*" drop
@@ -186,23 +191,24 @@ table inet ${table} {
     udp sport ${quic} ip daddr . udp dport @silent4 drop
     udp sport ${quic} ip6 daddr . udp dport @silent6 drop
   }
-  # Related packets are errors told about a connection: a VM may speak of the box's connections to VMs, not of others.
+  # Related packets are errors about a connection: a VM may send them about the box's connections to VMs, not about
+  # others.
   chain from-vms {
     ct state established,related ct original ip daddr ${net} accept
     ip daddr { ${box}, 255.255.255.255 } udp dport 67 accept
     ip daddr ${box} meta l4proto { tcp, udp } th dport 53 accept
-    # A box may be told to route what is for its loopback.
+    # A box may be configured to route packets for its loopback.
     ip daddr 127.0.0.0/8 drop
     icmp type echo-request goto as-any-client
     ${web ? `tcp dport { ${web.http}, ${web.https} } goto as-any-client\n    udp dport ${web.https} goto as-any-client` : ''}
     drop
   }
-  # What is left here goes on in the chain "input", and to whatever else filters on this box.
+  # Packets that this chain does not drop continue in the chain "input", and in any other firewall on this box.
   chain as-any-client {
     ct state invalid drop
     ct state new add @busy { ip saddr ct count over ${connectionsPerVm} } drop
   }
-  # Invalid packets are not translated: they would show the VM's address outside.
+  # Invalid packets are not translated by NAT: outside they would show the VM's address.
   chain forward {
     type filter hook forward priority -10; policy accept;
     iifname "${bridge}" oifname "${bridge}" drop
@@ -233,10 +239,12 @@ interface NetLimit {
   bytesPerS: number
 }
 
-/** One packet of a guest's that its network card cuts up must fit, too, beside what passes in a second. */
+/**
+ * Beside a second's worth of packets, a bucket must hold one large packet that the guest leaves to its card to segment.
+ */
 const burstBytes = 64 * 1024
 
-/** The limits of a VM that has one. */
+/** Returns the limits of a VM; none if it is not limited. */
 function limitsOf(shape: FirewallShape, vm: Vm): NetLimit[] {
   const { netBitsPerS } = vm.rates
   if (netBitsPerS === null) return []
@@ -248,7 +256,7 @@ const limitText = ({ name, bytesPerS }: NetLimit) =>
   `${name} { rate over ${bytesPerS} bytes/second burst ${burstBytes} bytes }`
 const limitElement = ({ tap, name }: NetLimit) => `${tap} : "${name}"`
 
-/** The lines that take away a VM's limits, whatever they are, and those that put them there as they are now. */
+/** Returns the lines that remove a VM's limits, whatever they are, and those that add the current ones. */
 function limitChange(shape: FirewallShape, vm: Vm): { remove: string; add: string } {
   const { table } = shape
   const add = (limits: NetLimit[]) =>
@@ -256,7 +264,7 @@ function limitChange(shape: FirewallShape, vm: Vm): { remove: string; add: strin
       `add limit bridge ${table} ${limitText(limit)}\n`,
       `add element bridge ${table} limits-${limit.way} { ${limitElement(limit)} }\n`,
     ])
-  // Removing what is not there is an error for nft, and adding what is there changes nothing.
+  // To nft, removing something that does not exist is an error, and adding something that exists changes nothing.
   const some = limitsOf(shape, { ...vm, rates: { ...vm.rates, netBitsPerS: 8 } })
   const remove = some.flatMap(({ way, tap, name }) => [
     `delete element bridge ${table} limits-${way} { ${tap} }\n`,
@@ -267,14 +275,14 @@ function limitChange(shape: FirewallShape, vm: Vm): { remove: string; add: strin
 
 const isIPv6 = (peer: string) => peer.startsWith('[')
 
-/** Of these clients, those of one version of IP, as elements of a set; a link-local address without its zone. */
+/** Returns the clients of one version of IP as elements of a set; link-local addresses lose their zone. */
 function quicElements(peers: readonly string[], version: 4 | 6): string[] {
   return peers
     .filter((peer) => isIPv6(peer) === (version === 6))
     .map((peer) => peer.replace(/^\[?([^\]%]+)(?:%[^\]]*)?\]?:([0-9]+)$/, '$1 . $2'))
 }
 
-/** What `nft --json list table` says of the sets of clients (libnftables-json(5)). Pure. */
+/** Parses the sets of clients in the output of `nft --json list table` (libnftables-json(5)). Pure. */
 export function parseQuicClients(text: string): QuicClients {
   const { nftables } = JSON.parse(text) as {
     nftables: { set?: { name: string; elem?: { elem: { val: { concat: [string, number] } } }[] } }[]
@@ -291,7 +299,7 @@ export function parseQuicClients(text: string): QuicClients {
   return { heard: peersIn('heard'), silent: peersIn('silent') }
 }
 
-/** Our part of the box's firewall. Each change is one nft transaction: it happens whole or not at all. */
+/** Our part of the box's firewall. Each change is one atomic nft transaction. */
 export class Firewall {
   readonly #shape: FirewallShape
   readonly #turn = new Semaphore(1)
@@ -302,7 +310,10 @@ export class Firewall {
     this.#shape = shape
   }
 
-  /** @param current the VMs as of the moment of the change: one that is added meanwhile must not be lost */
+  /**
+   * Makes the tables anew.
+   * @param current returns the VMs at the moment of the change, so that a new one is not lost
+   */
   async restore(current: () => readonly Vm[]): Promise<void> {
     await this.#turn.run(async () => {
       const clients = await this.quicClients()
@@ -322,7 +333,7 @@ export class Firewall {
     })
   }
 
-  /** Removing what is not there is an error for nft; `add` first makes it be there. */
+  /** To nft, removing something that does not exist is an error, so this first adds it. */
   async remove(vm: Vm): Promise<void> {
     await this.#turn.run(async () => {
       this.#vms.delete(vm.id)
@@ -332,7 +343,7 @@ export class Firewall {
     })
   }
 
-  /** Has the box and these ends of UDP connections, `address:port` each, not hear each other for a minute. */
+  /** Drops all UDP packets between the box and these peers, `address:port` each, for a minute. */
   async silence(peers: readonly string[]): Promise<void> {
     const { table } = this.#shape
     const script = ([4, 6] as const).map((version) => {
@@ -342,7 +353,7 @@ export class Firewall {
     await this.#turn.run(() => nft(script.join('')))
   }
 
-  /** The clients by UDP that the kernel has noted; none when our tables are gone. */
+  /** Returns the UDP clients that the kernel has noted; none when our tables are gone. */
   async quicClients(): Promise<QuicClients> {
     const { stdout } = await runProgram('nft', ['-j', 'list', 'table', 'inet', this.#shape.table], { okCodes: [0, 1] })
     return stdout.trim() ? parseQuicClients(stdout) : { heard: [], silent: [] }
@@ -356,7 +367,9 @@ export class Firewall {
     )
   }
 
-  /** Whether the kernel has the tables as we made them: not gone, nor an old copy that somebody saved and loaded again. */
+  /**
+   * Whether the kernel has the tables that we made: neither gone, nor an old copy that somebody saved and loaded again.
+   */
   async standing(): Promise<boolean> {
     return this.#turn.run(() => this.#stands())
   }
@@ -382,8 +395,8 @@ export class Firewall {
   }
 
   /**
-   * Calls `onLoss` when one of our tables has been deleted (a firewall reload flushes everything); by ourselves too:
-   * see `standing`. The kernel tells: `nft monitor` prints each change. @returns a function that ends the watch
+   * Calls `onLoss` when one of our tables has been deleted (a firewall reload flushes everything), also when we did
+   * that ourselves: see `standing`. `nft monitor` prints each change. @returns a function that ends the watch
    */
   watch(onLoss: () => void): () => void {
     const ofTable = (line: string) => line.startsWith('delete table') && line.trim().endsWith(` ${this.#shape.table}`)

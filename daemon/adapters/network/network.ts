@@ -13,8 +13,8 @@ const live = VIR.NETWORK_UPDATE_AFFECT_LIVE
 const both = live | VIR.NETWORK_UPDATE_AFFECT_CONFIG
 
 /**
- * The VMs' network: libvirt's bridge with its DHCP and DNS, and our firewall around it.
- * @param shape with what the VMs' network cards on the box are called by @param vms all there are now
+ * Makes the VMs' network: libvirt's bridge with DHCP and DNS, and our firewall around it.
+ * @param shape includes the prefix of the names of taps @param vms returns all current VMs
  */
 export function makeNetwork(
   libvirt: Libvirt,
@@ -26,7 +26,7 @@ export function makeNetwork(
   const turn = new Semaphore(1)
   const device = (name: string) => join('/sys/class/net', name)
 
-  /** The cards of running VMs that have lost their bridge; undefined: there is no bridge. */
+  /** Returns the taps of running VMs that have lost their bridge; undefined when there is no bridge. */
   async function loose(): Promise<string[] | undefined> {
     if (!(await isThere(device(shape.bridge)))) return undefined
     const taps = (await readdir('/sys/class/net')).filter((name) => name.startsWith(shape.tapPrefix))
@@ -34,7 +34,7 @@ export function makeNetwork(
     return taps.filter((_, i) => !attached[i])
   }
 
-  /** libvirt does this when a VM starts, and not for those that run when their network does. */
+  /** Attaches a tap to the bridge. libvirt does so when a VM starts, but not when the network starts after the VM. */
   async function attach(tap: string): Promise<void> {
     await runProgram('ip', ['link', 'set', 'dev', tap, 'master', shape.bridge])
     await runProgram('bridge', ['link', 'set', 'dev', tap, 'isolated', 'on'])
@@ -51,7 +51,7 @@ export function makeNetwork(
     await call.networkUpdate(uuid, command, VIR.NETWORK_SECTION_IP_DHCP_HOST, dhcpHost(vm).text, -1, which)
   }
 
-  /** The MACs that have a DHCP entry, with their addresses. */
+  /** Returns the addresses in the DHCP entries, by MAC. */
   async function entries(uuid: string): Promise<Map<string, string>> {
     const hosts = readXml(await call.networkXml(uuid)).all('ip/dhcp/host')
     return new Map(hosts.map(({ attributes: { mac = '', ip = '' } }) => [mac, ip]))
@@ -63,9 +63,9 @@ export function makeNetwork(
         try {
           await firewall.restore(vms)
           const there = await find()
-          // Also for a network that runs: what this Croft defines differently takes effect at its next start.
+          // A network that already runs is defined again, too: a change in this Croft takes effect at its next start.
           const uuid = await call.networkDefine(networkXml(shape, vms(), there?.uuid).text)
-          // libvirt goes on to believe in a bridge that somebody has deleted.
+          // libvirt does not notice that somebody has deleted the bridge.
           const lost = there?.active === true && !(await isThere(device(shape.bridge)))
           if (lost) await call.networkDestroy(uuid)
           if (!there?.active || lost) {
@@ -75,7 +75,7 @@ export function makeNetwork(
             return
           }
           for (const tap of (await loose()) ?? []) await attach(tap)
-          // The definition is right already; what runs follows.
+          // The definition is right already; now update the running network.
           const known = await entries(there.uuid)
           const hosts = [boxHost(shape.subnet), ...vms()]
           const ours = new Map(hosts.map(({ mac, ip }) => [mac, ip]))
@@ -101,7 +101,7 @@ export function makeNetwork(
       try {
         await firewall.add(vm)
         const network = await find()
-        // A start would fail, and not say why.
+        // Without this, the VM's start would fail without a reason.
         if (!network?.active || (await loose()) === undefined) await this.restore()
         else if ((await entries(network.uuid)).get(vm.mac) !== vm.ip) {
           await update(network.uuid, VIR.NETWORK_UPDATE_COMMAND_ADD_LAST, vm)
