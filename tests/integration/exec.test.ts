@@ -215,6 +215,6 @@ test('a command that runs when its VM is turned off ends, and says why', async (
   await croft.do('stop', 'web', '--grace', '0')
   expect(await running).toMatchObject({
     code: 255,
-    stderr: expect.stringContaining('web ended before the command did'),
+    stderr: expect.stringContaining('web stopped before the command ended'),
   })
 })

@@ -332,7 +332,7 @@ describe('a VM', () => {
     const inside = croft.run(['exec', 'shop', 'sudo sh -c "echo c > /proc/sysrq-trigger"'])
     const event = await events.until((each) => each.type === 'vm.state' && each.state === 'crashed')
     expect(event.console).toContain('sysrq')
-    expect(await inside).toMatchObject({ code: 255, stderr: 'shop ended before the command did.\n' })
+    expect(await inside).toMatchObject({ code: 255, stderr: 'shop stopped before the command ended.\n' })
     expect(await croft.run(['exec', 'shop', 'true'])).toMatchObject({
       stderr: expect.stringContaining('croft logs shop'),
     })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { ProgramResult } from '../../core/interfaces/guests.ts'
 import { CroftError } from '../../lib/error.ts'
 
-/** Sends one command to the guest agent of a domain and gives its `return` value. */
+/** Sends a command to the guest agent of a domain and returns its `return` value. */
 export type AgentCall = (uuid: string, command: object, timeoutS?: number) => Promise<unknown>
 
 const started = z.object({ pid: z.int() })
@@ -16,9 +16,9 @@ const status = z.object({
 })
 
 /**
- * Runs a shell script as root in the guest, all of it on standard input: one `guest-exec`, then its status until it ends.
- * The guest is not trusted: what it answers is checked, and is data.
- * Protocol: https://qemu.readthedocs.io/en/latest/interop/qemu-ga-ref.html
+ * Runs a shell script as root in the guest, which reads it from standard input: one `guest-exec`, then
+ * `guest-exec-status` until it ends. The guest is not trusted: its answers are validated, and are only data. Protocol:
+ * https://qemu.readthedocs.io/en/latest/interop/qemu-ga-ref.html
  * @throws CroftError `guest-failed` when the agent does not answer or answers nonsense, `timed-out`
  */
 export async function runScript(
@@ -40,7 +40,7 @@ export async function runScript(
       },
     }),
   )
-  // The agent has no event for the end of a program: ask, first often, then less so, as each question takes CPU of the guest.
+  // The agent has no event for the end of a program. So poll, first often, then less so: each call costs the guest CPU.
   for (;;) {
     await delay(Math.min(Math.max((performance.now() - began) / 16, 10), 250))
     const result = parse(status, await call(uuid, { execute: 'guest-exec-status', arguments: { pid } }))
@@ -59,7 +59,7 @@ export async function runScript(
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw new CroftError('guest-failed', 'The guest agent answered something that makes no sense.', {
+  throw new CroftError('guest-failed', 'The guest agent’s answer makes no sense.', {
     cause: result.error,
   })
 }

@@ -4,8 +4,9 @@ import { basename, dirname } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 
 /**
- * Passes on what is appended to a file from now on, until the signal, the next of it once the promise resolves. Follows the name across rotation:
- * when the file becomes smaller or another one, it is read from its beginning.
+ * Passes on all that is appended to a file from now on, until the signal. Waits for each promise of `onText` before it
+ * reads on. Follows the name across rotation: a file that has become smaller, or another one, is read from its
+ * beginning.
  */
 export async function followFile(
   path: string,

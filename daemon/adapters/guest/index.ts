@@ -17,35 +17,40 @@ export { plainText } from '../../lib/plain-text.ts'
 
 export const hostKeyPath = (folder: string, vm: Vm): string => join(vmFolder(folder, vm), 'host_ed25519')
 
-/** The one host key that a VM has, as a known_hosts line has it: type and base64. @param folder the state folder */
+/** Returns a VM's only host key as in a line of known_hosts: type and base64. @param folder the state folder */
 export async function hostKeyOf(folder: string, vm: Vm): Promise<string> {
   const [type, blob] = (await readFile(`${hostKeyPath(folder, vm)}.pub`, 'utf8')).trim().split(' ')
   return `${type} ${blob}`
 }
 
-/** The agent of a guest that boots answers early; its network, which is waited for, may come up much later on a slow box. */
+/**
+ * A booting guest's agent answers early, but on a slow box its network, which the script waits for, may take much
+ * longer.
+ */
 const bootingMs = 180_000
 
-/** So many are told of what a guest could not be told: there are about ten, and it says them itself. */
+/** The most failures that are reported. There can be about ten, but the guest names them, and it is not trusted. */
 const mostFailures = 20
 
-/** A guest's clock may be off by so much. */
+/** How far a guest's clock may be off. */
 const clockMs = 100
 
-/** A script takes a while to start in a guest that is busy, and the time that it was given is then of the past. */
+/**
+ * Corrects a guest's clock. In a busy guest a script starts late, and the time that it was given is then in the past.
+ */
 async function correctClock(agent: AgentCall, uuid: string): Promise<void> {
   const asked = Date.now()
   const guestMs = Number(await agent(uuid, { execute: 'guest-get-time' })) / 1e6
   const offMs = (asked + Date.now()) / 2 - guestMs
-  // The time that this takes to start is about what the first took; not to go beyond is better than to repeat it.
+  // A relative time, because this script may start late, too; so it need not be repeated.
   if (Math.abs(offMs) > clockMs) await runScript(agent, uuid, `date -s '${(offMs / 1000).toFixed(3)} seconds'`)
 }
 
 /**
- * What Croft says to its guests.
+ * Makes the interface through which Croft talks to its guests.
  * @param folder the state folder @param subnet of the VMs' network
- * @param authorizedKeys lines of authorized_keys: the public keys that may enter a VM, as of now
- * @param connections those that commands share
+ * @param authorizedKeys returns lines of authorized_keys: the public keys that may enter a VM now
+ * @param connections the SSH connections that commands share
  */
 export function makeGuests(
   folder: string,
@@ -72,11 +77,11 @@ export function makeGuests(
       const result = await runScript(agent, vm.uuid, script, booted ? bootingMs : undefined)
       if (result.code !== 0) {
         const why = plainText(result.stderr).trim()
-        throw new CroftError('guest-failed', `${vm.name} could not be told who it is: ${why}`, {
+        throw new CroftError('guest-failed', `Croft couldn't set up ${vm.name}: ${why}`, {
           hint: `croft logs ${vm.name} shows its console.`,
         })
       }
-      // A clock that is a little off keeps nobody out.
+      // A clock that is slightly off is no reason to fail.
       await correctClock(agent, vm.uuid).catch(() => {})
       return plainText(result.stdout).split(/\s+/).filter(Boolean).slice(0, mostFailures)
     },
@@ -99,7 +104,7 @@ export function makeGuests(
       await mkdir(vmFolder(folder, vm), { recursive: true, mode: 0o711 })
       const path = hostKeyPath(folder, vm)
       if (await stat(knownHostsPath(folder, vm)).catch(() => undefined)) return
-      await rm(path, { force: true }) // cut off between its files
+      await rm(path, { force: true }) // an earlier run was cut off between the two files
       await runProgram('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', path])
       await writeFile(knownHostsPath(folder, vm), `${vm.id} ${await readFile(`${path}.pub`, 'utf8')}`)
     },

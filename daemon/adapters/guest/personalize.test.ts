@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { plainPieces, plainText } from '../../lib/plain-text.ts'
 import { type Personality, personalizeScript } from './personalize.ts'
 
-/** A folder that stands for a guest's file system. */
+/** A folder that stands in for a guest's file system. */
 let root: string
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'croft-personalize-'))
@@ -21,8 +21,8 @@ const write = (path: string, text: string) => writeFileSync(join(root, path), te
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
 /**
- * Runs the script for real, on files in the folder, with every program that touches the system replaced by one that does
- * nothing. @returns what could not be done, without the folder
+ * Runs the script on files in the folder, with every program that touches the system replaced by one that does nothing.
+ * @returns the names of failed steps, without the folder's path
  */
 function tell(change: Partial<Personality> = {}): string {
   const script = personalizeScript({
@@ -45,7 +45,7 @@ function tell(change: Partial<Personality> = {}): string {
   return done.stdout.replaceAll(`${root}/`, '/')
 }
 
-test('no value given to a guest can be taken for shell', () => {
+test('the guest’s shell interprets no value', () => {
   const nasty = `$(touch hacked) \`touch hacked\` "; touch hacked #'\\`
   const all = { name: nasty, machineId: nasty, hostKey: { private: nasty, public: nasty }, authorizedKeys: [nasty] }
   expect(tell({ ...all, env: { A: nasty }, entropy: nasty })).toBe('')
@@ -58,11 +58,11 @@ test('no value given to a guest can be taken for shell', () => {
 
 test.each([
   ['a last line without its end', '127.0.1.1\told\n10.0.0.1 mine', '127.0.1.1\tweb\n10.0.0.1 mine\n'],
-  ['names of the user’s own beside ours', '127.0.1.1 old db db.lan # mine\n', '127.0.1.1\tweb db db.lan # mine\n'],
-  ['names of the user’s own instead of ours', '127.0.1.1 db\n', '127.0.1.1 db\n127.0.1.1\tweb\n'],
+  ['the user’s names beside ours', '127.0.1.1 old db db.lan # mine\n', '127.0.1.1\tweb db db.lan # mine\n'],
+  ['the user’s names instead of ours', '127.0.1.1 db\n', '127.0.1.1 db\n127.0.1.1\tweb\n'],
   ['nothing', '', '127.0.1.1\tweb\n'],
   ['wildcards and backslashes', '10.0.0.1 * \\\\n\n127.0.1.1 old *\n', '10.0.0.1 * \\\\n\n127.0.1.1\tweb *\n'],
-])('of /etc/hosts only our name changes where it has %s', (_, before, after) => {
+])('only our name changes in an /etc/hosts that has %s', (_, before, after) => {
   write('etc/hosts', before)
   for (const booted of [true, false]) expect(tell({ booted })).toBe('')
   expect(read('etc/hosts')).toBe(after)
@@ -80,7 +80,7 @@ test.each([true, false])('a host name that the user has set stays (booted: %s)',
   expect([read('etc/hostname'), read('proc/sys/kernel/hostname')]).toEqual(['fork\n', 'fork'])
 })
 
-test('what can’t be set is named, and all else is', () => {
+test('a step that fails is named, and all others are done', () => {
   for (const path of ['etc/hostname', 'etc/hosts']) rmSync(join(root, path))
   mkdirSync(join(root, 'etc/hostname'))
   rmSync(join(root, 'etc/ssh/sshd_config.d'), { recursive: true })
@@ -89,13 +89,13 @@ test('what can’t be set is named, and all else is', () => {
   expect([read('etc/hosts'), read('proc/sys/kernel/hostname')]).toEqual(['127.0.1.1\tweb\n', 'web'])
 })
 
-test('text from a guest is printed without what could steer a terminal', () => {
+test('text from a guest is printed without terminal control sequences', () => {
   expect(plainText('a\u001b[31mred\u001b[0m\u001b]0;title\u0007b\u001bPq\u001b\\c\r\nd\u0007\u009b\u202ee\tf')).toBe(
     'ared' + 'bc\nde\tf',
   )
 })
 
-test('so is text that comes in pieces, wherever it is cut', () => {
+test('so is text that comes in pieces, wherever it is split', () => {
   const text = 'a\u001b[31mred\u001b[0m\u001b]0;title\u0007b\u001bPq\u001b\\c'
   for (let cut = 0; cut <= text.length; cut++) {
     const plain = plainPieces()

@@ -8,9 +8,11 @@ export interface Personality {
   /** Lines of authorized_keys, for the login user and for root. */
   authorizedKeys: readonly string[]
   env: Readonly<Record<string, string>>
-  /** MAC address, IPv4 address with the length of its prefix, and the box's address on the same network. */
+  /** MAC address, IPv4 address with prefix length, and the box's address on the same network. */
   network: { mac: string; address: string; gateway: string }
-  /** Whether it has just booted: its network card is its own, its disk may have grown. Else it may be a fork. */
+  /**
+   * Whether it has just booted: its network card is its own, and its disk may have grown. Otherwise it may be a fork.
+   */
   booted: boolean
   /** Now, in seconds since 1970. */
   now: number
@@ -19,16 +21,16 @@ export interface Personality {
 }
 
 /**
- * The script that tells a guest who it is. It runs as root through the guest agent, at every start, fork and wake and
- * after a rename, and may run any number of times. Values are quoted for the shell, so none of them can be taken for it.
- * A fork waits for it, so it starts as few programs as it can, side by side: the shell writes the files itself.
- * Croft's keys and settings go to files of their own; the user's authorized_keys and sshd_config stay the user's. So does
- * a host name that is not the one that Croft gave last (/etc/croft/name), and all of /etc/hosts but that name.
- * What can't be done stops nothing else: it is named on standard output, a word each.
+ * Returns the script that tells a guest who it is. It runs as root through the guest agent at every start, fork and
+ * wake and after a rename, and is idempotent. Values are quoted, so the shell never interprets them. A fork waits for
+ * the script, so it starts as few programs as possible, in parallel; the shell writes the files itself. Croft's keys
+ * and settings go to files of their own; Croft does not change the user's authorized_keys and sshd_config, nor a host
+ * name other than the one that Croft set last (/etc/croft/name), nor anything in /etc/hosts but that name. A step that
+ * fails stops no other: its name goes to standard output, as one word.
  *
- * Nothing here waits for a service. systemd holds the port of SSH and starts sshd at the first connection, so one that
- * runs with an older host key or older settings is only ended (its sessions stay); the journal's daemon too comes back
- * by itself, and writes under the new machine-id. Pure.
+ * The script waits for no service. systemd holds the port of SSH and starts sshd at the first connection, so the script
+ * only ends an sshd that runs with an older host key or older settings (its sessions stay). The journal's daemon, too,
+ * comes back by itself, and then writes under the new machine-id. Pure.
  */
 export function personalizeScript(who: Personality): string {
   const sshd = [
@@ -88,7 +90,7 @@ printf %s "$failed"
 `
 }
 
-/** Gives the name in /etc/hosts that Croft gave before (`$old`) its successor, and adds one that is not there. */
+/** Replaces the name in /etc/hosts that Croft set before (`$old`) by the new one, or adds the new one. */
 const nameInHosts = `hosts=
 changed=
 there=
@@ -117,15 +119,15 @@ fi
 if [ "$changed" ]; then put /etc/hosts "$hosts"; fi`
 
 /**
- * Has the kernel draw on what it was just given, now and not within a minute: until then a fork would draw the same random
- * numbers as its parent and its siblings. The change of its genid tells it so too, sooner, but in one of some hundred forks
- * it does not come to hear of it. RNDRESEEDCRNG: https://man7.org/linux/man-pages/man4/random.4.html
+ * Makes the kernel use the entropy that it was just given now, and not within a minute; until then, a fork would get
+ * the same random numbers as its parent and siblings. The change of the genid has the same effect, and sooner, but one
+ * in some hundred forks misses it. RNDRESEEDCRNG: https://man7.org/linux/man-pages/man4/random.4.html
  */
 const reseed = `perl -e 'open F, ">", "/dev/urandom" and ioctl F, 0x5207, 0 or exit 1' &
 seed=$!
 `
 
-/** A guest that has booted asks for its address itself. */
+/** Waits until a guest that has booted has its address, which it gets by DHCP. */
 const awaitAddress = (address: string): string => `wait=0
 until [ $wait = 200 ] || case $(ip -4 -oneline address show dev eth0 2> /dev/null) in *" ${address} "*) ;; *) false ;; esac; do
   sleep 0.1
@@ -135,8 +137,9 @@ done
 `
 
 /**
- * A fork has its parent's boot ID, which the kernel never changes. systemd-nspawn too puts a file over it; what has read it
- * before keeps what it read. https://www.freedesktop.org/software/systemd/man/latest/sd_id128_get_boot.html
+ * A fork has its parent's boot ID, which the kernel never changes. So a file is mounted over it, as systemd-nspawn
+ * does; programs that have read it before keep the old one.
+ * https://www.freedesktop.org/software/systemd/man/latest/sd_id128_get_boot.html
  */
 const newBootId = `  was /proc/sys/kernel/random/uuid
   put /run/croft-boot-id "$was
@@ -147,11 +150,11 @@ const newBootId = `  was /proc/sys/kernel/random/uuid
 `
 
 /**
- * A fork's network card still has its parent's MAC and addresses, and gets its own. The link stays up: to take it down,
- * now and then the driver waits for ever (virtio_net of Linux 6.12, in one of 20 copies of a busy VM). Connections from
- * the old address, which is in the file that the parent's own introduction left, are cut. The address is set here so
- * that nobody waits for DHCP, which then confirms it. What QEMU saved of the card (`ethtool -P`) stays the parent's until
- * the next boot.
+ * Replaces the MAC and addresses of a fork's network card, which are still its parent's. The link stays up, because
+ * taking it down now and then makes the driver wait forever (virtio_net of Linux 6.12, in one of 20 copies of a busy
+ * VM). Connections from the old address are killed; that address is in the file that the parent's own run of this
+ * script left. The address is set here so that nothing waits for DHCP, which then confirms it. The permanent MAC, which
+ * QEMU saved with the card (`ethtool -P`), stays the parent's until the next boot.
  */
 const takeAddress = ({ mac, address, gateway }: Personality['network']): string => `was /sys/class/net/eth0/address
 if [ "$was" != ${quote(mac)} ]; then
@@ -166,16 +169,18 @@ EOF
 fi
 `
 
-/** A word for sh, whatever is in it. */
+/** Quotes any text as one word for sh. */
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 
-/** One SetEnv line, as sshd takes only the first; it reads its words as quoted strings with backslash escapes. */
+/**
+ * Returns one SetEnv line, as sshd uses only the first. It reads its words as quoted strings with backslash escapes.
+ */
 function sshdEnvironment(env: Readonly<Record<string, string>>): string[] {
   const words = Object.entries(env).map(([key, value]) => `"${key}=${value.replace(/["\\]/g, '\\$&')}"`)
   return words.length ? [`SetEnv ${words.join(' ')}`] : []
 }
 
-/** The same for everything else: a file that both sh (`. /etc/croft/env`) and systemd (`EnvironmentFile=`) can read. */
+/** Returns the environment as a file that both sh (`. /etc/croft/env`) and systemd (`EnvironmentFile=`) can read. */
 function environmentFile(env: Readonly<Record<string, string>>): string {
   return Object.entries(env)
     .map(([key, value]) => `${key}="${value.replace(/["\\$`]/g, '\\$&')}"\n`)

@@ -8,41 +8,42 @@ import type { Vm } from '../../store/index.ts'
 import { vmFolder } from '../libvirt/domain-xml.ts'
 import { endOf, sshArgs } from './ssh.ts'
 
-/** How long a connection stays open that nobody uses. */
+/** How long an unused connection stays open. */
 const lingerMs = 30_000
-/** An sshd of Debian takes ten sessions on a connection. */
+/** Debian's sshd allows ten sessions per connection. */
 const mostSessions = 8
-/** How long a guest may take to say that a connection is as good as a new one. */
+/** How long a guest may take to answer `loginStamp`. */
 const answerMs = 10_000
-/** Paths of unix sockets have 107 bytes at most, and ssh begins with one that is 17 longer. */
+/** Paths of unix sockets have at most 107 bytes, and ssh first makes one whose path is 17 bytes longer. */
 const mostPathBytes = 90
 
 /**
- * Prints what changes when a file does that a login reads: who is in which group, the shell, the environment, limits. It
- * is the same for as long as a connection that is open has the rights and settings that a new one would have.
+ * Prints the state of the files that a login reads: groups, shells, environment, limits. While it is unchanged, an open
+ * connection has the same rights and settings as a new one would have.
  */
 const loginStamp = "stat -c '%i %z' /etc/passwd /etc/group /etc/environment /etc/security/limits.conf"
 
 /**
- * SSH connections to VMs that commands share, mostly one for each VM and user. A login costs a guest far more than most commands
- * do: emulated, 1.5 to 2 s beside 0.13 s. OpenSSH's own multiplexing: a master process holds the connection.
+ * SSH connections to VMs that commands share, mostly one for each VM and user. A login costs a guest far more than most
+ * commands do: 1.5 to 2 s compared with 0.13 s in an emulated one. They use OpenSSH's multiplexing: a master process
+ * holds the connection.
  */
 export class SshConnections implements SharedConnections {
   readonly #folder: string
   readonly #box: () => Box
-  /** All that are open. */
+  /** All open connections. */
   readonly #open = new Set<Connection>()
   #number = 0
 
-  /** @param folder the state folder @param box the box that is about to have them */
+  /** @param folder the state folder @param box returns the box, which is made after this */
   constructor(folder: string, box: () => Box) {
     this.#folder = folder
     this.#box = box
   }
 
   /**
-   * Lends a connection: the one that is open, if it is as good as a new one.
-   * @returns undefined where a command has to have one of its own; why there can be none, in ssh's words
+   * Lends a connection: an open one, if it is as good as a new one.
+   * @returns undefined when the command must open its own; `refused` with ssh's own words when there can be none
    */
   async borrow(vm: Vm, user: string): Promise<Loan | { refused: string } | undefined> {
     const open = this.#find(vm, user)
@@ -50,12 +51,12 @@ export class SshConnections implements SharedConnections {
     return (this.#find(vm, user) ?? this.#make(vm, user))?.lend()
   }
 
-  /** How many connections to a VM are open and used by nobody. */
+  /** Returns how many open connections to a VM are unused. */
   unused(vm: Pick<Vm, 'id'>): number {
     return this.#unused(vm).length
   }
 
-  /** Closes those connections to a VM that nobody uses, before its memory is saved; resolves when the guest knows. */
+  /** Closes the unused connections to a VM before its memory is saved; resolves when the guest knows. */
   async leave(vm: Pick<Vm, 'id'>): Promise<void> {
     await Promise.all(this.#unused(vm).map((each) => each.end()))
   }
@@ -92,16 +93,16 @@ export class SshConnections implements SharedConnections {
 class Connection {
   readonly vm: string
   readonly user: string
-  /** Resolves when it has been closed, by whomever. */
+  /** Resolves when the connection has been closed, by either side. */
   readonly ended: Promise<void>
-  /** How many use it now. */
+  /** How many sessions use it now. */
   sessions = 0
-  /** It ends with its last session, and gets no others. */
+  /** Whether it takes no more sessions, and ends with its last one. */
   isRetired = false
-  /** Arguments for ssh to enter by it. */
+  /** Arguments for ssh to use this connection. */
   readonly #to: readonly string[]
   readonly #master: ChildProcess
-  /** The stamp of the login that it began with. */
+  /** The stamp at the time of its login. */
   readonly #opened: Promise<string>
   #says = ''
   #timer: NodeJS.Timeout | undefined
@@ -120,7 +121,7 @@ class Connection {
       this.#master.once('close', () => resolve())
       this.#master.once('error', () => resolve())
     }).then(() => this.retire())
-    const failed = this.ended.then(() => Promise.reject(new Error('it could not be opened')))
+    const failed = this.ended.then(() => Promise.reject(new Error('the connection could not be opened')))
     this.#opened = Promise.race([once(this.#master.stdout!, 'data'), failed]).then(() => this.#stamp())
     for (const each of [failed, this.#opened]) each.catch(() => {})
   }
@@ -136,7 +137,7 @@ class Connection {
     return { to: this.#to, giveBack: () => this.#leave() }
   }
 
-  /** Whether it is alive, and a login now would give the same rights and settings. */
+  /** Whether it is alive and has the same rights and settings as a new login would have. */
   async isAsNew(): Promise<boolean> {
     this.#use()
     try {
@@ -154,7 +155,7 @@ class Connection {
     if (this.sessions === 0) void this.end()
   }
 
-  /** Ends it, with the sessions that it has; resolves when it has been closed. */
+  /** Ends the connection and its sessions; resolves when it has been closed. */
   end(): Promise<void> {
     clearTimeout(this.#timer)
     this.isRetired = true
@@ -173,7 +174,7 @@ class Connection {
     else this.#timer = setTimeout(() => void this.end(), lingerMs).unref()
   }
 
-  /** What `loginStamp` says by this connection; empty when the guest does not say. */
+  /** Runs `loginStamp` over this connection. @returns its output; empty when the guest does not answer */
   async #stamp(): Promise<string> {
     return runProgram('ssh', [...this.#to, '-T', '--', loginStamp], { timeoutMs: answerMs, okCodes: [0, 1] }).then(
       ({ stdout }) => stdout,

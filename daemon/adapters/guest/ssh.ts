@@ -12,8 +12,8 @@ export const daemonKeyPath = (folder: string): string => `${folder}/keys/daemon_
 export const knownHostsPath = (folder: string, vm: Vm): string => `${vmFolder(folder, vm)}/known_hosts`
 
 /**
- * Arguments for OpenSSH's client to enter a VM: only the host key that Croft made for it will do.
- * @param options.ownKey leave the choice of the key to the caller's own ssh, who can't read the daemon's
+ * Returns arguments with which OpenSSH's client enters a VM. It accepts only the host key that Croft made for that VM.
+ * @param options.ownKey leaves the choice of a key to ssh, for a caller that can't read the daemon's key
  */
 export function sshArgs(folder: string, vm: Vm, user: string, options: { ownKey?: boolean } = {}): string[] {
   const settings = {
@@ -22,7 +22,7 @@ export function sshArgs(folder: string, vm: Vm, user: string, options: { ownKey?
     HostKeyAlias: vm.id,
     StrictHostKeyChecking: 'yes',
     LogLevel: 'ERROR',
-    // Nobody but the box and the VM is on the way, and an emulated guest takes half a second for what OpenSSH prefers.
+    // Only the box and the VM are on this path, and an emulated guest takes half a second for OpenSSH's first choice.
     KexAlgorithms: '^curve25519-sha256',
     ConnectTimeout: '20',
     ...(!options.ownKey && { IdentitiesOnly: 'yes', IdentityFile: daemonKeyPath(folder), ForwardAgent: 'no' }),
@@ -37,19 +37,22 @@ export function sshArgs(folder: string, vm: Vm, user: string, options: { ownKey?
   ]
 }
 
-/** What to do when SSH lets nobody into a VM that runs. */
+/** Says what to do when a running VM can't be entered by SSH. */
 const rescue = ({ name }: Vm): string =>
-  `The guest agent lets you in as root: croft exec ${name} --by-agent 'systemctl status ssh; journalctl -n 20 -u ssh'\n`
+  `To run commands as root through the guest agent: croft exec ${name} --by-agent 'systemctl status ssh; journalctl -n 20 -u ssh'\n`
 
 export interface RunInVmOptions {
-  /** Where output goes as it comes, the next of it once the promise resolves. Without it, the first MiB of each is collected. */
+  /**
+   * Receives output as it comes; each promise is awaited before the next call. Without it, the first MiB of each is
+   * kept.
+   */
   output?: { out(chunk: Uint8Array): Promise<void>; err(chunk: Uint8Array): Promise<void> } | undefined
-  /** Ends the connection, and with it, as sshd sees to, the command's streams. */
+  /** Ends the connection; sshd then closes the command's streams. */
   signal?: AbortSignal | undefined
   user?: string | undefined
 }
 
-/** A line for a shell: one word is one already, several are a program and its arguments. Pure. */
+/** Returns a line for a shell: a single word is such a line already; several are a program and its arguments. Pure. */
 export const shellLine = (words: readonly string[]): string =>
   words.length === 1 ? words[0]! : words.map(quote).join(' ')
 
@@ -73,7 +76,7 @@ export async function runInVm(
   const out = collector()
   const err = collector()
   const tell = options.output ?? { out: out.add, err: err.add }
-  let code = 255 // what ssh ends with when it can't get in
+  let code = 255 // ssh's exit code when it can't connect
   try {
     const loan = await connections.borrow(vm, user)
     if (loan && 'refused' in loan) await tell.err(Buffer.from(`${loan.refused}${rescue(vm)}`))
@@ -86,7 +89,7 @@ export async function runInVm(
   } finally {
     end.unwatch()
   }
-  if (end.signal.aborted) await tell.err(Buffer.from(`${vm.name} ended before the command did.\n`))
+  if (end.signal.aborted) await tell.err(Buffer.from(`${vm.name} stopped before the command ended.\n`))
   const tail = plainText(out.text() + err.text())
     .trimEnd()
     .split('\n')
@@ -95,17 +98,17 @@ export async function runInVm(
   return { code, stdout: out.text(), stderr: err.text(), truncated: out.truncated || err.truncated, tail }
 }
 
-/** @returns its exit code */
+/** Runs ssh. @returns its exit code */
 async function runSsh(
   args: readonly string[],
   input: string | AsyncIterable<Uint8Array> | undefined,
   tell: NonNullable<RunInVmOptions['output']>,
   signal: AbortSignal,
 ): Promise<number> {
-  // Nobody would end it when the daemon is killed, and its connection has the VM count as in use.
+  // If it outlived a daemon that is killed, nothing would end it, and its connection would make the VM count as in use.
   const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'ssh', ...args], { signal, killSignal: 'SIGTERM' })
   const told = Promise.all([tellAll(child.stdout, tell.out), tellAll(child.stderr, tell.err)]).catch(() => {})
-  // The command may end without reading all of its input: that is its right.
+  // The command may end without reading all of its input.
   pipeline(typeof input === 'string' ? [input] : (input ?? []), child.stdin).catch(() => {})
   const code = await new Promise<number>((resolve) => {
     child.once('exit', (status) => resolve(status ?? 255))
@@ -115,18 +118,21 @@ async function runSsh(
   return code
 }
 
-/** Reads no faster than what is read is taken on. */
+/** Passes on a stream, and reads no faster than `tell` takes it. */
 async function tellAll(from: Readable, tell: (chunk: Buffer) => Promise<void>): Promise<void> {
   for await (const chunk of from) await tell(chunk)
 }
 
-/** Whether nothing that was open in a VM goes on: it is off, or gone. One that sleeps has not ended. */
+/** Whether a VM is off or deleted, so that nothing in it goes on. A VM that sleeps has not ended. */
 export function hasEnded(box: Box, id: string): boolean {
   const vm = box.store.state.vms[id]
   return !vm || ['stopped', 'crashed', 'leaving'].includes(stateOf(box, vm))
 }
 
-/** A VM that is turned off or crashes says nothing to the other end of its connections. One that sleeps goes on later. */
+/**
+ * Returns a signal for the end of a VM: one that is turned off or crashes does not close its connections. A VM that
+ * sleeps has not ended, as it goes on later.
+ */
 export function endOf(box: Box, { id, uuid }: Vm): { signal: AbortSignal; unwatch(): void } {
   const ended = new AbortController()
   const unwatch = box.live.watch((changed) => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Vm } from '../../store/index.ts'
 import { Terminal } from './terminals.ts'
 
-test('what is typed before ssh answers is kept up to a bound', async () => {
+test('input before ssh answers is kept, up to a limit', async () => {
   const over = Promise.withResolvers<Terminal>()
   const never = ['-F', 'none', '-o', 'ProxyCommand=sleep 1000', 'web']
   const terminal = new Terminal({ id: 'vm' } as Vm, never, { columns: 80, rows: 24 }, over.resolve)

@@ -9,24 +9,24 @@ import type { TerminalSize } from '../../lib/terminal-size.ts'
 import type { Vm } from '../../store/index.ts'
 import { endOf, sshArgs } from './ssh.ts'
 
-/** Who looks at a terminal. */
+/** A client that shows a terminal. */
 export interface Viewer {
   show(output: Uint8Array): void
-  /** It is over: nothing comes any more. */
+  /** Tells the viewer that the terminal has ended. */
   end(): void
 }
 
-/** What a viewer who comes later is shown of what was written before, in bytes. */
+/** How many bytes of earlier output a new viewer is shown. */
 const kept = 256 * 1024
-/** How long one at which nobody looks, and on which nothing is written, stays. */
+/** How long a terminal without viewers and without output is kept. */
 const unwatchedMs = 60 * 60_000
 const mostOfOneVm = 20
 const mostWaiting = 1024 * 1024
 const mostEarly = 64 * 1024
-/** A guest may write byte by byte, and each piece takes memory of its own. */
+/** A guest may write byte by byte, and each piece has an overhead in memory. */
 const mostPieces = 256
 
-/** A login shell in a VM that goes on while nobody looks at it. */
+/** A login shell in a VM that goes on while it has no viewers. */
 export class Terminal {
   readonly id = `trm_${randomBytes(9).toString('base64url')}`
   readonly vm: string
@@ -35,20 +35,20 @@ export class Terminal {
   readonly #viewers = new Set<Viewer>()
   #written: Buffer[] = []
   #size = 0
-  /** The terminal device at our end, once it is known. */
+  /** The terminal device on our side, once it is known. */
   #device = ''
-  /** What was typed before anything came: ssh has not taken the terminal over yet, which would echo it once more. */
+  /** Input from before the first output: until ssh has taken over the terminal, that would echo the input once more. */
   #early: Buffer | undefined = Buffer.alloc(0)
   #lastAt = performance.now()
 
   /**
-   * `script` (util-linux) gives ssh a terminal of its own, whose device it is told first; what comes from ssh comes through
-   * that. `stty` on the device sets its size, which the kernel tells ssh, and that the guest.
+   * `script` (util-linux) runs ssh in a terminal of its own. The first line of output is the terminal's device, and
+   * ssh's output follows. `stty` on the device sets its size, which the kernel passes to ssh, and ssh to the guest.
    */
   constructor(vm: Vm, args: readonly string[], { columns, rows }: TerminalSize, ended: (terminal: Terminal) => void) {
     this.vm = vm.id
     const line = `stty cols ${columns} rows ${rows}; tty; exec ${['ssh', ...args].map(quote).join(' ')}`
-    // Nobody would end it when the daemon is killed.
+    // If it outlived a daemon that is killed, nothing would end it.
     this.#child = spawn('setpriv', ['--pdeathsig', 'TERM', 'script', '-q', '-e', '-f', '-c', line, '/dev/null'], {
       env: { PATH: process.env.PATH, TERM: 'xterm-256color', SHELL: '/bin/sh' },
       stdio: ['pipe', 'pipe', 'ignore'],
@@ -88,7 +88,7 @@ export class Terminal {
     this.#viewers.clear()
   }
 
-  /** What was written last. */
+  /** Returns the most recent output. */
   #last(): Buffer {
     const length = Math.min(this.#size, kept)
     return Buffer.from(Buffer.concat(this.#written).subarray(this.#size - length))
@@ -102,7 +102,10 @@ export class Terminal {
     return this.#viewers.size === 0 && performance.now() - this.#lastAt > unwatchedMs
   }
 
-  /** Shows it to somebody, from what was written last. @returns has him look away */
+  /**
+   * Shows the terminal to a viewer, which first gets the most recent output.
+   * @returns a function that removes the viewer
+   */
   watch(viewer: Viewer): () => void {
     if (this.#size > 0) viewer.show(this.#last())
     this.#viewers.add(viewer)
@@ -112,7 +115,7 @@ export class Terminal {
     }
   }
 
-  /** What somebody typed. More than can be taken on is dropped: nobody types that. */
+  /** Sends input. Input beyond what ssh can take is dropped: nobody types that much. */
   write(input: Uint8Array): void {
     if (this.#early) {
       if (this.#early.length < mostEarly) this.#early = Buffer.concat([this.#early, input.subarray(0, mostEarly)])
@@ -128,7 +131,7 @@ export class Terminal {
   }
 }
 
-/** The terminals that are open, of all VMs. */
+/** The open terminals of all VMs. */
 export class Terminals {
   readonly #box: Box
   readonly #folder: string
@@ -148,12 +151,14 @@ export class Terminals {
     return this.#open.get(id)
   }
 
-  /** Starts one, and wakes its VM for that. @throws CroftError `not-found`, `conflict`, and those of waking */
+  /** Wakes a VM and starts a terminal in it. @throws CroftError `not-found`, `conflict`, and those of waking */
   async start(name: string, size: TerminalSize): Promise<Terminal> {
     const { id } = findVm(this.#box.store.state, name)
     const vm = await ensureAwake(this.#box, id)
     if (this.of(vm).length >= mostOfOneVm)
-      throw new CroftError('conflict', `${vm.name} has ${mostOfOneVm} terminals open.`, { hint: 'End one: exit' })
+      throw new CroftError('conflict', `${vm.name} has ${mostOfOneVm} terminals open.`, {
+        hint: 'To end one, type in it: exit',
+      })
     const args = [...sshArgs(this.#folder, vm, imageOf(this.#box.store.state, vm).user), '-o', 'BatchMode=yes', '-tt']
     const end = endOf(this.#box, vm)
     const terminal = new Terminal(vm, args, size, ({ id }) => {
