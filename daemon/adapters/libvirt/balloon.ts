@@ -5,11 +5,12 @@ import type { Libvirt } from './client.ts'
 const lookMs = 50
 
 /**
- * Has a running guest give up memory until it is left with so much, and then have all of it again: what the guest had
- * freed, however scattered, is then the box's, and is not there to be saved. Resolves when the guest has taken its memory
- * back: one that is saved before goes on with that in every fork of it.
- * @param leftMiB what it keeps for a moment: more than it uses @param fullMiB what it has before and afterwards
- * @param squeezeMs for how long it gives up memory at most @param wanted ends both at once
+ * Inflates a running guest's balloon until the guest has `leftMiB`, and deflates it again. Memory that the guest had
+ * freed, however scattered, then belongs to the box and need not be saved. Resolves when the guest has taken its memory
+ * back: a guest that is saved earlier would go on deflating in each of its forks.
+ * @param leftMiB what the guest keeps meanwhile, which must be more than it uses @param fullMiB what it has before and
+ * after
+ * @param squeezeMs the longest time for inflating @param wanted aborts both steps immediately
  */
 export async function pulse(
   libvirt: Libvirt,
@@ -20,7 +21,10 @@ export async function pulse(
   wanted: AbortSignal,
 ): Promise<void> {
   const set = (mib: number) => libvirt.call.domainSetMemory(uuid, mib * 1024, VIR.DOMAIN_AFFECT_LIVE)
-  /** Until the guest's memory fits, or the time is over. It is asked for: of its balloon QEMU tells once a second at most. */
+  /**
+   * Waits until the guest's memory `fits`, or the time is over. It polls: QEMU sends at most one balloon event a
+   * second.
+   */
   const until = async (fits: (mib: number) => boolean, timeoutMs: number) => {
     const over = AbortSignal.any([wanted, AbortSignal.timeout(timeoutMs)])
     while (!over.aborted && !fits((await libvirt.call.domainBalloon(uuid)) / 1024))

@@ -4,7 +4,9 @@ import { toCroftError, unavailable } from './binding/errors.ts'
 import type { LibvirtEvent } from './binding/event.ts'
 import type { Libvirt } from './client.ts'
 
-/** What of a domain's disk is written into a layer beneath it, by paths; whether `top` is the disk itself. */
+/**
+ * Which layers of a domain's disk are committed into a layer beneath them, by paths; whether `top` is the disk itself.
+ */
 export interface BlockCommit {
   top: string
   base: string
@@ -12,14 +14,15 @@ export interface BlockCommit {
 }
 
 /**
- * Commits layers of a running domain's disk and waits for the end of that, which libvirt tells by an event. One of the disk
- * itself has the domain turn to `base` when it has made its copy.
+ * Commits layers of a running domain's disk and waits until that ends, of which libvirt sends an event. When the disk
+ * itself is committed, the domain pivots to `base` once the copy is complete.
  *
- * One that fails or is ended may leave QEMU with `base` open for writing (seen with QEMU 7.2, when `top` is the disk), and
- * the domain can't go on after the next snapshot of its memory, when QEMU opens its layers anew: see `reopenReadOnly`.
- * @param wanted ends it
- * @throws CroftError `cancelled` on the signal, when somebody else ends it or when the domain ends, `conflict` when it fails, `unavailable` when libvirt
- * is lost: the job then goes on
+ * A commit that fails or is cancelled may leave `base` open for writing in QEMU (seen with QEMU 7.2, when `top` is the
+ * disk). The domain then can't go on after the next snapshot of its memory, when QEMU opens its layers anew: see
+ * `reopenReadOnly`.
+ * @param wanted cancels the commit
+ * @throws CroftError `cancelled` on the signal, when somebody else cancels it or when the domain ends; `conflict` when
+ * it fails; `unavailable` when the connection to libvirt is lost, in which case the job goes on
  */
 export async function commitBlocks(
   libvirt: Libvirt,
@@ -34,11 +37,11 @@ export async function commitBlocks(
   })
   if (how === 'completed') return
   if (wanted?.aborted || how === 'cancelled' || how === 'stopped')
-    throw new CroftError('cancelled', 'Work on a disk was ended with its VM, or for it.')
-  throw new CroftError('conflict', 'Work on the disk of the VM did not come to its end.', { details: { reason: how } })
+    throw new CroftError('cancelled', 'Work on a disk was cancelled, or ended with its VM.')
+  throw new CroftError('conflict', "Work on the VM's disk failed.", { details: { reason: how } })
 }
 
-/** @returns how it ended */
+/** Starts a block job and waits for its end. @returns how it ended */
 async function awaitBlockJob(
   libvirt: Libvirt,
   uuid: string,
@@ -52,11 +55,11 @@ async function awaitBlockJob(
     const how = endOf(event, uuid)
     if (how === 'ready') {
       const pivoted = libvirt.call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT)
-      // One that is ended at this moment tells so itself.
+      // A job that is cancelled at this moment sends its own event.
       pivoted.catch((error) => wanted?.aborted || ended.reject(error))
     } else if (how) ended.resolve(how)
   })
-  // A job that has ended meanwhile can't be aborted, and has told so.
+  // A job that has just ended can't be aborted, and has sent its event.
   const onWanted = () => libvirt.call.domainBlockJobAbort(uuid, 'vda').catch(() => {})
   try {
     await start()
@@ -83,9 +86,9 @@ interface BlockNode {
 }
 
 /**
- * Has a running domain's QEMU open a layer beneath its disk for reading only, as it was before a commit into it that did
- * not come to its end; one that it only reads stays as it is. By QMP's `blockdev-reopen`
- * (https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html), with the names that libvirt gives to nodes.
+ * Makes a running domain's QEMU reopen a layer beneath its disk read-only, as it was before an unfinished commit into
+ * it. Does nothing if it is read-only already. It uses QMP's `blockdev-reopen`
+ * (https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html) and libvirt's node names.
  * @param layer its path @param beneath the path of the layer beneath that
  */
 export async function reopenReadOnly(libvirt: Libvirt, uuid: string, layer: string, beneath: string): Promise<void> {
@@ -103,18 +106,18 @@ export async function reopenReadOnly(libvirt: Libvirt, uuid: string, layer: stri
   const storage = node['node-name'].replace(/-format$/, '-storage')
   const backing = nodeOf(beneath)?.['node-name']
   if (backing === undefined || !nodes.some((each) => each['node-name'] === storage))
-    throw refused(`it names no parts of ${layer}`)
+    throw refused(`it has no nodes for ${layer}`)
   const options = { driver: 'qcow2', 'node-name': node['node-name'], 'read-only': true, file: storage, backing }
   await command('blockdev-reopen', { options: [options] })
 }
 
-/** The file that holds a node: it is told by its path, or in JSON with all that lies beneath it. Pure. */
+/** Returns the file of a node, which QEMU names by path, or as JSON that includes everything beneath it. Pure. */
 function fileOf(filename: string): string {
   return filename.startsWith('json:') ? JSON.parse(filename.slice('json:'.length)).file.filename : filename
 }
 
 const refused = (reason: string): CroftError =>
-  new CroftError('program-failed', 'QEMU did not do what Croft asked for with a disk.', {
+  new CroftError('program-failed', 'QEMU refused an operation on a disk.', {
     hint: `It says: ${reason}`,
     details: { reason: `QEMU: ${reason}` },
   })

@@ -6,7 +6,7 @@ export type Role = 'events' | 'calls'
 
 const bridge = fileURLToPath(new URL('./bridge.ts', import.meta.url))
 
-/** Starts a bridge child. Its standard error is ours. */
+/** Starts a bridge child, which inherits our standard error. */
 export function forkBridge(role: Role, uri: string): ChildProcess {
   return fork(bridge, [role, uri, String(process.pid)], {
     execPath: process.execPath,
@@ -16,7 +16,7 @@ export function forkBridge(role: Role, uri: string): ChildProcess {
   })
 }
 
-/** Calls `gone` once, with the reason in words, when the child has ended or could not be started. */
+/** Calls `gone` once, with the reason in words, when the child has ended or can't be started. */
 export function onGone(child: ChildProcess, gone: (reason: string) => void): void {
   let told = false
   const tell = (reason: string) => {
@@ -29,7 +29,7 @@ export function onGone(child: ChildProcess, gone: (reason: string) => void): voi
   child.once('exit', (code, signal) => tell(signal ?? `exit code ${code}`))
 }
 
-/** Lets an idle child go: it closes its connection and ends; after a second it is ended. */
+/** Ends an idle child: disconnects, so that it closes its connection and ends; kills it if it hasn't after a second. */
 export function endChild(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
   return new Promise((resolve) => {
@@ -42,7 +42,9 @@ export function endChild(child: ChildProcess): Promise<void> {
   })
 }
 
-/** Resident memory of a process in MiB (second field of /proc/<pid>/statm, in pages of 4 KiB); 0 when it has ended. */
+/**
+ * Returns a process's resident memory in MiB (second field of /proc/<pid>/statm, in 4 KiB pages); 0 when it has ended.
+ */
 export function rssMiB(pid: number | undefined): number {
   try {
     return Math.round(Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]) / 256)

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Libvirt, LibvirtError, type LibvirtEvent, type LibvirtOptions, openLibvirt, VIR } from './index.ts'
 
-/** The test driver lives inside each child, so whatever a test changes it asks of the same single child. */
+/** The test driver lives inside each child, so a test that changes something must use a single child. */
 const uri = 'test:///default'
 const testDomain = '6695eb01-f6a4-8304-79aa-97f2502e193f'
 const nobody = '00000000-0000-0000-0000-000000000000'
@@ -40,7 +40,7 @@ describe('a call', () => {
     })
   })
 
-  it('takes a domain through its life', async () => {
+  it('takes a domain through its life cycle', async () => {
     const { call } = open()
     const uuid = await call.domainDefine(
       '<domain type="test"><name>grüner-otter</name><memory>8192</memory><os><type>hvm</type></os></domain>',
@@ -59,11 +59,11 @@ describe('a call', () => {
     await expect(call.domainState(uuid)).rejects.toMatchObject({ codeName: 'NO_DOMAIN' })
   })
 
-  it('tells a defect of ours from a failure of libvirt', async () => {
+  it('distinguishes our bugs from failures of libvirt', async () => {
     await expect(open().call.domainXml(5 as never)).rejects.toMatchObject({ code: 'internal' })
   })
 
-  it('gives each of 16 callers at a time its own error', async () => {
+  it('gives each concurrent caller its own error', async () => {
     const { call } = open({ maxCalls: 3 })
     const provoked: [Promise<unknown>, code: number, domain: number, message: RegExp][] = Array.from(
       { length: 40 },
@@ -100,7 +100,7 @@ describe('a call', () => {
     }
   })
 
-  it('is answered in the order of asking', async () => {
+  it('is answered in order', async () => {
     const { call } = open()
     const order: number[] = []
     await Promise.all(Array.from({ length: 50 }, (_, i) => call.isAlive().then(() => order.push(i))))
@@ -133,7 +133,7 @@ describe('a bridge child', () => {
     expect(callsChild().pid).not.toBe(pid)
   })
 
-  it('that grew too large is replaced between two calls, none is lost', async () => {
+  it('that has grown too large is replaced between two calls, and none is lost', async () => {
     const { call } = open({ recycleRssMiB: 1 })
     const pids = new Set<number | undefined>()
     for (let i = 0; i < 3; i++) {
@@ -143,7 +143,7 @@ describe('a bridge child', () => {
     expect(pids.size).toBeGreaterThan(1)
   })
 
-  it('that watches and dies is told, and told again when it is back', async () => {
+  it('for events that dies is reported, and reported again when it is back', async () => {
     open()
     await nextEvent('connected')
     const { pid } = libvirt.status().children[0]!
@@ -166,7 +166,7 @@ describe('a bridge child', () => {
 })
 
 describe('libvirtd that is not there', () => {
-  it('fails calls at once, with the reason', async () => {
+  it('fails calls immediately, with the reason', async () => {
     open({ uri: 'test+unix:///default?socket=/nonexistent/libvirt-sock' })
     const early = libvirt.call.version().catch((error: unknown) => error)
     const { reason } = await nextEvent('disconnected')

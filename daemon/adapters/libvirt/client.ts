@@ -10,8 +10,8 @@ type Call<Op> = Op extends (conn: number, ...args: infer Args) => infer Result
   : never
 
 /**
- * Every operation of ops.ts, carried out in a child. Operations take no objects, so an object at the end is CallOptions;
- * before it, write `undefined` for arguments left out.
+ * All operations of binding/ops, carried out in a child. Operations take no objects, so a last argument that is an
+ * object is CallOptions; before it, write `undefined` for arguments that are left out.
  */
 export type LibvirtCalls = { readonly [K in OpName]: Call<Ops[K]> }
 
@@ -25,32 +25,44 @@ export interface LibvirtChild {
 
 export interface LibvirtStatus {
   connected: boolean
-  /** Why not. */
+  /** Why it is not connected. */
   reason: string | null
   children: LibvirtChild[]
 }
 
 export interface Libvirt {
-  /** @throws LibvirtError; CroftError `unavailable` (at once, while libvirt cannot be reached), `timed-out`, `cancelled` */
+  /**
+   * @throws LibvirtError; CroftError `unavailable` (immediately while libvirt can't be reached), `timed-out`,
+   * `cancelled`
+   */
   readonly call: LibvirtCalls
-  /** Hears every event from now on, in order; starts with `connected` when already connected. The result stops it. */
+  /**
+   * Calls `listener` with each event from now on, in order; first with `connected` when already connected. The result
+   * stops it.
+   */
   onEvent(listener: (event: LibvirtEvent) => void): () => void
   status(): LibvirtStatus
-  /** Fails what is under way and ends the children; resolves when they are gone. */
+  /** Fails all calls under way and ends the children; resolves when they are gone. */
   close(): Promise<void>
 }
 
 export interface LibvirtOptions {
   /** E.g. `qemu:///system`. */
   uri: string
-  /** The most calls children at a time. Default 8. */
+  /** The most calls children at one time. Default 8. */
   maxCalls?: number
-  /** A child that has grown beyond this is replaced: a calls child between two calls; the events child with a `disconnected` and a `connected`. Default 180. */
+  /**
+   * A child that grows beyond this is replaced: a calls child between two calls; the events child with a `disconnected`
+   * and a `connected`. Default 180.
+   */
   recycleRssMiB?: number
   log?: (message: string, details: Record<string, unknown>) => void
 }
 
-/** Connects to libvirt, and again whenever the connection is lost. Returns at once; calls made before it is connected wait for it. */
+/**
+ * Connects to libvirt, and connects again whenever the connection is lost. Returns immediately; calls wait until the
+ * first connection is there.
+ */
 export function openLibvirt({ uri, maxCalls = 8, recycleRssMiB = 180, log = () => {} }: LibvirtOptions): Libvirt {
   const listeners = new Set<(event: LibvirtEvent) => void>()
   const pool = new CallPool({ uri, maxCalls, recycleRssMiB })

@@ -4,8 +4,8 @@ const second = 1000
 const minute = 60 * second
 
 /**
- * How long an operation may take, counted from when a child takes it up, where 10 s would not do: what
- * moves memory or disks, waits for a guest, or has libvirtd ask QEMU what it can do, which it does anew after each upgrade.
+ * How long an operation may take from the moment a child starts it, if 10 s are not enough: operations that move memory
+ * or disks, that wait for a guest, or in which libvirtd probes QEMU's capabilities, as it does after each upgrade.
  */
 const deadlinesMs: Partial<Record<OpName, number>> = {
   version: minute,
@@ -23,7 +23,7 @@ const deadlinesMs: Partial<Record<OpName, number>> = {
   networkDestroy: minute,
 }
 
-/** The deadline of an operation in ms. */
+/** Returns the deadline of an operation in ms. */
 export function deadlineMs(op: OpName): number {
   return deadlinesMs[op] ?? 10 * second
 }

@@ -15,11 +15,11 @@ export interface BoxShape {
   emulator: string
   /** Name of the libvirt network. */
   network: string
-  /** Prefix of the taps' names; with the 10 characters of an id it must stay below 16. */
+  /** Prefix of the taps' names; with the 10 characters of an id it must have fewer than 16. */
   tapPrefix: string
   /** The state folder. */
   folder: string
-  /** Who QEMU runs as. libvirt is told to leave the owners of files alone: a VM's QEMU must not own what others boot. */
+  /** The user that QEMU runs as. libvirt must not change the owners of files: no VM's QEMU may own what others boot. */
   qemu: { uid: number; gid: number }
 }
 
@@ -32,11 +32,11 @@ export const consoleLogPath = (folder: string, vm: Pick<Vm, 'id'>): string => `$
 export const consoleSocketPath = (folder: string, vm: Pick<Vm, 'id'>): string => `${vmFolder(folder, vm)}/console.sock`
 
 /**
- * The libvirt domain of a VM: q35 with few virtio devices, booted straight from the image's kernel; nothing
- * preallocated, free pages reported back, discard through to the file. The kernel's command line names nobody: a
- * fork keeps its parent's for as long as it runs. Pure.
- * @param genid tells a guest that loads saved memory that it is another one now: its kernel makes new random numbers
- * Format: https://libvirt.org/formatdomain.html
+ * Returns the libvirt domain of a VM: q35 with few virtio devices, booted directly from the image's kernel. No memory
+ * is preallocated, free pages are reported to the box, and discards reach the file. The kernel's command line names no
+ * VM, because a fork keeps its parent's for as long as it runs. Pure.
+ * @param genid tells a guest that loads saved memory that it is another VM now, so that its kernel reseeds its random
+ * numbers Format: https://libvirt.org/formatdomain.html
  */
 export function domainXml(
   { vm, image, disk, hardware }: DomainSpec,
@@ -123,8 +123,8 @@ export function domainXml(
 }
 
 /**
- * What of a domain saved memory depends on, as text: its XML with everything that differs from VM to VM, from box to
- * box, and by the hardware that is recorded apart, left out. Pure.
+ * Returns the parts of a domain that saved memory depends on: its XML without everything that differs between VMs or
+ * boxes, and without the hardware that is recorded separately. Pure.
  */
 export function devicesText(accelerator: BoxShape['accelerator']): string {
   const nobody = { id: 'vm_aaaaaaaaaa', uuid: '', name: '', mac: '' }
@@ -137,7 +137,7 @@ export function devicesText(accelerator: BoxShape['accelerator']): string {
 
 export const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)
 
-/** Where a device sits is part of what saved memory needs, so it is ours to say: libvirt's own choice may change. */
+/** Saved memory depends on the devices' addresses, so Croft sets them: libvirt's own choice may change. */
 const rootPort = (bus: number): Xml =>
   xml`<controller type="pci" index="${bus}" model="pcie-root-port">
       <target chassis="${bus}" port="0x${(7 + bus).toString(16)}"/>

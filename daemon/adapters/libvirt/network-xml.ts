@@ -9,13 +9,13 @@ export interface NetworkShape {
 }
 
 /**
- * The VMs' network: a bridge with DHCP for known VMs only and DNS. `forward mode="open"` means that libvirt routes
- * but leaves the firewall alone: all rules are Croft's own (see host/firewall.ts).
+ * Returns the VMs' network: a bridge with DNS, and with DHCP for known VMs only. With `forward mode="open"`, libvirt
+ * routes but leaves the firewall alone: all rules are Croft's own (see network/firewall.ts).
  *
- * What dnsmasq shall not believe or tell: the name that a VM gives itself would be a DNS name for all the others; by
- * its client identifier a VM could speak of another's lease, while its MAC is checked; the box's /etc/hosts is the box's.
- * Format: https://libvirt.org/formatnetwork.html
- * @param uuid of the network when there is one by this name: to libvirt, one without is another network, options: dnsmasq(8)
+ * The options keep dnsmasq from trusting VMs and from telling about the box: a name that a VM gives itself would become
+ * a DNS name for all the others; with a client identifier, a VM could claim another's lease, whereas its MAC is
+ * checked; and the box's /etc/hosts is not for VMs. Format: https://libvirt.org/formatnetwork.html, options: dnsmasq(8)
+ * @param uuid of the existing network of this name; without it, libvirt takes this for another network
  */
 export function networkXml(shape: NetworkShape, vms: readonly Vm[], uuid?: string): Xml {
   return xml`<network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
@@ -36,15 +36,15 @@ export function networkXml(shape: NetworkShape, vms: readonly Vm[], uuid?: strin
 }
 
 /**
- * The box among the hosts that DHCP knows, by a MAC that nobody has: libvirt gives its dnsmasq a new list at once, but
- * to go from none to one, or back, it is started anew, which takes it up to two seconds.
+ * The DHCP entry for the box, with a MAC that nobody has. It keeps the list from being empty: libvirt passes a new list
+ * to dnsmasq immediately, but from none to one, or back, it restarts dnsmasq, which takes up to two seconds.
  */
 export const boxHost = (subnet: Subnet): Pick<Vm, 'mac' | 'ip'> => ({
   mac: '52:54:00:00:00:00',
   ip: boxAddress(subnet),
 })
 
-/** A VM's fixed address. Its name is left out: it would be a DNS name that every other VM could look up. */
+/** Returns the entry with a VM's fixed address. Its name is left out, as all other VMs could look it up by DNS. */
 export function dhcpHost(vm: Pick<Vm, 'mac' | 'ip'>): Xml {
   return xml`<host mac="${vm.mac}" ip="${vm.ip}"/>`
 }

@@ -12,7 +12,7 @@ const SHRINK_AFTER_MS = 10_000
 const START_DEADLINE_MS = 10_000
 
 export interface CallOptions {
-  /** Counted from when a child takes the call up. Default: by operation, mostly 10 s. */
+  /** Counted from when a child starts the call. The default depends on the operation, and is mostly 10 s. */
   timeoutMs?: number
   signal?: AbortSignal | undefined
 }
@@ -38,8 +38,8 @@ export interface PoolStatus {
 }
 
 /**
- * The calls children: one for the usual, more while calls wait, one again when it is quiet. Calls are taken up in their
- * order. A child that is over its deadline or whose call is cancelled is ended: there is no other way out of a blocked call.
+ * The calls children: normally one, more while calls wait, one again when it is quiet. Calls start in order. A child
+ * that exceeds its deadline, or whose call is cancelled, is killed: there is no other way out of a blocked call.
  */
 export class CallPool {
   readonly #uri: string
@@ -77,12 +77,12 @@ export class CallPool {
     })
   }
 
-  /** Has a child ready, so that the next call need not wait for one. */
+  /** Starts a child if there is none, so that the next call need not wait for one. */
   warm(): void {
     if (this.#workers.size === 0 && !this.#closed) this.#spawn()
   }
 
-  /** Fails every call, waiting or under way, and ends all children: their connections are worth nothing now. */
+  /** Fails every call, waiting or under way, and kills all children, whose connections are useless now. */
   fail(error: Error): void {
     for (const job of this.#queue.splice(0)) job.settle({ error })
     for (const worker of [...this.#workers]) void this.#kill(worker, error)
@@ -102,7 +102,7 @@ export class CallPool {
     return [...this.#workers].map(({ process: { pid }, job }) => ({ pid, rssMiB: rssMiB(pid), op: job?.op ?? null }))
   }
 
-  /** Hands waiting calls to idle children; when none is idle, grows after a moment. */
+  /** Gives waiting calls to idle children; if none is idle, starts another one after a moment. */
   #pump(): void {
     while (this.#queue.length > 0) {
       const worker = [...this.#workers].findLast(({ state }) => state === 'idle')
@@ -140,7 +140,7 @@ export class CallPool {
     worker.state = 'busy'
     worker.job = job
     worker.timer = setTimeout(() => this.#abandon(job, timedOut(job)), job.timeoutMs)
-    worker.process.send({ op: job.op, args: job.args }, () => {}) // a send that fails is followed by the child's end
+    worker.process.send({ op: job.op, args: job.args }, () => {}) // if this fails, the child is about to end
   }
 
   #finish(worker: Worker, reply: Reply): void {
@@ -165,7 +165,7 @@ export class CallPool {
     this.#pump()
   }
 
-  /** Gives up a call: out of the queue, or with the child that carries it out. */
+  /** Gives up a call: removes it from the queue, or kills the child that carries it out. */
   #abandon(job: Job, error: Error): void {
     const at = this.#queue.indexOf(job)
     if (at >= 0) this.#queue.splice(at, 1)
@@ -190,13 +190,14 @@ export class CallPool {
     return endChild(worker.process)
   }
 
-  /** A child ended that nobody had ended. */
+  /** Handles a child that ended by itself. */
   #gone(worker: Worker, reason: string): void {
     if (!this.#workers.delete(worker)) return
     clearTimeout(worker.timer)
-    // One that did not even start takes a waiting call with it, so that a bridge that never starts is told, not tried for ever.
+    // A child that did not even start fails a waiting call, so that a bridge that never starts is reported, not retried
+    // forever.
     const job = worker.job ?? (worker.state === 'starting' ? this.#queue.shift() : undefined)
-    job?.settle({ error: unavailable(`its bridge ended amid ${job.op} (${reason}).`) })
+    job?.settle({ error: unavailable(`its bridge process ended during ${job.op} (${reason}).`) })
     if (worker.state !== 'starting') this.warm()
     this.#pump()
   }
@@ -204,16 +205,16 @@ export class CallPool {
 
 function failure(op: OpName, reply: Exclude<Reply, { result: unknown }>): Error {
   if ('libvirtError' in reply) return new LibvirtError(reply.libvirtError)
-  return new CroftError('internal', 'Croft failed as it spoke with libvirt.', {
+  return new CroftError('internal', 'Croft failed while it talked to libvirt.', {
     cause: reply.defect,
     details: { operation: op },
   })
 }
 
-const mayHappen = 'It may still come to its end: croft ls shows it.'
+const mayHappen = 'The operation may still finish. To see: croft ls'
 
 function cancelled(op: OpName): CroftError {
-  return new CroftError('cancelled', 'libvirt was not waited for any longer.', {
+  return new CroftError('cancelled', 'Croft stopped waiting for libvirt.', {
     hint: mayHappen,
     details: { operation: op },
   })

@@ -1,4 +1,4 @@
-/** The calls child: carries out one operation after the other. */
+/** The calls child: carries out operations, one after the other. */
 import { connection } from './binding/connection.ts'
 import { LibvirtError, type LibvirtErrorFields } from './binding/errors.ts'
 import { type OpName, ops } from './binding/ops/index.ts'
@@ -10,11 +10,11 @@ export interface Request {
 export type Reply = { rssBytes: number } & (
   | { result: unknown }
   | { libvirtError: LibvirtErrorFields }
-  /** A defect of ours, e.g. an argument of a wrong type. */
+  /** A bug of ours, e.g. an argument of the wrong type. */
   | { defect: string }
 )
 
-/** Answers requests with `send`. The result ends the process. */
+/** Answers requests with `send`. @returns a function that ends the process */
 export function serve(uri: string, send: (reply: Reply | 'ready') => void): () => void {
   const libvirt = connection(uri)
   process.on('message', ({ op, args }: Request) => {

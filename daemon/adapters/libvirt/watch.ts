@@ -1,4 +1,7 @@
-/** The events child: connects (and tries until it can), reports events until the connection is lost, and then ends, to be replaced. */
+/**
+ * The events child: tries to connect until it succeeds, reports events until the connection is lost, then ends and is
+ * replaced.
+ */
 
 import {
   agentReasons,
@@ -17,7 +20,7 @@ import { domainUuid, readDomainName } from './binding/ops/handles.ts'
 const ALIVE_MS = 1000
 const MAX_RETRY_MS = 1000
 
-/** C calls these whenever it likes, so they are never let go. */
+/** C may call these at any time, so they must never be garbage collected. */
 const callbacks: Buffer[] = []
 
 function keep<const T extends readonly CType[]>(takes: T, body: (...args: Values<T>) => void): Buffer {
@@ -26,7 +29,7 @@ function keep<const T extends readonly CType[]>(takes: T, body: (...args: Values
   return pointer
 }
 
-/** Watches the libvirt at `uri`. The result ends the event loop and the process. */
+/** Watches the libvirt at `uri`. @returns a function that ends the event loop and the process */
 export function watchDomains(uri: string, send: (message: WatchMessage) => void): () => void {
   let stopping = false
   let looping = false
@@ -35,7 +38,7 @@ export function watchDomains(uri: string, send: (message: WatchMessage) => void)
   const stop = () => {
     stopping = true
     if (!looping) process.exit(0)
-    // The loop waits in another thread: a timeout that is due wakes it, to see that it shall end.
+    // The loop waits in another thread: a timeout that is due wakes it, so that it notices that it has to end.
     vir.virEventUpdateTimeout(alive, 0)
   }
   const loop = () => {
@@ -52,7 +55,7 @@ export function watchDomains(uri: string, send: (message: WatchMessage) => void)
       setTimeout(connect, retryMs, Math.min(retryMs * 2, MAX_RETRY_MS))
       return
     }
-    // A driver inside this process (test:///) knows neither of these, and needs neither.
+    // A driver inside this process (test:///) supports neither of these, and needs neither.
     vir.virConnectRegisterCloseCallback(conn, onClose, 0, 0)
     vir.virConnectSetKeepAlive(conn, 1, 2)
     vir.virResetLastError()
@@ -74,7 +77,10 @@ export function watchDomains(uri: string, send: (message: WatchMessage) => void)
   return stop
 }
 
-/** Registers for the events of all domains. Numbers and argument lists: `virDomainEventID` and its callbacks in libvirt-domain.h. */
+/**
+ * Subscribes to events of all domains. Numbers and argument lists: `virDomainEventID` and its callbacks in
+ * libvirt-domain.h.
+ */
 function subscribe(conn: Pointer, emit: (event: LibvirtEvent) => void): void {
   const on = <const T extends readonly CType[]>(
     id: number,

@@ -2,7 +2,9 @@ import type { ChildProcess } from 'node:child_process'
 import type { LibvirtEvent, WatchMessage } from './binding/event.ts'
 import { endChild, forkBridge, onGone, rssMiB } from './child.ts'
 
-/** The child says something every second; this many silent seconds mean that it, or its connecting to libvirtd, hangs. */
+/**
+ * The child sends a message every second. After this many silent seconds, it or its attempt to connect counts as hung.
+ */
 const MAX_SILENT_SECONDS = 4
 const MAX_RESPAWN_MS = 2000
 
@@ -11,8 +13,8 @@ const MAX_RESPAWN_MS = 2000
  *
  *   connecting ──► connected ──► down        lost, or silent
  *       │   ▲          │          │
- *       │   └──────────┘          │          the events child ended: replaced at once, calls go on meanwhile
- *       └─────────► down ──► connected       not there, or hanging; tried again until it is back
+ *       │   └──────────┘          │          the events child ended: replaced immediately, while calls go on
+ *       └─────────► down ──► connected       not there, or hung; retried until it is back
  */
 export type EventsLink = { state: 'connecting' | 'connected' } | { state: 'down'; reason: string }
 
@@ -22,7 +24,10 @@ export interface Watcher {
   close(): Promise<void>
 }
 
-/** Keeps one events child running (a new one when it has grown too large), and tells each event and each change of the link, in order. */
+/**
+ * Keeps one events child running (and replaces one that has grown too large); reports all events and changes of the
+ * link in order.
+ */
 export function startWatcher(
   { uri, recycleRssMiB }: { uri: string; recycleRssMiB: number },
   onEvent: (event: LibvirtEvent) => void,
@@ -61,7 +66,7 @@ export function startWatcher(
     })
     onGone(one, (reason) => {
       if (closed) return
-      const text = `the bridge that watches libvirt ended (${reason})`
+      const text = `the process that watches libvirt ended (${reason})`
       if (link.state === 'connected') leave({ state: 'connecting' }, text)
       else if (link.state === 'connecting') down(text)
       respawnTimer = setTimeout(spawn, respawnMs)
@@ -69,7 +74,7 @@ export function startWatcher(
     })
   }
 
-  // Counted, not timed: a second in which this process itself was busy for long counts as one.
+  // Counted, not timed: if this process was itself busy for longer, that still counts as one second.
   const pulse = setInterval(() => {
     silentSeconds += 1
     if (silentSeconds >= MAX_SILENT_SECONDS) {

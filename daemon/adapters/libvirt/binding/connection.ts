@@ -1,12 +1,17 @@
 import { LibvirtError } from './errors.ts'
 import { callNative, type Pointer, vir } from './ffi.ts'
 
-/** A child's one connection: opened when first needed, and opened anew after libvirtd went away. */
+/** A child's only connection: opened when it is first needed, and again after libvirtd was gone. */
 export interface Connection {
   readonly uri: string
-  /** The open virConnectPtr. Blocks while libvirtd hangs. @throws LibvirtError with `connectionLost` when it cannot be reached. */
+  /**
+   * The open virConnectPtr. Blocks while libvirtd hangs.
+   * @throws LibvirtError with `connectionLost` when it cannot be reached.
+   */
   get(): Pointer
-  /** Runs `use` with the connection. A failure that left the connection dead says so and closes it. */
+  /**
+   * Runs `use` with the connection. If that fails and leaves the connection dead, the error says so and it is closed.
+   */
   run<T>(use: (conn: Pointer) => T): T
   close(): void
 }

@@ -1,4 +1,7 @@
-/** libvirt's constants by their names without `VIR_`, from libvirt-domain.h, libvirt-domain-snapshot.h, libvirt-network.h and libvirt-qemu.h. Flags are added up with `|`. */
+/**
+ * libvirt's constants, named without `VIR_`, from libvirt-domain.h, libvirt-domain-snapshot.h, libvirt-network.h and
+ * libvirt-qemu.h. Flags are combined with `|`.
+ */
 export const VIR = {
   DOMAIN_AFFECT_LIVE: 1,
   DOMAIN_AFFECT_CONFIG: 2,

@@ -1,4 +1,4 @@
-/** libvirt's numbers as words, in the order of its enums in libvirt-domain.h. */
+/** Names for libvirt's enum values, in the order of libvirt-domain.h. */
 
 /** `virDomainState` */
 export const domainStates = [
@@ -65,7 +65,7 @@ const stateReasons: Partial<Record<DomainState, readonly string[]>> = {
 
 export const word = (words: readonly string[] | undefined, index: number): string => words?.[index] ?? `${index}`
 
-/** A domain's state and its reason as words. */
+/** Returns the names of a domain's state and of its reason. */
 export function stateWords(state: number, reason: number): { state: DomainState; reason: string } {
   const name = domainStates[state] ?? 'no-state'
   return { state: name, reason: word(stateReasons[name], reason) }

@@ -29,22 +29,22 @@ describe('what a libvirt error means', () => {
     [9, 'operation failed: domain is no longer running'],
     [9, 'operation failed: guest unexpectedly quit'],
     [1, 'internal error: End of file from qemu monitor'],
-  ])('a VM that is turned off under a copy or a checkpoint is told in plain words: %i, %s', (code, message) => {
+  ])('a VM that is turned off during a copy or a checkpoint is reported in plain words: %i, %s', (code, message) => {
     expect(toCroftError(libvirtError(code, message))).toMatchObject({
       code: 'conflict',
-      message: 'The VM was turned off, or changed, while Croft worked with it.',
-      hint: 'See how it is, and try again: croft ls',
+      message: 'The VM was turned off or changed while Croft was working on it.',
+      hint: 'Check its state, then try again: croft ls',
     })
   })
 
-  it('what nobody foresaw has what libvirt says in its hint', () => {
+  it('an unforeseen error has libvirt’s message in its hint', () => {
     expect(toCroftError(libvirtError(1))).toMatchObject({
-      message: 'libvirt failed at something that Croft asked for.',
-      hint: 'It says: so it is\nThe log of the daemon has more: journalctl -u croft',
+      message: 'libvirt failed to do what Croft asked for.',
+      hint: 'It says: so it is\nThe daemon’s log has more: journalctl -u croft',
     })
   })
 
-  it('a full disk is told as such', () => {
+  it('a full disk is reported as such', () => {
     expect(toCroftError(libvirtError(38, 'Unable to write: No space left on device')).code).toBe('disk-full')
   })
 

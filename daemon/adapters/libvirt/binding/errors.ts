@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { CroftError, diskFull, type ErrorCode } from '../../../lib/error.ts'
 import { errorCodeNames } from './error-codes.ts'
 
-/** What libvirt says about a failure (`struct _virError` of virterror.h), in a form that crosses to the parent. */
+/** libvirt's description of a failure (`struct _virError` of virterror.h), in a form that can be sent to the parent. */
 export interface LibvirtErrorFields {
   /** `virErrorNumber`, e.g. 42. */
   code: number
@@ -14,13 +14,13 @@ export interface LibvirtErrorFields {
   message: string
   /** The libvirt function that failed, e.g. `virDomainCreateWithFlags`. */
   operation: string
-  /** errno(3), where the operating system refused something (`SYSTEM_ERROR`). */
+  /** errno(3), when the operating system refused something (`SYSTEM_ERROR`). */
   errno?: number | undefined
-  /** The connection to libvirtd was dead afterwards, so that the call says nothing about its object. */
+  /** The connection to libvirtd was dead afterwards, so the error says nothing about the object of the call. */
   connectionLost?: boolean
 }
 
-/** A libvirt call that failed, as libvirt tells it. `toCroftError` says what it means. */
+/** A libvirt call that failed, in libvirt's own terms; `toCroftError` translates it. */
 export class LibvirtError extends Error {
   readonly code: number
   /** libvirt's name of the code, e.g. `NO_DOMAIN`. */
@@ -53,48 +53,52 @@ type Meaning = readonly [code: ErrorCode, message: string, hint?: string]
 
 const changed: Meaning = [
   'conflict',
-  'The VM was turned off, or changed, while Croft worked with it.',
-  'See how it is, and try again: croft ls',
+  'The VM was turned off or changed while Croft was working on it.',
+  'Check its state, then try again: croft ls',
 ]
-const busy: Meaning = ['conflict', 'Something else is being done with the VM.', 'Try again in a moment.']
-const gone: Meaning = ['not-found', 'libvirt does not have that, or not any more.']
+const busy: Meaning = ['conflict', 'Another operation on the VM is under way.', 'Try again in a moment.']
+const gone: Meaning = ['not-found', 'libvirt has no such object, or no longer has it.']
 const silent: Meaning = ['guest-failed', 'The guest agent in the VM does not answer.', 'croft logs shows its console.']
 
 const meanings: Readonly<Record<string, Meaning>> = {
-  NO_DOMAIN: ['not-found', 'libvirt does not have that VM, or not any more.'],
-  NO_NETWORK: ['not-found', 'The network of the VMs is gone.', 'croft doctor looks at the box.'],
+  NO_DOMAIN: ['not-found', 'libvirt has no such VM, or no longer has it.'],
+  NO_NETWORK: ['not-found', "The VMs' network is gone.", 'To check the box: croft doctor'],
   NO_DOMAIN_SNAPSHOT: gone,
   NO_DOMAIN_METADATA: gone,
   OPERATION_INVALID: changed,
   RESOURCE_BUSY: busy,
   BLOCK_COPY_ACTIVE: busy,
-  OPERATION_TIMEOUT: ['timed-out', 'Something else with the VM takes too long.', 'Try again in a moment.'],
-  OPERATION_ABORTED: ['cancelled', 'It was ended before it was done.'],
+  OPERATION_TIMEOUT: ['timed-out', 'Another operation on the VM is taking too long.', 'Try again in a moment.'],
+  OPERATION_ABORTED: ['cancelled', 'The operation was aborted.'],
   AGENT_UNRESPONSIVE: silent,
   AGENT_UNSYNCED: silent,
   AGENT_COMMAND_TIMEOUT: silent,
-  AGENT_COMMAND_FAILED: ['guest-failed', 'The guest agent in the VM could not do it.', 'croft logs shows its console.'],
+  AGENT_COMMAND_FAILED: [
+    'guest-failed',
+    'The guest agent in the VM reported a failure.',
+    'croft logs shows its console.',
+  ],
 }
 
-/** A guest that ends under a call: libvirt says so with whatever code the call has. */
+/** Matches the errors for a guest that ends during a call: their code depends on the call. */
 const hasEnded = /domain is (not|no longer) running|guest unexpectedly quit|end of file from qemu monitor/i
 
 /**
- * What a failed call means to Croft. libvirt's own sentence is for logs and diagnosis (`reasonOf`), and in the hint of what
- * nobody foresaw; any other error that is not a CroftError becomes `internal`.
+ * Translates the error of a failed call. libvirt's own message is for logs and diagnosis (`reasonOf`), and goes into
+ * the hint of unforeseen errors. Any other error that is not a CroftError becomes `internal`.
  */
 export function toCroftError(error: unknown): CroftError {
   if (error instanceof CroftError) return error
   if (!(error instanceof LibvirtError)) {
     const reason = error instanceof Error ? error.message : String(error)
-    return unforeseen('Croft could not speak with libvirt.', reason, { cause: error })
+    return unforeseen('Croft could not talk to libvirt.', reason, { cause: error })
   }
   if (error.connectionLost) return unavailable(error.message, error)
   const details = { libvirt: error.codeName, operation: error.operation, reason: `libvirt: ${error.message}` }
   if (isNoSpace(error)) return diskFull({ cause: error, details })
   const meaning = hasEnded.test(error.message) ? changed : meanings[error.codeName]
   if (!meaning)
-    return unforeseen('libvirt failed at something that Croft asked for.', error.message, { cause: error, details })
+    return unforeseen('libvirt failed to do what Croft asked for.', error.message, { cause: error, details })
   const [code, message, hint] = meaning
   return new CroftError(code, message, { hint, cause: error, details })
 }
@@ -108,11 +112,11 @@ const unforeseen = (
   reason: string,
   options: { cause: unknown; details?: Record<string, unknown> },
 ): CroftError => {
-  const hint = `It says: ${reason}\nThe log of the daemon has more: journalctl -u croft`
+  const hint = `It says: ${reason}\nThe daemon’s log has more: journalctl -u croft`
   return new CroftError('internal', message, { ...options, hint })
 }
 
-/** There is no libvirt to talk to; `reason` says why. */
+/** Returns the error for a libvirt that can't be reached. @param reason ends with a period */
 export function unavailable(reason: string, cause?: unknown): CroftError {
   return new CroftError('unavailable', `libvirt cannot be reached: ${reason}`, {
     hint: 'Is libvirtd running? systemctl status libvirtd',

@@ -1,8 +1,8 @@
 import type { lifecycleEvents } from './enum-names.ts'
 
 /**
- * What happens in libvirt, in its order. Events are hints: what happened while there was no connection is never told,
- * so after each `connected` list everything again.
+ * libvirt's events, in order. They are hints: events during a lost connection are never sent, so list everything again
+ * after each `connected`.
  */
 export type LibvirtEvent =
   | { type: 'connected' }
@@ -12,7 +12,10 @@ export type LibvirtEvent =
       uuid: string
       name: string
       event: (typeof lifecycleEvents)[number]
-      /** Why, e.g. for `stopped`: shutdown, destroyed, crashed, migrated, saved, failed, from-snapshot. See words.ts. */
+      /**
+       * Why, e.g. for `stopped`: shutdown, destroyed, crashed, migrated, saved, failed, from-snapshot. See
+       * enum-names.ts.
+       */
       detail: string
     }
   | { type: 'reboot'; uuid: string }
@@ -25,13 +28,16 @@ export type LibvirtEvent =
       source: string
       /** The device's alias, e.g. `virtio-disk0`. */
       device: string
-      /** `pause`: the guest's CPUs stand still until it is resumed. */
+      /** `pause`: the guest's CPUs are stopped until it is resumed. */
       action: string
-      /** `enospc` for a full disk of the box, else mostly empty. */
+      /** `enospc` when the box's disk is full, otherwise mostly empty. */
       reason: string
     }
 
-/** What the events child tells the parent: sign of life, a failed try to connect, the connection's end, or an event. */
+/**
+ * The events child's messages to its parent: a sign of life, a failed attempt to connect, the connection's end, an
+ * event.
+ */
 export type WatchMessage =
   | { type: 'alive' }
   | { type: 'failed'; reason: string }

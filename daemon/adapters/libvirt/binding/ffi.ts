@@ -1,8 +1,8 @@
 /**
- * The C side: the only file that names the FFI package. Loaded in bridge children alone, never in the daemon itself.
+ * The C side. This is the only file that names the FFI package, and only bridge children load it, never the daemon.
  *
- * A native pointer is a plain number here (user-space addresses fit in 53 bits). Memory is read by copying it into a
- * Buffer of ours, so nothing in JavaScript ever points into memory that C may free.
+ * A native pointer is a plain number here (user-space addresses fit into 53 bits). Memory is copied into a Buffer of
+ * ours, so nothing in JavaScript ever points into memory that C may free.
  */
 import ffi from 'ffi-napi'
 import { errorCodeNames } from './error-codes.ts'
@@ -17,11 +17,11 @@ interface CTypes {
   int: number
   uint: number
   ulong: number
-  /** A pointer, or an unsigned number of 64 bits. */
+  /** A pointer, or an unsigned 64-bit number. */
   uint64: Pointer
-  /** A C string going in; null is NULL. */
+  /** A C string as an argument; null is NULL. */
   string: string | null
-  /** Memory of ours that C fills or reads; null is NULL. */
+  /** A Buffer of ours that C fills or reads; null is NULL. */
   pointer: Buffer | null
 }
 export type CType = keyof CTypes
@@ -29,7 +29,7 @@ type Signature = readonly [returns: CType, takes: readonly CType[]]
 export type Values<T extends readonly CType[]> = { -readonly [K in keyof T]: CTypes[T[K]] }
 type Bound<T extends Record<string, Signature>> = {
   readonly [K in keyof T]: ((...args: Values<T[K][1]>) => CTypes[T[K][0]]) & {
-    /** Runs on a thread of the pool. Only for the event loop: libvirt's errors are per thread. */
+    /** Runs on a thread of the pool. Only for the event loop, because libvirt's errors are per thread. */
     async(...args: [...Values<T[K][1]>, done: (error: Error | null, value: CTypes[T[K][0]]) => void]): void
   }
 }
@@ -138,28 +138,34 @@ const returnsPointer = new Set(
 )
 
 /**
- * A C function pointer that calls `body`, on this process's main thread, whichever thread C calls it from.
- * The caller must keep the result referenced for as long as C may call it.
+ * Returns a C function pointer that calls `body` on this process's main thread, whichever thread C calls it from. The
+ * caller must keep a reference to the result for as long as C may call it.
  */
 export function callback<const T extends readonly CType[]>(takes: T, body: (...args: Values<T>) => void): Buffer {
   return ffi.Callback('void', takes as never, body as never)
 }
 
-/** libvirt prints every error to standard error unless it has a handler; a handler in JavaScript would run on any thread, so it gets `free`, on NULL. */
+/**
+ * Keeps libvirt from printing every error to standard error, as it does without a handler. A handler in JavaScript
+ * would run on any thread, so the handler is C's `free`, which gets NULL.
+ */
 export function silenceErrors(): void {
   vir.virSetErrorFunc(null, ffi.DynamicLibrary('libc.so.6').get('free'))
 }
 
-/** Has the kernel end this process when the thread that forked it ends (prctl(2), PR_SET_PDEATHSIG = 1), also amid a blocked call. */
+/**
+ * Makes the kernel kill this process when the thread that forked it ends (prctl(2), PR_SET_PDEATHSIG = 1), even during
+ * a blocked call.
+ */
 export function dieWithParent(): void {
   const SIGKILL = 9
   c.prctl(1, SIGKILL, 0, 0, 0)
 }
 
-/** Eight zero bytes for C to put a pointer or a number of up to 64 bits in. */
+/** Returns eight zero bytes, into which C can write a pointer or a number of up to 64 bits. */
 export const slot = (): Buffer => Buffer.alloc(8)
 
-/** A copy of `bytes` bytes at `address`. */
+/** Returns a copy of `bytes` bytes at `address`. */
 export function read(address: Pointer, bytes: number): Buffer {
   const buffer = Buffer.alloc(bytes)
   if (bytes > 0) c.memcpy(buffer, address, bytes)
@@ -170,19 +176,19 @@ export function pointerAt(buffer: Buffer, offset = 0): Pointer {
   return Number(buffer.readBigUInt64LE(offset))
 }
 
-/** The C string at `address`, which stays libvirt's; null for NULL. */
+/** Returns the C string at `address`, which libvirt keeps; null for NULL. */
 export function borrowString(address: Pointer): string | null {
   return address === 0 ? null : read(address, c.strlen(address)).toString()
 }
 
-/** The C string at `address`, which libvirt gave us: read, then freed. */
+/** Returns the C string at `address`, which is ours, and frees it. */
 export function takeString(address: Pointer): string {
   const text = borrowString(address) ?? ''
   c.free(address)
   return text
 }
 
-/** Reads each of the `count` pointers of the array at `address`, gives each back with `release`, then frees the array. */
+/** Reads each of the `count` pointers in the array at `address`, releases each with `release`, then frees the array. */
 export function takeList<T>(
   address: Pointer,
   count: number,
@@ -199,7 +205,10 @@ export function takeList<T>(
   }
 }
 
-/** What libvirt last failed at on this thread, forgotten afterwards. `struct _virError`: code at 0, domain 4, message 8, level 16, int1 56: errno of a SYSTEM_ERROR. */
+/**
+ * Returns libvirt's last error on this thread, and resets it. `struct _virError`: code at 0, domain at 4, message at 8,
+ * level at 16, int1 at 56: the errno of a SYSTEM_ERROR.
+ */
 export function lastError(operation: string): LibvirtError {
   const address = vir.virGetLastError()
   if (address === 0) return new LibvirtError({ code: 1, domain: 0, level: 2, message: 'no reason given', operation })
@@ -218,8 +227,8 @@ export function lastError(operation: string): LibvirtError {
 }
 
 /**
- * Calls a libvirt function and reads its error on the spot, on this thread, when it failed: a number below 0 from one
- * that returns an int, 0 from one that returns a pointer.
+ * Calls a libvirt function. If it fails (an int below 0, or a pointer that is 0), reads the error immediately, on the
+ * same thread.
  * @throws LibvirtError
  */
 export function callNative<K extends keyof typeof vir>(

@@ -1,7 +1,7 @@
 /**
- * A program: copies a migration stream from standard input to standard output without its pages of zeroes, and says on
- * standard error, as a line of JSON, what it did. A process of its own, as a VM's memory may be many gigabytes, and one
- * that is killed at any time without harm.
+ * A program that copies a migration stream from standard input to standard output without its pages of zeroes, and
+ * prints a summary to standard error as a line of JSON. It is a process of its own because a VM's memory may have many
+ * gigabytes. It can be killed at any time without harm.
  */
 import { readSync, writeSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'

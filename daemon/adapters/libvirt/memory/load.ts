@@ -15,7 +15,10 @@ import {
 } from './save-image.ts'
 import type { Summary } from './zero-pages.ts'
 
-/** @throws CroftError `memory-unusable`, also when there is no such file */
+/**
+ * Reads the part of a save image before its stream.
+ * @throws CroftError `memory-unusable`, also when the file is missing
+ */
 export async function openSaveImage(path: string): Promise<SaveImage> {
   await using file = await open(path, 'r').catch(() => undefined)
   return await readSaveImage((offset, length) =>
@@ -24,12 +27,12 @@ export async function openSaveImage(path: string): Promise<SaveImage> {
 }
 
 /**
- * Lends `use` a path to read a save image from that has another header: a FIFO, into which comes that header and then
- * the stream of the file, as QEMU wrote it but for pages of zeroes. Nothing is copied on disk, and any number of domains
- * can be loaded from one file at once.
- * @param times how often the header comes before the stream: as often as the reader opens the path to read it
- * @param fifo where to make it; it is gone afterwards
- * @param onSummary hears what was found in a stream that may have pages of zeroes
+ * Calls `use` with a path from which a save image with another header can be read: a FIFO that gets that header, and
+ * then the stream of the file as QEMU wrote it, without pages of zeroes. Nothing is copied on disk, and any number of
+ * domains can be loaded from one file at the same time.
+ * @param times how often the header comes before the stream: as often as the reader opens the path to read the header
+ * @param fifo path at which the FIFO is made; it is removed afterwards
+ * @param onSummary is told what was found in a stream that may have pages of zeroes
  */
 export async function withHeader<T>(
   path: string,
@@ -43,9 +46,9 @@ export async function withHeader<T>(
   await rm(fifo, { force: true })
   await runProgram('mkfifo', ['-m', '600', fifo])
   try {
-    // Open for both, so that opening waits for no reader. What a FIFO holds is at least 4 KiB, mostly 64: the header is
-    // written by the same child as the stream, which may wait. It holds the reader's end too, so that nothing ends it when
-    // nobody reads, but for us: `finally`, or our own end.
+    // Opened for reading and writing, so that opening does not wait for a reader. A FIFO holds at least 4 KiB, mostly
+    // 64, so the child that writes the stream, and may wait, also writes the header. The child has the reader's end as
+    // well: without a reader, nothing ends it except us, in `finally` or by our own end.
     await using end = await open(fifo, constants.O_RDWR)
     const feeder = spawn('setpriv', ['--pdeathsig', 'KILL', ...script(`cat && ${feed(image)}`, path, image)], {
       stdio: ['pipe', end.fd, 'pipe'],
@@ -60,7 +63,7 @@ export async function withHeader<T>(
     await end.close()
     try {
       const result = await use(fifo)
-      // It has written everything, and may be about to say so.
+      // The child has written everything, and may be about to print its summary.
       setTimeout(() => feeder.kill('SIGKILL'), endMs).unref()
       return result
     } catch (error) {
@@ -77,27 +80,30 @@ export async function withHeader<T>(
 }
 
 const endMs = 1_000
-/** How a shell says that there is no such program. */
+/** A shell's exit code for a program that it does not find. */
 const notFound = 127
 
-/** A shell command that has skipped what stands before the stream of the file at its standard input, for `script`. */
+/** A shell command for `script` that skips the part of the file on standard input before the stream. */
 const skip = 'dd bs="$2" count=1 of=/dev/null status=none'
 const dropZeroPages = 'exec "$3" "$4"'
 
-/** Shell commands that write a stream as it is to be loaded. One that was compressed before Croft knew of pages of zeroes has them still. */
+/**
+ * Returns shell commands that write a stream as it is to be loaded. A stream that was compressed by an older Croft may
+ * still have its pages of zeroes.
+ */
 function feed({ format, hasZeroPages }: Pick<SaveImage, 'format' | 'hasZeroPages'>): string {
   if (format === 'zstd') return `{ ${skip} && exec zstd -dcq; } < "$1"`
   if (hasZeroPages) return `{ ${skip} && ${dropZeroPages}; } < "$1"`
   return 'exec dd if="$1" iflag=skip_bytes skip="$2" bs=1M status=none'
 }
 
-/** The words of a shell that runs such commands. */
+/** Returns the command line of a shell that runs such commands. */
 function script(commands: string, path: string, { streamOffset }: Pick<SaveImage, 'streamOffset'>): string[] {
   const program = join(import.meta.dirname, 'drop-zero-pages.ts')
   return ['bash', '-o', 'pipefail', '-c', commands, 'bash', path, String(streamOffset), process.execPath, program]
 }
 
-/** What the program says of a stream; undefined for any other line, and for half of one. */
+/** Parses the summary that the program prints; undefined for any other line, and for an incomplete one. */
 function parseSummary(line: string): Summary | undefined {
   try {
     return line.startsWith('{') ? (JSON.parse(line) as Summary) : undefined
@@ -107,8 +113,8 @@ function parseSummary(line: string): Summary | undefined {
 }
 
 /**
- * Writes a save image once more without pages of zeroes, compressed or not. Compression takes what others leave.
- * @param wanted ends it: what it has written so far is the caller's to remove
+ * Writes a copy of a save image without pages of zeroes, compressed or not. Compression runs at idle priority.
+ * @param wanted aborts it; the caller must remove what has been written so far
  * @returns what was found in the stream @throws CroftError `disk-full`, `cancelled`, `memory-unusable`
  */
 export async function rewrite(path: string, to: string, format: Format, wanted: AbortSignal): Promise<Summary> {
@@ -126,7 +132,7 @@ export async function rewrite(path: string, to: string, format: Format, wanted: 
     .split('\n')
     .map(parseSummary)
     .find((found) => found !== undefined)
-  if (!summary) throw new CroftError('program-failed', 'Saved memory was copied without a word of what was in it.')
+  if (!summary) throw new CroftError('program-failed', 'Saved memory was copied, but the program printed no summary.')
   if (summary.unknown === undefined) {
     await using made = await open(to, 'r+')
     const marked = inFormat(head, { format, hasZeroPages: false })

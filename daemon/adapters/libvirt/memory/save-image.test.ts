@@ -21,7 +21,7 @@ describe('a save image', () => {
     }
   })
 
-  test('is laid out as libvirt lays it out', () => {
+  test('has libvirt’s layout', () => {
     const image = writeSaveImage({ xml: '<domain/>', cookie: '<cookie/>', running: true }, 128)
     expect(image.toString('latin1', 0, 16)).toBe('LibvirtQemudSave')
     expect([16, 20, 24, 28, 32].map((at) => image.readUInt32LE(at))).toEqual([2, 128 - 92, 1, 0, 10])
@@ -29,7 +29,7 @@ describe('a save image', () => {
     expect(image.subarray(112)).toEqual(Buffer.alloc(16))
   })
 
-  test('says how its stream is written', async () => {
+  test('records the format of its stream', async () => {
     const image = writeSaveImage({ xml: '<domain/>', cookie: '<cookie/>', running: true })
     const small = inFormat(image, { format: 'zstd', hasZeroPages: false })
     expect([28, 36].map((at) => small.readUInt32LE(at))).toEqual([5, 1])
@@ -38,7 +38,7 @@ describe('a save image', () => {
     expect(inFormat(small, { format: 'raw', hasZeroPages: true })).toEqual(image)
   })
 
-  test('takes no XML beyond its room, and no NUL', () => {
+  test('refuses XML that does not fit into its room, and a NUL', () => {
     expect(() => writeSaveImage({ xml: 'x'.repeat(100), cookie: null, running: true }, 128)).toThrow(RangeError)
     expect(() => writeSaveImage({ xml: 'a\0b', cookie: null, running: true })).toThrow(RangeError)
     expect(() => writeSaveImage({ xml: 'a', cookie: '\0', running: true })).toThrow(RangeError)

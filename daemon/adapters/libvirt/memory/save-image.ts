@@ -1,34 +1,34 @@
 import { CroftError } from '../../../lib/error.ts'
 
 /**
- * libvirt's save image: what `virDomainSave` and external memory snapshots write. A header, the domain's XML and a
+ * libvirt's save image, which `virDomainSave` and external memory snapshots write: a header, the domain's XML and a
  * cookie of libvirt's own, then the QEMU migration stream.
  * Format: src/qemu/qemu_saveimage.h of libvirt, `struct _virQEMUSaveHeader`, little-endian:
  *
  *   0  16  magic "LibvirtQemudSave"; "LibvirtQemudPart" while it is being written
  *  16   4  version, 2
- *  20   4  length of what stands between this header and the stream: XML, NUL, cookie, NUL, zeroes
- *  24   4  1 when the domain ran as it was saved
- *  28   4  format of the stream: 0 is as QEMU wrote it, 5 is compressed by zstd; Croft has no others
- *  32   4  where the cookie begins, from the end of this header; 0 for no cookie
- *  36  56  unused: zeroes; Croft writes 1 at 36 when it has taken the pages of zeroes out of the stream (zero-pages.ts)
+ *  20   4  length of the data between this header and the stream: XML, NUL, cookie, NUL, zeroes
+ *  24   4  1 if the domain was running when it was saved
+ *  28   4  format of the stream: 0 is as QEMU wrote it, 5 is compressed by zstd; Croft uses no others
+ *  32   4  offset of the cookie from the end of this header; 0 for no cookie
+ *  36  56  unused: zeroes; Croft writes 1 at 36 when it has removed the pages of zeroes from the stream (zero-pages.ts)
  */
 export interface SaveImageHeader {
   xml: string
-  /** What libvirt wants to find again, e.g. the CPU that the guest saw; `null` for none. */
+  /** Data that libvirt needs again, e.g. the CPU that the guest saw; `null` for none. */
   cookie: string | null
   running: boolean
 }
 
 export interface SaveImage extends SaveImageHeader {
-  /** Where in the file the QEMU migration stream begins, in bytes. */
+  /** Offset of the QEMU migration stream in the file, in bytes. */
   streamOffset: number
   format: Format
   /** Whether the stream may still have records of pages of zeroes, which cost time and memory to load. */
   hasZeroPages: boolean
 }
 
-/** How the stream stands in the file: as QEMU wrote it, or compressed. */
+/** How the stream is stored: as QEMU wrote it, or compressed. */
 export type Format = keyof typeof formats
 const formats = { raw: 0, zstd: 5 } as const
 const formatAt = 28
@@ -38,19 +38,19 @@ export const headerBytes = 92
 const magic = Buffer.from('LibvirtQemudSave')
 const partial = Buffer.from('LibvirtQemudPart')
 const version = 2
-/** Far more than any domain's XML: a length beyond it is no length. */
+/** Far more than any domain's XML: a greater length is not plausible. */
 const mostBytes = 16 * 2 ** 20
 
 /**
  * Reads the part of a save image before its stream.
- * @param read gives `length` bytes from `offset` on, or fewer where the file ends
+ * @param read returns `length` bytes from `offset` on, or fewer at the end of the file
  * @throws CroftError `memory-unusable`: unknown, unfinished, damaged or cut short
  */
 export async function readSaveImage(read: (offset: number, length: number) => Promise<Buffer>): Promise<SaveImage> {
   const header = await read(0, headerBytes)
   if (header.length < headerBytes) throw unusable('it is cut short')
   if (header.subarray(0, 16).equals(partial)) throw unusable('it was never finished')
-  if (!header.subarray(0, 16).equals(magic)) throw unusable('it does not begin like one')
+  if (!header.subarray(0, 16).equals(magic)) throw unusable('it does not begin like a save image')
   const found = header.readUInt32LE(16)
   if (found !== version) throw unusable(`its version is ${found}, and Croft knows ${version}`)
   const length = header.readUInt32LE(20)
@@ -72,9 +72,9 @@ export async function readSaveImage(read: (offset: number, length: number) => Pr
 }
 
 /**
- * Header, XML and cookie of a save image; its stream follows at once. Pure.
- * @param room length of the result in bytes, filled up with zeroes. Default: as short as may be
- * @throws RangeError when it does not fit into `room`, or the text has a NUL in it
+ * Returns the header, XML and cookie of a save image; the stream follows directly. Pure.
+ * @param room length of the result in bytes, padded with zeroes. Default: as short as possible
+ * @throws RangeError when it does not fit into `room`, or the text contains a NUL
  */
 export function writeSaveImage({ xml, cookie, running }: SaveImageHeader, room?: number): Buffer {
   if (xml.includes('\0') || cookie?.includes('\0')) throw new RangeError('a NUL in the XML or the cookie')
@@ -94,7 +94,7 @@ export function writeSaveImage({ xml, cookie, running }: SaveImageHeader, room?:
   return image
 }
 
-/** What stands in a save image before its stream, for the same stream written otherwise. Pure. */
+/** Returns the part of a save image before its stream, changed for the same stream in another format. Pure. */
 export function inFormat(head: Buffer, { format, hasZeroPages }: Pick<SaveImage, 'format' | 'hasZeroPages'>): Buffer {
   const changed = Buffer.from(head)
   changed.writeUInt32LE(formats[format], formatAt)
@@ -109,5 +109,5 @@ function string(data: Buffer): string {
 }
 
 function unusable(why: string): CroftError {
-  return new CroftError('memory-unusable', `The memory saved here can't be used: ${why}.`)
+  return new CroftError('memory-unusable', `The saved memory can't be used: ${why}.`)
 }

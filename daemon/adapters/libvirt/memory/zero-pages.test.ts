@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { dropZeroPages, type Summary } from './zero-pages.ts'
 
 const pageBytes = 4096
-/** Blocks of a small machine. What firmware holds before anything is loaded is not zero. */
+/** The blocks of a small machine. The firmware's is not zero before anything is loaded. */
 const blocks = { 'pc.ram': 40, 'vga.vram': 4, firmware: 3 }
 type Name = keyof typeof blocks
 interface Page {
@@ -33,7 +33,7 @@ const devices = Buffer.concat([
   Buffer.from('the state of devices, and \x10\x7e what looks like more'),
 ])
 
-/** Records as QEMU writes them: a name only where the block is another than before, one byte for a page of zeroes. */
+/** Writes records as QEMU does: with a name only when the block changes, and one byte for a page of zeroes. */
 function writer() {
   let last: Name | undefined
   return ({ block, page, value }: Page): Buffer => {
@@ -45,7 +45,7 @@ function writer() {
   }
 }
 
-/** A whole stream, of a section for each list of pages. */
+/** Returns a whole stream, with a section for each list of pages. */
 function streamOf(sections: readonly (readonly Page[])[], after = devices): Buffer {
   const write = writer()
   const parts = sections.flatMap((pages, i) => [
@@ -57,8 +57,9 @@ function streamOf(sections: readonly (readonly Page[])[], after = devices): Buff
 }
 
 /**
- * What QEMU has in memory when it has loaded a stream, and at which byte from the end it stopped: at the devices, or
- * where it could not go on. Written apart from the code it tests: by what the loader does, not by what the saver does.
+ * Returns what QEMU has in memory after it has loaded a stream, and how many bytes before the end it stopped: at the
+ * devices, or where it could not go on. It is independent of the code that it tests: it follows the loader, not the
+ * saver.
  */
 function load(stream: Buffer): { memory: Record<Name, Buffer>; records: Page[]; left: number } {
   const memory = Object.fromEntries(
@@ -113,13 +114,13 @@ function load(stream: Buffer): { memory: Record<Name, Buffer>; records: Page[]; 
   return { memory, records, left: stream.length - at }
 }
 
-/** What a loader has in memory, as one digest: comparing long buffers by `toEqual` takes long. */
+/** Digests a loader's memory, because `toEqual` is slow for long buffers. */
 const digest = ({ memory }: { memory: Record<Name, Buffer> }) =>
   Object.values(memory)
     .reduce((hash, bytes) => hash.update(bytes), createHash('sha256'))
     .digest('hex')
 
-/** @param chunk how many bytes come at once @returns the copy, and what was found */
+/** @param chunk how many bytes are read at a time @returns the copy, and the summary */
 function strip(stream: Buffer, chunk = 1000): { copy: Buffer; summary: Summary } {
   const parts: Buffer[] = []
   const shared = Buffer.alloc(chunk)
@@ -142,7 +143,7 @@ const sections = fc.array(fc.array(page, { maxLength: 60 }), { minLength: 1, max
 const chunks = fc.integer({ min: 1, max: 9000 })
 
 describe('a migration stream without its pages of zeroes', () => {
-  test('loads the same memory, whatever was sent, twice or in which order', () => {
+  test('loads the same memory, whatever was sent, how often and in which order', () => {
     fc.assert(
       fc.property(sections, chunks, (pages, chunk) => {
         const stream = streamOf(pages)
@@ -159,7 +160,7 @@ describe('a migration stream without its pages of zeroes', () => {
     )
   })
 
-  test('has none that says nothing, but for one a section that names a block', () => {
+  test('has no redundant record, except one per section that names a block', () => {
     fc.assert(
       fc.property(sections, (pages) => {
         const { copy } = strip(streamOf(pages))
@@ -175,7 +176,7 @@ describe('a migration stream without its pages of zeroes', () => {
     )
   })
 
-  test('keeps a page of zeroes that was sent with something else before, and all of other blocks', () => {
+  test('keeps a page of zeroes that was sent with other content before, and all pages of other blocks', () => {
     const pages: Page[] = [
       { block: 'pc.ram', page: 1, value: 0 },
       { block: 'pc.ram', page: 2, value: 7 },
@@ -189,7 +190,7 @@ describe('a migration stream without its pages of zeroes', () => {
     expect(summary).toEqual({ kept: 3, dropped: 2 })
   })
 
-  test('is the same when it is done again', () => {
+  test('is the same when it is copied again', () => {
     fc.assert(
       fc.property(sections, (pages) => {
         const { copy } = strip(streamOf(pages))

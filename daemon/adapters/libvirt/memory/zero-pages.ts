@@ -1,22 +1,22 @@
 /**
- * QEMU's migration stream has a record of nine bytes for each page of zeroes that the guest never touched. To load one,
- * QEMU reads the page, so that loading costs what a VM may have and not what it uses. These records say nothing, as a
- * new QEMU's memory is zeroes: they are taken out.
+ * QEMU's migration stream has a record of nine bytes for each page of zeroes that the guest never touched. To load such
+ * a record, QEMU reads the page, so that the cost of loading depends on what a VM may have and not on what it uses.
+ * These records are redundant, because a new QEMU's memory is zeroes. So Croft removes them.
  *
  * Format: migration/savevm.c and migration/ram.c of QEMU 7.2 to 10. Numbers are big-endian.
  *
  *   "QEVM", u32 version 3
- *   7 configuration: u32 length, so many bytes
+ *   7 configuration: u32 length, that many bytes
  *   1 start: u32 id, u8 length and name, u32 instance, u32 version    sections of memory, `ram`; records follow
  *   2 part, 3 end: u32 id                                             records follow
- *   8 command: u16 which, u16 length, so many bytes
- *   4 full, of a device: from here on nothing is looked at
+ *   8 command: u16 which, u16 length, that many bytes
+ *   4 full, of a device: nothing from here on is looked at
  *
- * A record begins with u64 page address | flags. Unless the flag 0x20 says that the page is of the same block as the one
- * before it, the block's name follows: u8 length, name.
+ * A record begins with u64 page address | flags. Unless the flag 0x20 says that the page belongs to the same block as
+ * the one before it, the block's name follows: u8 length, name.
  *
  *   0x02 a page of one byte, that byte follows       0x08 a page, 4096 bytes follow
- *   0x04 all blocks, the address is their sum; for each follow u8 length, name, u64 bytes
+ *   0x04 all blocks, the address is the sum of their sizes; for each follow u8 length, name, u64 bytes
  *   0x10 the end of this section's records; then 0x7e, u32 id
  */
 const magic = 0x5145564d
@@ -24,25 +24,25 @@ const version = 3
 const section = { start: 1, part: 2, end: 3, full: 4, configuration: 7, command: 8, footer: 0x7e }
 const flag = { zero: 0x02, sizes: 0x04, page: 0x08, end: 0x10, same: 0x20 }
 const pageBytes = 4096
-/** Pages are remembered by the chunk, and only chunks in which there is something. */
+/** Seen pages are recorded in chunks, and only for chunks that have any. */
 const chunkPages = 512
 
-/** The guest's main memory, as libvirt names it. Other blocks may hold firmware before anything is loaded. */
+/** The guest's main memory, as libvirt names it. Other blocks may contain firmware before anything is loaded. */
 const mainBlock = 'pc.ram'
 
 export interface Summary {
-  /** Records of main memory that were kept, and those that said nothing. */
+  /** The numbers of main-memory records that were kept, and of those that were redundant. */
   kept: number
   dropped: number
-  /** Why the stream was not understood to its end; what follows that place was copied as it is. */
+  /** Why the stream could not be parsed to its end; from that place on, it was copied as it is. */
   unknown?: string
 }
 
 /**
- * Copies a migration stream without the records that say nothing: a page of zeroes in main memory of which there was no
- * record before. Loading the copy gives the same memory. What is not understood is copied as it is.
- * @param read the next bytes of the stream, undefined at its end; it may give the same buffer each time
- * @param write takes bytes of the copy, which are its own only until it returns
+ * Copies a migration stream without its redundant records: those of a page of zeroes in main memory that had no record
+ * before. Loading the copy gives the same memory. Anything that can't be parsed is copied as it is.
+ * @param read returns the next bytes of the stream, undefined at its end; it may return the same buffer each time
+ * @param write takes bytes of the copy, which it may use only until it returns
  */
 export function dropZeroPages(read: () => Buffer | undefined, write: (part: Buffer) => void): Summary {
   const input = new Input(read, write)
@@ -103,27 +103,27 @@ function readSections(input: Input, memory: Memory): void {
 interface Block {
   name: string
   bytes: number
-  /** Which pages have had a record that was kept: a bit for each, by chunk. Undefined where all records are kept. */
+  /** Which pages have had a record that was kept: a bit each, by chunk. Undefined for blocks of which all are kept. */
   seen: Map<number, Uint8Array> | undefined
 }
 
-/** The records of memory: which block is which, what has been said of it, and of which block the next record would be. */
+/** Parses the memory records. Keeps track of the blocks, of the pages seen, and of the block that 0x20 refers to. */
 class Memory {
   kept = 0
   dropped = 0
   readonly #input: Input
   readonly #blocks = new Map<string, Block>()
-  /** The block of the last record that was read, and of the last one that was written. */
+  /** The block of the last record read, and of the last one written. */
   #block: Block | undefined
   #written: Block | undefined
-  /** The page of the last record that was dropped. */
+  /** The page address of the last record that was dropped. */
   #droppedAt = 0
 
   constructor(input: Input) {
     this.#input = input
   }
 
-  /** Reads the records of one section and what ends it. @throws NotUnderstood at the beginning of a record or section */
+  /** Reads the records of one section and its end. @throws NotUnderstood at the beginning of a record or section */
   readRecords(id: number): void {
     const input = this.#input
     try {
@@ -140,7 +140,7 @@ class Memory {
     input.keep(5)
   }
 
-  /** @returns false at the end of the records, which is left to be read */
+  /** Reads one record. @returns false at the end of the records, which is not consumed */
   #readRecord(): boolean {
     const input = this.#input
     input.need(8)
@@ -207,7 +207,7 @@ class Memory {
     input.keep(at)
   }
 
-  /** Has the next record be of the block that its reader takes it for, whatever was dropped before it. */
+  /** Makes the next record belong to the right block for its reader, whatever was dropped before it. */
   #nameBlock(): void {
     if (!this.#block || this.#written === this.#block) return
     this.#input.insert(Buffer.concat([head(this.#droppedAt, flag.zero, this.#block.name), Buffer.alloc(1)]))
@@ -215,7 +215,7 @@ class Memory {
   }
 }
 
-/** A record's beginning, with the name of its block. */
+/** Returns the beginning of a record, with the name of its block. */
 function head(address: number, kind: number, name: string): Buffer {
   const bytes = Buffer.alloc(9 + name.length)
   bytes.writeUInt32BE(Math.floor(address / 2 ** 32), 0)
@@ -240,12 +240,14 @@ function see(seen: Map<number, Uint8Array>, page: number): void {
   bits[(page % chunkPages) >> 3]! |= 1 << (page & 7)
 }
 
-/** Bytes that come in parts of any size. Each is kept or dropped; what is kept is written in long parts. */
+/** Reads bytes that come in parts of any size. Each byte is kept or dropped; kept ones are written in long parts. */
 class Input {
   readonly #read: () => Buffer | undefined
   readonly #write: (part: Buffer) => void
   #data: Buffer = Buffer.alloc(0)
-  /** Where the first byte is that is neither kept nor dropped, and the first one that is kept and not written. */
+  /**
+   * The positions of the first byte that is neither kept nor dropped, and of the first one kept but not yet written.
+   */
   #at = 0
   #from = 0
 
@@ -254,7 +256,7 @@ class Input {
     this.#write = write
   }
 
-  /** Whether there are so many bytes more. */
+  /** Whether there are this many more bytes. */
   has(bytes: number): boolean {
     while (this.#data.length - this.#at < bytes) {
       this.#flush()
@@ -267,7 +269,7 @@ class Input {
     return true
   }
 
-  /** @throws NotUnderstood when there are not so many bytes more */
+  /** @throws NotUnderstood when there are fewer bytes left */
   need(bytes: number): void {
     if (this.#data.length - this.#at < bytes && !this.has(bytes)) throw new NotUnderstood('it is cut short')
   }
@@ -293,7 +295,7 @@ class Input {
     this.#at += bytes
   }
 
-  /** Leaves out bytes that are there. */
+  /** Drops bytes, which must have been read. */
   drop(bytes: number): void {
     if (this.#at > this.#from) this.#flush()
     this.#at += bytes
