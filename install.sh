@@ -442,7 +442,7 @@ step_ports() {
   if wants_ssh; then ports="${ports:+$ports, }SSH on $ssh_port"; fi
   done_with "$ports"
   local each
-  for each in "${held[@]}"; do say "! $each, and keeps it."; done
+  for each in "${held[@]}"; do say "! $each, which keeps it."; done
 }
 
 # Replaces the old app with the new one. The daemon pauses; VMs don't notice.

@@ -1,6 +1,7 @@
-// What a program of the app is made of, as one sum: node parts.mjs PROGRAM [FILE…]
+// Prints a checksum of everything that a program of the app consists of: node parts.mjs PROGRAM [FILE…]
 //
-// Its source with all that it imports, packages by their version, and the other files. Another sum is another program.
+// That is its source with all that it imports, packages by their package.json, and the other files. If the checksum is
+// the same, so is the program.
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'

