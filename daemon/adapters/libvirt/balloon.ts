@@ -8,9 +8,9 @@ const lookMs = 50
  * Inflates a running guest's balloon until the guest has `leftMiB`, and deflates it again. Memory that the guest had
  * freed, however scattered, then belongs to the box and need not be saved. Resolves when the guest has taken its memory
  * back: a guest that is saved earlier would go on deflating in each of its forks.
- * @param leftMiB what the guest keeps meanwhile, which must be more than it uses @param fullMiB what it has before and
- * after
- * @param squeezeMs the longest time for inflating @param wanted aborts both steps immediately
+ * @param leftMiB what the guest keeps in between, which must be more than it uses
+ * @param fullMiB what it has before and after @param squeezeMs the longest time for inflating
+ * @param wanted aborts both steps immediately
  */
 export async function pulse(
   libvirt: Libvirt,

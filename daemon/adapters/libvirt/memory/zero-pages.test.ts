@@ -199,7 +199,7 @@ describe('a migration stream without its pages of zeroes', () => {
     )
   })
 
-  test('of many gigabytes costs what is in it', () => {
+  test('of a huge machine costs only as much as it contains', () => {
     const far = 2 ** 40
     const big = Buffer.concat([beginning, start(), u64(far + 0x04), text('pc.ram'), u64(far)])
     const write = (at: number, value: number) =>
@@ -212,7 +212,7 @@ describe('a migration stream without its pages of zeroes', () => {
   })
 })
 
-describe('a stream that is not understood', () => {
+describe('a stream that can’t be parsed', () => {
   const some: Page[] = [
     { block: 'firmware', page: 0, value: 3 },
     { block: 'pc.ram', page: 0, value: 0 },
@@ -229,7 +229,7 @@ describe('a stream that is not understood', () => {
     )
   })
 
-  test('or cut short at any byte leaves what a loader would have, and what it would stop at', () => {
+  test('or is cut short at any byte gives a loader the same memory, and stops it at the same place', () => {
     const whole = streamOf([some, [...some, { block: 'pc.ram', page: 6, value: 8 }]])
     const most = whole.length - devices.length - 1
     fc.assert(
@@ -245,7 +245,7 @@ describe('a stream that is not understood', () => {
     )
   })
 
-  test('with a bit changed anywhere leaves what a loader would have, and what it would stop at', () => {
+  test('with a changed bit anywhere gives a loader the same memory', () => {
     const whole = streamOf([some, [{ block: 'pc.ram', page: 6, value: 8 }, ...some], some])
     fc.assert(
       fc.property(
@@ -265,12 +265,12 @@ describe('a stream that is not understood', () => {
 
   test.each([
     [
-      'of a kind that is new, of the same block as before it',
+      'of an unknown kind, in the same block as the one before it',
       Buffer.concat([u64(7 * pageBytes + 0x60), Buffer.alloc(9, 1)]),
     ],
-    ['of a block that is new', Buffer.concat([u64(0x02), text('other'), Buffer.alloc(1)])],
+    ['of an unknown block', Buffer.concat([u64(0x02), text('other'), Buffer.alloc(1)])],
     ['beyond its block', Buffer.concat([u64(4000 * pageBytes + 0x22), Buffer.alloc(1)])],
-  ])('from a record %s on: its reader knows of which block what follows is', (_, odd) => {
+  ])('from a record %s on: its reader knows the block of the records that follow', (_, odd) => {
     const write = writer()
     const same = [{ block: 'firmware', page: 0, value: 3 } as const, { block: 'pc.ram', page: 5, value: 0 } as const]
     const rest = Buffer.concat([odd, u64(9 * pageBytes + 0x28), Buffer.alloc(pageBytes, 4), end, devices])
@@ -279,11 +279,11 @@ describe('a stream that is not understood', () => {
     expect(summary.unknown).toMatch(/^it has a (record|page)/)
     expect(copy.subarray(-rest.length)).toEqual(rest)
     const known = copy.subarray(0, copy.length - rest.length)
-    // What is read last before it is of main memory, as it was.
+    // The last record read before it still belongs to main memory.
     expect(load(known).records.at(-1)).toEqual(same[1])
   })
 
-  test('from the end of a section on: its reader knows of which block what follows is', () => {
+  test('from the end of a section on: its reader knows the block of the records that follow', () => {
     const write = writer()
     const same = [{ block: 'firmware', page: 0, value: 3 } as const, { block: 'pc.ram', page: 5, value: 0 } as const]
     const unknown = Buffer.from([9, 1, 2, 3])
@@ -301,7 +301,7 @@ describe('a stream that is not understood', () => {
     expect(strip(stream)).toEqual({ copy: stream, summary: { kept: 0, dropped: 0, unknown } })
   })
 
-  test('is understood with commands between its sections, and without footers', () => {
+  test('is not one that has commands between its sections, or no footers', () => {
     const write = writer()
     const command = Buffer.concat([Buffer.from([8, 0, 12, 0, 3]), Buffer.from('abc')])
     const stream = Buffer.concat([
