@@ -93,7 +93,7 @@ async function accelerator({ probe }: CheckParts): Promise<Check> {
     what: 'accelerator',
     state: 'look',
     says: `none: VMs are emulated, which is many times slower (${found.why})`,
-    advice: 'If you can, turn on virtualization in the firmware of the box. Then run: croft doctor',
+    advice: 'If the box is your own hardware, turn on virtualization in its firmware, then run: croft doctor',
   }
 }
 
