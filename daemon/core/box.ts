@@ -30,50 +30,51 @@ import { type VmState, vmState } from './vm/state.ts'
 
 export interface BoxSettings {
   subnet: Subnet
-  /** What a VM gets when nothing is asked for. `sleepAfter`: minutes without use until it is put to sleep, 0 for never. */
+  /** What a VM gets by default. `sleepAfter`: minutes without use until it is put to sleep, 0 for never. */
   defaults: Limits & { image: string; sleepAfter: number }
-  /** What the box has: the most that may be asked for. */
+  /** What the box has: the upper bound for any request. */
   most: Limits
-  /** The version of cgroups by which the kernel shares CPUs here; 0 for none. */
+  /** The cgroup version that the kernel uses here to share CPUs; 0 for none. */
   cpuCgroups: 0 | 1 | 2
-  /** How guests run; `auto`: as the store says was found out. */
+  /** How guests run; `auto`: whatever was detected, as recorded in the store. */
   accelerator: 'auto' | 'kvm' | 'tcg'
-  /** Whether the kernel gives memory that is only read pages of its own: to save a guest then takes all that it may have. */
+  /** Whether the kernel allocates pages for memory that is only read: saving a guest then takes all its memory. */
   readsTakeMemory: boolean
   /** Whether golden checkpoints are made. */
   golden: boolean
-  /** How many forks of the default image are kept loaded for the next `new`. */
+  /** How many forks of the default image are kept loaded for the next `new`: the spares. */
   spares: number
   /** How long a cold boot may take until the guest agent answers. */
   bootTimeoutMs: number
 }
 
-/** VMs that are started again after a restart of the box. */
+/** Starts VMs again after a restart of the box. */
 export interface Autostart {
-  /** Whether they have been begun with, by this daemon. */
+  /** Whether this daemon has begun to start them. */
   readonly begun: boolean
-  /** Starts what should run and does not. @returns resolves when none is left */
+  /** Starts the VMs that should run and do not. @returns resolves when none is left */
   begin(box: Box): Promise<void>
-  /** Whether a VM waits for its turn, or has it. */
+  /** Whether a VM is queued or being started. */
   has(id: string): boolean
   /**
-   * Somebody waits for a VM: it is next. @returns resolves when it can be used; undefined when it is none of these
-   * @throws CroftError `no-room`: it is tried again later
+   * Moves a VM to the front of the queue because somebody waits for it.
+   * @returns resolves when the VM can be used; undefined when it is not in the queue
+   * @throws CroftError `no-room`: it is retried later
    */
   want(id: string): Promise<void> | undefined
 }
 
-/** VMs that are loaded already, for the next `new`. */
+/** Keeps VMs loaded in advance for the next `new`. */
 export interface Spares {
-  /** Sees to it, once it is quiet, that there are as many as there should be, and none that is of no use. */
+  /** Once it is quiet, makes missing spares and removes unusable ones. */
   refresh(): void
   stop(): void
 }
 
-/** What of a VM's share can be had, or not, for itself: its weights for CPUs and disks, and each of its limits. */
+/** The parts of a VM's share, each of which a box may or may not support: CPU weight, disk weight, and each limit. */
 export type ShareKind = 'cpuWeight' | 'diskWeight' | keyof Rates
 
-/** The parts of the box, wired once by `main.ts` and passed as the first argument to everything the box can do. */
+/** The parts of the box, wired once by `main.ts` and passed as the first argument to every function of the domain. */
 export interface Box {
   readonly settings: BoxSettings
   readonly store: Store
@@ -88,23 +89,26 @@ export interface Box {
   readonly events: EventLog
   /** Who did what. */
   readonly activity: Activity
-  /** One change at a time per VM (key: its id) and per image (key: its name); merges are done aside, with their layer's id. */
+  /**
+   * One change at a time per VM (key: its id) and per image (key: its name). A merge holds its layer's id, and is
+   * preemptible.
+   */
   readonly locks: Locks
   readonly autostart: Autostart
-  /** Finishes or takes back an operation that was left open, whose lock is held. @throws as `recover` of the engine */
+  /** Finishes or undoes an operation that was left open; its lock is held. @throws as the engine's `recover` */
   readonly recoverIfOpen: (box: Box, operation: Operation) => Promise<void>
   readonly spares: Spares
-  /** Where a VM is opened by the web; null when this box has no web addresses. */
+  /** The web address of a VM; null when this box has no web addresses. */
   webAddress(vm: Vm): string | null
   readonly governor: MemoryGovernor
-  /** How the box is reached by SSH; null when it has no gateway. */
+  /** How clients reach the box by SSH; null when it has no gateway. */
   readonly ssh: { port: number; host(reached?: string): string } | null
   readonly log: Logger
 }
 
 export type Report = (progress: Progress) => void
 
-/** The VMs that there are for people: all but Croft's own. */
+/** The VMs that people see: all but Croft's own. */
 export function vmsOf(state: State): Vm[] {
   return Object.values(state.vms).filter((vm) => !isOwn(vm))
 }
@@ -115,16 +119,16 @@ const byName = indexBy((vm: Vm) => (isOwn(vm) ? vm.id : vm.name))
 
 const byDomain = indexBy((vm: Vm) => vm.uuid)
 
-/** The VM whose domain has this UUID, also of Croft's own. */
+/** The VM whose domain has this UUID, including Croft's own VMs. */
 export const vmOfDomain = (state: State, uuid: string): Vm | undefined => byDomain(state.vms, uuid)
 
-/** The VM of a name, among those that there are for people. */
+/** The VM with this name, among those that people see. */
 export function vmNamed(state: State, name: string): Vm | undefined {
   const vm = byName(state.vms, name)
   return vm && !isOwn(vm) ? vm : undefined
 }
 
-/** @param name its name, or its id @throws CroftError `not-found`, with the name that was probably meant */
+/** Finds a VM. @param name its name, or its id @throws CroftError `not-found`, with the name that was probably meant */
 export function findVm(state: State, name: string): Vm {
   const known = vmNamed(state, name) ?? state.vms[name]
   if (known && !isOwn(known)) return known
@@ -138,11 +142,11 @@ export function findVm(state: State, name: string): Vm {
       ? `Did you mean ${meant}?`
       : vms.length
         ? 'croft ls shows them all.'
-        : 'There are none. Make one: croft new',
+        : 'There are no VMs yet. Make one: croft new',
   })
 }
 
-/** The image that a name stands for now. @throws CroftError `not-found` */
+/** Finds the current image of a name. @throws CroftError `not-found` */
 export function findImage(state: State, name: string): Image {
   const images = Object.values(state.images).filter((image) => image.current)
   const image = images.find((each) => each.name === name)
@@ -160,21 +164,21 @@ export function findImage(state: State, name: string): Image {
   })
 }
 
-/** The image whose kernel this VM boots: the build it was made from, also when a newer one has the name now. */
+/** The image whose kernel this VM boots: the build it was made from, even when a newer build has the name now. */
 export function imageOf(state: State, vm: Vm): Image {
   const image = state.images[vm.image]
   if (!image) throw new CroftError('internal', `${vm.name} belongs to an image that is gone (${vm.image}).`)
   return image
 }
 
-/** The domain of a VM, as it should be now. */
+/** The domain that a VM should have now. */
 export function specOf(state: State, vm: Vm): DomainSpec {
   return { vm, image: imageOf(state, vm), disk: layerOf(state, vm.disk) }
 }
 
 export function layerOf(state: State, id: string): Layer {
   const layer = state.layers[id]
-  if (!layer) throw new CroftError('internal', `A layer that is needed is not in the store (${id}).`)
+  if (!layer) throw new CroftError('internal', `A required layer is not in the store (${id}).`)
   return layer
 }
 
@@ -182,7 +186,10 @@ export function stateOf(box: Box, vm: Vm): VmState {
   return vmState(vm, box.live.get(vm.uuid))
 }
 
-/** Calls `then` for each VM, also of Croft's own, whose guest's agent has come to answer: it runs. @returns ends that */
+/**
+ * Calls `then` for each VM, including Croft's own, when it runs and its guest agent begins to answer.
+ * @returns stops watching
+ */
 export function whenUp(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm) => void): () => void {
   return box.live.watch((uuid, now, before) => {
     if (now?.domain !== 'running' || !now.agent || before?.agent) return
@@ -192,11 +199,11 @@ export function whenUp(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm) => void)
 }
 
 /**
- * Calls `then` for each VM, also of Croft's own, that has a QEMU: when that is started, or, not new, when we come to know
- * of it. @returns ends that
+ * Calls `then` for each VM, including Croft's own, that has a QEMU: when QEMU is started (`isNew`), or when the daemon
+ * first learns of one that already ran. @returns stops watching
  */
 export function whenStarted(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm, isNew: boolean) => void): () => void {
-  // What has only been asked for is not there yet: see boot.ts.
+  // A start that was only requested has no QEMU yet: see boot.ts.
   const there = (live: LiveState | undefined) =>
     (live?.domain === 'running' || live?.domain === 'paused') && live.reason !== 'asked'
   return box.live.watch((uuid, now, before) => {
@@ -206,7 +213,7 @@ export function whenStarted(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm, isN
   })
 }
 
-/** The change that puts a VM with some fields changed into the state. */
+/** Returns a state change that updates some fields of a VM. */
 export function withVm(id: string, change: Partial<Vm>): (state: State) => State {
   return (state) => {
     const vm = state.vms[id]
@@ -219,9 +226,9 @@ export function without<T>(record: Readonly<Record<string, T>>, key: string): Re
   return rest
 }
 
-/** The VM that an operation is about; its record outlives the operation's last step. */
+/** The VM that an operation works on; its record outlives the operation's last step. */
 export function findOperationVm(box: Box, id: string): Vm {
   const vm = box.store.state.vms[id]
-  if (!vm) throw new CroftError('internal', `An operation is about ${id}, which the store does not have.`)
+  if (!vm) throw new CroftError('internal', `An operation refers to ${id}, which is not in the store.`)
   return vm
 }

@@ -4,7 +4,7 @@ import { watchClock } from './clocks.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-test('it is told when the clock is set, and by how much; not what it is adjusted by', () => {
+test('a set clock is reported with the size of the step; gradual adjustments are not', () => {
   const steps: number[] = []
   let [clock, steady] = [1_000_000, 0]
   const stop = watchClock(
@@ -18,7 +18,7 @@ test('it is told when the clock is set, and by how much; not what it is adjusted
     vi.advanceTimersByTime(500)
   }
   for (const by of [0, 400, 400, 400, 0, 86_400_000, 0, -86_400_000, 0]) pass(500, by)
-  // A daemon that was held up, or a box that was suspended.
+  // The daemon was stalled, or the box was suspended.
   pass(3_600_000)
   expect(steps).toEqual([86_400_000, -86_400_000])
   stop()

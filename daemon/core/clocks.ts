@@ -5,14 +5,14 @@ import type { Vm } from '../store/index.ts'
 import { type Box, stateOf, vmOfDomain, vmsOf } from './box.ts'
 
 const lookMs = 500
-/** A smaller correction is left to go unnoticed. */
+/** Smaller corrections are ignored. */
 const stepMs = 1_000
 
 /**
- * Sets the clocks of guests: of one that has stood still (for a full disk, by hand, for a checkpoint) and went on with the
- * time that it had, and of all that are awake when the clock of the box was set. One that was loaded is told with all else,
- * before it is ready.
- * @param onStep called when the clock of the box was set, with how much later it is now @returns ends that
+ * Sets the clocks of guests: of a guest that resumes after a pause (a full disk, by hand, a checkpoint), because its
+ * clock stood still, and of all awake guests when the clock of the box was set. A guest that was loaded from memory
+ * gets the time with everything else, before it is ready.
+ * @param onStep called when the clock of the box was set, with how much later it is now @returns stops watching
  */
 export function keepClocks(box: Box, onStep: (byMs: number) => Promise<void>): () => void {
   const tell = (vm: Vm) =>
@@ -26,7 +26,7 @@ export function keepClocks(box: Box, onStep: (byMs: number) => Promise<void>): (
     box.log.warn({ byMs }, 'the clock of the box was set')
     const what = `the clock of the box was set ${minutes(Math.abs(byMs) / 60_000)} ${byMs > 0 ? 'ahead' : 'back'}`
     void box.activity.note({ ...croft, what })
-    onStep(byMs).catch((err) => box.log.error({ err }, 'could not do what a clock that was set asks for'))
+    onStep(byMs).catch((err) => box.log.error({ err }, 'could not react to the clock being set'))
     for (const vm of vmsOf(box.store.state)) if (stateOf(box, vm) === 'awake') void tell(vm)
   })
   return () => {
@@ -36,8 +36,8 @@ export function keepClocks(box: Box, onStep: (byMs: number) => Promise<void>): (
 }
 
 /**
- * Tells when the time of day is set to another one (by NTP, by hand), and by how much: it is compared with a clock that
- * nobody sets, and that goes on while the box is suspended. @returns ends that
+ * Reports when the time of day is set (by NTP, by hand), and by how much. It compares the time of day with a clock that
+ * nobody sets and that keeps running while the box is suspended. @returns stops watching
  */
 export function watchClock(
   onStep: (byMs: number) => void,

@@ -4,23 +4,23 @@ export type BoxEvent = { vm?: string; name?: string } & (
   | { type: 'vm.new' | 'vm.removed' | 'vm.changed' }
   | { type: 'vm.state'; state: string; reason?: string; console?: string }
   | { type: 'image.new' | 'image.removed' | 'image.golden'; image: string }
-  /** Something new is in the activity log; of no VM, as nothing has happened to it by that. */
+  /** The activity log has a new entry. Names no VM, because the entry itself changes nothing about one. */
   | { type: 'activity' }
   | { type: 'key.new' | 'key.changed' | 'key.removed'; key: string }
   | { type: 'box.libvirt'; connected: boolean; reason?: string }
   | { type: 'box.warning'; message: string }
-  /** How the box's memory stands has changed; what was done to a VM's for that. */
+  /** The box's memory pressure has changed; what was done about a VM's memory. */
   | { type: 'box.memory'; level: Level; message: string }
   | { type: 'vm.memory'; message: string }
-  /** It takes so much of the box that others wait. */
+  /** A VM takes so much of the box that others wait. */
   | { type: 'vm.heavy'; message: string }
 )
 
 export type NumberedEvent = BoxEvent & { id: string; time: string }
 
 /**
- * What happened, in order, for whoever listens. The latest are kept, so that a listener that was away for a moment
- * misses nothing; one that was away too long, or knows another run of the daemon, is told so.
+ * The box's events, in order. The latest are kept, so that a listener that was away for a moment misses nothing. A
+ * listener that was away too long, or that knows another run of the daemon, is told so.
  */
 export class EventLog {
   readonly #run: string
@@ -29,7 +29,7 @@ export class EventLog {
   #count = 0
   readonly #capacity: number
 
-  /** @param run tells this run of the daemon from others; becomes part of each event's id, `<run>-<number>` */
+  /** @param run distinguishes this run of the daemon from others; becomes part of each event's id, `<run>-<number>` */
   constructor(run: string, capacity = 2000) {
     this.#run = run
     this.#capacity = capacity
@@ -43,7 +43,7 @@ export class EventLog {
     for (const listener of [...this.#listeners]) listener(numbered)
   }
 
-  /** The events after the one with this id; undefined when some of them are no longer known. */
+  /** Returns the events after the one with this id; undefined when some of them are no longer kept. */
   since(id: string): NumberedEvent[] | undefined {
     const match = /^(.*)-(\d+)$/.exec(id)
     const number = Number(match?.[2])

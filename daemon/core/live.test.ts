@@ -37,14 +37,14 @@ test('a VM goes from stopped to awake and back, as events tell', () => {
   ])
 })
 
-test('the phase of a VM that is being made or deleted goes before all else', () => {
+test('the phase of a VM that is being made or deleted takes precedence', () => {
   const live = new Live()
   live.apply({ type: 'started', uuid, reason: 'booted' })
   expect(vmState({ phase: 'making', memory: null }, live.get(uuid))).toBe('making')
   expect(vmState({ phase: 'leaving', memory: null }, live.get(uuid))).toBe('leaving')
 })
 
-test('a listing corrects what events have missed, and keeps what only the daemon knows', () => {
+test('a listing corrects missed events, and keeps what only the daemon knows', () => {
   const live = new Live()
   live.apply({ type: 'started', uuid, reason: 'booted' })
   live.apply({ type: 'agent', uuid, connected: true })

@@ -1,20 +1,20 @@
 import { CroftError } from '../lib/error.ts'
 import type { DomainEvent, DomainInfo } from './interfaces/hypervisor.ts'
 
-/** What is known of a domain right now, from libvirt's events. */
+/** What libvirt's events say about a domain right now. */
 export interface LiveState {
   readonly domain: DomainInfo['state']
   /** The guest agent has its channel open. */
   readonly agent: boolean
-  /** The guest has been told who it is since its start: it can be used. */
+  /** The guest has been told its identity since its start: it can be used. */
   readonly ready: boolean
-  /** The guest restarts itself, and its agent has not come back yet. */
+  /** The guest is rebooting itself, and its agent has not come back yet. */
   readonly rebooting: boolean
-  /** How often it has done so since its start. */
+  /** How often it has rebooted itself since its start. */
   readonly reboots: number
-  /** A shutdown was asked for. */
+  /** A shutdown was requested. */
   readonly stopping: boolean
-  /** Why it is so, in a word or two of libvirt's. */
+  /** Why, in a word or two of libvirt's. */
   readonly reason: string
   /** By the steady clock (`performance.now()`). */
   readonly since: number
@@ -24,10 +24,10 @@ const off = { domain: 'off', agent: false, ready: false, rebooting: false, reboo
 
 type Watcher = (uuid: string, now: LiveState | undefined, before: LiveState | undefined) => void
 
-/** Whether a domain that was started runs no more. */
+/** Whether a domain that was started no longer runs. */
 export const isOver = (live: LiveState | undefined): boolean => live?.domain === 'off' || live?.domain === 'crashed'
 
-/** The daemon's picture of what runs: fed by events, corrected by whole listings, asked and waited on by everybody. */
+/** The daemon's picture of what runs: fed by libvirt's events and corrected by full listings. */
 export class Live {
   readonly #states = new Map<string, LiveState>()
   readonly #watchers = new Set<Watcher>()
@@ -41,7 +41,7 @@ export class Live {
     return () => this.#watchers.delete(watcher)
   }
 
-  /** A whole listing replaces the picture. A running domain whose agent answers was made ready before we came. */
+  /** Replaces the picture with a full listing. A running domain whose agent answers has been made ready before. */
   replace(domains: readonly DomainInfo[]): void {
     const listed = new Set(domains.map((domain) => domain.uuid))
     for (const uuid of this.#states.keys()) if (!listed.has(uuid)) this.forget(uuid)
@@ -77,7 +77,7 @@ export class Live {
         })
         break
       case 'agent':
-        // After a reboot the guest finds on its disk who it is: its agent's answer makes it ready again.
+        // After a reboot the guest finds its identity on its disk: its agent's answer makes it ready again.
         if (event.connected && this.get(event.uuid)?.rebooting)
           this.#change(event.uuid, { agent: true, ready: true, rebooting: false })
         else this.#change(event.uuid, { agent: event.connected })
@@ -85,7 +85,7 @@ export class Live {
     }
   }
 
-  /** What the daemon itself knows better than libvirt: that it has made the guest ready, or asked it to stop. */
+  /** Records what libvirt can't know: the daemon has made the guest ready, or has asked it to stop. */
   mark(uuid: string, marks: { ready?: boolean; stopping?: boolean }): void {
     this.#change(uuid, marks)
   }
@@ -98,7 +98,7 @@ export class Live {
   }
 
   /**
-   * Waits until `until` holds for the domain, by events alone.
+   * Waits until `until` holds for the domain. Driven by events; nothing is polled.
    * @throws CroftError `timed-out` after `timeoutMs`, `cancelled` on the signal
    */
   async waitFor(

@@ -1,8 +1,8 @@
 import type { Box } from './box.ts'
 
 /**
- * State that only some of what the box can do needs: it stands with that, rather than in `Box`.
- * @param make makes it when it is first asked for @returns gives that of a box
+ * Keeps state that only one verb needs beside that verb, rather than in `Box`.
+ * @param make creates the state of a box when it is first asked for @returns returns the state of a box
  */
 export function perBox<T>(make: (box: Box) => T): (box: Box) => T {
   const made = new WeakMap<Box, T>()

@@ -42,7 +42,7 @@ function boxWithOne() {
 
 const shutDown = { type: 'stopped', uuid: 'u1', how: 'shutdown', reason: 'shutdown' } as const
 
-test('a guest that turns itself off while something is done with its VM stays off', async () => {
+test('a guest that shuts itself down while an operation works on its VM stays off', async () => {
   const { box, tell, stop, power } = boxWithOne()
   await box.locks.run('v1', async () => tell(shutDown))
   await box.locks.run('v1', async () => {})
@@ -50,7 +50,7 @@ test('a guest that turns itself off while something is done with its VM stays of
   stop()
 })
 
-test('one that was asked to, as the box goes down, is started again', async () => {
+test('a guest that was asked to shut down, as the box goes down, is started again', async () => {
   const { box, tell, stop, power } = boxWithOne()
   await box.locks.run('v1', async () => {
     box.live.mark('u1', { stopping: true })
@@ -61,7 +61,7 @@ test('one that was asked to, as the box goes down, is started again', async () =
   stop()
 })
 
-test('one that was started again meanwhile stays on', async () => {
+test('a guest that was started again meanwhile stays on', async () => {
   const { box, tell, stop, power } = boxWithOne()
   await box.locks.run('v1', async () => {
     tell(shutDown)
@@ -72,7 +72,7 @@ test('one that was started again meanwhile stays on', async () => {
   stop()
 })
 
-test('a build that is under way is not waited for', async () => {
+test('reconciling does not wait for a build that is under way', async () => {
   const { box, tell, first, stop } = boxWithOne()
   const build = { id: 'op_1', kind: 'image-build', startedAt: '2026-01-01T00:00:00Z', image: 'img_1', name: 'debian' }
   await box.store.update((state) => ({ ...state, operations: { op_1: build } }) as State)

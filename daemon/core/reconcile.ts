@@ -10,8 +10,8 @@ import { systemEntry } from './vm/system-entry.ts'
 
 /**
  * Makes store and libvirt agree again: after a start of the daemon, a restart of libvirtd, a reboot of the box.
- * First open operations are finished or undone, then what differs is mended. Safe to run at any time, any number of times.
- * @param bootId the kernel's boot id; another one than the store's means that the box has been restarted
+ * It first finishes or undoes open operations, then repairs the differences. Idempotent; safe to run at any time.
+ * @param bootId the kernel's boot id; if it differs from the store's, the box has been restarted
  */
 async function reconcile(box: Box, bootId: string): Promise<void> {
   box.live.replace(await box.hypervisor.domains())
@@ -27,17 +27,17 @@ async function reconcile(box: Box, bootId: string): Promise<void> {
   await removeOrphans(box)
 }
 
-/** What is under way is not open: it may be the build of an image, which nobody here needs to wait for. */
+/** Skips operations that are running now: one may be an image build, and reconciling need not wait for it. */
 async function recoverOperations(box: Box): Promise<void> {
   for (const operation of Object.values(box.store.state.operations)) {
     if (box.locks.isHeld(lockOf(operation))) continue
     await box.locks
       .run(lockOf(operation), () => box.recoverIfOpen(box, operation))
-      .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is tried again later'))
+      .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is retried later'))
   }
 }
 
-/** Somebody undefined a domain by hand: its disk and record are ours, so it comes back. */
+/** Defines domains again that somebody undefined by hand: their disks and records are ours. */
 async function defineMissing(box: Box): Promise<void> {
   for (const vm of Object.values(box.store.state.vms)) {
     if (vm.phase !== 'ready' || box.live.get(vm.uuid) || box.locks.isLocked(vm.id)) continue
@@ -47,19 +47,22 @@ async function defineMissing(box: Box): Promise<void> {
   }
 }
 
-/** The box was restarted: what should run is started, in the background. Until then a daemon that comes anew goes on with it. */
+/**
+ * Starts the VMs that should run after a restart of the box, in the background. The boot id is written only at the end,
+ * so that a daemon that restarts meanwhile continues with the rest.
+ */
 function startAgain(box: Box, bootId: string): void {
   box.autostart
     .begin(box)
     .then(() => noteBoot(box, bootId))
-    .catch((err) => box.log.error({ err }, 'could not start all that should run after the restart of the box'))
+    .catch((err) => box.log.error({ err }, 'could not start all VMs that should run after the restart of the box'))
 }
 
 async function noteBoot(box: Box, bootId: string): Promise<void> {
   if (box.store.state.bootId !== bootId) await box.store.update((state) => ({ ...state, bootId }))
 }
 
-/** Guests that turned themselves off while nobody watched are off because somebody in them wanted so. */
+/** Guests that shut themselves down while no daemon watched were meant to be off. */
 async function noteEnded(box: Box): Promise<void> {
   for (const vm of Object.values(box.store.state.vms)) {
     if (box.autostart.has(vm.id) || box.locks.isLocked(vm.id)) continue
@@ -69,7 +72,7 @@ async function noteEnded(box: Box): Promise<void> {
   }
 }
 
-/** Guests that came up while nobody could tell them who they are: told now, in the background. */
+/** Tells guests who they are that came up while no daemon could tell them, in the background. */
 function readyStarting(box: Box): void {
   for (const vm of vmsOf(box.store.state)) {
     if (box.locks.isLocked(vm.id) || stateOf(box, vm) !== 'starting' || !box.live.get(vm.uuid)?.agent) continue
@@ -80,7 +83,7 @@ function readyStarting(box: Box): void {
 const retryMs = 60_000
 
 /**
- * Reconciles at each new connection to libvirt, and again from time to time while an operation stays open.
+ * Reconciles at each new connection to libvirt, and every minute while an operation stays open.
  * @returns `first`, which resolves after the first reconciliation, and `stop`
  */
 export function keepReconciled(box: Box, bootId: string): { first: Promise<void>; stop(): void } {
@@ -89,7 +92,7 @@ export function keepReconciled(box: Box, bootId: string): { first: Promise<void>
   const again = () => {
     under = under
       .then(() => reconcile(box, bootId))
-      .catch((err) => box.log.error({ err }, 'could not reconcile; tried again'))
+      .catch((err) => box.log.error({ err }, 'could not reconcile; it is retried'))
     under.then(first.resolve)
   }
   const unfollow = follow(box, again)
@@ -107,9 +110,9 @@ export function keepReconciled(box: Box, bootId: string): { first: Promise<void>
 }
 
 /**
- * Follows libvirt's events: keeps the live picture, writes down when a guest turns itself off, makes ready a guest
- * whose boot nobody else attends to, and tells the event log.
- * @param onConnected called whenever the connection is new, to reconcile
+ * Follows libvirt's events: keeps the live picture, records when a guest shuts itself down, makes a guest ready when no
+ * operation handles its boot, and publishes events.
+ * @param onConnected called at each new connection, to reconcile
  */
 function follow(box: Box, onConnected: () => void): () => void {
   const unwatchLive = box.live.watch(announcer(box))
@@ -133,7 +136,7 @@ function follow(box: Box, onConnected: () => void): () => void {
   }
 }
 
-/** @param asked the guest was asked to shut down */
+/** Reacts to an event of a VM that no operation handles. @param asked the guest was asked to shut down */
 function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'disconnected' }>, asked: boolean): void {
   const vm = vmOfDomain(box.store.state, event.uuid)
   if (vm?.phase !== 'ready') return
@@ -171,7 +174,7 @@ function announcer(box: Box): (uuid: string) => void {
       return
     }
     const more = { result: 'failed', says: reason ? `libvirt says: ${reason}.` : null } as const
-    // What is found crashed at a start of the daemon was written down when it happened.
+    // A VM that had already crashed when the daemon started was logged when it happened.
     if (before !== undefined) void box.activity.note(systemEntry(vm, crashed, more))
     lastWords(box, vm).then(
       (console) => box.events.publish({ ...event, console }),
@@ -180,7 +183,10 @@ function announcer(box: Box): (uuid: string) => void {
   }
 }
 
-/** The end of the console once no more comes: what QEMU wrote last is still on its way to the log when the event is here. */
+/**
+ * Returns the end of the console once it has stopped growing: when the event arrives, QEMU's last output may still be
+ * on its way to the log.
+ */
 async function lastWords(box: Box, vm: Vm): Promise<string> {
   let said = await box.guests.consoleTail(vm, 50)
   for (let tries = 0; tries < 10; tries++) {

@@ -14,11 +14,11 @@ const clock = () => {
   }
 }
 
-test('of a VM that nothing has used, nothing is known', () => {
+test('an unused VM has no use', () => {
   expect(new UsageTracker(always).of('a')).toBeUndefined()
 })
 
-test('a use that was noted stays at its moment', () => {
+test('a noted use keeps its time', () => {
   const { now, steady, pass } = clock()
   const uses = new UsageTracker(always, steady, now)
   const then = now()
@@ -39,7 +39,7 @@ test.each([24, -24])('a clock that is set by %i hours changes nothing of how lon
   expect(now().getTime() - uses.of('a')!.at.getTime()).toBe(3 * 60_000)
 })
 
-test('what is done in a VM is a use until all of it has ended, also by a failure', async () => {
+test('work in a VM is a use until all of it has ended, even by a failure', async () => {
   const { now, steady, pass } = clock()
   const uses = new UsageTracker(always, steady, now)
   const [one, two] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()]
@@ -58,7 +58,7 @@ test('what is done in a VM is a use until all of it has ended, also by a failure
   expect(uses.of('a')).toEqual({ why: 'croft cp', at: end, now: false })
 })
 
-test('what a look saw is a use until the next look', () => {
+test('a use that a poll saw lasts until the next poll', () => {
   const { now, steady, pass } = clock()
   const uses = new UsageTracker(always, steady, now)
   const seen = now()
@@ -70,7 +70,7 @@ test('what a look saw is a use until the next look', () => {
   expect(uses.of('b')).toMatchObject({ now: true })
 })
 
-test('of a VM that has been deleted nothing is kept, though what was done in it ends later', async () => {
+test('nothing is kept about a deleted VM, even when work in it ends later', async () => {
   const there = new Set(['a'])
   const uses = new UsageTracker((id) => there.has(id))
   const work = Promise.withResolvers<void>()

@@ -1,34 +1,34 @@
-/** What uses a VM, or what used it last. */
+/** What uses a VM now, or used it last. */
 export interface Use {
   /** Such as "an SSH session". */
   why: string
-  /** The last moment at which it was known to be used. */
+  /** The last moment at which the VM was known to be in use. */
   at: Date
-  /** It is used now. */
+  /** The VM is in use now. */
   now: boolean
 }
 
 /**
- * Who uses which VM: what this daemon does in it says so itself, and what can be seen from outside is looked at from
- * time to time. Kept in memory only: a VM that is found awake counts as used then.
+ * Tracks which VMs are in use. The daemon's own work in a VM reports itself; use that is visible from outside is
+ * polled. Kept in memory only: a VM that is awake when the daemon starts counts as used then.
  */
 export class UsageTracker {
   /** `at`: by the steady clock. */
   readonly #last = new Map<string, { why: string; at: number }>()
-  /** What this daemon does in a VM now, by the VM's id. */
+  /** What this daemon is doing in each VM now, by the VM's id. */
   readonly #inside = new Map<string, string[]>()
-  /** How many sessions the gateway has in each, by the VM's id. */
+  /** How many sessions the gateway has in each VM, by the VM's id. */
   #sessions: ReadonlyMap<string, number> = new Map()
-  /** What the latest look saw. */
+  /** What the latest poll saw. */
   #seen: ReadonlyMap<string, string> = new Map()
   readonly #isThere: (id: string) => boolean
   readonly #steady: () => number
   readonly #clock: () => Date
 
   /**
-   * @param isThere whether there is such a VM: what ends in one that has been deleted meanwhile is not noted
-   * @param steady milliseconds by a clock that nobody sets: however the time of day jumps, a VM has been idle for as long
-   * as it has @param clock the time of day, to say it in
+   * @param isThere whether there is such a VM: work that ends in a VM deleted meanwhile is not noted
+   * @param steady milliseconds by a clock that nobody sets, so that jumps of the time of day don't change how long a VM
+   * has been idle @param clock the time of day, to report it in
    */
   constructor(
     isThere: (id: string) => boolean,
@@ -40,12 +40,12 @@ export class UsageTracker {
     this.#clock = clock
   }
 
-  /** Something used the VM at this moment: somebody woke it, or a request came for it. */
+  /** Notes that the VM was used at this moment: somebody woke it, or a request came for it. */
   note(id: string, why: string): void {
     if (this.#isThere(id)) this.#last.set(id, { why, at: this.#steady() })
   }
 
-  /** The VM is in use until the work is done. */
+  /** Does `work` and counts the VM as in use until it is done. */
   async during<T>(id: string, why: string, work: () => Promise<T>): Promise<T> {
     this.#inside.set(id, [...(this.#inside.get(id) ?? []), why])
     try {
@@ -58,22 +58,22 @@ export class UsageTracker {
     }
   }
 
-  /** What a look at the VMs saw of use in them: of all of them, those that are not named are not used. */
+  /** Takes the result of a poll of all VMs: those that are not named are not in use. */
   see(seen: ReadonlyMap<string, string>): void {
     this.#seen = seen
     for (const [id, why] of seen) this.note(id, why)
   }
 
-  /** What the gateway says: how many SSH sessions there are in which VM, by its id. */
+  /** Takes the gateway's report: the number of SSH sessions of each VM, by its id. */
   attend(sessions: ReadonlyMap<string, number>): void {
     for (const id of this.#sessions.keys()) if (!sessions.has(id)) this.note(id, 'an SSH session')
     this.#sessions = sessions
   }
 
-  /** SSH sessions by the gateway that a VM has now. */
+  /** The number of SSH sessions that a VM has now through the gateway. */
   sessions = (id: string): number => this.#sessions.get(id) ?? 0
 
-  /** Undefined when nothing is known of its use since the daemon started. */
+  /** The VM's current or last use; undefined when none is known since the daemon started. */
   of(id: string): Use | undefined {
     const sessions = this.sessions(id)
     const entered = sessions > 0 ? (sessions === 1 ? 'an SSH session' : `${sessions} SSH sessions`) : undefined

@@ -300,7 +300,7 @@ describe('a step that fails', () => {
     expect(await croft.run(['resize', 'lost', '--disk', '70G'])).toMatchObject({ code: 1 })
     expect(await croft.run(['start', 'lost'])).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^The disk of lost is gone: |^What was begun with lost before is not over: /),
+      stderr: expect.stringMatching(/^The disk of lost is gone: |^An earlier change to lost is not finished: /),
     })
     await croft.do('rm', 'lost', '--yes')
     await nothingIsLeft()

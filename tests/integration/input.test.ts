@@ -419,7 +419,7 @@ describe('keys', () => {
     expect((await add(ada!, '--vm', 'shop')).code).toBe(0)
     expect(await add(ada!)).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/as a key for shop alone\.\n.*croft key rm ada@laptop/),
+      stderr: expect.stringMatching(/as a key for shop only\.\n.*croft key rm ada@laptop/),
     })
     expect(await add(ada!, '--vm', 'shop', '--tag', 'ci')).toMatchObject({ code: 2 })
     expect(await add(await newKey('x'), '--vm', 'shpo')).toMatchObject({ code: 3 })
@@ -457,7 +457,7 @@ describe('keys', () => {
     })
     expect(await croft.run(['key', 'add', 'gh:a/../b'])).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/GitHub has no users called/),
+      stderr: expect.stringMatching(/is not a GitHub user name/),
     })
     expect(asked).toHaveLength(3)
   })

@@ -19,14 +19,14 @@ const some = [
 ] as const
 const state = some.reduce((before, [name, addition]) => added(before, name, addition), empty)
 
-test('a VM is entered by keys for all, for it, and for a tag that it has now', () => {
+test('a VM can be entered with keys for all VMs, for it, and for a tag that it has now', () => {
   expect(names(keysOf(state, web))).toEqual(['ada', 'deploy', 'company'])
   expect(names(keysOf(state, build))).toEqual(['ada', 'runner', 'company'])
   expect(names(keysOf(state, { ...build, tags: [] }))).toEqual(['ada', 'company'])
   expect(names(keysOf(state, { id: 'v3', tags: ['shop', 'ci'] }))).toEqual(['ada', 'runner', 'company'])
 })
 
-test('a key is a line for sshd, that of a CA one for what is signed with it', () => {
+test('a key becomes a line of authorized_keys, a CA’s one with cert-authority', () => {
   expect(keysOf(state, web).map(authorizedLine)).toEqual([
     'ssh-ed25519 ada ada',
     'ssh-ed25519 deploy deploy',
@@ -34,25 +34,25 @@ test('a key is a line for sshd, that of a CA one for what is signed with it', ()
   ])
 })
 
-test('one that is there with the same limits stays as it is', () => {
+test('an existing key with the same limits stays as it is', () => {
   for (const [name, addition] of some) expect(added(state, name, addition).keys).toEqual(state.keys)
   expect(added(state, 'ada', { name: 'laptop' }).keys).toEqual(state.keys)
 })
 
 test.each([
-  ['ada', { vm: 'web' }, 'ada is there already, as a key for all VMs.'],
-  ['deploy', {}, 'deploy is there already, as a key for web alone.'],
-  ['deploy', { vm: 'build' }, 'deploy is there already, as a key for web alone.'],
-  ['runner', { tag: 'shop' }, 'runner is there already, as a key for VMs with the tag ci alone.'],
-  ['company', {}, 'company is there already, as an authority for all VMs.'],
-  ['ada', { authority: true }, 'ada is there already, as a key for all VMs.'],
+  ['ada', { vm: 'web' }, 'ada exists already, as a key for all VMs.'],
+  ['deploy', {}, 'deploy exists already, as a key for web only.'],
+  ['deploy', { vm: 'build' }, 'deploy exists already, as a key for web only.'],
+  ['runner', { tag: 'shop' }, 'runner exists already, as a key for VMs tagged ci only.'],
+  ['company', {}, 'company exists already, as an authority for all VMs.'],
+  ['ada', { authority: true }, 'ada exists already, as a key for all VMs.'],
 ])('%s is not added again with %j', (name, addition, message) => {
   expect(() => added(state, name, addition)).toThrow(
     expect.objectContaining({ code: 'conflict', message, hint: expect.stringContaining(`croft key rm ${name}`) }),
   )
 })
 
-test('a name that was asked for is refused when a key has it, one from a comment gets a number', () => {
+test('a requested name that is taken is refused; one from a comment gets a number', () => {
   expect(() => added(state, 'new', { name: 'ada' })).toThrow(expect.objectContaining({ code: 'conflict' }))
   const more = withKeys(
     state,
@@ -62,11 +62,11 @@ test('a name that was asked for is refused when a key has it, one from a comment
   expect(names(Object.values(more.keys)).slice(4)).toEqual(['ada-2', 'ada-3', 'a'.repeat(64), `${'a'.repeat(56)}-2`])
 })
 
-test('a limit is to a VM that there is', () => {
+test('a key can only be limited to an existing VM', () => {
   expect(() => added(empty, 'ada', { vm: 'wbe' })).toThrow(expect.objectContaining({ code: 'not-found' }))
 })
 
-test('it is found by name or fingerprint', () => {
+test('a key is found by name or fingerprint', () => {
   expect(findKey(state, 'SHA256:deploy').name).toBe('deploy')
   expect(findKey(state, 'runner').tag).toBe('ci')
   for (const name of ['constructor', '__proto__', ''])

@@ -1,14 +1,14 @@
 import type { Key, State, Vm } from '../../store/index.ts'
 
-/** The VMs that a key, or whoever comes in by something, is limited to: nulls for all, and one of them always is. */
+/** The VMs that a key or another principal is limited to: both null for all VMs; at least one of the two is null. */
 export interface Limit {
   /** Id of the one VM. */
   vm: string | null
-  /** Each VM that has this tag now. */
+  /** All VMs that have this tag now. */
   tag: string | null
 }
 
-/** Whether a VM is among those. Pure. */
+/** Whether a limit includes a VM. Pure. */
 export const covers = ({ vm, tag }: Limit, { id, tags }: Pick<Vm, 'id' | 'tags'>): boolean =>
   (vm === null || vm === id) && (tag === null || tags.includes(tag))
 
@@ -16,11 +16,11 @@ export const covers = ({ vm, tag }: Limit, { id, tags }: Pick<Vm, 'id' | 'tags'>
 export const keysOf = (state: State, vm: Pick<Vm, 'id' | 'tags'>): Key[] =>
   Object.values(state.keys).filter((key) => covers(key, vm))
 
-/** A key as a line of authorized_keys. Pure. */
+/** Formats a key as a line of authorized_keys. Pure. */
 export const authorizedLine = ({ publicKey, name, authority }: Key): string =>
   `${authority ? 'cert-authority ' : ''}${publicKey} ${name}`
 
-/** Whether other keys may enter a VM than before. Pure. */
+/** Whether the set of keys that may enter a VM has changed. Pure. */
 export function keysDiffer(before: State, after: State, id: string): boolean {
   const all = (state: State) => {
     const vm = state.vms[id]

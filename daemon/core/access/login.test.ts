@@ -10,13 +10,13 @@ test('the name before the @ is the lobby, a VM, or a user of a VM’s', () => {
     expect(parseLogin(none)).toBe(undefined)
 })
 
-test('a host name means a VM, beneath the box’s domain or alone', () => {
+test('a host name means a VM, with or without the box’s domain', () => {
   expect(vmOfHost('web', 'box.example.com')).toBe('web')
   expect(vmOfHost('Web.box.example.com.', 'box.example.com')).toBe('web')
   expect(vmOfHost('web.elsewhere.com', 'box.example.com')).toBe('web.elsewhere.com')
 })
 
-test('addresses of IPv4 are the same however they come', () => {
+test('IPv4 addresses are the same in any notation', () => {
   expect(plainAddress('::ffff:10.0.0.1')).toBe('10.0.0.1')
   expect(plainAddress('2001:db8::1')).toBe('2001:db8::1')
   expect(isWithin('2001:db8::7', '10.0.0.0/8,2001:db8::/64')).toBe(true)

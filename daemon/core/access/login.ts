@@ -1,10 +1,10 @@
-/** What somebody who comes by SSH asks for, by the name before the `@`. */
+/** What an SSH client asks for with the name before the `@`. */
 export type Login = { to: 'lobby' } | { to: 'vm'; vm: string; user: string | undefined }
 
 const lobby = 'croft'
 const userName = /^[a-z_][a-z0-9_-]{0,31}$/
 
-/** `croft` is the lobby, `web` a VM, `root+web` a user of a VM's. Undefined for what is none of them. Pure. */
+/** Parses an SSH user name: `croft` is the lobby, `web` a VM, `root+web` a user of a VM. Undefined for others. Pure. */
 export function parseLogin(name: string): Login | undefined {
   if (name === lobby) return { to: 'lobby' }
   const plus = name.lastIndexOf('+')
@@ -14,8 +14,8 @@ export function parseLogin(name: string): Login | undefined {
 }
 
 /**
- * The VM that a host name means to somebody who goes through the lobby (`ssh -J croft@box web`): its name, or that
- * beneath the box's domain. Pure.
+ * The VM that a host name means to a client that jumps through the lobby (`ssh -J croft@box web`): the VM's name, with
+ * or without the box's domain. Pure.
  */
 export function vmOfHost(host: string, domain: string): string {
   const name = host.toLowerCase().replace(/\.$/, '')

@@ -12,26 +12,27 @@ export const everything: Scope = { vm: null, tag: null, commands: null }
 const nothing: Scope = { vm: null, tag: null, commands: [] }
 
 /**
- * Who asks, and what they may do: the owner, a guest with a share link, a token, a key, a user of the box, Croft itself,
- * or a stranger. Each door makes one of what it is shown, and what is behind the doors knows nothing else of who asks.
+ * Who makes a request, and what they may do: the owner, a guest with a share link, a token, a key, a user of the box,
+ * Croft itself, or a stranger. Each door makes a principal from the credentials it is shown; the code behind the doors
+ * knows nothing else about the caller.
  */
 export interface Principal extends Identity {
   scope: Scope
 }
 
-/** A principal, and the way by which it came. */
+/** A principal, and the way it came in. */
 export interface Actor {
   by: Principal
   from: Origin
 }
 
-/** Has shown nothing that lets anybody in. */
+/** Someone without valid credentials. */
 export const stranger: Principal = { kind: 'stranger', name: '', id: null, scope: nothing }
 
 /** @param session id of the session */
 export const ownerBy = (session: string): Principal => ({ kind: 'owner', name: '', id: session, scope: everything })
 
-/** One who has a share link: it opens a VM's address, and no command. */
+/** The holder of a share link: it opens a VM's address, and allows no command. */
 export const guestBy = ({ name, id, vm }: { name: string; id: string; vm: string }): Principal => ({
   kind: 'guest',
   name,
@@ -46,7 +47,7 @@ export const tokenHolder = ({ name, id, vm, commands }: Token): Principal => ({
   scope: { vm, tag: null, commands },
 })
 
-/** @param as whom a certificate of the key names; empty when it came without one */
+/** @param as the user that the key's certificate names; empty when there is no certificate */
 export const keyHolder = ({ name, fingerprint, vm, tag }: Key, as: string): Principal => ({
   kind: 'key',
   name: as ? `${name}, as ${as}` : name,
@@ -54,5 +55,5 @@ export const keyHolder = ({ name, fingerprint, vm, tag }: Key, as: string): Prin
   scope: { vm, tag, commands: null },
 })
 
-/** Somebody at a command line of the box: the socket's rights have let them in, as much as root. */
+/** A user at a command line of the box. The socket's permissions have let them in, with the same rights as root. */
 export const boxUser = (name: string, id: string | null): Principal => ({ kind: 'user', name, id, scope: everything })

@@ -16,12 +16,12 @@ export async function buildImage(box: Box, recipe: string, report: Report, wante
   const recipes = await box.imageFiles.recipes()
   if (!recipes.includes(recipe)) {
     const meant = closest(recipe, recipes)
-    throw new CroftError('not-found', `There is no recipe called ${JSON.stringify(recipe.slice(0, 60))}.`, {
-      hint: meant ? `Did you mean ${meant}?` : `There are: ${recipes.join(', ')}`,
+    throw new CroftError('not-found', `No recipe called ${JSON.stringify(recipe.slice(0, 60))}.`, {
+      hint: meant ? `Did you mean ${meant}?` : `The recipes are: ${recipes.join(', ')}`,
     })
   }
   if (box.locks.isLocked(`image ${recipe}`)) {
-    throw new CroftError('conflict', `${recipe} is being built already.`, {
+    throw new CroftError('conflict', `${recipe} is already being built.`, {
       hint: 'croft image ls shows when it is done.',
     })
   }
@@ -43,7 +43,7 @@ export async function buildImage(box: Box, recipe: string, report: Report, wante
   })
 }
 
-/** The image is built, whatever becomes of this: without a golden checkpoint its VMs boot. */
+/** Makes the golden checkpoint. The build has succeeded even if this fails: without the checkpoint, VMs boot cold. */
 async function bootOnce(box: Box, image: Image, report: Report): Promise<void> {
   if (!box.settings.golden) return
   await ensureGolden(box, image, box.settings.defaults, (progress) =>
@@ -55,7 +55,7 @@ async function bootOnce(box: Box, image: Image, report: Report): Promise<void> {
   })
 }
 
-/** `image build`: the name changes over to the new build in the last, single store write; until then the old one has it. */
+/** `image build`: the name moves from the old build to the new one in the last, single store write. */
 export const imageBuildOperation: OperationDefinition<OperationOf<'image-build'>> = {
   recovery: 'undo',
   steps: [

@@ -1,4 +1,4 @@
-/** Where the files of an image lie, relative to the state folder. Its layer's id is its own under another prefix. */
+/** The paths of an image's files, relative to the state folder. Its layer has the image's id with another prefix. */
 export function imageFileNames(imageId: string) {
   const layer = imageId.replace('img_', 'lay_')
   return {

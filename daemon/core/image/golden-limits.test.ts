@@ -2,14 +2,14 @@ import { expect, test } from 'vitest'
 import type { Checkpoint } from '../../store/index.ts'
 import { surplusGoldens } from './golden-limits.ts'
 
-/** Golden checkpoints with these sizes, the latest used first. */
+/** Golden checkpoints with these sizes, the most recently used first. */
 const goldens = (...bytes: number[]) =>
   bytes.map((size, i) => ({ id: `${i}`, usedAt: `2026-01-0${9 - i}`, size }) as Checkpoint & { size: number })
 const sizeOf = (checkpoint: Checkpoint) => (checkpoint as Checkpoint & { size: number }).size
 const gone = (sizes: number[], free: number) =>
   surplusGoldens(goldens(...sizes).toReversed(), sizeOf, free).map(({ id }) => id)
 
-test('four golden checkpoints are kept beside the default one, the latest used', () => {
+test('the four most recently used golden checkpoints are kept beside the default one', () => {
   expect(gone([1, 1, 1, 1, 1, 1], 1000)).toEqual(['4', '5'])
 })
 

@@ -1,14 +1,14 @@
 import type { Checkpoint } from '../../store/index.ts'
 
-/** Golden checkpoints that are kept beside the one of the default hardware. */
+/** How many golden checkpoints are kept beside the one for the default hardware. */
 const keptGoldens = 4
-/** They may take so much of what is free on the box's disk, all together. */
+/** The share of the free disk space that all of them together may take. */
 const shareOfFree = 0.1
 
 /**
- * Those golden checkpoints, of the ones beside the default hardware's, that are too many: the least recently used. The
+ * Selects the golden checkpoints to evict, least recently used first, from those beside the default hardware's. The
  * latest stays, however large: it would only be made again. Pure.
- * @param bytesOf what one takes of the box, disk and memory @param freeBytes of the box's disk
+ * @param bytesOf what one takes on the box, disk and memory @param freeBytes free on the box's disk
  */
 export function surplusGoldens(
   beside: readonly Checkpoint[],

@@ -20,7 +20,7 @@ import { preparation } from '../vm/preparation.ts'
 import { makeLayer, withoutVm, withRecord } from '../vm/record.ts'
 import { surplusGoldens } from './golden-limits.ts'
 
-/** The golden checkpoint that a new VM of this image with this hardware is a fork of. Pure. */
+/** Finds the golden checkpoint to fork for a new VM of this image with this hardware. Pure. */
 export function findGolden(state: State, image: Image, hardware: Hardware): Checkpoint | undefined {
   return goldens(state).find(
     (checkpoint) => checkpoint.image === image.id && same(state.memories[checkpoint.memory!]?.hardware, hardware),
@@ -35,7 +35,7 @@ function same(a: Hardware | undefined, b: Hardware): boolean {
   return a !== undefined && (Object.keys(b) as (keyof Hardware)[]).every((key) => a[key] === b[key])
 }
 
-/** Sees that there is a golden checkpoint for an image and limits; one is made at a time. @throws CroftError */
+/** Makes a golden checkpoint for an image and limits if there is none, one at a time. @throws CroftError */
 export async function ensureGolden(
   box: Box,
   image: Image,
@@ -98,7 +98,7 @@ async function dropOld(box: Box): Promise<void> {
   await box.store.update((state) => {
     const { cpus, memoryMiB } = box.settings.defaults
     const newestFirst = goldens(state).toReversed()
-    // Of those with the same limits, all but the newest are of hardware that is no more.
+    // Among those with the same limits, all but the newest are for hardware that no longer exists.
     const outdated = newestFirst.filter(
       (each, i) => newestFirst.findIndex((one) => one.label === each.label && one.image === each.image) < i,
     )
@@ -115,7 +115,7 @@ async function dropOld(box: Box): Promise<void> {
   await collectGarbage(box)
 }
 
-/** What a golden checkpoint takes of the box's disk. */
+/** The disk space that a golden checkpoint takes, in bytes. */
 async function bytesOf(box: Box, { layer, memory }: Checkpoint): Promise<number> {
   const { layers, memories } = box.store.state
   const files = [layers[layer]?.file, memories[memory ?? '']?.file].filter((file) => file !== undefined)
@@ -124,8 +124,8 @@ async function bytesOf(box: Box, { layer, memory }: Checkpoint): Promise<number>
 }
 
 /**
- * Makes a golden checkpoint: a VM of Croft's own is booted as any other, settles, and is saved; its disk becomes the
- * layer, and the VM is forgotten.
+ * Makes a golden checkpoint: a VM of Croft's own boots like any other, settles, and is saved. Its disk becomes the
+ * checkpoint's layer, and the VM is forgotten.
  */
 export const goldenOperation: OperationDefinition<OperationOf<'golden'>> = {
   recovery: 'undo',
@@ -151,7 +151,7 @@ export const goldenOperation: OperationDefinition<OperationOf<'golden'>> = {
       undo: (box, { memory }) => box.files.remove(memory.file),
     },
     {
-      // Each `new` loads it: what says nothing is left out once, and not each time.
+      // Every `new` loads this memory: empty parts are dropped once here, rather than at each load.
       name: 'shrink',
       async run(box, { memory }) {
         const shrunk = shrunkFile(memory)
@@ -184,8 +184,8 @@ export const goldenOperation: OperationDefinition<OperationOf<'golden'>> = {
 const shrunkFile = (memory: Memory): string => `${memory.file}.shrunk`
 
 /**
- * Waits until the guest has nothing left to do, and takes away what forks should not have: its network, so that none of
- * them begins with its address; its log; files kept in memory that the next minutes don't need.
+ * Waits until the guest has nothing left to do, and removes what forks should not have: its network, so that no fork
+ * begins with its address; its log; cached files that the next minutes don't need.
  */
 async function settle(box: Box, vm: Vm, report: Parameters<typeof bootVm>[2]): Promise<void> {
   report({ subject: vm.name, step: 'letting it settle', fraction: 0.9 })

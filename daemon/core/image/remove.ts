@@ -1,7 +1,7 @@
 import { type Box, findImage } from '../box.ts'
 import { collectGarbage } from '../layer/garbage.ts'
 
-/** Takes an image off the list. Its files go now, or with the last VM made from it. */
+/** Removes an image from the list. Its files are removed now, or with the last VM made from it. */
 export async function removeImage(box: Box, name: string): Promise<void> {
   const image = findImage(box.store.state, name)
   await box.locks.run(`image ${name}`, async () => {

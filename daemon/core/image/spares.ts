@@ -11,13 +11,14 @@ import { descriptionOf, type ForkOptions, makeLayer, newName, withoutVm, withRec
 import { rmOperation } from '../vm/remove.ts'
 import { findGolden } from './golden.ts'
 
-/** Whoever has just made a VM is about to enter it, and is not to be slowed down by the making of the next spare. */
+/** After `new`, people usually enter the VM next; making the next spare meanwhile would slow them down. */
 const quietMs = 5_000
 
 /**
- * Spares are forks of the default image's golden checkpoint that wait, loaded and not running, for the next `new`, which
- * then has only to tell one who it is. Each has a name for nobody, an address, keys and a disk of its own already.
- * @param box the box that is about to have them
+ * Keeps spares: forks of the default image's golden checkpoint that wait, loaded and paused, for the next `new`, which
+ * then only has to tell one its identity. Each already has an address, keys and a disk of its own; its name is one that
+ * nobody uses.
+ * @param box returns the box, which does not exist yet when this is called
  */
 export function keepSpares(box: () => Box): Spares {
   let timer: NodeJS.Timeout | undefined
@@ -37,12 +38,12 @@ export function keepSpares(box: () => Box): Spares {
   }
 }
 
-/** The spares that there are. Pure. */
+/** Returns the existing spares. Pure. */
 function sparesOf(state: State): Vm[] {
   return Object.values(state.vms).filter((vm) => vm.phase === 'spare')
 }
 
-/** Whether a spare is loaded, and of this golden checkpoint: `checkpoint` says of which. */
+/** Whether a spare is loaded and is a fork of this golden checkpoint (named by its `checkpoint`). */
 function fits(box: Box, spare: Vm, golden: Checkpoint | undefined): boolean {
   return spare.checkpoint === golden?.id && box.live.get(spare.uuid)?.domain === 'paused'
 }
@@ -54,7 +55,7 @@ async function provide(box: Box): Promise<void> {
     const { level } = box.governor.now()
     for (const spare of sparesOf(box.store.state))
       if (level !== 'plenty' || !fits(box, spare, golden)) await drop(box, spare)
-    // Asked again before each: it takes memory.
+    // Checked again before each, because each takes memory.
     const wanted = () => box.governor.now().level === 'plenty' && sparesOf(box.store.state).length < box.settings.spares
     while (golden && wanted()) await make(box, golden)
   })
@@ -89,8 +90,9 @@ async function drop(box: Box, { id, uuid }: Vm): Promise<void> {
 }
 
 /**
- * Makes a spare of a golden checkpoint the VM that is asked for. @returns undefined when there is none, or when it turned
- * out not to work; it is gone then @throws CroftError `bad-name`, `name-taken`
+ * Turns a spare of a golden checkpoint into the requested VM.
+ * @returns undefined when there is no spare, or when it turned out not to work; it is then removed
+ * @throws CroftError `bad-name`, `name-taken`
  */
 export async function claimSpare(
   box: Box,
@@ -126,8 +128,8 @@ export async function claimSpare(
 }
 
 /**
- * Makes a spare: a fork of a golden checkpoint that knows its address and keys, has been entered once by SSH, and stands
- * still. Its first guest finds everything read and started that a login needs.
+ * Makes a spare: a fork of a golden checkpoint that knows its address and keys, has been entered once by SSH, and is
+ * paused. At its first login, everything that a login needs has already been read and started.
  */
 export const spareOperation: OperationDefinition<OperationOf<'spare'>> = {
   recovery: 'undo',
@@ -165,7 +167,7 @@ export const spareOperation: OperationDefinition<OperationOf<'spare'>> = {
   rollback: (state, { vm }) => withoutVm(state, vm),
 }
 
-/** `new` with a spare: all that is left to do is to let it run, and to tell it its name and what is new. */
+/** `new` with a spare: resumes it and tells it its name and whatever else has changed. */
 export const claimOperation: OperationDefinition<OperationOf<'claim'>> = {
   recovery: 'undo',
   steps: [

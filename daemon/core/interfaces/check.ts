@@ -1,8 +1,8 @@
-/** One thing that `doctor` looked at. */
+/** The result of one check of `doctor`. */
 export interface Check {
   what: string
   state: 'fine' | 'look' | 'wrong'
   says: string
-  /** What to do, when something is to be done. */
+  /** What to do about it, if anything. */
   advice?: string
 }

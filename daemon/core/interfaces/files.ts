@@ -1,36 +1,39 @@
 import type { Layer } from '../../store/index.ts'
 
-/** The files of the state folder that are a VM's or an image's. Paths are relative to it. */
+/** The files of VMs and images in the state folder. Paths are relative to the state folder. */
 export interface Files {
-  /** Makes a layer for a VM to write, empty on its parent; one that is there already begins anew. */
+  /** Creates an empty layer on its parent for a VM to write; an existing one is overwritten. */
   createDisk(layer: Layer, parent: Layer, diskGiB: number): Promise<void>
-  /** Takes a disk or memory from whoever wrote it: from now on it is read. */
+  /** Makes a disk or memory file read-only for QEMU. */
   freeze(path: string): Promise<void>
-  /** Has QEMU write what is frozen, until it is frozen again. */
+  /** Lets QEMU write a frozen file, until it is frozen again. */
   lend(path: string): Promise<void>
-  /** The path of the layer that the file of another one names as beneath it; undefined when it names none. */
+  /** The path of a layer's backing file, as its header names it; undefined when it names none. */
   backing(path: string): Promise<string | undefined>
-  /** Puts a layer that no QEMU has open on `base`, which lies deeper in its chain: what was between them is copied in. */
+  /**
+   * Rebases a layer that no QEMU has open onto `base`, which lies deeper in its chain: the data in between is copied
+   * into the layer.
+   */
   rebase(path: string, base: string, wanted?: AbortSignal): Promise<void>
-  /** Takes back what a `rebase` that was cut off has reserved in a layer and not used. */
+  /** Frees clusters in a layer that an interrupted `rebase` reserved and did not use. */
   repair(path: string): Promise<void>
   /** Copies a layer, sharing its blocks where the file system can. */
   copy(from: string, to: string, wanted?: AbortSignal): Promise<void>
-  /** Has a file's content on the disk of the box. */
+  /** Flushes a file to the disk of the box. */
   sync(path: string): Promise<void>
-  /** Puts a file in another's place; who has that one open keeps it. */
+  /** Puts a file in another's place; processes that have the old one open keep it. */
   replace(from: string, to: string): Promise<void>
   /** Grows the virtual size of a disk that no VM has open. */
   growDisk(layer: Layer, diskGiB: number): Promise<void>
-  /** Removes a file or folder; one that is not there is removed already. */
+  /** Removes a file or folder; succeeds when there is none. */
   remove(path: string): Promise<void>
   /** Whether a disk has been written since `createDisk` made it. */
   isWritten(layer: Layer): Promise<boolean>
   exists(path: string): Promise<boolean>
-  /** Bytes that it takes on the box; nothing when it is not there. */
+  /** Bytes that a file or folder takes on the box; 0 when there is none. */
   usage(path: string): Promise<number>
-  /** Bytes that are free where all of this lies. */
+  /** Bytes that are free on the file system of the state folder. */
   freeBytes(): Promise<number>
-  /** The files and folders that belong to one thing each, and have its id for a name. */
+  /** Lists the files and folders that each belong to one thing and are named after its id. */
   list(): Promise<{ id: string; path: string }[]>
 }

@@ -10,24 +10,24 @@ export interface Versions {
   qemu: string
 }
 
-/** Pages of memory that are the same in several VMs, of which the kernel keeps one (KSM). */
+/** Memory deduplication (KSM): the kernel keeps one copy of pages that are the same in several VMs. */
 export interface SamePages {
-  /** Null where the kernel has no such thing. `savedBytes`: what would be used more without it. */
+  /** Null where the kernel has no KSM. `savedBytes`: the additional memory that would be used without it. */
   read(): Promise<{ on: boolean; savedBytes: number } | null>
   /** @throws CroftError `unavailable` */
   set(on: boolean): Promise<void>
 }
 
-/** An SSH connection to a VM that was lent to a command. */
+/** An SSH connection to a VM, lent to a command. */
 export interface Loan {
-  /** Arguments for ssh to enter the VM by it. */
+  /** Arguments for ssh to enter the VM through it. */
   to: readonly string[]
   giveBack(): void
 }
 
 /** SSH connections to VMs that commands share. */
 export interface SharedConnections {
-  /** @returns undefined where a command has to have a connection of its own; why there can be none, in ssh's words */
+  /** @returns undefined where a command needs a connection of its own; `refused`: why there is none, in ssh's words */
   borrow(vm: Vm, user: string): Promise<Loan | { refused: string } | undefined>
 }
 
@@ -38,14 +38,14 @@ export interface Host {
   /** SSH connections to VMs, for commands. */
   connections: SharedConnections
   usage(): Promise<HostUsage>
-  /** What each of these running or stopped VMs takes now. By id. */
+  /** What each VM, running or stopped, takes now, by id. */
   vmUsage(): Promise<Map<string, VmUsage>>
   pressure(): Promise<Pressure>
   samePages: SamePages
   counters(): Promise<Counters>
-  /** What was measured of the box or of a VM up to now. */
+  /** The measurements of the box or of a VM up to now. */
   history(subject: Subject, range: Range): Promise<History>
-  /** Looks who uses the VMs now: `uses` of the box then says so. @throws CroftError `unavailable` without libvirt */
+  /** Polls which VMs are in use now and updates the box's `usage`. @throws CroftError `unavailable` without libvirt */
   lookForUse(): Promise<void>
   versions(): Promise<Versions>
   checks(): Promise<Check[]>

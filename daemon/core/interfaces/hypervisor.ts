@@ -1,19 +1,17 @@
 import type { Hardware, Image, Layer, Limits, Memory, Vm } from '../../store/index.ts'
 
-/** What the box needs of the world around it. Each is an interface made here and filled in by `main.ts`. */
-
 export interface DomainInfo {
   uuid: string
   /** `paused` has its memory but does not run; `crashed` and `off` have none. */
   state: 'running' | 'paused' | 'off' | 'crashed'
-  /** Why it is so, in a word or two of libvirt's. */
+  /** Why, in a word or two of libvirt's. */
   reason?: string
   /** Whether the guest agent has its end of the channel open. */
   agent: boolean
 }
 
 export type DomainEvent =
-  /** The connection is new: what was known may be out of date; list everything again. */
+  /** The connection is new: anything known may be out of date; list everything again. */
   | { type: 'connected' }
   | { type: 'disconnected'; reason: string }
   | { type: 'started' | 'paused' | 'resumed'; uuid: string; reason: string }
@@ -25,129 +23,140 @@ export interface DomainSpec {
   vm: Vm
   image: Image
   disk: Layer
-  /** The hardware that memory which is to be loaded was saved from; without it, today's. */
+  /** The hardware from which the memory to load was saved; without it, today's. */
   hardware?: Hardware | undefined
 }
 
 export interface VmStats {
-  /** Whole CPU time since the start, in nanoseconds. */
+  /** Total CPU time since the start, in nanoseconds. */
   cpuTimeNs: number
-  /** The part of it that its virtual CPUs took: without what QEMU does for it, such as saving its memory. */
+  /** The part of it that the virtual CPUs took: without QEMU's own work, such as saving memory. */
   guestTimeNs: number
-  /** For how long its virtual CPUs have waited for one of the box's. */
+  /** How long its virtual CPUs have waited for a CPU of the box, in nanoseconds. */
   waitedNs: number
   /** What the VM costs the box: resident memory of its process, in bytes. */
   residentBytes: number
-  /** Counted since the start, over all of its network interfaces and disks, as the guest sees them. */
+  /** Counted since the start over all network interfaces and disks, as the guest sees them. */
   receivedBytes: number
   sentBytes: number
   sentPackets: number
   diskReadBytes: number
   diskWrittenBytes: number
-  /** Of its balloon, in bytes; undefined when it has none. */
+  /** The state of its balloon; undefined when it has none. */
   balloon:
     | {
         /** What the guest has of its memory now, and at most. */
         bytes: number
         maximumBytes: number
-        /** What the guest could use without a swap, as it said last; undefined when it has never said anything. */
+        /** What the guest could use without swapping, by its last report; undefined when it has never reported. */
         usableBytes: number | undefined
-        /** Files that it holds in memory, of that. */
+        /** The part of it that caches files. */
         cachesBytes: number
-        /** Pages that it had to read from disk since it started. */
+        /** Pages that the guest had to read from disk since it started. */
         majorFaults: number
-        /** When it said that, in seconds since 1970. */
+        /** When the guest last reported, in seconds since 1970. */
         saidAt: number
       }
     | undefined
 }
 
-/** All calls are safe to repeat: starting what runs, or removing what is gone, is done already. */
+/** All calls are idempotent: starting a running domain, or removing one that is gone, succeeds. */
 export interface Hypervisor {
   /** The domains that belong to this state folder. */
   domains(): Promise<DomainInfo[]>
   /** Defines or redefines; a running domain keeps its present shape until its next start. */
   define(spec: DomainSpec): Promise<void>
-  /** With what its QEMU has said. */
+  /** Undefines a domain and removes its QEMU log. */
   undefine(vm: Pick<Vm, 'id' | 'uuid'>): Promise<void>
   start(uuid: string): Promise<void>
-  /** Of these files, those that its QEMU has open for writing. */
+  /** Returns those of the files that the VM's QEMU has open for writing. */
   writes(vm: Pick<Vm, 'id'>, files: readonly string[]): Promise<string[]>
-  /** Has it only read a layer beneath its disk, into which a commit did not come to its end. */
+  /** Makes QEMU reopen a layer beneath its disk read-only, after a commit into that layer did not finish. */
   onlyRead(uuid: string, layer: Layer, beneath: Layer): Promise<void>
-  /** Asks the guest to shut down, through its agent or by its power button; its end shows as a `stopped` event. */
+  /** Asks the guest to shut down, through its agent or by its power button; a `stopped` event follows when it has. */
   askShutdown(uuid: string, byAgent: boolean): Promise<void>
   powerOff(uuid: string): Promise<void>
   pause(uuid: string): Promise<void>
   resume(uuid: string): Promise<void>
-  /** The hardware that a VM with these limits has when it starts now. */
+  /** The hardware that a VM with these limits would have if it started now. */
   hardware(image: Image, limits: Pick<Limits, 'cpus' | 'memoryMiB'>): Promise<Hardware>
   /** The hardware of a running domain. */
   hardwareOf(uuid: string, image: Image): Promise<Hardware>
   /** Undefined when there is no such domain. */
   state(uuid: string): Promise<DomainInfo['state'] | undefined>
-  /** Saves the memory of a running domain, which ends. @throws CroftError `cancelled` by `abortJob`, `disk-full`; it then runs on */
+  /**
+   * Saves the memory of a running domain and ends the domain.
+   * @throws CroftError `cancelled` by `abortJob`, `disk-full`; the domain then runs on
+   */
   save(uuid: string, memory: Memory): Promise<void>
   /**
-   * Saves memory at the instant at which a running domain turns to its new disk; it runs on. Both happen, or neither.
-   * @param memory null to leave that out @param agent whether the guest's agent answers: it then writes out its files
+   * Saves memory at the instant at which a running domain switches to a new disk; it runs on. Both happen, or neither.
+   * @param memory null to leave that out
+   * @param agent whether the guest's agent answers: the guest then flushes its files
    */
   snapshot(uuid: string, memory: Memory | null, disk: Layer, agent: boolean): Promise<void>
   /**
-   * Starts a domain from memory, as another domain than it was saved from if need be: from then on it is `spec`.
+   * Starts a domain from memory. The memory may have been saved from another domain: the started one is `spec`.
    * @throws CroftError `memory-unusable` and others; the domain has then not run
    */
   load(spec: DomainSpec, memory: Memory, how: 'running' | 'paused'): Promise<void>
-  /** Whether the memory's file is there and whole as far as its header says. */
+  /** Whether the memory's file exists and is complete, as far as its header tells. */
   memoryComplete(memory: Memory): Promise<boolean>
   /**
-   * Writes memory as it was saved once more into another file, without what costs to load and says nothing; `load` reads
-   * one as the other.
-   * @param format `zstd` compresses it, with what others leave of the box @param wanted ends it
+   * Rewrites saved memory into another file without the parts that take time to load and hold nothing; `load` reads
+   * either.
+   * @param format `zstd` compresses it, with CPU time that nobody else wants @param wanted aborted to cancel
    * @throws CroftError `cancelled`, `disk-full`
    */
   rewrite(memory: Memory, to: string, format: 'raw' | 'zstd', wanted: AbortSignal): Promise<void>
-  /** The path, relative to the state folder, of the disk that a domain has now; undefined when there is no domain. */
+  /** The path, relative to the state folder, of a domain's current disk; undefined when there is no domain. */
   diskOf(uuid: string): Promise<string | undefined>
-  /** Ends the save or snapshot that is under way for a domain, if there is one; who asked for it gets `cancelled`. */
+  /** Aborts a domain's save or snapshot, if one is under way; its caller gets `cancelled`. */
   abortJob(uuid: string): Promise<void>
   /** Resolves when no save or snapshot of the domain is under way. */
   jobDone(uuid: string): Promise<void>
   /**
-   * Writes into `base`, a layer beneath a running domain's disk, what the layers above it up to `top` hold. The one
-   * above `top` then stands on `base`; when `top` is the disk itself, the domain turns to `base`.
-   * @param wanted ends it, unless `top` is the disk
-   * @throws CroftError `cancelled` on the signal or when the domain ends; all is then as it was
+   * Commits the layers above `base`, up to `top`, into `base`, a layer beneath a running domain's disk. The layer above
+   * `top` then has `base` as its backing file; when `top` is the disk itself, the domain switches to `base`.
+   * @param wanted aborted to cancel; ignored when `top` is the disk
+   * @throws CroftError `cancelled` on the signal or when the domain ends; everything is then as before
    */
   commit(uuid: string, top: Layer, base: Layer, wanted?: AbortSignal): Promise<void>
-  /** Ends the `commit` that is under way for a domain: one that has all but happened happens. @returns whether one was */
+  /**
+   * Ends a domain's `commit`, if one is under way; a commit that is all but done completes.
+   * @returns whether one was under way
+   */
   endBlockJob(uuid: string): Promise<boolean>
   /**
-   * Has a running guest do with `leftMiB` of its `fullMiB` of memory for a moment, so that what it has freed is the box's.
-   * @param wanted ends it at once
+   * Squeezes a running guest to `leftMiB` of its `fullMiB` of memory for a moment, so that the memory it has freed
+   * goes back to the box.
+   * @param wanted aborted to end that immediately
    */
   pulse(uuid: string, leftMiB: number, fullMiB: number, squeezeMs: number, wanted: AbortSignal): Promise<void>
   /**
-   * Has a running guest do with so many bytes of its memory, from now on; it takes its time for that.
-   * @param statsS how often it is to say what it uses
+   * Sets the balloon so that a running guest has that many bytes of memory from now on; the guest takes a while.
+   * @param statsS the interval, in seconds, at which the guest reports what it uses
    */
   setBalloon(uuid: string, bytes: number, statsS: number): Promise<void>
-  /** How much of the CPUs a running domain gets beside others that want them, in proportion to theirs: cpuShares of sharing.ts. */
+  /** Sets a running domain's CPU shares, relative to those of others that want CPU time; see `cpuShares` in qos.ts. */
   setCpuShares(uuid: string, shares: number): Promise<void>
-  /** The most CPU time that a running domain takes, in percent of one CPU; null for no limit. @throws CroftError without cgroups */
+  /**
+   * Limits the CPU time of a running domain, in percent of one CPU; null for no limit.
+   * @throws CroftError without cgroups
+   */
   setCpuLimit(uuid: string, percent: number | null): Promise<void>
-  /** How much of the box's disks a running domain gets beside others that want them: in proportion to theirs, 100 by itself. */
+  /** Sets a running domain's disk weight, relative to those of others that want the disks; the default is 100. */
   setDiskWeight(uuid: string, weight: number): Promise<void>
-  /** The most that a running domain's guest reads and writes together; null for no limit. */
+  /** Limits a running guest's disk reads and writes together; null for no limit. */
   setDiskLimit(uuid: string, bytesPerS: number | null): Promise<void>
   /** Tells a running domain that its disk has become larger. */
   growDisk(uuid: string, bytes: number): Promise<void>
-  /** One guest agent command; its `return` value. @throws CroftError `guest-failed` */
+  /** Runs one guest agent command. @returns its `return` value @throws CroftError `guest-failed` */
   agent(uuid: string, command: object, timeoutS?: number): Promise<unknown>
   stats(): Promise<Map<string, VmStats>>
   watch(listener: (event: DomainEvent) => void): () => void
-  /** What keeps each QEMU from the files of other VMs, such as `apparmor`; undefined when nothing does. */
+  /** What confines each QEMU to its own VM's files, such as `apparmor`; undefined for nothing. */
   confinement(): Promise<string | undefined>
-  /** Undefined when fine, else a sentence: why libvirt can't be used now. */
+  /** A sentence that says why libvirt can't be used now; undefined when it can. */
   trouble(): string | undefined
 }

@@ -1,4 +1,4 @@
-/** What a finished recipe says of the image it built; sizes in GiB of the virtual disk. */
+/** What a finished recipe says about the image it built; `diskGiB` is the size of the virtual disk. */
 export interface BuiltImage {
   version: string
   cmdline: string
@@ -17,7 +17,7 @@ export interface ImageFiles {
     report: (step: string, fraction: number) => void,
     wanted?: AbortSignal,
   ): Promise<void>
-  /** Puts what `build` made where the records say (see `imageFileNames`), read-only. May be repeated. */
+  /** Puts what `build` made where the records say (see `imageFileNames`), read-only. Idempotent. */
   place(imageId: string): Promise<BuiltImage>
   /** Removes what `build` and `place` made. */
   discard(imageId: string): Promise<void>

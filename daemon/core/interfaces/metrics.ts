@@ -6,12 +6,12 @@ export interface HostUsage {
   cpuPercent: number
   memoryTotalBytes: number
   memoryUsedBytes: number
-  /** Of all kinds together; 0 when there is none. */
+  /** All kinds of swap together; 0 when there is none. */
   swapTotalBytes: number
   swapUsedBytes: number
   diskTotalBytes: number
   diskFreeBytes: number
-  /** What images, and what several VMs stand on, take of the disk: all of Croft's that goes with no one VM. */
+  /** Disk space of images and of layers that several VMs use: everything of Croft's that belongs to no single VM. */
   diskKeptBytes: number
 }
 
@@ -20,26 +20,29 @@ export interface VmUsage {
   /** Percent of one CPU. */
   cpuPercent: number | null
   memoryBytes: number | null
-  /** All that goes with it: its disk, checkpoints and saved memory, and what only they stand on. */
+  /** Everything that goes with the VM: its disk, checkpoints and saved memory, and the layers that only they need. */
   diskBytes: number | null
 }
 
-/** Percent of the last 10 s in which something waited for a CPU, for memory, or for a disk; nulls where the kernel does not tell. */
+/**
+ * Percent of the last 10 s in which something waited for a CPU, for memory, or for a disk; nulls where the kernel does
+ * not tell.
+ */
 export interface Pressure {
   cpu: number | null
   memory: number | null
   io: number | null
 }
 
-/** What only counts up, as it was last measured: for who takes rates of it himself. */
+/** Monotonic counters, as last measured, for callers that compute their own rates. */
 export interface Counters {
-  /** Time in which the CPUs of the box were busy since it came up, of all together. */
+  /** Busy time of all CPUs of the box together since it came up. */
   cpuBusySeconds: number
-  /** Of the VMs that run, by id. */
+  /** Counters of the running VMs, by id. */
   vms: Map<string, VmStats>
 }
 
-/** What was measured of a subject, in steps of equal length. */
+/** Measurements of a subject, in steps of equal length. */
 export interface History {
   stepSeconds: number
   /** The beginning of the first step, in seconds since 1970. */
@@ -51,7 +54,7 @@ export interface History {
 /** The box itself, or a VM by its id. */
 export type Subject = 'box' | { vm: string }
 
-/** How far back it is kept what the box and its VMs used, and how finely. */
+/** How far back the history of the box and its VMs reaches, and at what resolution. */
 export const tiers = {
   '1h': { stepSeconds: 10, slots: 360 },
   '24h': { stepSeconds: 120, slots: 720 },

@@ -1,11 +1,14 @@
 import type { Vm } from '../../store/index.ts'
 
 export interface Network {
-  /** Makes the network and the firewall as they should be for the VMs there are; whatever is there already stays. */
+  /** Sets up the network and the firewall for the existing VMs; anything that is in place already stays. */
   restore(): Promise<void>
-  /** The same, if something on the box has taken the bridge away or a running VM from it. @returns whether all stood */
+  /**
+   * Does the same if something on the box has removed the bridge, or a running VM from it.
+   * @returns whether everything was in place
+   */
   look(): Promise<boolean>
-  /** Lets a VM in, within its `rates`; safe to repeat, also for one that runs. */
+  /** Adds a VM to the network, limited to its `rates`. Idempotent, also for a running VM. */
   add(vm: Vm): Promise<void>
   remove(vm: Vm): Promise<void>
 }

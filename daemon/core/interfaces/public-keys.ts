@@ -1,7 +1,7 @@
 /** What the box asks about SSH keys. */
 export interface PublicKeys {
-  /** Length and fingerprint of a public key; undefined when it is none. */
+  /** Returns length and fingerprint of a public key; undefined when the text is not one. */
   inspect(publicKey: string): Promise<{ bits: number; fingerprint: string } | undefined>
-  /** The public keys that a user of GitHub shows to everybody. @throws CroftError `not-found`, `unavailable` */
+  /** Returns the public keys that a GitHub user publishes. @throws CroftError `not-found`, `unavailable` */
   published(user: string): Promise<string>
 }

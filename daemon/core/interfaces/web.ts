@@ -1,62 +1,62 @@
 import type { Link, Session, Token, Vm, WebSettings } from '../../store/index.ts'
 import type { Check } from './check.ts'
 
-/** The client's end of a connection, `tcp 203.0.113.9:51234` or `udp [2001:db8::1]:51234`: HTTP/3 goes by UDP. */
+/** The client's end of a connection, `tcp 203.0.113.9:51234` or `udp [2001:db8::1]:51234` (HTTP/3 runs over UDP). */
 export type Peer = string
 
-/** Connections of clients, as the box's kernel has them. */
+/** The connections of clients, as the box's kernel knows them. */
 export interface ConnectionTable {
-  /** Those by TCP that are open. */
+  /** The open TCP connections. */
   open(): Promise<Set<Peer>>
   kill(peers: readonly Peer[]): Promise<void>
-  /** Cuts those from this box to an address of a VM: nobody there will say that they are over. */
+  /** Kills the connections from this box to an address of a VM, which no longer answers to close them itself. */
   killTo(address: string): Promise<void>
 }
 
-/** Somebody signed in, and where. */
+/** A signed-in session, and the host names that it is for. */
 export type SignIn = Session & { hosts: string[] }
 
-/** Among the commands of a token: the web addresses of VMs. */
+/** An entry among a token's commands that stands for the web addresses of VMs. */
 export const webScope = 'web'
 
 /** A TCP port on which a guest listens. */
 export interface Listening {
   port: number
-  /** Only on the guest's own loopback: from outside it can't be reached. */
+  /** It listens only on the guest's loopback and can't be reached from outside. */
   loopback: boolean
 }
 
-/** Who may come in by the web, and where. */
+/** Who has access through the web, and to what. */
 export interface Web {
   /** Whether this box has web addresses; without them there is still the daemon's own port. */
   on: boolean
-  /** Links that sign in whoever opens them, once, within 10 minutes: at the box's own address, and at the daemon's port. */
+  /** Makes single-use login links, valid for 10 minutes: for the box's own address, and for the daemon's port. */
   loginLinks(): { link: string | null; local: string }
-  /** Those who are signed in. */
+  /** The sessions that are signed in now. */
   signIns(): SignIn[]
   endSignIn(id: string): Promise<void>
   endAllSignIns(): Promise<void>
-  /** A link that lets whoever has it into one address of a VM. @param port null for its plain address */
+  /** Makes a link that gives anyone who has it access to one address of a VM. @param port null for its plain address */
   shareLink(vm: Vm, port: number | null, name: string, seconds: number): Promise<{ link: Link; url: string }>
-  /** The links into a VM that work now. */
+  /** The share links of a VM that are valid now. */
   linksOf(vm: Vm): Link[]
-  /** @param seconds null: it does not end by itself @returns the token and its secret, which is kept nowhere */
+  /** @param seconds null: it does not expire @returns the token and its secret, which is stored nowhere */
   makeToken(
     given: Pick<Token, 'name' | 'vm' | 'commands'>,
     seconds: number | null,
   ): Promise<{ token: Token; secret: string }>
-  /** The tokens that work now. */
+  /** The tokens that are valid now. */
   tokens(): Token[]
-  /** Where a VM of a name would be opened. */
+  /** The web address that a VM of this name would have. */
   addressOfName(name: string): string
-  /** Where a VM, or one port of it, is opened. */
+  /** The web address of a VM, or of one of its ports. */
   address(vm: Vm, port?: number | null): string
-  /** The port that a VM's plain address leads to when none is set: asked of the guest. Undefined when none listens. */
+  /** Asks the guest for the port behind a VM's plain address when none is set. Undefined when none listens. */
   findPort(vm: Vm): Promise<number | undefined>
-  /** The TCP ports that a running VM listens on, asked of the guest; empty for one that says nothing. */
+  /** Asks a running guest for the TCP ports that it listens on; empty when it does not answer. */
   listening(vm: Vm): Promise<Listening[]>
-  /** Has the box be reached by another name, or with other certificates. @throws CroftError `conflict` when Caddy refuses it */
+  /** Changes the box's domain or certificates. @throws CroftError `conflict` when Caddy refuses them */
   change(settings: WebSettings): Promise<void>
-  /** Looks whether names lead here, ports are reached and certificates are right. */
+  /** Checks that names resolve to this box, its ports can be reached and its certificates are right. */
   check(): Promise<Check[]>
 }

@@ -5,10 +5,11 @@ import { type Box, type Report, without } from '../box.ts'
 import { type OperationDefinition, type Recovery, timed } from './definition.ts'
 
 /**
- * Carries out a new operation. `begin` is stored together with its record, and may refuse by throwing.
- * When a step fails, an operation to be undone is undone before the error is passed on;
- * one to be finished stays open and is tried again by `recover`.
- * @param signal ends it: its steps get it, and one that is to be undone is, before its next step or its end
+ * Executes a new operation. The state that `begin` returns is stored together with the operation's record; `begin` may
+ * refuse by throwing. When a step fails, an operation whose recovery is `undo` is undone before the error is rethrown;
+ * one whose recovery is `finish` stays open and is retried by `recover`.
+ * @param signal cancels: steps receive it, and an operation whose recovery is `undo` is undone before its next step or
+ * its commit
  */
 export async function execute<O extends Operation>(
   box: Box,
@@ -27,14 +28,14 @@ export async function execute<O extends Operation>(
   } catch (error) {
     await recoveryOf(box, definition, operation)
       .then((way) => (way === 'undo' ? undo(box, definition, operation) : undefined))
-      .catch((err) => box.log.error({ operation, err }, 'taking back is tried again later'))
+      .catch((err) => box.log.error({ operation, err }, 'could not undo an operation; it is retried later'))
     throw signal.aborted && definition.recovery === 'undo'
-      ? new CroftError('cancelled', 'What was begun is taken back.', { cause: error })
+      ? new CroftError('cancelled', 'Cancelled. The change is rolled back.', { cause: error })
       : error
   }
 }
 
-/** Finishes or undoes an operation found open; safe to repeat. @throws what its steps throw; it then stays open */
+/** Finishes or undoes an open operation. Idempotent. @throws what its steps throw; the operation then stays open */
 export async function recover<O extends Operation>(
   box: Box,
   definition: OperationDefinition<O>,
@@ -48,14 +49,14 @@ export async function recover<O extends Operation>(
   return 'undone'
 }
 
-/** The lock that an operation holds while it is carried out. */
+/** The key of the lock that an operation holds while it is executed. */
 export function lockOf(operation: Operation): string {
   if (operation.kind === 'merge') return operation.layer
   if (operation.kind === 'compress') return operation.memory
   return 'vm' in operation ? operation.vm : `image ${operation.name}`
 }
 
-/** When it can't be told now, the operation stays open: it is finished or undone later. */
+/** @throws when that can't be determined now: the operation then stays open and is finished or undone later */
 async function recoveryOf<O extends Operation>(
   box: Box,
   definition: OperationDefinition<O>,
@@ -73,7 +74,7 @@ async function finish<O extends Operation>(
 ): Promise<void> {
   const check = () => {
     if (definition.recovery === 'undo' && signal.aborted)
-      throw new CroftError('cancelled', 'It is not wanted any more.')
+      throw new CroftError('cancelled', 'The request was cancelled.')
   }
   for (const step of definition.steps) {
     check()

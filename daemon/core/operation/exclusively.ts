@@ -5,10 +5,10 @@ import { type Action, checkAllowed, type VmState } from '../vm/state.ts'
 import { lockOf } from './engine.ts'
 
 /**
- * Does something while nobody else has the lock. What an earlier operation under it has left open is finished or taken back
- * first, so that the store and the box agree when `work` looks at them.
+ * Does `work` while holding the lock. An operation that was left open under the lock is finished or undone first, so
+ * that the store and the box agree when `work` looks at them.
  * @param key a VM's id, or another lock of an operation, see `lockOf`
- * @throws CroftError `conflict` when the earlier operation can be neither finished nor taken back
+ * @throws CroftError `conflict` when the earlier operation can be neither finished nor undone
  */
 export function exclusively<T>(box: Box, key: string, work: () => Promise<T>): Promise<T> {
   return box.locks.run(key, async () => {
@@ -16,8 +16,8 @@ export function exclusively<T>(box: Box, key: string, work: () => Promise<T>): P
       const { message, code } = asCroftError(err)
       if (code === 'unavailable' || code === 'disk-full') throw err
       const name = box.store.state.vms[key]?.name ?? key
-      throw new CroftError('conflict', `What was begun with ${name} before is not over: ${message}`, {
-        hint: 'It is tried again each minute; the log of the daemon says more: journalctl -u croft',
+      throw new CroftError('conflict', `An earlier change to ${name} is not finished: ${message}`, {
+        hint: 'Croft retries it every minute. For details, see the daemon log: journalctl -u croft',
         cause: err,
       })
     })
@@ -26,7 +26,7 @@ export function exclusively<T>(box: Box, key: string, work: () => Promise<T>): P
 }
 
 /**
- * Does something to a VM while nobody else does, if that makes sense in the state that it is in by then.
+ * Does `work` on a VM while holding its lock, if the VM's state then allows `action`.
  * @param name its name, or its id @throws CroftError `not-found`, and `conflict` also as `exclusively` does
  */
 export async function whileAllowed<T>(
@@ -44,7 +44,7 @@ export async function whileAllowed<T>(
   })
 }
 
-/** Finishes or takes back what is open under a lock, which is held. */
+/** Finishes or undoes the operations that are open under a lock; the caller holds it. */
 export async function recoverUnder(box: Box, key: string): Promise<void> {
   for (const open of Object.values(box.store.state.operations))
     if (lockOf(open) === key) await box.recoverIfOpen(box, open)

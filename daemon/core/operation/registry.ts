@@ -17,7 +17,7 @@ import { resizeOperation } from '../vm/resize.ts'
 import type { OperationDefinition, OperationKind, OperationOf } from './definition.ts'
 import { recover } from './engine.ts'
 
-/** The plan of each kind of operation: what recovers one that was found open knows only its record. */
+/** The definition of each kind of operation. Recovery needs it, because it starts from an operation's record alone. */
 const definitions: { [K in OperationKind]: OperationDefinition<OperationOf<K>> } = {
   new: newOperation,
   spare: spareOperation,
@@ -35,7 +35,7 @@ const definitions: { [K in OperationKind]: OperationDefinition<OperationOf<K>> }
   compress: compressOperation,
 }
 
-/** Every place where a test may kill the daemon: before each step, and before the end is recorded. */
+/** Every place where a test may kill the daemon: before each step, and before the commit. */
 export const faultPoints: readonly string[] = [
   ...Object.entries(definitions).flatMap(([kind, definition]) => [
     ...definition.steps.map((step) => `${kind}.${step.name}`),
@@ -46,9 +46,12 @@ export const faultPoints: readonly string[] = [
   compressFaultPoint,
 ]
 
-/** Recovers an operation whose lock is held, if it is still open: its own caller may have ended it meanwhile. @throws as `recover` */
+/**
+ * Recovers an operation if it is still open; the caller holds its lock. The operation's own caller may have closed it
+ * meanwhile. @throws as `recover`
+ */
 export async function recoverIfOpen(box: Box, operation: Operation): Promise<void> {
   if (!box.store.state.operations[operation.id]) return
   const how = await recover(box, definitions[operation.kind] as unknown as OperationDefinition<Operation>, operation)
-  box.log.info({ operation }, `an operation that was left open is ${how}`)
+  box.log.info({ operation }, `an open operation was ${how}`)
 }
