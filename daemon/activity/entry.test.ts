@@ -14,6 +14,6 @@ test.each([
 })
 
 test('what a guest wrote to its console is not kept', () => {
-  const says = 'web ended as it started. Its console ends with:\nroot password: sesame'
-  expect(entryOf({ ...croft, what: 'started it', says }, 1, new Date()).says).toBe('web ended as it started.')
+  const says = 'web ended while starting. Its console ends with:\nroot password: sesame'
+  expect(entryOf({ ...croft, what: 'started it', says }, 1, new Date()).says).toBe('web ended while starting.')
 })

@@ -258,7 +258,7 @@ describe('a copy', () => {
   test('wants a name that is free', async () => {
     await croft.do('cp', 'alpha', 'beta')
     const again = await croft.run(['cp', 'alpha', 'beta'])
-    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('There is a VM called beta already') })
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('There is already a VM called beta') })
     // What was frozen for the copy that came to nothing is not kept.
     expect(Object.values((await croft.state()).checkpoints).filter(({ kind }) => kind === 'copy')).toEqual([])
   })
@@ -321,7 +321,10 @@ describe('a checkpoint', () => {
   test('has a label of its own, and a wrong one is helped', async () => {
     await croft.do('checkpoint', 'alpha', 'label')
     const twice = await croft.run(['checkpoint', 'alpha', 'label'])
-    expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining('alpha has a checkpoint label already') })
+    expect(twice).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('alpha already has a checkpoint called label'),
+    })
     expect(await croft.run(['restore', 'alpha', 'lable'])).toMatchObject({
       code: 3,
       stderr: expect.stringContaining('Did you mean label?'),

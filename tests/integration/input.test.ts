@@ -434,7 +434,7 @@ describe('keys', () => {
   test('have a name each, that can be changed', async () => {
     await add(await newKey('me@laptop'))
     expect(await add(await newKey('me@laptop'))).toMatchObject({ stdout: expect.stringMatching(/^me@laptop-2 may/) })
-    const taken = { code: 1, stderr: expect.stringContaining('There is a key called "me@laptop" already.') }
+    const taken = { code: 1, stderr: expect.stringContaining('There is already a key called "me@laptop".') }
     expect(await add(await newKey('other'), '--name', 'me@laptop')).toMatchObject(taken)
     expect(await croft.run(['key', 'rename', 'me@laptop-2', 'me@laptop'])).toMatchObject(taken)
     expect(await croft.do('key', 'rename', 'me@laptop-2', 'phone')).toMatch(/^It is called phone now/)

@@ -149,7 +149,7 @@ test('a VM that ends while it starts is told of at once', async () => {
   await new Promise((resolve) => setTimeout(resolve, 300))
   process.kill(pid, 'SIGKILL')
   const { status, body } = await starts
-  expect([status, body.code, body.detail]).toEqual([502, 'guest-failed', expect.stringMatching(/ended as it started/)])
+  expect([status, body.code, body.detail]).toEqual([502, 'guest-failed', expect.stringMatching(/ended while starting/)])
 })
 
 test('a VM that has crashed says when and why, and is started again where that is wanted', async () => {

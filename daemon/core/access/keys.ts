@@ -132,7 +132,7 @@ const whichVms = (state: State, { vm, tag }: Limit): string =>
 
 function checkFree(keys: Readonly<Record<string, Key>>, name: string): void {
   if (!Object.values(keys).some((key) => key.name === name)) return
-  throw new CroftError('conflict', `There is a key called ${JSON.stringify(name)} already.`, {
+  throw new CroftError('conflict', `There is already a key called ${JSON.stringify(name)}.`, {
     hint: `To rename the other key: croft key rename ${name} …`,
     argument: 'name',
   })

@@ -2,12 +2,12 @@ import { CroftError } from '../../lib/error.ts'
 import type { Checkpoint, State, Vm } from '../../store/index.ts'
 import { closest } from '../vm/name.ts'
 
-/** The checkpoints of a VM that people see, oldest first: as they came into the store, whatever the clock said. Pure. */
+/** The checkpoints of a VM that people see, oldest first: in the order of the store, whatever the clock said. Pure. */
 export function checkpointsOf(state: Pick<State, 'checkpoints'>, vm: Pick<Vm, 'id'>): Checkpoint[] {
   return Object.values(state.checkpoints).filter(({ vm: of, kind }) => of === vm.id && kind !== 'copy')
 }
 
-/** @throws CroftError `not-found`, with the label that was probably meant */
+/** Finds a checkpoint by label or id. @throws CroftError `not-found`, with the label that was probably meant */
 export function findCheckpoint(state: State, vm: Vm, label: string): Checkpoint {
   const all = checkpointsOf(state, vm)
   const found = all.find((each) => each.label === label) ?? all.find((each) => each.id === label)

@@ -11,20 +11,20 @@ import { findCheckpoint } from './find.ts'
 import { take } from './take.ts'
 
 /**
- * Checkpoints for copies that have been asked for and not begun, by the VM's id and whether its memory is copied: copies asked
- * for meanwhile share them.
+ * Checkpoints that are about to be taken for copies, by the VM's id and whether its memory is copied. Copies that are
+ * requested meanwhile share them.
  */
 const copying = perBox(() => new Map<string, Promise<{ checkpoint: Checkpoint; source: Vm; state: VmState }>>())
 
 export interface CopyOptions {
   name?: string | undefined
-  /** Leave the memory: the copy boots. */
+  /** Copy only the disk: the copy boots. */
   diskOnly?: boolean | undefined
 }
 
 /**
  * Copies a VM: a running one with its memory, at one instant; the copy runs on under its own name. The copy of a
- * sleeping VM is asleep, that of a stopped one stopped. Copies asked for at the same time are made from one checkpoint.
+ * sleeping VM is asleep, that of a stopped VM is stopped. Copies requested at the same time share one checkpoint.
  */
 export async function copyVm(
   box: Box,
@@ -41,7 +41,7 @@ export async function copyVm(
   if (!coming) {
     coming = exclusively(box, id, async () => {
       copying(box).delete(key)
-      // As it is now: while this waited for its turn it may have been put to sleep, or renamed.
+      // Look again: while this waited for the lock, the VM may have been put to sleep or renamed.
       const source = findVm(box.store.state, id)
       const state = stateOf(box, source)
       const checkpoint = await take(box, id, { kind: 'copy', label: 'copy', memory }, report)
@@ -50,7 +50,7 @@ export async function copyVm(
     })
     copying(box).set(key, coming)
     coming.then(
-      // Held until all who share it have taken hold of it themselves.
+      // Held until all copies that share it have acquired it themselves.
       ({ checkpoint }) => setImmediate(() => releaseAndCollect(box, checkpoint.id)),
       () => copying(box).delete(key),
     )
@@ -78,7 +78,7 @@ function releaseAndCollect(box: Box, id: string): void {
   collectGarbage(box).catch((err) => box.log.error({ err }, 'could not collect'))
 }
 
-/** Makes a new VM from a checkpoint of another. */
+/** Makes a new VM from a checkpoint of another VM. */
 export async function forkFrom(
   box: Box,
   name: string,

@@ -4,7 +4,7 @@ import { collectGarbage } from '../layer/garbage.ts'
 import { exclusively } from '../operation/exclusively.ts'
 import { findCheckpoint } from './find.ts'
 
-/** Forgets a checkpoint. What later ones and forks need of it stays. */
+/** Removes a checkpoint. Layers that later checkpoints and forks need stay. */
 export async function removeCheckpoint(box: Box, name: string, label: string): Promise<Checkpoint> {
   const { id } = findVm(box.store.state, name)
   return exclusively(box, id, async () => {

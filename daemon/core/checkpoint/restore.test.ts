@@ -3,7 +3,7 @@ import type { Checkpoint } from '../../store/index.ts'
 import { checkpointsOf } from './find.ts'
 import { pruned } from './restore.ts'
 
-test('what a restore has just saved is kept, though the clock was put back by an hour', () => {
+test('the checkpoint that a restore has just taken is kept, even if the clock was set back by an hour', () => {
   const taken = ['k1', ...Array.from({ length: 7 }, (_, i) => `before-${i + 1}`)].map(
     (id, i): Partial<Checkpoint> => ({
       id,

@@ -12,13 +12,13 @@ import { makeLayer } from '../vm/record.ts'
 import { checkpointsOf, findCheckpoint } from './find.ts'
 import { take } from './take.ts'
 
-/** Checkpoints that `restore` takes by itself; older ones of them go. */
+/** How many of the checkpoints that `restore` takes automatically are kept per VM. */
 const keptBeforeRestore = 5
 
 /**
- * Puts a VM's disk and memory back to a checkpoint. What it is now becomes a checkpoint first, so that this can be
- * undone the same way.
- * @returns that checkpoint, and why the VM had to boot if it had to
+ * Takes a VM's disk and memory back to a checkpoint. Its current state is saved as a checkpoint first, so that a
+ * restore can be undone the same way.
+ * @returns the checkpoint taken before, and why the VM had to boot if it had to
  */
 export async function restoreVm(
   box: Box,
@@ -58,7 +58,7 @@ async function prune(box: Box, id: string): Promise<void> {
   await collectGarbage(box)
 }
 
-/** The checkpoints without those too many that `restore` took of a VM by itself. Pure. */
+/** The checkpoints without the surplus ones that `restore` took of a VM automatically. Pure. */
 export function pruned(state: Pick<State, 'checkpoints'>, vm: Pick<Vm, 'id'>): State['checkpoints'] {
   const own = checkpointsOf(state, vm).filter(({ kind }) => kind === 'before-restore')
   const old = new Set(own.slice(0, -keptBeforeRestore).map(({ id }) => id))
@@ -66,8 +66,8 @@ export function pruned(state: Pick<State, 'checkpoints'>, vm: Pick<Vm, 'id'>): S
 }
 
 /**
- * `restore`: the VM is turned off and gets an empty disk on the checkpoint's layer. With the checkpoint's memory it is
- * then asleep, and is woken by whoever restored it.
+ * `restore`: the VM is turned off and gets an empty disk on the checkpoint's layer. If the checkpoint has memory, the
+ * VM is then asleep, and `restoreVm` wakes it.
  */
 export const restoreOperation: OperationDefinition<OperationOf<'restore'>> = {
   recovery: 'finish',

@@ -14,7 +14,7 @@ describe('a scheduled checkpoint is due', () => {
     expect(isDue(hourly, taken('23T22:30'), at('24T22:30'))).toBe(true)
   })
 
-  test('once a day where only days are kept', () => {
+  test('once a day where only daily ones are kept', () => {
     const daily = { hourly: 0, daily: 7 }
     expect(isDue(daily, taken('24T00:00'), at('24T23:59'))).toBe(false)
     expect(isDue(daily, taken('24T23:59'), at('25T00:00'))).toBe(true)
@@ -24,11 +24,11 @@ describe('a scheduled checkpoint is due', () => {
     expect(isDue({ hourly: 0, daily: 0 }, [], at('24T22:00'))).toBe(false)
   })
 
-  test('once even when the clock has been put back', () => {
+  test('only once, even when the clock has been set back', () => {
     expect(isDue({ hourly: 1, daily: 0 }, taken('24T22:50'), at('24T22:10'))).toBe(false)
   })
 
-  test.each([-24, 24])('not once more because the clock is set by %i hours', (hours) => {
+  test.each([-24, 24])('not again because the clock is set by %i hours', (hours) => {
     const now = new Date(at('24T22:30').getTime() + hours * 3_600_000)
     for (const schedule of [
       { hourly: 3, daily: 1 },
@@ -74,7 +74,7 @@ describe('of the scheduled checkpoints', () => {
     expect(outdated({ hourly: 0, daily: 3 }, all)).toEqual([])
   })
 
-  test('those of a week by the hour leave 24 and the six days before', () => {
+  test('a week of hourly ones leaves 24 and the six days before', () => {
     const week = Array.from({ length: 7 * 24 }, (_, i) => {
       const createdAt = new Date(at('18T00:00').getTime() + i * 3_600_000).toISOString()
       return { id: createdAt, createdAt }
@@ -88,7 +88,7 @@ describe('of the scheduled checkpoints', () => {
   })
 })
 
-test('a label says when, and is free', () => {
+test('a label says when, and is unique', () => {
   const now = at('24T22:00:31')
   expect(autoLabel(['c1'], now)).toBe('auto-2026-11-24-2200')
   expect(autoLabel(['auto-2026-11-24-2200', 'auto-2026-11-24-2200-2'], now)).toBe('auto-2026-11-24-2200-3')

@@ -14,14 +14,14 @@ const lookMs = 60_000
 const hourMs = 3_600_000
 
 /**
- * Takes the scheduled checkpoints when they are due, and removes those that are no longer kept.
- * @param known resolves when it is known which VMs run @returns how to end that
+ * Takes scheduled checkpoints when they are due, and removes those that need not be kept any longer.
+ * @param known resolves when it is known which VMs run @returns stops it
  */
 export function keepSchedules(box: Box, known: Promise<void>): () => void {
   const failing = new Set<string>()
-  /** When each VM got its latest, by the steady clock. */
+  /** When each VM's latest scheduled checkpoint was taken, by the steady clock. */
   const taken = new Map<string, number>()
-  return repeat(lookMs, 'look which checkpoints are due', box.log, async () => {
+  return repeat(lookMs, 'take the checkpoints that are due', box.log, async () => {
     await known
     if (box.hypervisor.trouble()) return
     for (const id of failing) if (!(id in box.store.state.vms)) failing.delete(id)
@@ -40,7 +40,10 @@ export function keepSchedules(box: Box, known: Promise<void>): () => void {
   })
 }
 
-/** One VM's turn. @param restedMs since it got its latest, if that is known @returns whether it got one */
+/**
+ * Takes and removes the scheduled checkpoints of one VM.
+ * @param restedMs time since its latest scheduled checkpoint, if known @returns whether one was taken
+ */
 async function keepSchedule(box: Box, id: string, now: Date, restedMs: number | undefined): Promise<boolean> {
   const scheduled = () => checkpointsOf(box.store.state, { id }).filter(({ kind }) => kind === 'scheduled')
   const vm = box.store.state.vms[id]
@@ -50,46 +53,47 @@ async function keepSchedule(box: Box, id: string, now: Date, restedMs: number | 
     const labels = checkpointsOf(box.store.state, vm).map(({ label }) => label)
     const label = autoLabel(labels, now)
     await box.activity.during(
-      systemEntry(vm, `took the checkpoint ${label}, by the clock`),
+      systemEntry(vm, `took the scheduled checkpoint ${label}`),
       takeCheckpoint(box, id, label, 'scheduled', () => {}),
     )
   }
   for (const old of outdated(vm.schedule, scheduled())) {
-    // What a copy is being made from goes at the next look.
+    // A checkpoint that a copy is being made from is removed next time.
     if (!held(box).has(old.id)) await removeCheckpoint(box, id, old.id)
   }
   return isTaken
 }
 
-/** A VM that does not run is kept only as often as its disk changes. */
+/** Whether a checkpoint would hold anything new: one of a VM that is not awake does only if its disk has changed. */
 async function isWorthIt(box: Box, vm: Vm): Promise<boolean> {
   const state = stateOf(box, vm)
   if (state === 'awake') return true
   if (state !== 'asleep' && state !== 'stopped' && state !== 'crashed') return false
-  // Each checkpoint gives the VM a new disk: it has changed since when it has changed at all.
+  // Each checkpoint gives the VM a new disk: if that has been written at all, the VM has changed since.
   return box.files.isWritten(layerOf(box.store.state, vm.disk))
 }
 
 function warn(box: Box, id: string, err: unknown): void {
-  box.log.error({ vm: id, err }, 'a scheduled checkpoint was not taken; tried again each minute')
+  box.log.error({ vm: id, err }, 'a scheduled checkpoint was not taken; retried every minute')
   const name = box.store.state.vms[id]?.name ?? id
-  const message = `A scheduled checkpoint of ${name} was not taken, and is tried again each minute: ${asCroftError(err).message}`
+  const message = `A scheduled checkpoint of ${name} was not taken (retried every minute): ${asCroftError(err).message}`
   box.events.publish({ type: 'box.warning', vm: id, name, message })
 }
 
 export const isOn = ({ hourly, daily }: Schedule): boolean => hourly > 0 || daily > 0
 
-/** The clock hour and the day of a moment, in UTC: 2026-11-24T22 and 2026-11-24. */
+/** The clock hour and the day of an ISO time, in UTC: 2026-11-24T22 and 2026-11-24. */
 const hourOf = (iso: string): string => iso.slice(0, 13)
 const dayOf = (iso: string): string => iso.slice(0, 10)
 
 type Taken = Pick<Checkpoint, 'id' | 'createdAt'>
 
 /**
- * Whether the latest scheduled checkpoint is of another clock hour than this, or where only days are kept of another day.
- * Another, not an earlier one: the clock may have been set back. If the latest is less than half an hour, or half a day,
- * old, none is due: the clock was set, and each new checkpoint replaces an old one. Pure.
- * @param scheduled oldest first @param restedMs since the latest was taken, by a clock that nobody sets, if that is known
+ * Whether the latest scheduled checkpoint is from a different clock hour or, where only daily ones are kept, a
+ * different day. Different rather than later, because the clock may have been set back. None is due while the latest is
+ * less than half an hour, or half a day, old: the clock was set, and each new checkpoint replaces an old one. Pure.
+ * @param scheduled oldest first
+ * @param restedMs time since the latest was taken, by a clock that nobody sets, if known
  */
 export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date, restedMs = Infinity): boolean {
   if (!isOn(schedule)) return false
@@ -99,8 +103,8 @@ export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date
 }
 
 /**
- * The scheduled checkpoints that are no longer kept: all but the newest of each of the latest `hourly` clock hours, and
- * of each of the latest `daily` days, that have one. Pure.
+ * The scheduled checkpoints to remove: all but the newest of each of the latest `hourly` clock hours, and of each of
+ * the latest `daily` days, that have one. Pure.
  * @param scheduled oldest first
  */
 export function outdated<T extends Taken>({ hourly, daily }: Schedule, scheduled: readonly T[]): T[] {
@@ -115,7 +119,7 @@ export function outdated<T extends Taken>({ hourly, daily }: Schedule, scheduled
   return newestFirst.filter((each) => !kept.has(each))
 }
 
-/** auto-2026-11-24-2200, by UTC; with -2, -3, … when there is one of that name. Pure. */
+/** Makes a label such as auto-2026-11-24-2200, in UTC; with -2, -3, … when that one exists. Pure. */
 export function autoLabel(labels: readonly string[], now: Date): string {
   const iso = now.toISOString()
   const label = `auto-${dayOf(iso)}-${iso.slice(11, 13)}${iso.slice(14, 16)}`

@@ -13,7 +13,7 @@ import { checkpointsOf } from './find.ts'
 
 /**
  * Takes a checkpoint of a VM, which runs on: of its disk and, when it is awake or asleep, of its memory.
- * @throws CroftError `name-taken`, `conflict`, `disk-full`; the VM is then as it was
+ * @throws CroftError `name-taken`, `conflict`, `disk-full`; the VM is then unchanged
  */
 export async function takeCheckpoint(
   box: Box,
@@ -33,7 +33,7 @@ export interface Take {
   memory: boolean
 }
 
-/** The VM's lock is held. */
+/** Takes a checkpoint; the caller holds the VM's lock. */
 export async function take(
   box: Box,
   id: string,
@@ -74,8 +74,8 @@ export async function take(
     operation,
     (current) => {
       if (kind !== 'copy' && checkpointsOf(current, vm).some((other) => other.label === checkpoint.label)) {
-        throw new CroftError('name-taken', `${vm.name} has a checkpoint ${checkpoint.label} already.`, {
-          hint: 'Take another label, or none: then Croft gives it one.',
+        throw new CroftError('name-taken', `${vm.name} already has a checkpoint called ${checkpoint.label}.`, {
+          hint: 'Choose another label, or leave it out: Croft then picks one.',
         })
       }
       return current
@@ -86,16 +86,17 @@ export async function take(
   return checkpoint
 }
 
-/** c1, c2, …: one more than the highest there is. Pure. */
+/** Picks the next label of c1, c2, …: one more than the highest in use. Pure. */
 function freeLabel(state: State, vm: Vm): string {
   const numbers = checkpointsOf(state, vm).map(({ label }) => Number(/^c(\d+)$/.exec(label)?.[1] ?? 0))
   return `c${Math.max(0, ...numbers) + 1}`
 }
 
 /**
- * `checkpoint`: the VM turns to a new, empty disk on top of its old one, which nobody writes again. A running guest's
- * memory is saved at that instant by one libvirt snapshot, which does both or neither; a sleeping one's is saved already.
- * Cut off or failed, the VM's disk tells whether it happened. Once a guest has run on its new disk there is no way back.
+ * `checkpoint`: the VM switches to a new, empty disk on top of its old one, which is never written again. For a running
+ * guest, one libvirt snapshot switches the disk and saves the memory at the same instant, or does neither; a sleeping
+ * guest's memory is saved already. After a failure or a crash of the daemon, the VM's disk tells whether the switch
+ * happened. Once a guest has run on its new disk, the switch can't be undone.
  */
 export const checkpointOperation: OperationDefinition<OperationOf<'checkpoint'>> = {
   async recovery(box, operation) {
@@ -167,12 +168,12 @@ async function runs(box: Box, uuid: string): Promise<boolean> {
   return ['running', 'paused'].includes((await box.hypervisor.state(uuid)) ?? 'off')
 }
 
-/** Whether the VM's domain has the new disk. */
+/** Whether the VM's domain has switched to the new disk. */
 export async function turned(box: Box, { vm, disk }: OperationOf<'checkpoint'>): Promise<boolean> {
   return (await box.hypervisor.diskOf(findOperationVm(box, vm).uuid)) === disk.file
 }
 
-/** Whether the checkpoint's memory was there before: a sleeping VM's. */
+/** Whether the checkpoint's memory existed before: that of a sleeping VM. */
 function isSaved(box: Box, { memory }: OperationOf<'checkpoint'>): boolean {
   return memory !== null && memory.id in box.store.state.memories
 }

@@ -8,9 +8,9 @@ export const compactionFaultPoint = 'merge.files'
 type CompactionRecord = OperationOf<'merge'>
 
 /**
- * `merge`: what every layer that is needed shows stays the same at each moment, so that it can be cut off anywhere.
- * Whether it happened tells the file whose name changes by it: that of what is beneath the layer, that of the layer in the
- * one above, or that of the VM's disk. The files that are left over are removed by who began it, or by the sweep.
+ * `merge`: the content of every needed layer stays the same at every moment, so the merge can be cut off anywhere.
+ * Whether it happened shows in the one file name that it changes: the backing file of the layer, the backing file of
+ * the layer above, or the VM's disk. The files that are left over are removed by `compact`, or by `removeOrphans`.
  */
 export const compactionOperation: OperationDefinition<CompactionRecord> = {
   async recovery(box, operation) {
@@ -69,7 +69,7 @@ export const compactionOperation: OperationDefinition<CompactionRecord> = {
   },
 }
 
-/** The files of a merge that no layer is in afterwards. Pure. */
+/** The files of a merge that hold no layer afterwards. Pure. */
 export function filesLeft(state: State, operation: CompactionRecord): string[] {
   const files = [operation.layer, ...operation.gone].map((id) => layerOf(state, id).file)
   return files.filter((file) => file !== fileAfter(state, operation))
@@ -83,13 +83,13 @@ function partsOf(
   return { layer: layerOf(state, layer), lowest, base: layerOf(state, lowest.parent!) }
 }
 
-/** The file that the merged layer is in. */
+/** The file that holds the merged layer. */
 function fileAfter(state: State, operation: CompactionRecord): string {
   const { layer, lowest } = partsOf(state, operation)
   return operation.way === 'commit' ? lowest.file : layer.file
 }
 
-/** While a layer is copied, its copy. Its name begins with the layer's id, as that of every file of a layer. */
+/** The path of the copy while a layer is copied. Like every layer file's name, it begins with the layer's id. */
 const copyOf = (file: string): string => file.replace(/\.qcow2$/, '.merging.qcow2')
 
 async function isCompacted(box: Box, { way, layer: id, gone, above, by }: CompactionRecord): Promise<boolean> {
@@ -101,7 +101,7 @@ async function isCompacted(box: Box, { way, layer: id, gone, above, by }: Compac
   return vm !== undefined && (await box.hypervisor.diskOf(vm.uuid)) === lowest.file
 }
 
-/** The frozen layers that QEMU writes in a `commit`: the lowest, and in the one above the name of what is beneath it. */
+/** The frozen layers that QEMU writes in a `commit`: the lowest, and the one above, whose backing file it changes. */
 function lent(state: State, operation: CompactionRecord): Layer[] {
   if (operation.way !== 'commit') return []
   const above = operation.above === null ? [] : [layerOf(state, operation.above)]
@@ -109,7 +109,10 @@ function lent(state: State, operation: CompactionRecord): Layer[] {
   return [partsOf(state, operation).lowest, ...above.filter(({ id }) => !isDisk(id))]
 }
 
-/** Not what has become the VM's disk. What a QEMU has open for writing, for its commit failed, it only reads from then on. */
+/**
+ * Freezes the lent layers, except one that has become the VM's disk. After a failed commit, QEMU still has a layer open
+ * for writing; it is made to reopen that read-only.
+ */
 async function freeze(box: Box, operation: CompactionRecord): Promise<void> {
   if (operation.way === 'commit' && operation.above === null) {
     if (await isCompacted(box, operation)) return
@@ -135,17 +138,17 @@ async function gather(box: Box, operation: CompactionRecord, signal: AbortSignal
 }
 
 /**
- * Has on the box's disk what the layers that go held, before their files may go. Of what a QEMU writes to a VM's disk it
- * keeps the latest to itself until the guest says `sync`.
+ * Flushes the data of the merged layers to the box's disk before their files may be removed. QEMU keeps the latest
+ * writes to a VM's disk to itself until the guest calls `sync`.
  */
 async function sync(box: Box, operation: CompactionRecord): Promise<void> {
   const { state } = box.store
   const vm = operation.by === null ? undefined : state.vms[operation.by]
   if (vm && operation.above === null && (await box.hypervisor.state(vm.uuid)) === 'running') {
-    // The VM has turned to another file already: this can't be left for later.
+    // The VM has switched to another file already: this can't wait.
     await box.guests
       .script(vm.uuid, 'sync')
-      .catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be told to write out its files after a merge'))
+      .catch((err) => box.log.warn({ vm: vm.id, err }, 'could not flush its files after a merge'))
   }
   const file = fileAfter(state, operation)
   const copied = operation.way === 'copy' && !(await isCompacted(box, operation))

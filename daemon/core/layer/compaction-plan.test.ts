@@ -35,7 +35,7 @@ const plan = (state: State, running = '', busy = '') =>
   )
 
 describe('nothing is merged', () => {
-  test('where every layer is needed by itself', () => {
+  test('where every layer is needed for itself', () => {
     expect(plan(stateOf('a<i d<a', { web: 'd' }, 'a'), 'web')).toBeUndefined()
   })
 
@@ -47,7 +47,7 @@ describe('nothing is merged', () => {
     expect(plan(stateOf('a<i d<a e<a', { web: 'd', copy: 'e' }))).toBeUndefined()
   })
 
-  test('while something is done with a VM on top', () => {
+  test('while an operation works on a VM on top', () => {
     expect(plan(stateOf('a<i b<a d<b', { web: 'd' }, 'b'), 'web', 'web')).toBeUndefined()
   })
 
@@ -68,7 +68,7 @@ describe('nothing is merged', () => {
 describe('layers beneath a disk', () => {
   const state = stateOf('a<i b<a d<b', { web: 'd' })
 
-  test('are what it is committed into while its VM runs', () => {
+  test('take its data by a commit while its VM runs', () => {
     expect(plan(state, 'web')).toEqual({
       way: 'commit',
       layer: 'd',
@@ -79,11 +79,11 @@ describe('layers beneath a disk', () => {
     })
   })
 
-  test('are copied into it when it does not', () => {
+  test('are copied into it while it does not run', () => {
     expect(plan(state)).toMatchObject({ way: 'rebase', layer: 'd', gone: ['b', 'a'], by: null, vms: ['web'] })
   })
 
-  test('go down to the first that is needed', () => {
+  test('go, down to the first that is needed', () => {
     expect(plan(stateOf('a<i b<a c<b d<c', { web: 'd' }, 'a'), 'web')).toMatchObject({ gone: ['c', 'b'] })
   })
 })
@@ -125,7 +125,7 @@ describe('a layer in the middle with forks on it', () => {
     expect(plan(stateOf('a<i c<a d<c e<c', { web: 'd', copy: 'e' }), 'copy')).toBeUndefined()
   })
 
-  test('does not hold up what lies above it', () => {
+  test('does not block the layers above it', () => {
     expect(plan(stateOf('c<i d<c f<c e<f', { web: 'd', copy: 'e' }), 'web copy')).toMatchObject({
       way: 'commit',
       layer: 'e',

@@ -2,23 +2,24 @@ import type { Layer, Operation, State, Vm } from '../../store/index.ts'
 import { namesIn } from './garbage.ts'
 
 /**
- * What to do so that a layer shows the same with fewer layers beneath it. In which way depends on who has it open:
+ * A merge: how to give a layer the same content with fewer layers beneath it. The way depends on who has the layer
+ * open:
  *
- *   `commit`  just one running VM: its QEMU writes what the layer holds down into the lowest one that goes, whose file
- *             is then the layer's. (The other direction, a stream upwards, ends QEMU 7.2 at an assertion when clusters
- *             have subclusters.)
- *   `rebase`  nobody, and it is the disk of a VM: what the layers that go hold is copied into it
+ *   `commit`  exactly one running VM: its QEMU commits the layer's data down into the lowest layer that goes, whose
+ *             file becomes the layer's. (The other direction, a stream upwards, makes QEMU 7.2 fail an assertion when
+ *             clusters have subclusters.)
+ *   `rebase`  nobody, and it is the disk of a VM: the data of the layers that go is copied into it
  *   `copy`    nobody, and it is frozen: the same with a copy, which then takes its place
  *
  * A layer that several running VMs have open waits until all but one of them have ended.
  */
 export interface Compaction
   extends Pick<Extract<Operation, { kind: 'merge' }>, 'way' | 'layer' | 'gone' | 'above' | 'by'> {
-  /** Ids of the VMs that have the layer beneath them or for a disk. */
+  /** Ids of the VMs whose disk is the layer or stands on it. */
   vms: string[]
 }
 
-/** The layer that changes, and what has it open. */
+/** The layer that changes, the layers on it, and the VMs that use it. */
 interface Place {
   layer: Layer
   gone: string[]
@@ -27,10 +28,11 @@ interface Place {
 }
 
 /**
- * The next merge, if there is one: a layer goes when nothing needs it but the one layer on top of it. Layers that go and
- * lie on one another go together. Pure.
- * @param runs whether a VM has a QEMU now @param busy whether something is done with a VM now: its layers stay as they are
- * @param except ids of layers that stay as they are too
+ * Finds the next merge, if there is one. A layer goes when its only user is the single layer directly above it;
+ * adjacent layers that go are merged together. Pure.
+ * @param runs whether a VM has a QEMU now
+ * @param busy whether an operation works on a VM now: its layers stay as they are
+ * @param except ids of other layers that stay as they are
  */
 export function nextCompaction(
   state: State,
@@ -70,14 +72,14 @@ function choose(
   const by = running[0]!.id
   const [above] = children
   if (above && children.length === 1) return { ...merge, way: 'commit', by, above: above.id }
-  // Several layers name its file; those beneath it can still become one.
+  // Several layers have its file as their backing file; the layers beneath it can still become one.
   const [top, ...rest] = gone
   return rest.length && state.layers[top!]
     ? { ...merge, way: 'commit', by, above: layer.id, layer: top!, gone: rest }
     : undefined
 }
 
-/** The ids of a layer and of all beneath it, from the top down. Pure. */
+/** The ids of a layer and of all layers beneath it, from the top down. Pure. */
 export function chainOf(state: State, id: string): string[] {
   const chain: string[] = []
   for (let at: string | null = id; at !== null; at = state.layers[at]?.parent ?? null) chain.push(at)
@@ -95,7 +97,7 @@ function childrenOf({ layers }: State): Map<string, Layer[]> {
   return children
 }
 
-/** What more than the layers on top of them needs: disks, checkpoints, images, and what is being worked with. */
+/** Ids of the layers that something other than a layer needs: disks, checkpoints, images, and open operations. */
 function neededBySelf({ vms, checkpoints, images, operations }: State): Set<string> {
   return new Set([
     ...Object.values(vms).map(({ disk }) => disk),

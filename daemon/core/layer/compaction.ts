@@ -9,26 +9,27 @@ import { compactionFaultPoint, compactionOperation, filesLeft } from './compacti
 import { type Compaction, chainOf, nextCompaction } from './compaction-plan.ts'
 import { collectGarbage } from './garbage.ts'
 
-/** A merge that failed is not tried again for so long; one for which there is no room, for less. */
+/** How long a failed merge rests before it is retried; a shorter time when it failed for lack of disk space. */
 const restMs = 10 * 60_000
 const noRoomMs = 5_000
 
-/** What is left free beside what a merge may take: VMs write meanwhile. */
+/** Disk space to leave free beside what a merge may take, because VMs write meanwhile. */
 const marginBytes = 128 * 2 ** 20
-/** With less than that free, a merge that is under way ends. */
+/** A running merge is aborted when less disk space than this is free. */
 const leastFreeBytes = 64 * 2 ** 20
 const roomLookMs = 100
 
 /**
- * Keeps the chains of layers short, in the background: one merge at a time, each ended at once when somebody wants one
- * of its VMs, or when room gets short. Looks whenever something was done with a VM, or one has started or ended.
- * @returns stops it, and ends the merge that is under way
+ * Keeps the chains of layers short, in the background: one merge at a time. A merge is aborted immediately when
+ * somebody wants one of its VMs, or when disk space gets short. Looks for work whenever an operation on a VM has
+ * ended, or a VM has started or ended.
+ * @returns stops it, and aborts the merge that is under way
  */
 export function keepCompacted(box: Box): () => Promise<void> {
   let stopped = false
-  /** Layers whose merge failed a short while ago. */
+  /** Layers whose merge failed recently. */
   const failed = new Set<string>()
-  /** Those for which there was no room, as the log says already. */
+  /** Layers whose merge failed for lack of disk space, which has been logged already. */
   const told = new Set<string>()
   let under: Promise<void> | undefined
   let current: Compaction | undefined
@@ -44,8 +45,7 @@ export function keepCompacted(box: Box): () => Promise<void> {
       .catch((err) => {
         if (err instanceof CroftError && err.code === 'cancelled') return
         const noRoom = err instanceof CroftError && err.code === 'disk-full'
-        if (!noRoom || !told.has(merge.layer))
-          box.log.warn({ merge, err }, 'layers could not be merged; tried again later')
+        if (!noRoom || !told.has(merge.layer)) box.log.warn({ merge, err }, 'layers could not be merged; retried later')
         for (const layer of told) if (!(layer in box.store.state.layers)) told.delete(layer)
         if (noRoom) told.add(merge.layer)
         failed.add(merge.layer)
@@ -74,12 +74,12 @@ export function keepCompacted(box: Box): () => Promise<void> {
 
 function findCompaction(box: Box, except: ReadonlySet<string>): Compaction | undefined {
   const runs = (vm: Vm) => ['running', 'paused'].includes(box.live.get(vm.uuid)?.domain ?? 'off')
-  // A guest that has begun and can't be asked yet is left alone, as one with which something is being done.
+  // A guest that is still starting can't be asked anything yet, so it counts as busy.
   const busy = (vm: Vm) => box.locks.isLocked(vm.id) || (runs(vm) && stateOf(box, vm) !== 'awake')
   return nextCompaction(box.store.state, runs, busy, except)
 }
 
-/** @returns undefined when somebody wants one of its VMs just now */
+/** Runs a merge. @returns undefined when somebody else holds or wants one of its VMs now */
 function compact(box: Box, { vms, ...merge }: Compaction): Promise<void> | undefined {
   return box.locks.runPreemptible([merge.layer, ...vms], async (wanted) => {
     const operation = { id: makeId('op'), kind: 'merge', startedAt: new Date().toISOString(), ...merge } as const
@@ -91,15 +91,15 @@ function compact(box: Box, { vms, ...merge }: Compaction): Promise<void> | undef
     )
     fault(compactionFaultPoint)
     for (const file of left) await box.files.remove(file)
-    // What was taken away meanwhile had to stay for as long as it was merged.
+    // Layers whose last user was removed meanwhile had to stay during the merge.
     await collectGarbage(box)
     box.log.info({ ...merge, ms: Math.round(performance.now() - began) }, 'merged layers')
   })
 }
 
-/** A merge that fills the disk would have every VM stand still. @throws CroftError `disk-full` */
+/** Checks the disk space: a merge that filled the disk would pause every VM. @throws CroftError `disk-full` */
 async function checkRoom(box: Box, { way, layer, gone }: Pick<Compaction, 'way' | 'layer' | 'gone'>): Promise<void> {
-  // What is written: into the lowest what lies above it, into the layer what lies beneath it, or a copy with all of it.
+  // What is read is written again: into the lowest layer, into the layer itself, or into a copy.
   const read = { commit: [layer, ...gone.slice(0, -1)], rebase: gone, copy: [layer, ...gone] }[way]
   const sizes = await Promise.all(read.map((id) => box.files.usage(layerOf(box.store.state, id).file)))
   const most = sizes.reduce((sum, size) => sum + size, 0)
@@ -109,13 +109,13 @@ async function checkRoom(box: Box, { way, layer, gone }: Pick<Compaction, 'way' 
 }
 
 /**
- * Runs a merge, and ends it when others take the room, before VMs stand still.
- * @param wanted ends it too @throws CroftError `disk-full`, or what the merge throws
+ * Runs a merge, and aborts it when disk space runs short, before VMs are paused for that.
+ * @param wanted aborted to end the merge too @throws CroftError `disk-full`, or what the merge throws
  */
 async function withRoom(box: Box, wanted: AbortSignal, work: (ends: AbortSignal) => Promise<void>): Promise<void> {
   const tight = new AbortController()
   const isTight = async () => (await box.files.freeBytes()) < leastFreeBytes
-  const stop = repeat(roomLookMs, 'look how much room a merge has', box.log, async () => {
+  const stop = repeat(roomLookMs, 'check the disk space for a merge', box.log, async () => {
     if (await isTight()) tight.abort()
   })
   try {
@@ -128,8 +128,8 @@ async function withRoom(box: Box, wanted: AbortSignal, work: (ends: AbortSignal)
 }
 
 /**
- * Does what puts a new disk on a layer. A merge in the layers beneath it is ended first, and none begins before `work`
- * has put its record into the store.
+ * Does `work`, which puts a new disk on a layer. A merge of that layer or of those beneath it is aborted first, and
+ * none begins before `work` has put its record into the store.
  */
 export async function onLayer<T>(box: Box, layer: string, work: () => Promise<T>): Promise<T> {
   for (;;) {

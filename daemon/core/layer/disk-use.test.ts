@@ -22,7 +22,7 @@ type Records = {
   memories?: string[]
 }
 
-/** A state in a few words; `i` is an image on the layer `li` unless it is said otherwise. */
+/** A state in short notation; `i` is an image on the layer `li` unless given otherwise. */
 function stateOf({
   layers,
   vms = {},
@@ -48,7 +48,7 @@ function stateOf({
   } as unknown as State
 }
 
-/** Every file of the state, the first of 1 byte, the next of 2, 4, …: each sum says which ones are in it. */
+/** Every file of the state, the first of 1 byte, the next of 2, 4, …: each sum shows which files are in it. */
 function filesOf(state: State): Measured[] {
   const { layers, memories, images, vms } = state
   const all = [
@@ -83,7 +83,7 @@ const forked = stateOf({
 const sizes = { li: 1000, i: 100, c1: 50, mc: 20, web: 7, copy: 3, ms: 2 }
 
 describe('what a VM, a checkpoint, an image costs', () => {
-  test('is its own, and what others use too; in all, each file counts once', () => {
+  test('is what it owns, and what it shares; in total, each file counts once', () => {
     const { part, allBytes, sharedBytes } = use(forked, sizes)
     expect(part('web')).toEqual([27, 1150, 7, 0])
     expect(part('c1')).toEqual([20, 1050, 50, 20])
@@ -94,7 +94,7 @@ describe('what a VM, a checkpoint, an image costs', () => {
     expect(sharedBytes).toBe(1150)
   })
 
-  test('is in files that only it and its checkpoints stand on', () => {
+  test('is in files that only it and its checkpoints need', () => {
     expect(filesOfVms(forked, none)).toEqual(
       new Map([
         ['web', ['layers/web', 'vms/web', 'memory/mc']],
@@ -103,7 +103,7 @@ describe('what a VM, a checkpoint, an image costs', () => {
     )
   })
 
-  test('is listed with the largest VM first, and what belongs to it after it', () => {
+  test('is listed with the largest VM first, each followed by its parts', () => {
     expect(use(forked, sizes).parts.map(({ kind, id }) => `${kind} ${id}`)).toEqual([
       'vm web',
       'checkpoint c1',
@@ -151,7 +151,7 @@ describe('what a VM, a checkpoint, an image costs', () => {
       }),
     )
 
-  test('is its own when it is what would be garbage without it', () => {
+  test('is owned when it would be garbage without the thing', () => {
     const without = <T>(records: Record<string, T>, id: string) =>
       Object.fromEntries(Object.entries(records).filter(([each]) => each !== id)) as Record<string, T>
     fc.assert(
@@ -184,7 +184,7 @@ describe('what a VM, a checkpoint, an image costs', () => {
   })
 })
 
-test('what no record knows, or only one that nothing needs, is left over', () => {
+test('files without a record, or with one that nothing needs, are leftovers', () => {
   const state = stateOf({ layers: { li: null, lost: 'li' } })
   const stray = { id: 'lay_x', path: 'layers/lay_x.qcow2', bytes: 5 }
   const { leftovers, allBytes } = use(state, { li: 1000, lost: 30 }, [stray, { ...stray, path: 'vms/y', bytes: 0 }])
@@ -212,7 +212,7 @@ describe('what can go', () => {
     return reclaimable(state, use(state, { li: 1000, lj: 300, m1: 20, m2: 20, m3: 50, m4: 20 }, [stray]), image, now)
   }
 
-  test('is what is old and unused, with what it frees and by which command', () => {
+  test('is what is old and unused, with the space it frees and the command', () => {
     expect(found('i')).toEqual([
       { command: 'croft image rm j', bytes: 300, why: 'no VM is made from it' },
       { command: 'croft checkpoint rm web late', bytes: 50, why: 'taken 25 days ago' },

@@ -5,33 +5,33 @@ import { chainOf } from './compaction-plan.ts'
 import { type Garbage, garbage, isRecorded, namesIn } from './garbage.ts'
 import { held } from './holds.ts'
 
-/** What something that people know costs on the disk of the box: bytes that are allocated, not what files seem to hold. */
+/** The disk space that something people know takes on the box: allocated bytes, not the apparent sizes of files. */
 export interface Part {
-  /** `memory`: what a VM sleeps in. `spare`: loaded for the next `new`. */
+  /** `memory`: the saved memory of a sleeping VM. `spare`: loaded for the next `new`. */
   kind: 'vm' | 'memory' | 'checkpoint' | 'image' | 'golden' | 'spare'
   id: string
   /** A VM's or an image's name, a checkpoint's label. */
   name: string
-  /** Id of the VM or the image that it belongs to and goes with; its own when it is one. */
+  /** Id of the VM or image that it belongs to and is removed with; for a VM or an image, its own id. */
   group: string
-  /** Freed when it goes alone: a VM or an image with all that belongs to it. */
+  /** Freed when only this is removed: a VM or an image together with everything that belongs to it. */
   ownBytes: number
-  /** What it uses besides; what stays uses that too. */
+  /** What it uses together with things that would stay. */
   sharedBytes: number
-  /** What its own layer holds, without those beneath it, and its own memory. */
+  /** The size of its own layer, without those beneath it, and of its own memory. */
   layerBytes: number
   savedMemoryBytes: number
   createdAt: string
 }
 
 export interface DiskUse {
-  /** The largest VM first, then images; each before what belongs to it. */
+  /** The largest VM first, then images; each is followed by its parts. */
   parts: Part[]
   /** All files of VMs, checkpoints and images, each counted once. */
   allBytes: number
-  /** Those of them that several VMs or images use. */
+  /** The files among them that several VMs or images use. */
   sharedBytes: number
-  /** Those that nothing needs any more, and that are still there. */
+  /** Files that still exist although nothing needs them any more. */
   leftovers: { files: number; bytes: number }
 }
 
@@ -52,8 +52,8 @@ export async function readDiskUse(box: Box): Promise<DiskUse> {
 }
 
 /**
- * What is whose: derived from the whole state, as what is garbage. Pure.
- * @param held checkpoints that somebody is about to use @param files all that there are
+ * Attributes files to their owners. Derived from the whole state, like garbage. Pure.
+ * @param held checkpoints that somebody is about to use @param files all existing files
  */
 export function diskUse(state: State, held: Held, files: readonly Measured[]): DiskUse {
   const gone = garbage(state, held)
@@ -86,7 +86,8 @@ export function diskUse(state: State, held: Held, files: readonly Measured[]): D
 }
 
 /**
- * The files that go when a VM goes, by its id: with its checkpoints and saved memory, and all that only they stand on. Pure.
+ * The files that are removed with each VM, by its id: those of its checkpoints and saved memory too, and the layers
+ * that only they need. Pure.
  * @param held as for `diskUse`
  */
 export function filesOfVms(state: State, held: Held): Map<string, string[]> {
@@ -106,18 +107,18 @@ const onlyOf = (things: readonly Thing[], keepers: ReadonlyMap<string, Thing[]>)
 
 /** What has files of its own, or keeps some. */
 interface Thing extends Pick<Part, 'id' | 'name' | 'group' | 'createdAt'> {
-  /** `work`: what is being done now. */
+  /** `work`: an operation that is under way. */
   kind: Part['kind'] | 'work'
   /** Its own files. */
   disk: readonly string[]
   memory: readonly string[]
-  /** All files that it stands on. */
+  /** All files that it needs. */
   uses: readonly string[]
   /** Whether they stay because of it. Those of an image that is no longer current stay for its VMs. */
   keeps: boolean
 }
 
-/** Who keeps each file. */
+/** The things that keep each file. */
 function keepersOf(things: readonly Thing[]): Map<string, Thing[]> {
   const keepers = new Map<string, Thing[]>()
   for (const thing of things) {

@@ -4,7 +4,7 @@ import { forecast, forecastInWords, paceOf } from './forecast.ts'
 
 const GB = 1e9
 const { stepSeconds, slots } = tiers['24h']
-/** A day's history of the disk, by how much of the day is over: from 0 to 1. */
+/** A day's history of the disk, as a function of the part of the day that is over, from 0 to 1. */
 const day = (used: (at: number) => number | null) =>
   paceOf({
     stepSeconds,
@@ -17,23 +17,23 @@ describe('how fast the disk is being filled', () => {
     expect(day((at) => 50 * GB + at * 2 * GB)).toBeCloseTo((2 * GB * slots) / (slots - 1), -4)
   })
 
-  test('is found beneath what comes and goes', () => {
+  test('is found beneath temporary files', () => {
     const pace = day((at) => 50 * GB + at * 2 * GB + GB * Math.sin(at * 100))
     expect(pace).toBeGreaterThan(1.5 * GB)
     expect(pace).toBeLessThan(2.5 * GB)
   })
 
-  test('is not said while nothing grows', () => {
+  test('is unknown while nothing grows', () => {
     expect(day(() => 50 * GB)).toBeUndefined()
     expect(day((at) => 50 * GB - at * GB)).toBeUndefined()
     expect(day((at) => 50 * GB + GB * Math.sin(at * 6.28))).toBeUndefined()
   })
 
-  test.each([0.1, 0.4, 0.5, 0.6, 0.9])('is not said when much came all at once, at %s of the day', (when) => {
+  test.each([0.1, 0.4, 0.5, 0.6, 0.9])('is unknown after a single large write, at %s of the day', (when) => {
     expect(day((at) => (at < when ? 50 : 60) * GB)).toBeUndefined()
   })
 
-  test('is said from half the time on, with gaps too', () => {
+  test('is known from half the time on, even with gaps', () => {
     const rising = (at: number) => 50 * GB + at * GB
     expect(day(() => null)).toBeUndefined()
     expect(day((at) => (at > 0.55 ? rising(at) : null))).toBeUndefined()
@@ -46,7 +46,7 @@ describe('how fast the disk is being filled', () => {
 
 describe('the forecast', () => {
   const now = new Date('2026-11-26T12:00:00Z')
-  test('is of the faster of both paces, from what is free now', () => {
+  test('uses the faster of both paces, and the space that is free now', () => {
     const paces = [
       { range: '24h', bytesPerDay: 2 * GB },
       { range: '7d', bytesPerDay: 5 * GB },

@@ -2,7 +2,7 @@ import { bytes, until } from '../../lib/units.ts'
 import type { Host } from '../interfaces/host.ts'
 import type { History } from '../interfaces/metrics.ts'
 
-/** When the disk of the box is full if it goes on being filled as it was over a time. */
+/** When the disk of the box will be full if it keeps filling up at the pace of the range. */
 export interface Forecast {
   fullAt: string
   bytesPerDay: number
@@ -12,10 +12,12 @@ export interface Forecast {
 const ranges = ['24h', '7d'] as const
 const daySeconds = 86_400
 const fewestPoints = 15
-/** Further ahead a straight line says nothing. */
+/** Beyond this a straight line says nothing. */
 const mostDays = 365
 
-/** What the disk's history says, the sooner of its last day and its last week; null when that says nothing. */
+/**
+ * Forecasts from the disk's history, at the faster pace of its last day and its last week; null when neither has one.
+ */
 export async function diskForecast(history: Host['history'], freeBytes: number, now: Date): Promise<Forecast | null> {
   const found = await Promise.all(
     ranges.map(async (range) => ({ range, bytesPerDay: paceOf(await history('box', range)) })),
@@ -23,7 +25,7 @@ export async function diskForecast(history: Host['history'], freeBytes: number, 
   return forecast(found, freeBytes, now)
 }
 
-/** Pure. */
+/** Forecasts at the fastest of the paces; null when there is none, or for more than a year ahead. Pure. */
 export function forecast(
   paces: readonly { range: Forecast['range']; bytesPerDay: number | undefined }[],
   freeBytes: number,
@@ -39,9 +41,9 @@ export function forecast(
 }
 
 /**
- * How fast the disk is being filled, in bytes a day: the slope of the straight line that fits best (least squares).
- * Undefined when there are too few points, or they reach over less than half of the time; when it is not being filled;
- * and when either half of the points alone does not bear it out, as when something large came all at once. Pure.
+ * How fast the disk is filling up, in bytes per day: the slope of the best-fitting straight line (least squares).
+ * Undefined when there are too few points or they span less than half of the time, when the disk is not filling up, and
+ * when either half of the points does not confirm the slope, as after a single large write. Pure.
  */
 export function paceOf({ stepSeconds, series }: History): number | undefined {
   const used = series.diskUsedBytes ?? []
@@ -67,7 +69,7 @@ function slopeOf(points: readonly Point[]): number {
   return mean((point) => (point.x - x) * (point.y - y)) / mean((point) => (point.x - x) ** 2)
 }
 
-/** full in 5 days at the pace of the last week, 1.2 GB a day */
+/** Formats a forecast: "full in 5 days at the pace of the last week, 1.2 GB a day". Pure. */
 export function forecastInWords({ fullAt, bytesPerDay, range }: Forecast, now: Date): string {
   const over = range === '24h' ? 'day' : 'week'
   return `full ${until(fullAt, now)} at the pace of the last ${over}, ${bytes(bytesPerDay)} a day`

@@ -4,12 +4,12 @@ import { type Box, without } from '../box.ts'
 import { imageFileNames } from '../image/file-names.ts'
 import { held } from './holds.ts'
 
-/** Where a test may kill the daemon while it collects. */
+/** Where a test may kill the daemon during garbage collection. */
 export const garbageFaultPoints = ['collect.records', 'collect.files'] as const
 
 /**
- * Removes what nothing needs any more: layers, saved memory, images. Their records go first, in one write; a file whose
- * record is gone is swept up at the latest by the next start.
+ * Removes everything that nothing needs any more: checkpoints, saved memory, layers, images. The records go first, in
+ * one write; `removeOrphans` removes a file whose record is gone at the next start at the latest.
  */
 export async function collectGarbage(box: Box): Promise<void> {
   let gone = garbage(box.store.state, held(box))
@@ -40,7 +40,7 @@ const everything = ({ checkpoints, memories, layers, images }: Garbage): { id: s
   ...images,
 ]
 
-/** Removes a checkpoint's record, and what only it needed. */
+/** Removes a checkpoint's record, and everything that only it needed. */
 export async function forgetCheckpoint(box: Box, id: string): Promise<void> {
   await box.store.update((state) => ({ ...state, checkpoints: without(state.checkpoints, id) }))
   await collectGarbage(box)
@@ -54,7 +54,7 @@ export interface Garbage {
 }
 
 /**
- * What nothing needs: derived from the whole state each time, never counted beside it. Pure.
+ * Finds what nothing needs. Derived from the whole state each time, rather than by keeping reference counts. Pure.
  * @param held checkpoints that somebody is about to use
  */
 export function garbage(state: State, held: { has(id: string): boolean }): Garbage {
@@ -84,21 +84,24 @@ export function garbage(state: State, held: { has(id: string): boolean }): Garba
   }
 }
 
-/** Every id that an open operation names: what it is about is not to be touched. */
+/** Every id that an open operation names: these things must not be touched. Pure. */
 export function namesIn(operations: State['operations']): Set<string> {
   return new Set(JSON.stringify(operations).match(/\b[a-z]+_[a-z2-7]{10}\b/g))
 }
 
-/** Removes files that no record knows: what was being made or taken away when the daemon was killed. */
+/** Removes files without a record: those that were being made or removed when the daemon was killed. */
 export async function removeOrphans(box: Box): Promise<void> {
   for (const { id, path } of await box.files.list()) {
     if (isRecorded(box.store.state, id, path)) continue
-    box.log.info({ path }, 'removing what nothing needs')
+    box.log.info({ path }, 'removing a file that nothing needs')
     await box.files.remove(path)
   }
 }
 
-/** Whether a record knows a file. A layer's need not have its id for a name: see `commit` in merge-planner.ts. Pure. */
+/**
+ * Whether a file has a record. A layer's file may be named after another id: see `commit` in compaction-plan.ts.
+ * Pure.
+ */
 export function isRecorded({ vms, layers, memories, images, operations }: State, id: string, path: string): boolean {
   if (id in vms || id in images || namesIn(operations).has(id)) return true
   return [...Object.values(layers), ...Object.values(memories)].some(({ file }) => file === path)

@@ -3,10 +3,10 @@ import type { State } from '../../store/index.ts'
 import { isOn } from '../checkpoint/schedule.ts'
 import type { DiskUse } from './disk-use.ts'
 
-/** Something that nobody need miss, and the command that lets it go. */
+/** Something that can be removed, and the command for that. */
 export interface Reclaimable {
   command: string
-  /** At least so many are freed: when layers are merged afterwards it may be more. */
+  /** The least that is freed; merging layers afterwards may free more. */
   bytes: number
   why: string
 }
@@ -14,8 +14,9 @@ export interface Reclaimable {
 const oldMs = 7 * 86_400_000
 
 /**
- * Checkpoints over a week old that no schedule removes, images that no VM is made from, leftovers; the largest first. Pure.
- * @param image name of the image that VMs are made from when none is said: it stays
+ * Lists checkpoints over a week old that no schedule removes, images that no VM is made from, and leftovers; the
+ * largest first. Pure.
+ * @param image name of the default image, which stays
  */
 export function reclaimable(state: State, { parts, leftovers }: DiskUse, image: string, now: Date): Reclaimable[] {
   const vms = Object.values(state.vms)

@@ -9,13 +9,13 @@ test('a VM goes to sleep its minutes after its last use', () => {
   expect(timeToSleep(0.05, use)).toEqual(new Date('2026-11-24T22:00:03Z'))
 })
 
-test('it does not while it is used, when it never does, and when nothing is known of its use', () => {
+test('it does not while it is in use, when it is set to never sleep, and when its use is unknown', () => {
   expect(timeToSleep(30, { why: 'CPU 40 %', at, now: true })).toBeNull()
   expect(timeToSleep(0, { why: 'a web request', at, now: false })).toBeNull()
   expect(timeToSleep(30, undefined)).toBeNull()
 })
 
-test('a connection or more than 5 % of a CPU is a use, and said in words', () => {
+test('a connection or more than 5 % of a CPU counts as use, and is put into words', () => {
   expect(signOfUse({ ports: [], cpuPercent: undefined, most: 5 })).toBeUndefined()
   expect(signOfUse({ ports: [], cpuPercent: 2.2, most: 5 })).toBeUndefined()
   expect(signOfUse({ ports: [], cpuPercent: 5, most: 5 })).toBeUndefined()
@@ -24,7 +24,7 @@ test('a connection or more than 5 % of a CPU is a use, and said in words', () =>
   expect(signOfUse({ ports: [8080, 22], cpuPercent: 40, most: 5 })).toBe('an SSH session')
 })
 
-test('connections of the daemon’s that only wait are no use', () => {
+test('idle connections of the daemon do not count as use', () => {
   expect(used([22, 8080, 22], 0)).toEqual([22, 8080, 22])
   expect(used([22, 8080, 22], 1)).toEqual([8080, 22])
   expect(used([22, 22], 3)).toEqual([])

@@ -12,17 +12,17 @@ const lookMs = 10_000
 const minuteMs = 60_000
 
 /**
- * Percent of one CPU, over the last minute, above which a guest counts as in use. One in which nothing happens takes
- * well under 1; emulated it takes 1 to 2, and several times that in the minute after it came up.
+ * Percent of one CPU, over the last minute, above which a guest counts as in use. An idle guest takes well under 1; an
+ * emulated one takes 1 to 2, and several times that in the minute after it came up.
  */
 const busyPercent = { kvm: 5, tcg: 20 }
 
-/** The ports at which the box has TCP connections open, by the other end's IPv4 address. */
+/** Reads the ports to which the box has open TCP connections, by the other end's IPv4 address. */
 export type ReadConnections = () => Promise<ReadonlyMap<string, readonly number[]>>
 
 /**
- * Looks who uses the VMs that are awake, and puts to sleep those that are idle for long enough.
- * @returns `look`, which looks now, and `stop`
+ * Polls which awake VMs are in use, and puts to sleep those that have been idle for long enough.
+ * @returns `look`, which polls now, and `stop`
  */
 export function watchIdle(box: Box, connections: ReadConnections): { look(): Promise<void>; stop(): void } {
   const unwatch = noteStarts(box)
@@ -41,7 +41,7 @@ export function watchIdle(box: Box, connections: ReadConnections): { look(): Pro
     box.usage.see(new Map(seen))
   }
   const unlook = repeat(lookMs, 'look which VMs are idle', box.log, async () => {
-    // Before each that goes to sleep, a new look: it takes a while.
+    // Poll again before each VM, because putting one to sleep takes a while.
     for (;;) {
       if (box.hypervisor.trouble()) return
       await look()
@@ -61,13 +61,13 @@ export function watchIdle(box: Box, connections: ReadConnections): { look(): Pro
 
 const sshPort = 22
 
-/** Those of the ports of connections to a VM that say that it is used. @param unused SSH connections that only wait. Pure. */
+/** The ports whose connections mean that a VM is in use. Pure. @param unused how many SSH connections are idle */
 export function used(ports: readonly number[], unused: number): number[] {
   let waiting = unused
   return ports.filter((port) => port !== sshPort || waiting-- <= 0)
 }
 
-/** A VM that has just become usable, however it came to that, counts as used. */
+/** Counts a VM as used whenever it becomes ready, for whatever reason. */
 function noteStarts(box: Box): () => void {
   return box.live.watch((uuid, now, before) => {
     if (!now?.ready || before?.ready) return
@@ -76,7 +76,7 @@ function noteStarts(box: Box): () => void {
   })
 }
 
-/** Percent of one CPU that each guest took over the last minute, by UUID; one that runs for less rested before. */
+/** Percent of one CPU that each guest took over the last minute, by UUID; time before it started counts as idle. */
 function cpuPercents(box: Box): () => Promise<ReadonlyMap<string, number>> {
   let samples = new Map<string, { at: number; ns: number }[]>()
   let percents = new Map<string, number>()
@@ -87,7 +87,7 @@ function cpuPercents(box: Box): () => Promise<ReadonlyMap<string, number>> {
     at = performance.now()
     samples = new Map(
       stats.map(([uuid, { guestTimeNs: ns }]) => {
-        // What is more than now is of a run before this one.
+        // A count larger than the current one is from an earlier run of the domain.
         const past = (samples.get(uuid) ?? []).filter((each) => each.ns <= ns && at - each.at <= minuteMs)
         return [uuid, [...past, { at, ns }]]
       }),
@@ -103,7 +103,7 @@ function isTime(box: Box, id: string): boolean {
   return at instanceof Date && at <= new Date()
 }
 
-/** Only if it is still idle when what is under way with it is over. */
+/** Puts a VM to sleep, if it is still idle once its lock is free. */
 async function putIdleToSleep(box: Box, id: string): Promise<void> {
   try {
     const vm = await putToSleep(
@@ -112,12 +112,12 @@ async function putIdleToSleep(box: Box, id: string): Promise<void> {
       () => {},
       () => isTime(box, id),
     )
-    box.log.info({ vm: id, state: stateOf(box, vm) }, 'was idle long enough to sleep')
+    box.log.info({ vm: id, state: stateOf(box, vm) }, 'put to sleep after being idle')
     await box.activity.note(systemEntry(vm, `put it to sleep, idle for ${minutes(sleepMinutes(box, vm))}`))
   } catch (err) {
-    if (!isTime(box, id)) return // somebody needs it after all, or has deleted it
+    if (!isTime(box, id)) return // somebody needed it after all, or has deleted it
     const vm = findVm(box.store.state, id)
-    // It is tried again after as long as it takes to be idle.
+    // Retried after another full idle period.
     box.usage.note(id, 'it could not be put to sleep')
     box.log.error({ vm: id, err }, 'could not be put to sleep')
     const { code, message: says } = asCroftError(err)
@@ -127,7 +127,7 @@ async function putIdleToSleep(box: Box, id: string): Promise<void> {
   }
 }
 
-/** When a VM goes to sleep by itself if it is left alone; null when it doesn't, or is used now, or does not run. */
+/** When a VM will go to sleep if nothing uses it; null when it never does, is in use now, or does not run. */
 export function sleepsAt(box: Box, vm: Vm): Date | null {
   if (stateOf(box, vm) !== 'awake') return null
   return timeToSleep(sleepMinutes(box, vm), box.usage.of(vm.id))
@@ -138,19 +138,19 @@ export function sleepMinutes(box: Box, vm: Pick<Vm, 'sleepAfter'>): number {
   return vm.sleepAfter ?? box.settings.defaults.sleepAfter
 }
 
-/** Since when a VM that is awake is idle; undefined when it is used now, or does not run. */
+/** Since when an awake VM has been idle; undefined when it is in use now or not awake. */
 export function idleSince(box: Box, vm: Vm): Date | undefined {
   const use = box.usage.of(vm.id)
   return stateOf(box, vm) === 'awake' && use && !use.now ? use.at : undefined
 }
 
-/** Pure. @param minutes without use; 0 for never */
+/** When a VM with this use goes to sleep; null for never or not yet. Pure. @param minutes without use; 0 for never */
 export function timeToSleep(minutes: number, use: Use | undefined): Date | null {
   if (minutes === 0 || !use || use.now) return null
   return new Date(use.at.getTime() + minutes * 60_000)
 }
 
-/** Why a VM counts as in use by what can be seen of it from outside; undefined when it doesn't. Pure. */
+/** Why a VM counts as in use, judging from outside; undefined when it doesn't. Pure. */
 export function signOfUse(signs: {
   ports: readonly number[]
   cpuPercent: number | undefined

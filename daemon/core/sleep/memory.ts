@@ -7,18 +7,18 @@ import { perBox } from '../per-box.ts'
 import { awaitAgent, makeReady } from '../vm/boot.ts'
 import { makeId } from '../vm/identity.ts'
 
-/** How many guests may be loaded from memory at once: each is loaded sooner when they are not all loaded together. */
+/** Limits how many guests are loaded from memory at once: each is ready sooner than if all were loaded together. */
 export const loads = perBox((box) => new Semaphore(Math.max(2, box.settings.most.cpus)))
 
-/** The record of memory about to be saved. */
+/** Makes the record for memory that is about to be saved. */
 export function describeMemory(hardware: Hardware): Memory {
   const id = makeId('mem')
   return { id, file: `memory/${id}.save`, hardware, createdAt: new Date().toISOString() }
 }
 
 /**
- * Starts a VM's domain, which is defined and has its network, from saved memory, as this VM, whosever memory it was.
- * @throws CroftError `memory-unusable` and others; it has then not run
+ * Starts a VM's domain from saved memory; the memory may be another VM's. The domain must be defined and its network
+ * set up. @throws CroftError `memory-unusable` and others; the domain has then not run
  */
 export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running' | 'paused'): Promise<void> {
   const spec = specOf(box.store.state, vm)
@@ -44,8 +44,8 @@ export async function checkMemory(box: Box, vm: Vm, { file }: Memory): Promise<v
 }
 
 /**
- * Bytes that saving a running guest's memory has it take beyond what it has: none, but where QEMU is given a page for each
- * that it reads.
+ * Returns how many more bytes a running guest will take while its memory is saved: 0, except where the kernel allocates
+ * a page for each one that QEMU reads.
  */
 export async function savingBytes(box: Box, vm: Vm): Promise<number> {
   if (!box.settings.readsTakeMemory) return 0
@@ -56,24 +56,24 @@ export async function savingBytes(box: Box, vm: Vm): Promise<number> {
   return Math.max(0, memoryMiB * 2 ** 20 - (stats.get(vm.uuid)?.residentBytes ?? 0))
 }
 
-/** Waits until a guest whose memory was loaded answers, and tells it who it is. @throws CroftError `guest-failed` */
+/** Waits until a guest that was loaded answers, and tells it who it is. @throws CroftError `guest-failed` */
 export async function waitUntilReady(box: Box, vm: Vm): Promise<void> {
   await timed(box, 'agent', () => awaitAgent(box, vm, answerTimeoutMs))
   await timed(box, 'personalize', () => makeReady(box, vm, false))
 }
 
-/** What a guest keeps of its free memory while it is squeezed, in MiB: it may need some. */
+/** Free memory that a guest keeps while it is squeezed, in MiB: it may need some. */
 const marginMiB = 256
 
 const trimScript = `fstrim / 2>/dev/null; sync; echo 3 > /proc/sys/vm/drop_caches; echo 1 > /proc/sys/vm/compact_memory
 while read -r key count rest; do if [ "$key" = MemFree: ]; then echo "$count"; fi; done < /proc/meminfo`
 
 /**
- * Has a guest give back to the box what it has freed on its disk and in its memory, and what it only keeps of files, so
- * that what is saved of it is small.
- * @param squeezeMs for how long its memory is squeezed: the pages that are scattered go first, and they are the ones that
- * free page reporting does not give back
- * @param wanted ends it at once @throws CroftError `guest-failed`, `cancelled`
+ * Trims a guest before it is saved: discards free disk blocks, drops the page cache and squeezes its memory with the
+ * balloon, so that the saved memory is small.
+ * @param squeezeMs for how long its memory is squeezed: scattered pages go first, and they are the ones that free page
+ * reporting does not give back
+ * @param wanted aborted to stop immediately @throws CroftError `guest-failed`, `cancelled`
  */
 export async function trimGuest(box: Box, vm: Vm, squeezeMs: number, wanted: AbortSignal): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>()
@@ -82,7 +82,7 @@ export async function trimGuest(box: Box, vm: Vm, squeezeMs: number, wanted: Abo
   wanted.addEventListener('abort', onWanted, { once: true })
   try {
     const trimmed = box.guests.script(vm.uuid, trimScript, 30_000)
-    trimmed.catch(() => {}) // nobody may be waiting for it any more
+    trimmed.catch(() => {}) // no caller may be waiting for it any more
     const { stdout } = await Promise.race([trimmed, promise])
     const { memoryMiB } = await box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image)
     const leftMiB = memoryMiB - Math.floor(Number(stdout) / 1024) + marginMiB
@@ -93,13 +93,13 @@ export async function trimGuest(box: Box, vm: Vm, squeezeMs: number, wanted: Abo
   }
 }
 
-/** It ran when it was saved: it answers at once or not at all. */
+/** The guest ran when it was saved: it answers immediately or not at all. */
 const answerTimeoutMs = 30_000
 
-/** Why memory saved from one hardware can't be loaded into the other. QEMU itself loads what an older one saved. Pure. */
+/** Why memory saved on one hardware can't be loaded on another. QEMU does load what an older QEMU saved. Pure. */
 function misfit(saved: Hardware, today: Hardware): string | undefined {
   if (saved.accelerator !== today.accelerator) return `under ${saved.accelerator.toUpperCase()}`
   if (saved.cpu !== today.cpu) return 'on another CPU'
-  if (saved.devices !== today.devices) return 'by a Croft that gave VMs other devices'
+  if (saved.devices !== today.devices) return 'by a version of Croft that gave VMs other devices'
   return undefined
 }

@@ -10,16 +10,16 @@ import { makeId } from '../vm/identity.ts'
 import { checkAllowed } from '../vm/state.ts'
 import { describeMemory, savingBytes, trimGuest } from './memory.ts'
 
-/** VMs that are being put to sleep, by id: aborting interrupts it. */
+/** VMs that are being put to sleep, by id; aborting interrupts it. */
 export const sleepAborts = perBox(() => new Map<string, AbortController>())
 
 export const isFallingAsleep = (box: Box, id: string): boolean => sleepAborts(box).has(id)
 
 /**
- * Saves a VM's memory and frees what it uses of the box; one that is asleep already is left alone. Interrupted at once
- * by whoever needs the VM.
- * @param wanted asked again once nothing else is under way with it: false leaves it awake
- * @throws CroftError `cancelled` when somebody does, `disk-full`; the VM then runs on
+ * Saves a VM's memory and frees what it uses of the box. Does nothing when it is already asleep. Interrupted
+ * immediately when somebody needs the VM.
+ * @param wanted checked again once the VM's lock is held: false leaves it awake
+ * @throws CroftError `cancelled` when somebody needs the VM, `disk-full`; the VM then runs on
  */
 export async function putToSleep(
   box: Box,
@@ -61,8 +61,8 @@ export async function putToSleep(
 }
 
 /**
- * `sleep`: the VM's record names the memory from the start, which makes it asleep as soon as its domain has ended.
- * Cut off while the memory was being saved, the guest runs on; when it had been saved, it sleeps.
+ * `sleep`: the VM's record names the memory from the start, so the VM is asleep as soon as its domain has ended. If the
+ * daemon dies while the memory is being saved, the guest runs on; if it dies afterwards, the guest sleeps.
  */
 export const sleepOperation: OperationDefinition<OperationOf<'sleep'>> = {
   async recovery(box, { vm: id, memory }) {
@@ -79,7 +79,7 @@ export const sleepOperation: OperationDefinition<OperationOf<'sleep'>> = {
       async run(box, { vm: id }, report) {
         const vm = findOperationVm(box, id)
         if (stateOf(box, vm) !== 'awake') return
-        report({ subject: vm.name, step: 'letting go of what it does not need', fraction: 0.1 })
+        report({ subject: vm.name, step: 'trimming its memory', fraction: 0.1 })
         await box.guests.leave(vm)
         await trimGuest(box, vm, squeezeMs, napOf(box, id)).catch((err) =>
           box.log.warn({ vm: id, err }, 'could not be trimmed before it sleeps'),
@@ -96,7 +96,7 @@ export const sleepOperation: OperationDefinition<OperationOf<'sleep'>> = {
         await box.governor.expect(await savingBytes(box, vm), () =>
           interruptible(box, vm.id, vm.uuid, () => box.hypervisor.save(vm.uuid, memory)),
         )
-        // Whoever wakes it next must not take its last moments, in which it stood still, for its present.
+        // The next wake must not mistake the paused state of its last moments for the current one.
         await box.live.waitFor(vm.uuid, (live) => live?.domain !== 'running' && live?.domain !== 'paused', 10_000)
       },
       undo: (box, { memory }) => box.files.remove(memory.file),
@@ -112,12 +112,12 @@ export const sleepOperation: OperationDefinition<OperationOf<'sleep'>> = {
 
 const squeezeMs = 1500
 
-/** Aborted when somebody needs the VM. */
+/** A signal that is aborted when somebody needs the VM. */
 function napOf(box: Box, id: string): AbortSignal {
   return sleepAborts(box).get(id)?.signal ?? new AbortController().signal
 }
 
-/** A save that ends at once when somebody needs the VM; it then runs on. */
+/** Runs `save` and aborts it immediately when somebody needs the VM; the VM then runs on. */
 async function interruptible(box: Box, id: string, uuid: string, save: () => Promise<void>): Promise<void> {
   const signal = napOf(box, id)
   signal.throwIfAborted()

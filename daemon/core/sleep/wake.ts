@@ -13,28 +13,28 @@ import { checkAllowed } from '../vm/state.ts'
 import { loadMemory, loads, waitUntilReady } from './memory.ts'
 import { sleepAborts } from './sleep.ts'
 
-/** VMs that are being woken, by id, for all who need them awake. */
+/** VMs that are being woken, by id, shared by all callers that need them awake. */
 const wakings = perBox(() => new Map<string, Promise<string | undefined>>())
 
 export const isWaking = (box: Box, id: string): boolean => wakings(box).has(id)
 
 /**
- * Has a VM awake: wakes it, or waits until it has started. Whoever asks while that is under way shares it. The one
- * function for everything that needs a VM.
+ * Makes sure that a VM is awake: wakes it, or waits until it has started. Callers that ask meanwhile share the result.
+ * Everything that needs a VM awake goes through here.
  * @throws CroftError `conflict` when the VM is shut down, `guest-failed`, `not-found`
  */
 export async function ensureAwake(box: Box, name: string, report: Report = () => {}): Promise<Vm> {
   return (await wakeVm(box, name, report)).vm
 }
 
-/** The same. @returns also why it had to boot, when its memory was lost */
+/** Does the same as `ensureAwake`. @returns also why the VM had to boot, when its memory was lost */
 export async function wakeVm(box: Box, name: string, report: Report): Promise<{ vm: Vm; cold: string | undefined }> {
   const { id } = findVm(box.store.state, name)
   box.usage.note(id, 'somebody needed it')
   const nap = sleepAborts(box).get(id)
   nap?.abort()
   let waking = wakings(box).get(id)
-  // A nap that is under way may be over sooner than it is interrupted.
+  // A nap that is under way may be done before the abort reaches it.
   if (!waking && (nap || stateOf(box, findVm(box.store.state, id)) !== 'awake')) {
     const turn = box.autostart.want(id)
     const enter = () => exclusively(box, id, () => wake(box, id, report))
@@ -45,7 +45,7 @@ export async function wakeVm(box: Box, name: string, report: Report): Promise<{ 
   return { vm: findVm(box.store.state, id), cold }
 }
 
-/** Does something in a VM: has it awake before, and in use until it is done. @param why what it is then used by */
+/** Wakes a VM, does `work` in it, and counts it as in use until that is done. @param why what uses it meanwhile */
 export async function inVm<T>(
   box: Box,
   name: string,
@@ -71,8 +71,8 @@ async function wake(box: Box, id: string, report: Report): Promise<string | unde
 }
 
 /**
- * Wakes a sleeping VM; its lock is held. When its memory can't be loaded it boots from its disk, as after a power cut.
- * @returns why it had to boot, when it had to
+ * Wakes a sleeping VM; the caller holds its lock. When its memory can't be loaded it boots from its disk, as after a
+ * power cut. @returns why it had to boot, if it had to
  */
 export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string | undefined> {
   const operation = { id: makeId('op'), kind: 'wake', startedAt: new Date().toISOString(), vm: vm.id } as const
@@ -96,14 +96,14 @@ export async function wakeUp(box: Box, vm: Vm, report: Report): Promise<string |
 }
 
 /**
- * `wake`: the guest is loaded without running. Only when the store no longer says that it sleeps does it run, for from
- * then on its disk and that memory no longer belong together.
+ * `wake`: the guest is loaded paused. It runs only once the store no longer says that it sleeps, because from then on
+ * its disk and that memory no longer match.
  */
 export const wakeOperation: OperationDefinition<OperationOf<'wake'>> = {
   async recovery(box, { vm: id }) {
     const { uuid } = findOperationVm(box, id)
     const state = await box.hypervisor.state(uuid)
-    // It may run with the name of the VM whose memory it was.
+    // It may run with the identity of the VM whose memory was loaded.
     box.live.mark(uuid, { ready: false })
     return state === 'running' || state === 'paused' ? 'finish' : 'undo'
   },

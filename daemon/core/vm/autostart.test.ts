@@ -9,7 +9,7 @@ const due = (name: string, priority: 'low' | 'normal' | 'high', day: number, mor
   ...more,
 })
 
-test('whom somebody waits for is started first, then by priority, then what never sleeps, then the oldest', () => {
+test('VMs that somebody waits for start first, then by priority, then those that never sleep, then the oldest', () => {
   const all = [
     due('new', 'normal', 9),
     due('old', 'normal', 1),

@@ -7,32 +7,35 @@ import { sleepMinutes } from '../sleep/idle.ts'
 import { boots, bootVm } from './boot.ts'
 import { systemEntry } from './system-entry.ts'
 
-/** While others boot, none is begun that nobody waits for when something waits for a CPU more than this much of the time. */
+/**
+ * Percent of the time in which something waits for a CPU. Above it, VMs that nobody waits for are not started while
+ * others boot.
+ */
 const busyPercent = 60
 const busyMs = 1_000
-/** How long until one that the box could not take in is tried again, unless somebody comes for one. */
+/** How long until a VM that the box could not admit is retried, unless somebody comes to wait for one sooner. */
 const fullMs = 10_000
 
 interface Turn {
-  /** When somebody first came for it, by `performance.now()`. */
+  /** When somebody first asked for the VM, by `performance.now()`. */
   wantedAt: number | undefined
-  /** It is being started. */
+  /** The VM is being started. */
   under: boolean
-  /** That the box could not take it in has been written down. */
+  /** The activity log says already that the box could not admit it. */
   told: boolean
   started: PromiseWithResolvers<void>
 }
 
 /**
- * VMs that ran when the box went down, and are started again: as many at once as may boot, those that somebody waits for
- * before all others. One that the box can't take in, for there is no memory or no libvirt, stays due.
+ * Starts the VMs again that ran when the box went down: as many at once as may boot, and first those that somebody
+ * waits for. A VM that the box can't admit now, because memory or libvirt is missing, stays in the queue.
  */
 export class AutostartQueue implements Autostart {
   readonly #turns = new Map<string, Turn>()
   readonly #cpuStalls: () => Promise<number | null>
   #begun = false
 
-  /** @param cpuStalls percent of the time in which something waits for a CPU; null where that is not known */
+  /** @param cpuStalls percent of the time in which something waits for a CPU; null where that is unknown */
   constructor(cpuStalls: () => Promise<number | null>) {
     this.#cpuStalls = cpuStalls
   }
@@ -58,7 +61,7 @@ export class AutostartQueue implements Autostart {
     await Promise.all(Array.from({ length: boots(box).size }, () => this.#start(box)))
   }
 
-  /** One after the other, until none waits. */
+  /** Starts one VM after another until the queue is empty. */
   async #start(box: Box): Promise<void> {
     for (;;) {
       const busy = ((await this.#cpuStalls()) ?? 0) > busyPercent
@@ -73,7 +76,7 @@ export class AutostartQueue implements Autostart {
 
   #next(box: Box): [string, Turn] | undefined {
     const waiting = [...this.#turns].filter(([, { under }]) => !under)
-    // Those that are gone come to their turn too: it is over at once.
+    // Deleted VMs get their turn too; it ends immediately.
     const due = waiting.map(([id, turn]) => {
       const vm = box.store.state.vms[id]
       return { id, turn, wantedAt: turn.wantedAt, vm, pinned: vm !== undefined && sleepMinutes(box, vm) === 0 }
@@ -87,7 +90,7 @@ export class AutostartQueue implements Autostart {
     try {
       await exclusively(box, id, async () => {
         const vm = box.store.state.vms[id]
-        if (!vm || !isDue(box, vm)) return // its owner has done something else with it
+        if (!vm || !isDue(box, vm)) return // something else has happened to it meanwhile
         const deed = systemEntry(vm, 'started it after the box was restarted')
         await box.governor.admit(vm.name, () =>
           box.activity.during(
@@ -114,7 +117,7 @@ export class AutostartQueue implements Autostart {
     }
   }
 
-  /** A while, or until somebody waits for one of them. */
+  /** Waits a while, or until somebody waits for one of the VMs. */
   async #rest(): Promise<void> {
     const wanted = () => [...this.#turns.values()].some((turn) => turn.wantedAt !== undefined && !turn.under)
     for (let ms = 0; ms < fullMs && !wanted(); ms += busyMs) await delay(busyMs)
@@ -123,24 +126,24 @@ export class AutostartQueue implements Autostart {
 
 function newTurn(): Turn {
   const started = Promise.withResolvers<void>()
-  started.promise.catch(() => {}) // nobody may be waiting for it
+  started.promise.catch(() => {}) // no caller may be waiting for it
   return { wantedAt: undefined, under: false, told: false, started }
 }
 
-/** What should run and has not been started. */
+/** Whether a VM should run and has not been started. */
 const isDue = (box: Box, vm: Vm): boolean => vm.power === 'on' && stateOf(box, vm) === 'stopped'
 
 export interface Due {
   wantedAt: number | undefined
-  /** Undefined when it is gone. */
+  /** Undefined when the VM is gone. */
   vm: Pick<Vm, 'priority' | 'createdAt'> | undefined
-  /** It never sleeps by itself. */
+  /** The VM is never put to sleep for being idle. */
   pinned: boolean
 }
 
 /**
- * Who is started before whom: whom somebody has waited for the longest, then by priority, then those that never sleep,
- * then the oldest. Pure.
+ * Orders VMs by their turn: first those that somebody has waited for the longest, then by priority, then those that
+ * never sleep, then the oldest. Pure.
  */
 export function byTurn(a: Due, b: Due): number {
   const rank = ({ vm }: Due) => (vm ? priorities.indexOf(vm.priority) : -1)

@@ -53,23 +53,23 @@ function startedBox(personalize: () => Promise<string[]>) {
   return { box, live }
 }
 
-test('a guest that crashes while it is told who it is is answered for by its console', async () => {
+test('a guest that crashes while it is told who it is fails with its last console lines', async () => {
   const { box, live } = startedBox(async () => {
     setTimeout(() => live.apply({ type: 'stopped', uuid: 'u1', how: 'crashed', reason: 'panicked' }), 10)
     throw new Error('Guest agent disappeared while executing command')
   })
   await expect(makeReady(box, vm, true)).rejects.toMatchObject({
     code: 'guest-failed',
-    message: 'web ended as it started. Its console ends with:\nKernel panic',
-    hint: 'croft logs web shows more of it.',
+    message: 'web ended while starting. Its console ends with:\nKernel panic',
+    hint: 'To see more of its console: croft logs web',
   })
 })
 
-test('a guest that restarts again and again is not waited for', async () => {
+test('nothing waits for a guest that reboots in a loop', async () => {
   const { box, live } = startedBox(async () => [])
   const waiting = awaitAgent(box, vm, 60_000)
   for (let i = 0; i < 3; i++) live.apply({ type: 'rebooted', uuid: 'u1' })
   await expect(waiting).rejects.toMatchObject({
-    message: 'web restarted itself 3 times as it started. Its console ends with:\nKernel panic',
+    message: 'web rebooted 3 times while starting. Its console ends with:\nKernel panic',
   })
 })

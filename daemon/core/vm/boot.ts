@@ -7,14 +7,14 @@ import { isOver, type LiveState } from '../live.ts'
 import { perBox } from '../per-box.ts'
 import { lendOwnDisk } from './own-disk.ts'
 
-/** How many guests may boot at once: each boots sooner when they don't all do it together. */
+/** Limits how many guests boot at once: each is up sooner than if all booted together. */
 export const boots = perBox((box) => new Semaphore(Math.max(2, box.settings.most.cpus)))
 
 /**
- * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told
- * who it is, its SSH server runs. Whoever must wait for others to boot first, waits.
- * @param wanted ends the waiting for the guest
- * @throws CroftError `guest-failed` with the last console lines when the guest does not come up; it is then left as it is
+ * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told who it
+ * is, its SSH server runs. Waits for its turn when too many guests boot already.
+ * @param wanted aborted to stop waiting for the guest
+ * @throws CroftError `guest-failed` with the last console lines when the guest does not come up; it is then left as is
  */
 export async function bootVm(box: Box, vm: Vm, report: Report, wanted?: AbortSignal): Promise<void> {
   const say = (step: string, fraction: number) => report({ subject: vm.name, step, fraction })
@@ -32,7 +32,10 @@ export async function bootVm(box: Box, vm: Vm, report: Report, wanted?: AbortSig
   })
 }
 
-/** What is waited for next must not take the state before the start for the one after it: the event may come later. */
+/**
+ * Starts the domain and marks it as started beforehand. libvirt's event may come later, and a wait that follows must
+ * not mistake the state before the start for the one after it.
+ */
 async function powerOn(box: Box, vm: Vm): Promise<void> {
   box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
   try {
@@ -43,10 +46,14 @@ async function powerOn(box: Box, vm: Vm): Promise<void> {
   }
 }
 
-/** A guest that restarts itself so often before its agent answers goes on with that: a kernel that panics restarts too. */
+/** After so many reboots without an answer from the agent, a guest is in a reboot loop: a panicking kernel reboots. */
 const mostReboots = 3
 
-/** @throws CroftError `guest-failed` with its last console lines, when it ends, goes in circles or does not answer in time */
+/**
+ * Waits until the guest agent answers.
+ * @throws CroftError `guest-failed` with the last console lines when the guest ends, reboots in a loop or does not
+ * answer in time
+ */
 export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number, wanted?: AbortSignal): Promise<void> {
   const before = box.live.get(vm.uuid)?.reboots ?? 0
   const circles = (live: LiveState | undefined) => (live?.reboots ?? 0) - before >= mostReboots
@@ -63,23 +70,26 @@ export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number, wanted?: A
   }
   const state = box.live.get(vm.uuid)
   if (state?.domain !== 'running') throw await failed(box, vm, endedAsItStarted)
-  const how = circles(state) ? `restarted itself ${mostReboots} times` : `did not answer within ${timeoutMs / 1000} s`
-  throw await failed(box, vm, `${how} as it started`)
+  const how = circles(state) ? `rebooted ${mostReboots} times` : `did not answer within ${timeoutMs / 1000} s`
+  throw await failed(box, vm, `${how} while starting`)
 }
 
-const endedAsItStarted = 'ended as it started'
+const endedAsItStarted = 'ended while starting'
 
 async function failed(box: Box, vm: Vm, how: string): Promise<CroftError> {
   const tail = await box.guests.consoleTail(vm, 5).catch(() => '')
   return new CroftError('guest-failed', `${vm.name} ${how}.${tail ? ` Its console ends with:\n${tail}` : ''}`, {
-    hint: `croft logs ${vm.name} shows more of it.`,
+    hint: `To see more of its console: croft logs ${vm.name}`,
   })
 }
 
-/** How long after its agent it may be known that a guest has ended. */
+/** How long after its agent fails the end of a guest may become known. */
 const endMs = 2_000
 
-/** @returns what it could not be told @throws CroftError `guest-failed`, with its last console lines when it has ended */
+/**
+ * Tells a guest who it is.
+ * @returns what could not be set in it @throws CroftError `guest-failed`, with the last console lines when it has ended
+ */
 async function personalize(box: Box, vm: Vm, booted: boolean): Promise<string[]> {
   try {
     return await box.guests.personalize(vm, booted)
@@ -90,8 +100,8 @@ async function personalize(box: Box, vm: Vm, booted: boolean): Promise<string[]>
 }
 
 /**
- * Tells a running guest who it is, and marks it usable. Safe to repeat. Of keys that change meanwhile it is told too: a
- * guest that is not marked usable yet is not told by whoever changes them. @throws CroftError `guest-failed`
+ * Tells a running guest who it is, and marks it ready. Idempotent. If its keys change meanwhile, it is told again:
+ * changing keys only notifies guests that are ready. @throws CroftError `guest-failed`
  * @param booted it has just booted
  */
 export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void> {
@@ -107,9 +117,9 @@ export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void
   })
 }
 
-/** The VM runs regardless; whatever blocks these settings inside it is for its owner to fix. */
+/** Warns about settings that could not be made in a guest. The VM runs regardless; its owner has to fix the cause. */
 function warnOf(box: Box, { id, name }: Vm, unset: readonly string[]): void {
-  box.log.warn({ vm: id, unset }, 'could not be told all of who it is')
-  const message = `${name} runs, and could not be told all of who it is. In it this can't be set: ${unset.join(', ')}.`
+  box.log.warn({ vm: id, unset }, 'some settings could not be made in the guest')
+  const message = `${name} runs, but some settings could not be made in it: ${unset.join(', ')}.`
   box.events.publish({ type: 'box.warning', vm: id, name, message })
 }

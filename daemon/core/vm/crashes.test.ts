@@ -24,7 +24,7 @@ function boxWithOne(change: Partial<Vm> = {}) {
         starts.push(Math.round(performance.now() - began))
         live.apply({ type: 'started', uuid: 'u1', reason: 'booted' })
         crash()
-        throw new Error('web ended as it started.')
+        throw new Error('web ended while starting.')
       },
     },
     log: { error() {} },
@@ -42,7 +42,7 @@ test('a VM that crashes again and again is started after a second, then after tw
   expect(waits).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300])
 })
 
-test('one that ran for a while is started after a second', async () => {
+test('a VM that ran for a while is started after a second', async () => {
   const { live, crash, starts, stop } = boxWithOne()
   crash()
   await vi.advanceTimersByTimeAsync(4_000)

@@ -6,14 +6,14 @@ import { exclusively } from '../operation/exclusively.ts'
 import { bootVm } from './boot.ts'
 import { systemEntry } from './system-entry.ts'
 
-/** What the activity log says of a crash. */
+/** How the activity log describes a crash. */
 export const crashed = 'it crashed'
 
-/** Why a VM does not run: when it crashed, and how its console ends. */
+/** A VM's crash: when, why, and how its console ends. */
 export interface Crash {
   /** ISO 8601. */
   at: string
-  /** In a word of libvirt's. */
+  /** One of libvirt's words. */
   reason: string
   /** The last lines of its console, as text that is safe to print. */
   console: string
@@ -21,11 +21,11 @@ export interface Crash {
 
 const lastLines = 12
 
-/** @returns undefined unless it is crashed */
+/** Describes a VM's crash. @returns undefined unless the VM is crashed */
 export async function crashOf(box: Box, vm: Vm): Promise<Crash | undefined> {
   const live = box.live.get(vm.uuid)
   if (stateOf(box, vm) !== 'crashed' || !live) return undefined
-  // A daemon that came later does not know by itself when it was.
+  // A daemon that started after the crash knows its time only from the activity log.
   const { entries } = await box.activity.read({
     limit: 1,
     may: ({ what, vms }) => what === crashed && vms.some(({ id }) => id === vm.id),
@@ -36,16 +36,16 @@ export async function crashOf(box: Box, vm: Vm): Promise<Crash | undefined> {
 
 const firstMs = 1_000
 const longestMs = 5 * 60_000
-/** A VM that ran for so long has got over what made it crash before. */
+/** After running for this long, a VM counts as recovered from its last crash. */
 const steadyMs = 10 * 60_000
 
 /**
- * Starts VMs again that have crashed, where that is wanted of them: after a second, and after twice as long each time that
- * they crash again soon, up to five minutes.
- * @returns ends that
+ * Restarts crashed VMs that are set to restart: after a second, and with twice the delay each time one crashes again
+ * soon, up to five minutes.
+ * @returns stops it
  */
 export function keepRestarting(box: Box): () => void {
-  /** By the VM's id: how long it was waited before its last start, when that was due, and what waits now. */
+  /** By the VM's id: the delay before its last restart, when that was due, and the timer of a pending one. */
   const tries = new Map<string, { waitMs: number; dueAt: number; timer: NodeJS.Timeout | undefined }>()
   const isDue = (id: string) => {
     const vm = box.store.state.vms[id]

@@ -28,23 +28,23 @@ export interface NewVmOptions {
   priority?: Vm['priority'] | undefined
   restart?: Vm['restart'] | undefined
   rates?: Partial<Rates> | undefined
-  /** Make it, but do not start it. */
+  /** Make the VM, but do not start it. */
   stopped?: boolean | undefined
-  /** Boot it rather than fork the image's golden checkpoint. */
+  /** Boot the VM rather than fork the image's golden checkpoint. */
   cold?: boolean | undefined
 }
 
 /** A VM that has been made. */
 export interface Made {
   vm: Vm
-  /** Why it was booted and not forked, when that was not asked for. */
+  /** Why the VM was booted rather than forked, when the caller did not ask for that. */
   cold: string | undefined
 }
 
 /**
- * Makes a VM from an image and, unless told otherwise, has it running: as a fork of the image's golden checkpoint, or
- * cold where there is none for its hardware yet; then one is made afterwards. Either all of it happens or nothing.
- * @param wanted ends it, and nothing of it is left
+ * Makes a VM from an image and, unless told otherwise, starts it: as a fork of the image's golden checkpoint, or cold
+ * where there is none for its hardware yet; one is then made afterwards. All of it happens, or nothing.
+ * @param wanted aborted to cancel; nothing is left then
  * @throws CroftError `bad-name`, `name-taken`, `not-found` (image), `bad-value` (limits), `disk-full`, `guest-failed`
  */
 export async function newVm(box: Box, options: NewVmOptions, report: Report, wanted?: AbortSignal): Promise<Made> {
@@ -56,11 +56,11 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report, wan
     diskGiB: options.diskGiB ?? image.diskGiB,
   }
   checkRates(box, options.rates ?? {})
-  // Only what is asked for: the size that an image's disks have by themselves costs nothing, also on a smaller box.
+  // Only requested limits are checked: the default size of an image's disks costs nothing, even on a smaller box.
   checkLimits(box, { cpus: options.cpus, memoryMiB: options.memoryMiB, diskGiB: options.diskGiB })
   if (limits.diskGiB < image.diskGiB) {
-    throw new CroftError('bad-value', `A disk from ${image.name} has at least ${image.diskGiB} GiB.`, {
-      hint: 'It costs only what is written to it, so a large one costs nothing.',
+    throw new CroftError('bad-value', `A disk of the image ${image.name} has at least ${image.diskGiB} GiB.`, {
+      hint: 'A disk takes only the space that is written to it, so a large one costs nothing.',
       argument: 'disk',
     })
   }
@@ -83,7 +83,10 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report, wan
 const cpusAndMemory = ({ cpus, memoryMiB }: Limits): string =>
   `${cpus} CPU${cpus === 1 ? '' : 's'} and ${mebibytes(memoryMiB)} of memory`
 
-/** The one way in which VMs come to be. @throws CroftError `bad-name`, `name-taken`, `conflict`, `disk-full`, `guest-failed` */
+/**
+ * Makes a VM from a layer and, optionally, a checkpoint's memory; `new`, copies and forks all go through here.
+ * @throws CroftError `bad-name`, `name-taken`, `conflict`, `disk-full`, `guest-failed`
+ */
 export async function makeVm(box: Box, options: ForkOptions, report: Report, wanted?: AbortSignal): Promise<Made> {
   const id = makeId('vm')
   const now = new Date().toISOString()
@@ -106,12 +109,14 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report, wan
   return { vm, cold }
 }
 
-/** The state with a new VM and its disk in it, with a name and an address that are free in this very state. */
+/** Adds a new VM and its disk to the state, with a name and an address that are free in that state. */
 function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now: string): State {
   const { image, limits, power, layer, from } = options
   const name = newName(state, options.name)
   if (!(layer in state.layers) || (from && !(from.id in state.checkpoints))) {
-    throw new CroftError('conflict', 'What it was to be made from has just been removed.', { hint: 'Try again.' })
+    throw new CroftError('conflict', 'The image or checkpoint to make it from has just been removed.', {
+      hint: 'Try again.',
+    })
   }
   const memory = from?.memory ?? null
   const vm = { ...descriptionOf(options), id, name, image, limits, memory, phase: 'making', power } as const
@@ -119,7 +124,7 @@ function withNewVm(box: Box, state: State, id: string, options: ForkOptions, now
   return { ...withRecord(box, state, vm, makeLayer(layer, now)), checkpoints }
 }
 
-/** `new`: the VM's record stands in the store, `making`, from the start: its name, address and MAC are its own. */
+/** `new`: the VM's record is in the store, as `making`, from the start. That reserves its name, address and MAC. */
 export const newOperation: OperationDefinition<OperationOf<'new'>> = {
   recovery: 'undo',
   steps: [
@@ -140,8 +145,8 @@ export const newOperation: OperationDefinition<OperationOf<'new'>> = {
 }
 
 /**
- * Starts a new VM in the memory of the checkpoint that it is a fork of. When a golden checkpoint turns out not to work
- * it is given up, and the VM boots from a clean disk instead: anything else that could be wrong, the boot meets too.
+ * Starts a new VM from the memory of the checkpoint that it forks. If a golden checkpoint turns out not to work, it is
+ * forgotten, and the VM boots from a clean disk instead: any other problem will show in the boot too.
  */
 async function forkIn(
   box: Box,

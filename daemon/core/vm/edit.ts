@@ -3,7 +3,7 @@ import { tellGuests } from '../access/keys.ts'
 import { keysDiffer } from '../access/limit.ts'
 import { type Box, findVm, withVm } from '../box.ts'
 
-/** Changes what is only written down. */
+/** Changes fields of a VM's record that have no other effect on the VM. */
 export async function editVm(
   box: Box,
   name: string,

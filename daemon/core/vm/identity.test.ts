@@ -25,7 +25,7 @@ describe('a new identity', () => {
     from = nextAddress(identity.ip, subnet)
     return identity
   }
-  test('takes each address once, and says when there is none left', () => {
+  test('takes each address once, and says when none is left', () => {
     for (let i = 0; i < 5; i++) made.push(make(made))
     expect(made.map((vm) => vm.ip)).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6'])
     expect(() => make(made)).toThrow(expect.objectContaining({ code: 'conflict' }))

@@ -3,7 +3,7 @@ import { CroftError } from '../../lib/error.ts'
 
 const base32 = 'abcdefghijklmnopqrstuvwxyz234567'
 
-/** A new id: the prefix and 10 random lowercase base32 characters (RFC 4648 alphabet), 50 bits. */
+/** Makes a new id: the prefix and 10 random lowercase base32 characters (RFC 4648 alphabet), 50 bits. */
 export function makeId(prefix: 'vm' | 'img' | 'lay' | 'mem' | 'chk' | 'lnk' | 'ses' | 'tok' | 'op'): string {
   return `${prefix}_${Array.from(randomBytes(10), (byte) => base32[byte & 31]).join('')}`
 }
@@ -16,8 +16,8 @@ export interface Identity {
 }
 
 /**
- * Everything by which a new VM is told from the others: UUID, MAC, IPv4 address, machine-id.
- * @param taken the VMs there are
+ * Makes everything that tells a new VM from the others: UUID, MAC, IPv4 address, machine-id.
+ * @param taken the existing VMs
  * @param subnet of the VMs' network
  * @param from where the search for an address begins, as `nextAddress` gives it
  * @throws CroftError `conflict` when every address is in use
@@ -31,7 +31,7 @@ export function makeIdentity(taken: readonly { mac: string; ip: string }[], subn
   }
 }
 
-/** 52:54:00 is the prefix that QEMU's machines use. */
+/** 52:54:00 is the prefix that QEMU uses. */
 function freeMac(taken: ReadonlySet<string>): string {
   for (;;) {
     const mac = `52:54:00:${randomBytes(3).toString('hex').match(/../g)!.join(':')}`
@@ -45,7 +45,7 @@ export interface Subnet {
   prefix: number
 }
 
-/** @throws CroftError `bad-value` unless `text` is like 10.77.0.0/16, with a prefix of 8 to 29. */
+/** Parses an IPv4 network. @throws CroftError `bad-value` unless it is like 10.77.0.0/16, with a prefix of 8 to 29 */
 export function parseSubnet(text: string): Subnet {
   const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(text)
   const parts = match?.slice(1).map(Number) ?? []
@@ -68,14 +68,14 @@ export function netmask(subnet: Subnet): string {
   return formatAddress(2 ** 32 - 2 ** (32 - subnet.prefix))
 }
 
-/** Where the search for the next address begins after this one was given. */
+/** Where the search for the next address begins after this one was assigned. */
 export function nextAddress(ip: string, subnet: Subnet): number {
   return parseAddress(ip) - subnet.base - 1
 }
 
 /**
- * The first free address from a place on, around the whole network. One that was just freed is not given again soon:
- * dnsmasq keeps it for the MAC that it leased it to, until that lease ends.
+ * Returns the first free address from a place on, wrapping around the whole network. An address that was just freed is
+ * not reused soon: dnsmasq keeps it for the MAC that it was leased to, until that lease ends.
  */
 function freeAddress(used: ReadonlySet<string>, subnet: Subnet, from: number): string {
   const count = 2 ** (32 - subnet.prefix) - 3 // without the network's, the box's and the broadcast address
@@ -84,7 +84,7 @@ function freeAddress(used: ReadonlySet<string>, subnet: Subnet, from: number): s
     if (!used.has(ip)) return ip
   }
   throw new CroftError('conflict', `All ${count} addresses of the VMs' network are in use.`, {
-    hint: 'Delete a VM that is no longer needed: croft ls, croft rm.',
+    hint: 'Delete a VM that you no longer need: croft ls, croft rm.',
   })
 }
 

@@ -8,8 +8,9 @@ const animals =
   )
 
 /**
- * Invents a name of two words, such as `quiet-otter`, that `taken` does not know: for the daemon, and for the console, which suggests one.
- * @param pick a random whole number from 0 on, below that
+ * Invents a name of two words, such as `quiet-otter`, that is not `taken`. Used by the daemon, and by the console,
+ * which suggests one.
+ * @param pick returns a random integer from 0 up to, but not including, `below`
  */
 export function inventWith(taken: (name: string) => boolean, pick: (below: number) => number): string {
   for (let tries = 0; ; tries++) {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { checkVmName, closest, inventName } from './name.ts'
 
 describe('VM names', () => {
-  test.each(['a', 'web', 'quiet-otter', 'v2', 'a1-b2', 'x'.repeat(40), 'web-8080a'])('%s will do', (name) => {
+  test.each(['a', 'web', 'quiet-otter', 'v2', 'a1-b2', 'x'.repeat(40), 'web-8080a'])('%s is allowed', (name) => {
     expect(checkVmName(name)).toBe(name)
   })
   test.each(['', 'Web', '1a', '-a', 'a-', 'a--b', 'a_b', 'web-80', 'a.b', 'x'.repeat(41), 'croft', 'www', 'a\n'])(
@@ -14,7 +14,7 @@ describe('VM names', () => {
       )
     },
   )
-  test('what is suggested instead will always do', () => {
+  test('suggested names are always allowed', () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 60 }), (text) => {
         try {
@@ -25,7 +25,7 @@ describe('VM names', () => {
       }),
     )
   })
-  test('invented ones will do, and are free', () => {
+  test('invented names are allowed and free', () => {
     const taken = new Set<string>()
     for (let i = 0; i < 3000; i++) {
       const name = inventName((candidate) => taken.has(candidate))

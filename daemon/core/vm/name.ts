@@ -9,17 +9,17 @@ const grammar = /^[a-z][a-z0-9-]{0,39}$/
  * Checks a VM name. It becomes a host name, so: 1 to 40 of a-z, 0-9 and `-`, a letter first, no `--`,
  * and not ending in `-` or in `-<digits>` (`<vm>-<port>` is the address of a port).
  * @param argument the command's argument that holds the name
- * @throws CroftError `bad-name` with a sentence that says which rule, and a name that would do.
+ * @throws CroftError `bad-name` with the rule that is broken, and a name that is allowed
  */
 export function checkVmName(name: string, argument = 'name'): string {
   const why = !grammar.test(name)
-    ? 'it takes 1 to 40 of a-z, 0-9 and "-", and begins with a letter'
+    ? 'it must be 1 to 40 of a-z, 0-9 and "-", and begin with a letter'
     : name.includes('--')
-      ? 'it must not have "--" in it'
+      ? 'it must not contain "--"'
       : name.endsWith('-')
         ? 'it must not end in "-"'
         : /-[0-9]+$/.test(name)
-          ? 'an ending like "-8080" is how a port of a VM is addressed'
+          ? 'an ending like "-8080" addresses a port of a VM'
           : reserved.has(name)
             ? 'that word is reserved'
             : undefined
@@ -41,11 +41,14 @@ function suggestName(name: string): string | undefined {
   return grammar.test(better) && !reserved.has(better) ? better : undefined
 }
 
-/** Invents a name of two words that `taken` does not know, see `inventWith`. */
+/** Invents a name of two words that is not `taken`; see `inventWith`. */
 export const inventName = (taken: (name: string) => boolean, pick: (below: number) => number = randomInt): string =>
   inventWith(taken, pick)
 
-/** The known word closest to a mistyped one, if any is close: at most a third of its letters changed, but 1 of 2, and at most 3. */
+/**
+ * Returns the known word closest to a mistyped one, if any is close enough: at most a third of its letters differ, but
+ * one of 2 may, and never more than 3.
+ */
 export function closest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
   let least = (word.length < 2 ? 0 : Math.min(3, Math.max(1, Math.floor(word.length / 3)))) + 1

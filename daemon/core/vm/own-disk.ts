@@ -4,18 +4,18 @@ import { type Box, layerOf } from '../box.ts'
 import { chainOf } from '../layer/compaction-plan.ts'
 
 /**
- * Has QEMU write a VM's own disk, which is what a VM needs before it starts, whatever an operation that failed has left.
- * @throws CroftError `conflict` when the disk is gone
+ * Lets QEMU write a VM's own disk. A VM needs this before it starts, because a failed operation may have left the disk
+ * frozen. @throws CroftError `conflict` when the disk is gone
  */
 export async function lendOwnDisk(box: Box, vm: Vm): Promise<void> {
   if (await lendDisk(box, vm)) return
   const { file } = layerOf(box.store.state, vm.disk)
   throw new CroftError('conflict', `The disk of ${vm.name} is gone: there is no ${file} in the state folder.`, {
-    hint: `croft restore ${vm.name} goes back to a checkpoint; croft rm ${vm.name} deletes the VM.`,
+    hint: `Go back to a checkpoint with croft restore ${vm.name}, or delete the VM with croft rm ${vm.name}.`,
   })
 }
 
-/** Has QEMU write a VM's own disk. @returns whether there is one */
+/** Lets QEMU write a VM's own disk. @returns whether the disk exists */
 export async function lendDisk(box: Box, vm: Vm): Promise<boolean> {
   const { file } = layerOf(box.store.state, vm.disk)
   if (!(await box.files.exists(file))) return false
@@ -24,8 +24,8 @@ export async function lendDisk(box: Box, vm: Vm): Promise<boolean> {
 }
 
 /**
- * Has a running VM's QEMU write its disk and no layer beneath it: of a commit that did not come to its end it has one open for
- * writing (QEMU 7.2), and would have to open it so again when it goes on after its memory was saved.
+ * Makes a running VM's QEMU open the layers beneath its disk read-only. After a commit that did not finish, QEMU (7.2)
+ * keeps one open for writing, and would have to open it for writing again when it resumes after its memory was saved.
  */
 export async function onlyReadBeneath(box: Box, vm: Vm): Promise<void> {
   const layers = layersOfItsOwn(box, vm)
@@ -38,23 +38,26 @@ export async function onlyReadBeneath(box: Box, vm: Vm): Promise<void> {
     await box.hypervisor.onlyRead(vm.uuid, layer, layerOf(box.store.state, layer.parent!))
 }
 
-/** Has a VM that stands still go on, also where an older Croft has frozen a layer that its QEMU opens for writing. */
+/** Resumes a paused VM, even if an older Croft has frozen a layer that its QEMU opens for writing. */
 export async function resumeVm(box: Box, vm: Vm): Promise<void> {
   try {
     await box.hypervisor.resume(vm.uuid)
   } catch (error) {
-    // While it stands still, QEMU has nothing open: it can't be told which of them it wants to write.
+    // While paused, QEMU has no files open, so there is no telling which layers it wants to write.
     const own = layersOfItsOwn(box, vm)
     if (isBoxTrouble(error) || own.length === 0) throw error
     for (const { file } of own) await box.files.lend(file)
     await box.hypervisor.resume(vm.uuid)
     await onlyReadBeneath(box, vm)
     for (const { file } of own) await box.files.freeze(file)
-    box.log.warn({ vm: vm.id, err: error }, 'stood still for a layer that it had open for writing, and goes on')
+    box.log.warn(
+      { vm: vm.id, err: error },
+      'could not resume because of a layer that it had open for writing; it runs again',
+    )
   }
 }
 
-/** The layers beneath a VM's disk that no other VM has, and no image. */
+/** The layers beneath a VM's disk that no other VM and no image uses. */
 function layersOfItsOwn(box: Box, vm: Vm): Layer[] {
   const { state } = box.store
   const others = Object.values(state.vms).filter(({ id }) => id !== vm.id)

@@ -9,12 +9,12 @@ import { awaitAgent, bootVm, makeReady } from './boot.ts'
 import { resumeVm } from './own-disk.ts'
 import type { Action } from './state.ts'
 
-/** How long a guest that has refused to shut down is left alone before it is asked again. */
+/** How long to wait before a guest that has refused to shut down is asked again. */
 const askAgainMs = 1_000
 
 /**
- * Makes a VM awake and waits until it can be used; one that is awake already is left alone.
- * @returns also why one that slept had to boot, if it had to @throws CroftError
+ * Starts or wakes a VM and waits until it can be used; does nothing when it is already awake.
+ * @returns also why a sleeping VM had to boot, if it had to @throws CroftError
  */
 export async function startVm(box: Box, name: string, report: Report): Promise<{ vm: Vm; cold: string | undefined }> {
   let cold: string | undefined
@@ -67,7 +67,7 @@ export async function stopVm(
   return how
 }
 
-/** A sleeping guest can't shut down: it is woken for that, or with no grace its memory is dropped, as by a power cut. */
+/** Wakes a sleeping guest so that it can shut down. Without a grace period its memory is dropped, as by a power cut. */
 async function wakeForShutdown(box: Box, vm: Vm, graceMs: number, report: Report): Promise<void> {
   if (graceMs > 0 && stateOf(box, vm) === 'asleep') await wakeUp(box, vm, report)
 }
@@ -85,7 +85,7 @@ async function shutDown(box: Box, vm: Vm, graceMs: number, report: Report): Prom
       await box.live.waitFor(vm.uuid, down, late - performance.now())
       return 'shutdown'
     } catch (error) {
-      // A guest that won't or can't is turned off; that libvirt is away says nothing about it.
+      // A guest that won't or can't shut down is turned off; an unavailable libvirt says nothing about the guest.
       if (isAway(error)) throw error
     }
   }
@@ -97,8 +97,8 @@ async function shutDown(box: Box, vm: Vm, graceMs: number, report: Report): Prom
 }
 
 /**
- * Asks until the guest has taken it: one refusal (its service manager is busy, its agent just restarts) is no reason to cut
- * its power. @param late when to give up, by `performance.now()` @throws the last refusal
+ * Asks until the guest accepts: a single refusal (its service manager is busy, its agent is restarting) is no reason to
+ * cut its power. @param late when to give up, by `performance.now()` @throws the last refusal
  */
 async function askToShutDown(box: Box, vm: Vm, down: () => boolean, late: number): Promise<void> {
   for (;;) {
@@ -107,7 +107,7 @@ async function askToShutDown(box: Box, vm: Vm, down: () => boolean, late: number
     } catch (error) {
       if (down()) return
       if (isAway(error) || performance.now() + askAgainMs > late) throw error
-      box.log.warn({ vm: vm.id, err: error }, 'did not take the request to shut down; it is asked again')
+      box.log.warn({ vm: vm.id, err: error }, 'refused to shut down; it is asked again')
       await delay(askAgainMs)
     }
   }
@@ -115,7 +115,7 @@ async function askToShutDown(box: Box, vm: Vm, down: () => boolean, late: number
 
 const isAway = (error: unknown): boolean => error instanceof CroftError && error.code === 'unavailable'
 
-/** Stops the VM as `stop` does, and starts it cold. */
+/** Stops a VM like `stopVm`, and boots it. */
 export function restartVm(box: Box, name: string, graceMs: number, report: Report): Promise<Vm> {
   return locked(box, name, 'restart', async (vm) => {
     await wakeForShutdown(box, vm, graceMs, report)
@@ -125,10 +125,10 @@ export function restartVm(box: Box, name: string, graceMs: number, report: Repor
   })
 }
 
-/** Shuts every running VM down, all at once, without forgetting that they should run: for a shutdown of the box. */
+/** Shuts down all running VMs at the same time, without forgetting that they should run: for a shutdown of the box. */
 export async function stopAll(box: Box, graceMs: number): Promise<void> {
   const running = vmsOf(box.store.state).filter((vm) => !['stopped', 'crashed', 'asleep'].includes(stateOf(box, vm)))
-  // Under their locks, so that their ends are not taken for their owners' wishes.
+  // Under their locks, so that their ends are not mistaken for shutdowns from within the guests.
   await Promise.allSettled(running.map((vm) => box.locks.run(vm.id, () => shutDown(box, vm, graceMs, () => {}))))
 }
 

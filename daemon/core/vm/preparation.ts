@@ -2,7 +2,7 @@ import type { Vm } from '../../store/index.ts'
 import { type Box, findOperationVm, layerOf, specOf } from '../box.ts'
 import type { Step } from '../operation/definition.ts'
 
-/** The first steps of anything that makes a VM: all it needs before it starts. */
+/** The first steps of every operation that makes a VM: everything a VM needs before it starts. */
 export const preparation: readonly Step<{ vm: string; from?: string | null }>[] = [
   {
     name: 'disk',
@@ -10,7 +10,7 @@ export const preparation: readonly Step<{ vm: string; from?: string | null }>[] 
       const vm = findOperationVm(box, id)
       report({ subject: vm.name, step: 'making its disk', fraction: 0.05 })
       const disk = layerOf(box.store.state, vm.disk)
-      // A guest that is loaded knows the size that the disk had; it grows afterwards.
+      // A guest that is loaded from memory expects the disk to have the size it had; it is grown afterwards.
       const size = (vm.memory && from && box.store.state.checkpoints[from]?.limits.diskGiB) || vm.limits.diskGiB
       await Promise.all([
         box.files.createDisk(disk, layerOf(box.store.state, disk.parent!), size),
@@ -38,7 +38,7 @@ export const preparation: readonly Step<{ vm: string; from?: string | null }>[] 
   },
 ]
 
-/** A running fork's disk as large as the VM's limits say. @param has the size that its guest knows, in GiB */
+/** Grows a running fork's disk to the VM's limit. @param has the size that its guest knows, in GiB */
 export async function growTo(box: Box, vm: Vm, has: number): Promise<void> {
   if (vm.limits.diskGiB <= has) return
   await box.hypervisor.growDisk(vm.uuid, vm.limits.diskGiB * 2 ** 30)

@@ -7,12 +7,12 @@ import { emptyState } from '../../store/schema/state.ts'
 import type { Box, BoxSettings } from '../box.ts'
 import { applyShares, checkRates, cpuShares, initialShares, shareVm, unsupported } from './qos.ts'
 
-test('a VM with a normal priority has of CPUs what a domain has by itself, with cgroups of either version', () => {
+test('normal priority means a domain’s default CPU shares, with cgroups of either version', () => {
   expect([25, 100, 400].map((weight) => cpuShares(weight, 1))).toEqual([256, 1024, 4096])
   expect([25, 100, 400].map((weight) => cpuShares(weight, 2))).toEqual([25, 100, 400])
 })
 
-test('a limit of CPU time is refused where there are no cgroups, and no other one is', () => {
+test('without cgroups only a limit of CPU time is refused', () => {
   const check = (cpuCgroups: 0 | 1 | 2, rates: object) => () =>
     checkRates({ settings: { cpuCgroups } as BoxSettings }, rates)
   expect(check(0, { cpuPercent: 50 })).toThrow(expect.objectContaining({ code: 'unavailable' }) as CroftError)
@@ -20,7 +20,7 @@ test('a limit of CPU time is refused where there are no cgroups, and no other on
     expect(each).not.toThrow()
 })
 
-/** A box with a VM that runs, on which libvirt refuses some of what it is asked. `told`: what it was told of the VM. */
+/** A box with a running VM, whose libvirt refuses some requests. `told`: the requests it got about the VM. */
 function boxThatRefuses(...refused: string[]) {
   const vm = { id: 'vm_a', uuid: 'u', name: 'web', phase: 'ready', memory: null, ...initialShares } as unknown as Vm
   const store = {
@@ -49,7 +49,7 @@ function boxThatRefuses(...refused: string[]) {
   return { box, vm, told }
 }
 
-test('a limit that libvirt refuses is not kept, and what was changed with it is as before', async () => {
+test('a limit that libvirt refuses is not kept, and neither is what was changed with it', async () => {
   const { box, told } = boxThatRefuses('setCpuLimit')
   const rates = { cpuPercent: 50, diskBytesPerS: 1e6, netBitsPerS: 1e6 }
   await expect(shareVm(box, 'web', { priority: 'low', rates })).rejects.toMatchObject({
@@ -61,13 +61,13 @@ test('a limit that libvirt refuses is not kept, and what was changed with it is 
   expect(last).toEqual({ setCpuShares: 1024, setDiskWeight: 100, setDiskLimit: null, net: null })
 })
 
-test('a priority is kept where it can not be had', async () => {
+test('a priority is kept where it can’t be applied', async () => {
   const { box } = boxThatRefuses('setCpuShares', 'setDiskWeight')
   await shareVm(box, 'web', { priority: 'high', rates: { diskBytesPerS: 1e6 } })
   expect(box.store.state.vms.vm_a).toMatchObject({ priority: 'high', rates: { ...noRates, diskBytesPerS: 1e6 } })
 })
 
-test('a QEMU that has just been started is told only what it does not have by itself; one that was found, all', async () => {
+test('a new QEMU is told only what differs from its defaults; one that already ran, everything', async () => {
   const { box, vm, told } = boxThatRefuses()
   await applyShares(box, vm, initialShares)
   expect(told).toEqual([])
@@ -80,7 +80,7 @@ test('a QEMU that has just been started is told only what it does not have by it
   ])
 })
 
-test('what could not be had is known until it can be', async () => {
+test('a part that could not be applied is remembered until it can be', async () => {
   const limited = { ...initialShares, rates: { ...noRates, cpuPercent: 50 } }
   const { box, vm } = boxThatRefuses('setCpuLimit')
   await applyShares(box, { ...vm, ...limited }, initialShares)
@@ -90,7 +90,7 @@ test('what could not be had is known until it can be', async () => {
   expect(unsupported(box).size).toBe(0)
 })
 
-test('a limit can be taken away where there can be none', async () => {
+test('a limit can be removed where none can be set', async () => {
   const { box, vm } = boxThatRefuses('setCpuLimit')
   await applyShares(box, vm, undefined)
   await shareVm(box, 'web', { rates: { cpuPercent: null } })

@@ -4,40 +4,40 @@ import { type Box, type ShareKind, whenStarted, withVm } from '../box.ts'
 import { whileAllowed } from '../operation/exclusively.ts'
 import { perBox } from '../per-box.ts'
 
-/** What of their shares of the box VMs could not be given when that was last tried, with one of them, and why. */
+/** The parts of VMs' shares that could not be applied when last tried, each with one VM concerned and the reason. */
 export const unsupported = perBox(() => new Map<ShareKind, { vm: string; why: string }>())
 
-/** What a VM gets of the box beside others, and at most. */
+/** A VM's share of the box: its priority among other VMs, and its limits. */
 export type ResourceShares = Pick<Vm, 'priority' | 'rates'>
 
-/** What a QEMU has that nobody has told anything. */
+/** The shares of a newly started QEMU. */
 export const initialShares: ResourceShares = { priority: 'normal', rates: noRates }
 
-/** By which the kernel shares out what is short: 100 is what a domain has by itself. */
+/** The weights by which the kernel shares out scarce resources; 100 is a domain's default. */
 const weights: Record<Vm['priority'], number> = { low: 25, normal: 100, high: 400 }
 
-/** libvirt's `cpu_shares` of a weight: what a domain has by itself is 1024 with cgroups of version 1, 100 with 2. Pure. */
+/** Converts a weight to libvirt's `cpu_shares`, whose default is 1024 with cgroups version 1 and 100 with 2. Pure. */
 export const cpuShares = (weight: number, cgroups: 1 | 2): number =>
   Math.round(cgroups === 1 ? (1024 * weight) / 100 : weight)
 
-/** @throws CroftError `unavailable` for a limit that this box can't hold a VM to */
+/** Checks that this box can enforce limits. @throws CroftError `unavailable` for one that it can't */
 export function checkRates(box: Pick<Box, 'settings'>, { cpuPercent }: Partial<Rates>): void {
   if (typeof cpuPercent === 'number' && box.settings.cpuCgroups === 0) throw noCgroups()
 }
 
-/** The box has no cgroups by which CPU time could be limited. */
+/** The error for a box without cgroups to limit CPU time. */
 export const noCgroups = (cause?: unknown) =>
-  new CroftError('unavailable', "A VM's CPU time can't be limited on this box: there are no cgroups for it.", {
-    hint: 'croft doctor says how CPUs, disk and network are shared here.',
+  new CroftError('unavailable', "This box can't limit a VM's CPU time: it has no cgroups for that.", {
+    hint: 'To see how CPUs, disk and network are shared here: croft doctor',
     cause,
   })
 
-/** Whether libvirt refused something because it has no cgroups for it, in its own words. */
+/** Whether libvirt refused something for lack of cgroups, going by its message. */
 export const lacksCgroups = (err: unknown): boolean => /cgroup/i.test(reasonOf(err))
 
-/** Has each VM get, as soon as it runs, what its record says. @returns ends that */
+/** Applies each VM's shares as soon as it runs. @returns stops it */
 export function keepShares(box: Box): () => void {
-  // Of one that ran before we came it is not known what it has been told.
+  // The current shares of a VM that already ran when the daemon started are unknown.
   const unwatch = whenStarted(box, (vm, isNew) => void applyShares(box, vm, isNew ? initialShares : undefined))
   const unweigh = box.governor.watchWeights((vm) => void applyShares(box, vm, { rates: vm.rates }))
   return () => {
@@ -47,8 +47,8 @@ export function keepShares(box: Box): () => void {
 }
 
 /**
- * Has a running VM get what its record says, as far as that can be had; `unsupported` has the rest.
- * @param had what it gets now; undefined when that is not known
+ * Applies the shares in a VM's record to the running VM, as far as the box supports them; `unsupported` lists the rest.
+ * @param had its current shares; undefined when unknown
  */
 export async function applyShares(box: Box, vm: Vm, had: Partial<ResourceShares> | undefined): Promise<void> {
   const { tried, failed } = await tryShares(box, vm, had)
@@ -58,14 +58,15 @@ export async function applyShares(box: Box, vm: Vm, had: Partial<ResourceShares>
       unsupported(box).delete(what)
       continue
     }
-    // It has ended meanwhile: that says nothing about the box.
+    // The VM has ended meanwhile: its failure says nothing about the box.
     if (box.live.get(vm.uuid)?.domain !== 'running') continue
-    if (!unsupported(box).has(what)) box.log.warn({ vm: vm.id, what, err }, 'it can not be had here for VMs')
+    if (!unsupported(box).has(what))
+      box.log.warn({ vm: vm.id, what, err }, "this part of VMs' shares can't be applied on this box")
     unsupported(box).set(what, { vm: vm.name, why: reasonOf(err) })
   }
 }
 
-/** Each is tried, whatever becomes of the others. */
+/** Tries to apply each part that differs, even when others fail. */
 export async function tryShares(box: Box, vm: Vm, had: Partial<ResourceShares> | undefined) {
   const { hypervisor, network, settings, governor } = box
   const { priority, rates } = vm
@@ -89,20 +90,20 @@ export async function tryShares(box: Box, vm: Vm, had: Partial<ResourceShares> |
       try {
         await hypervisor.setCpuLimit(vm.uuid, rates.cpuPercent)
       } catch (err) {
-        // Without cgroups nothing can have limited it.
+        // Without cgroups there can't be a limit to remove.
         if (rates.cpuPercent !== null || !lacksCgroups(err)) throw err
       }
     })
   if (differs('diskBytesPerS'))
     await attempt('diskBytesPerS', () => hypervisor.setDiskLimit(vm.uuid, rates.diskBytesPerS))
-  // The firewall has what is in the store since before the VM ran.
+  // When the VM starts, the firewall already has the limit from the store.
   if (had && differs('netBitsPerS')) await attempt('netBitsPerS', () => network.add(vm))
   return { tried, failed }
 }
 
 /**
- * Changes what a VM gets beside others, and at most: at once when it runs. When it can't be held to a limit, all is as
- * before; a priority is kept, for where it can be had.
+ * Changes a VM's priority and limits; for a running VM with immediate effect. If a limit can't be enforced, nothing
+ * changes; a priority is stored even if it can't be applied here.
  * @throws CroftError `unavailable`, `not-found`, `conflict`
  */
 export async function shareVm(

@@ -4,10 +4,10 @@ import { type Box, vmsOf, without } from '../box.ts'
 import { makeId, makeIdentity, nextAddress } from './identity.ts'
 import { checkVmName, inventName } from './name.ts'
 
-/** What a VM has from what was asked for it, and a copy from its source. */
+/** The fields of a VM that its owner chooses and that a copy takes from its source. */
 export type Description = Pick<Vm, 'env' | 'tags' | 'comment' | 'priority' | 'restart' | 'rates'>
 
-/** No more of it than its description. Pure. */
+/** Picks these fields. Pure. */
 export const descriptionOf = ({ env, tags, comment, priority, restart, rates }: Description): Description => ({
   env,
   tags,
@@ -19,15 +19,17 @@ export const descriptionOf = ({ env, tags, comment, priority, restart, rates }: 
 
 export interface ForkOptions extends Description, Pick<Vm, 'image' | 'limits' | 'power'> {
   name?: string | undefined
-  /** The layer that its disk begins on. */
+  /** The layer beneath its disk. */
   layer: string
-  /** The checkpoint whose memory, if it has any, is loaded. */
+  /** The checkpoint whose memory, if any, is loaded. */
   from: Checkpoint | undefined
-  /** It stays asleep in that memory. */
+  /** Leave the VM asleep in that memory. */
   asleep: boolean
 }
 
-/** The state with a VM's record and its disk's in it. Who it is (address, MAC and the like) is made here, as are defaults. */
+/**
+ * Adds the records of a VM and its disk to the state. Makes the VM's identity (address, MAC and so on) and defaults.
+ */
 export function withRecord(
   box: Box,
   state: State,
@@ -59,13 +61,13 @@ export function withRecord(
   }
 }
 
-/** The record of a new layer on another, for a VM to write. */
+/** Makes the record of a new layer on another, for a VM to write. */
 export function makeLayer(parent: string, createdAt: string): Layer {
   const id = makeId('lay')
   return { id, file: `layers/${id}.qcow2`, parent, createdAt }
 }
 
-/** The name that was asked for, or one that is invented. @throws CroftError as `checkNewName` */
+/** Returns the requested name, or invents one. @throws CroftError as `checkNewName` */
 export function newName(state: State, wanted: string | undefined): string {
   const names = new Set(vmsOf(state).map((vm) => vm.name))
   const name = wanted ?? inventName((candidate) => names.has(candidate))
@@ -74,19 +76,20 @@ export function newName(state: State, wanted: string | undefined): string {
 }
 
 /**
- * Whether a VM may be called so, in this very state.
+ * Checks that a VM may have this name in this state.
  * @param argument the command's argument that holds the name @throws CroftError `bad-name`, `name-taken`
  */
 export function checkNewName(state: State, name: string, argument = 'name'): void {
   checkVmName(name, argument)
   if (!vmsOf(state).some((vm) => vm.name === name)) return
-  throw new CroftError('name-taken', `There is a VM called ${name} already.`, {
-    hint: argument === 'name' ? 'Take another name, or none: then Croft invents one.' : 'Take another name.',
+  throw new CroftError('name-taken', `There is already a VM called ${name}.`, {
+    hint:
+      argument === 'name' ? 'Choose another name, or leave it out: Croft then invents one.' : 'Choose another name.',
     argument,
   })
 }
 
-/** The record of a VM and of the layer that is its own disk. */
+/** Removes the records of a VM and of its own disk from the state. */
 export function withoutVm(state: State, id: string): State {
   const { [id]: vm, ...vms } = state.vms
   return vm ? { ...state, vms, layers: without(state.layers, vm.disk) } : state

@@ -12,7 +12,7 @@ export async function removeVm(box: Box, name: string): Promise<void> {
   const { id } = findVm(box.store.state, name)
   await box.locks.run(id, async () => {
     await recoverUnder(box, id).catch((err) =>
-      box.log.warn({ vm: id, err }, 'what was begun with it before goes with it'),
+      box.log.warn({ vm: id, err }, 'an earlier operation on the VM is dropped with it'),
     )
     const vm = findVm(box.store.state, id)
     checkAllowed('rm', vm.name, stateOf(box, vm))
@@ -29,7 +29,7 @@ export async function removeVm(box: Box, name: string): Promise<void> {
 const notOf = <T extends { vm: string | null }>(id: string, record: Record<string, T>): Record<string, T> =>
   filterRecord(record, ({ vm }) => vm !== id)
 
-/** `rm`: once begun it is carried to its end. Its disk is left to the collection: forks may stand on it. */
+/** `rm`: once begun, it is always finished. The disk is left to garbage collection, because forks may stand on it. */
 export const rmOperation: OperationDefinition<OperationOf<'rm'>> = {
   recovery: 'finish',
   steps: [
@@ -41,7 +41,7 @@ export const rmOperation: OperationDefinition<OperationOf<'rm'>> = {
   commit: (state, { vm }) => ({
     ...state,
     vms: without(state.vms, vm),
-    // One that could be neither finished nor taken back: what it has made is nobody's now, and swept up.
+    // An operation that could be neither finished nor undone goes too: `removeOrphans` removes its files.
     operations: filterRecord(state.operations, (each) => !('vm' in each && each.vm === vm)),
     links: notOf(vm, state.links),
     tokens: notOf(vm, state.tokens),

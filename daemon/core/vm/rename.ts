@@ -7,7 +7,7 @@ import { makeReady } from './boot.ts'
 import { makeId } from './identity.ts'
 import { checkNewName } from './record.ts'
 
-/** Gives a VM another name, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
+/** Renames a VM, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
 export async function renameVm(box: Box, name: string, to: string): Promise<Vm> {
   return whileAllowed(box, name, 'rename', async (vm) => {
     if (vm.name === to) return vm
@@ -22,7 +22,7 @@ export async function renameVm(box: Box, name: string, to: string): Promise<Vm> 
   })
 }
 
-/** `rename`: the store has the new name from the start; the domain and the guest follow. */
+/** `rename`: the store has the new name from the start; domain and guest follow. */
 export const renameOperation: OperationDefinition<OperationOf<'rename'>> = {
   recovery: 'finish',
   steps: [

@@ -8,7 +8,7 @@ import { makeId } from './identity.ts'
 import { checkLimits } from './limits.ts'
 
 /**
- * Changes the limits of a VM. The disk grows at once, also under a running guest; it never shrinks.
+ * Changes the limits of a VM. The disk grows immediately, even under a running guest; it never shrinks.
  * CPUs and memory change at the next start.
  */
 export async function resizeVm(
@@ -25,7 +25,7 @@ export async function resizeVm(
         'bad-value',
         `The disk of ${before.name} has ${before.limits.diskGiB} GiB and can't shrink.`,
         {
-          hint: 'It costs only what is written to it.',
+          hint: 'A disk takes only the space that is written to it.',
           argument: 'disk',
         },
       )
@@ -38,7 +38,7 @@ export async function resizeVm(
   })
 }
 
-/** `resize`: the store has the new limits only at the end, when all of them hold. */
+/** `resize`: the store has the new limits only at the end, when all of them are in effect. */
 export const resizeOperation: OperationDefinition<OperationOf<'resize'>> = {
   recovery: 'finish',
   steps: [

@@ -13,7 +13,7 @@ import type { LiveState } from '../live.ts'
  *                                           asleep ◀── sleep: from awake ─────────────┘
  *
  *   `new` and `cp` of a checkpoint with memory begin asleep, and wake.
- *   leaving: `rm` has begun; the VM is on its way out and nothing else may be done to it.
+ *   leaving: `rm` has begun; nothing else may be done to the VM.
  */
 export const vmStates = [
   'making',
@@ -28,7 +28,7 @@ export const vmStates = [
 ] as const
 export type VmState = (typeof vmStates)[number]
 
-/** What can be asked of a VM in which state. Shared by daemon, command line and console. */
+/** The states in which each action is allowed. Shared by daemon, command line and console. */
 export const allowed = {
   start: ['stopped', 'crashed', 'starting', 'awake', 'asleep', 'paused'],
   stop: ['starting', 'awake', 'asleep', 'stopping', 'paused', 'stopped', 'crashed'],
@@ -45,7 +45,7 @@ export const allowed = {
 
 export type Action = keyof typeof allowed
 
-/** The state of a VM from what the store wants and what libvirt says. Pure. */
+/** Derives the state of a VM from what the store wants and what libvirt says. Pure. */
 export function vmState(vm: Pick<Vm, 'phase' | 'memory'>, live: LiveState | undefined): VmState {
   if (vm.phase === 'golden' || vm.phase === 'spare') return 'making'
   if (vm.phase !== 'ready') return vm.phase
@@ -56,7 +56,7 @@ export function vmState(vm: Pick<Vm, 'phase' | 'memory'>, live: LiveState | unde
   return live.ready ? 'awake' : 'starting'
 }
 
-/** @throws CroftError `conflict` when the action makes no sense in this state, saying what would. */
+/** Checks an action against the state. @throws CroftError `conflict`, with a hint, when the state does not allow it */
 export function checkAllowed(action: Action, name: string, state: VmState): void {
   if ((allowed[action] as readonly VmState[]).includes(state)) return
   throw new CroftError('conflict', `${name} is ${stateWords[state]}.`, {
@@ -79,10 +79,10 @@ const stateWords: Record<VmState, string> = {
 
 function advice(action: Action, name: string, state: VmState): string | undefined {
   if (state === 'leaving') return undefined
-  if (state === 'making' || state === 'starting' || state === 'stopping') return 'It takes a moment; then try again.'
+  if (state === 'making' || state === 'starting' || state === 'stopping') return 'Try again in a moment.'
   if (action === 'enter')
     return state === 'crashed'
-      ? `croft logs ${name} says why; croft start ${name} starts it.`
+      ? `See why with croft logs ${name}, then start it: croft start ${name}`
       : `Start it: croft start ${name}`
   if (state === 'asleep') return `Wake it first: croft wake ${name}`
   return undefined
