@@ -21,7 +21,7 @@ async function all(file: ActivityFile): Promise<string[]> {
   return what(found)
 }
 
-test('what was written is read again, the oldest first, also after a restart', async () => {
+test('what was written is read back, oldest first, even after a restart', async () => {
   const first = await Activity.open(folder, silent)
   await first.note(note('one'))
   await first.note(note('two', { result: 'failed', code: 'conflict', says: 'There is one.' }))
@@ -37,7 +37,7 @@ test('what was written is read again, the oldest first, also after a restart', a
   await again.close()
 })
 
-test('a line that was cut off, or is none of ours, is passed over', async () => {
+test('a line that was cut off, or is not Croft’s, is skipped', async () => {
   const path = join(folder, 'activity.jsonl')
   const file = new ActivityFile(folder)
   await file.append(entryOf(note('one'), 1, new Date()))
@@ -49,7 +49,7 @@ test('a line that was cut off, or is none of ours, is passed over', async () => 
   await again.close()
 })
 
-test('two files are all that there is, however much happens', async () => {
+test('there are never more than two files, however much happens', async () => {
   const file = new ActivityFile(folder, 10_000)
   for (let i = 0; i < 200; i++) await file.append(entryOf(note(`thing ${i}`), i, new Date()))
   const found = await all(file)
@@ -60,7 +60,7 @@ test('two files are all that there is, however much happens', async () => {
   await file.close()
 })
 
-test('an entry is one line of bounded length, without secrets of ours and what hides', async () => {
+test('an entry is one line of bounded length, without Croft’s secrets and hiding characters', async () => {
   const activity = await Activity.open(folder, silent)
   await activity.note(
     note(`a\nb\u202e\u0000 croft_BehkK7IJRKwBMwPFGbSg http://x/?code=s3cret&to=/ ${'long '.repeat(1000)}`, {
@@ -75,7 +75,7 @@ test('an entry is one line of bounded length, without secrets of ours and what h
   expect(JSON.parse(text).what).toMatch(/^a b … http:\/\/x\/\?code=…&to=\/ long/)
 })
 
-test('the same, over and over, is counted', async () => {
+test('equal entries, over and over, are counted', async () => {
   vi.useFakeTimers()
   const activity = await Activity.open(folder, silent)
   for (let i = 0; i < 500; i++) await activity.note(note('tried a link', { from: null }))
@@ -91,7 +91,7 @@ test('the same, over and over, is counted', async () => {
   await activity.close()
 })
 
-test('what can not be written harms nothing, and is said once', async () => {
+test('an entry that can’t be written harms nothing, and the problem is logged once', async () => {
   const warn = vi.fn()
   const activity = await Activity.open(folder, { log: { warn }, heard() {} })
   await activity.close()
@@ -100,7 +100,7 @@ test('what can not be written harms nothing, and is said once', async () => {
   expect(warn).toHaveBeenCalledTimes(1)
 })
 
-test('what is not older than asked for is found beyond what was written while the clock was set back', async () => {
+test('entries that are new enough are found beyond those written while the clock was set back', async () => {
   const file = new ActivityFile(folder)
   const times = ['2026-01-05T10:00:00Z', '2026-01-04T10:00:00Z', '2026-01-05T10:20:00Z']
   for (const [i, time] of times.entries()) await file.append(entryOf(note(`thing ${i}`), i, new Date(time)))

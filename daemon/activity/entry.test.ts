@@ -9,11 +9,11 @@ test.each([
   [`croft share revoke ${key}`, 'croft share revoke …'],
   ['croft share revoke lnk_4tq2x7h6ma', 'croft share revoke lnk_4tq2x7h6ma'],
   [`croft key rm SHA256:${key}`, `croft key rm SHA256:${key}`],
-])('of %s is kept %s', (line, kept) => {
+])('%s is kept as %s', (line, kept) => {
   expect(bounded(line, 400)).toBe(kept)
 })
 
-test('what a guest wrote to its console is not kept', () => {
+test('a guest’s console output is not kept', () => {
   const says = 'web ended while starting. Its console ends with:\nroot password: sesame'
   expect(entryOf({ ...croft, what: 'started it', says }, 1, new Date()).says).toBe('web ended while starting.')
 })

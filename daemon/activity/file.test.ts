@@ -25,7 +25,7 @@ test('only its owner can read it', async () => {
   await file.close()
 })
 
-test('it goes on when somebody has taken the file away', async () => {
+test('it goes on when somebody has removed the file', async () => {
   const file = new ActivityFile(folder, 2_000)
   for (let i = 1; i <= 3; i++) await file.append(entry(i))
   await rename(join(folder, 'activity.jsonl'), join(folder, 'elsewhere'))
@@ -34,7 +34,7 @@ test('it goes on when somebody has taken the file away', async () => {
   await file.close()
 })
 
-test('it goes on when a file could not be made for a while, from the beginning and when one is put aside', async () => {
+test('it goes on when a file could not be made for a while, at first and at a rotation', async () => {
   const path = join(folder, 'activity.jsonl')
   await mkdir(path)
   const file = new ActivityFile(folder, 2_000)

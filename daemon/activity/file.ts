@@ -2,35 +2,36 @@ import { type FileHandle, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Entry, entrySchema } from './entry.ts'
 
-/** A file is put aside when it would become longer, in bytes; the one that was aside before goes. */
+/** The most bytes in a file before it is rotated; the previously rotated file is then replaced. */
 const longest = 8 * 1024 * 1024
 const chunkBytes = 64 * 1024
 
 /**
- * Entries as lines of JSON, in two files: the one that grows, and the one before it. A line is written by one call, and
- * whatever is no whole line is passed over when it is read: the daemon may be killed, or the disk be full, at any moment.
+ * Stores entries as lines of JSON, in two files: the current one and the one before it. Each line is written by a
+ * single call, and incomplete lines are skipped when reading: the daemon may be killed, or the disk fill up, at any
+ * moment.
  */
 export class ActivityFile {
   readonly #path: string
   readonly #oldPath: string
   readonly #longest: number
-  /** The one that grows, once something is to be written into it. */
+  /** The current file, opened at the first write. */
   #file: FileHandle | undefined
   #size = 0
-  /** Whether the file ends with a whole line. */
+  /** Whether the file ends with a complete line. */
   #whole = true
   #closed = false
-  /** What is done with the files is done one after the other. */
+  /** Serializes all access to the files. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  /** Makes nothing yet: the daemon starts on a full disk as well. @param folder the state folder */
+  /** Creates no file yet, so that the daemon can start on a full disk. @param folder the state folder */
   constructor(folder: string, most = longest) {
     this.#path = join(folder, 'activity.jsonl')
     this.#oldPath = join(folder, 'activity.old.jsonl')
     this.#longest = most
   }
 
-  /** @throws what the file system does; the next one is tried anew */
+  /** Appends an entry. @throws errors of the file system; the next call tries again */
   append(entry: Entry): Promise<void> {
     const line = `${JSON.stringify(entry)}\n`
     return this.#next(async () => {
@@ -40,7 +41,7 @@ export class ActivityFile {
         file = await this.#openToAppend()
       }
       const text = this.#whole ? line : `\n${line}`
-      // If it fails, a part of it may be there.
+      // A failed write may have written a part.
       this.#whole = false
       const { bytesWritten } = await file.write(text)
       this.#size += bytesWritten
@@ -48,7 +49,7 @@ export class ActivityFile {
     })
   }
 
-  /** Also to be read, to see how it ends. */
+  /** Opens the file for appending, and for reading, to see how it ends. */
   async #openToAppend(): Promise<FileHandle> {
     if (this.#closed) throw new Error('The activity log is closed.')
     const file = await open(this.#path, 'a+', 0o600)
@@ -61,7 +62,7 @@ export class ActivityFile {
   }
 
   async #putAside(file: FileHandle): Promise<void> {
-    // Somebody may have taken it away.
+    // Somebody may have removed it.
     await rename(this.#path, this.#oldPath).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
     })
@@ -69,9 +70,9 @@ export class ActivityFile {
     await file.close()
   }
 
-  /** All that there is now, the newest first. */
+  /** All entries that exist now, newest first. */
   async *newestFirst(): AsyncGenerator<Entry> {
-    // Opened together, so that nothing is put aside between the two.
+    // Opened together, so that no rotation happens between the two.
     const files = await this.#next(() =>
       Promise.all([this.#path, this.#oldPath].map((path) => open(path, 'r').catch(() => undefined))),
     )
@@ -97,10 +98,10 @@ export class ActivityFile {
   }
 }
 
-/** From the end, piece by piece. */
+/** Reads entries from the end, piece by piece. */
 async function* entriesOf(file: FileHandle): AsyncGenerator<Entry> {
   let { size: at } = await file.stat()
-  /** The beginning of what was read, whose line may begin before it. */
+  /** The beginning of what was read: the end of a line that may begin before it. */
   let rest = Buffer.alloc(0)
   while (at > 0) {
     const length = Math.min(chunkBytes, at)
@@ -108,7 +109,7 @@ async function* entriesOf(file: FileHandle): AsyncGenerator<Entry> {
     const { buffer } = await file.read(Buffer.alloc(length), 0, length, at)
     const piece = Buffer.concat([buffer, rest])
     const first = at === 0 ? -1 : piece.indexOf('\n')
-    // A line that is longer than a piece is none of ours.
+    // Lines that are too long are not Croft's, and are dropped.
     if (at > 0 && first < 0) {
       rest = piece.length < chunkBytes * 4 ? piece : Buffer.alloc(0)
       continue

@@ -9,24 +9,24 @@ export { bounded, croft, type Entry, entrySchema, type Identity, type Note, type
 export { type EntryFilter, whatOf, whenceOf, whoOf } from './words.ts'
 
 export interface Asked extends EntryFilter {
-  /** Id of an entry: those before it. */
+  /** Only entries before the one with this id. */
   before?: number | undefined
-  /** Those that are not older. */
+  /** Only entries that are not older. */
   since?: Date | undefined
   limit: number
-  /** Those that may be seen by who asks. */
+  /** Only entries that the caller may see. */
   may?: (entry: Entry) => boolean
 }
 
 export interface ActivityParts {
   log: Pick<Logger, 'warn'>
-  /** Told of each entry when it is written. */
+  /** Called with each entry when it is written. */
   heard(entry: Entry): void
 }
 
 /**
- * Who did what, when, from where, and what came of it. Writing it down never fails what is written about: on a full
- * disk entries are lost, and the log of the daemon says so.
+ * The activity log: who did what, when, from where, and with what result. A failure to write it never fails the logged
+ * action: on a full disk, entries are lost, and the daemon's log says so.
  */
 export class Activity {
   readonly #file: ActivityFile
@@ -53,12 +53,15 @@ export class Activity {
     return new Activity(file, last, parts)
   }
 
-  /** Resolves when it is written, or can't be; never rejects. What happens very often is counted, and written now and then. */
+  /**
+   * Writes an entry. Resolves when it is written or can't be; never rejects. Entries that repeat very often are only
+   * counted, and the count is written later.
+   */
   async note(note: Note): Promise<void> {
     if (this.#often.takes(note)) await this.#write(note, 1)
   }
 
-  /** Writes down what came of it when it is over. @throws what the work does */
+  /** Waits for `work` and writes an entry with its result. @throws what `work` throws */
   async during<T>(note: Note, work: Promise<T>): Promise<T> {
     const began = performance.now()
     try {
@@ -78,14 +81,13 @@ export class Activity {
       await this.#file.append(entry)
       this.#failing = false
     } catch (err) {
-      if (!this.#failing)
-        this.#parts.log.warn({ err }, 'the activity log can not be written; what happens now is not in it')
+      if (!this.#failing) this.#parts.log.warn({ err }, "the activity log can't be written; new entries are lost")
       this.#failing = true
     }
     this.#parts.heard(entry)
   }
 
-  /** @returns the newest of those that are wanted, the oldest of them first; and whether there are older ones */
+  /** Reads the newest matching entries. @returns them, oldest first, and whether there are older ones */
   async read({
     before,
     since,
@@ -96,7 +98,7 @@ export class Activity {
     const entries: Entry[] = []
     for await (const entry of this.#file.newestFirst()) {
       if (before !== undefined && entry.id >= before) continue
-      // The clock may have been set between any two.
+      // The clock may have been set between any two entries, so the search goes on beyond older ones.
       if (since && entry.at < since.toISOString()) continue
       if (!may(entry) || !isWanted(entry, wanted)) continue
       if (entries.length === limit) return { entries: entries.reverse(), more: true }

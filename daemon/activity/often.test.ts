@@ -28,7 +28,7 @@ test('a stranger does not fill the log by trying every VM, from many addresses',
   expect(written).toEqual([980])
 })
 
-test('what Croft does to many VMs is written for each', () => {
+test('what Croft does to many VMs is written for each of them', () => {
   const often = new Often(() => {})
   const taken = Array.from({ length: 1000 }, (_, i) => often.takes({ ...croft, what: 'slept', vms: vmOf(i) }))
   expect(taken.every(Boolean)).toBe(true)

@@ -1,7 +1,7 @@
 import type { Note } from './entry.ts'
 
 const windowMs = 10 * 60_000
-/** How often the same may be written within ten minutes before it is only counted. */
+/** How many equal entries are written within ten minutes before further ones are only counted. */
 const most = 20
 
 interface Window {
@@ -12,8 +12,8 @@ interface Window {
 }
 
 /**
- * Keeps what happens all the time (a token's program, somebody who tries links) from filling the log: of the same, 20 are
- * written within ten minutes, and the rest is counted and written as one when these are over.
+ * Keeps repeated events (a token's program, somebody who tries links) from filling the log: within ten minutes, 20
+ * equal entries are written; further ones are counted, and written as one entry when the ten minutes are over.
  */
 export class Often {
   readonly #windows = new Map<string, Window>()
@@ -23,7 +23,7 @@ export class Often {
     this.#write = write
   }
 
-  /** @returns false when it is only counted */
+  /** Takes a note of an event. @returns whether to write it; false when it is only counted */
   takes(note: Note): boolean {
     const key = keyOf(note)
     const known = this.#windows.get(key)
@@ -48,13 +48,16 @@ export class Often {
     if (counted > 0) this.#write(last, counted)
   }
 
-  /** Writes what is counted. */
+  /** Writes the entries that have been counted so far. */
   close(): void {
     for (const key of [...this.#windows.keys()]) this.#end(key)
   }
 }
 
-/** Nothing that a stranger chooses is in it, nor which VM he tries: he could make every try another. Pure. */
+/**
+ * The key of equal entries. It leaves out everything that a stranger chooses, including the VM that they try: otherwise
+ * they could make every attempt look different. Pure.
+ */
 function keyOf({ by, command, what, vms = [], result = 'done' }: Note): string {
   const about = by.kind === 'stranger' && result !== 'done' ? [] : vms.map(({ id }) => id)
   return JSON.stringify([by.kind, by.id, command ?? what, result, about])

@@ -1,8 +1,8 @@
 import type { Entry } from './entry.ts'
 
-/** An entry in words, and which entries are wanted: for the command line and the console, which see the same. */
+/** Puts entries into words and filters them: for the command line and the console, which show the same. */
 
-/** Who did it. Pure. */
+/** Who did something. Pure. */
 export function whoOf({ by: { kind, name, id } }: Pick<Entry, 'by'>): string {
   if (kind === 'owner') return 'the owner'
   if (kind === 'token') return `token ${name || id || ''}`.trim()
@@ -14,22 +14,22 @@ export function whoOf({ by: { kind, name, id } }: Pick<Entry, 'by'>): string {
 
 const ways = { box: 'on the box', console: 'console', api: 'API', web: 'web', ssh: 'SSH' } as const
 
-/** From where. Pure. */
+/** Where they did it from. Pure. */
 export const whenceOf = ({ from }: Pick<Entry, 'from'>): string =>
   from ? [ways[from.way], from.address].filter(Boolean).join(', ') : ''
 
-/** What it was, and how often. Pure. */
+/** What was done, and how often. Pure. */
 export const whatOf = ({ what, count }: Pick<Entry, 'what' | 'count'>): string =>
   count > 1 ? `${what} (${count} times)` : what
 
 export interface EntryFilter {
-  /** Only what was refused or failed. */
+  /** Only entries that were refused or failed. */
   failed?: boolean | undefined
-  /** Words that are all in it. */
+  /** Only entries that contain all of these words. */
   find?: string | undefined
 }
 
-/** Whether an entry is one of those that are wanted. Pure. */
+/** Whether an entry matches a filter. Pure. */
 export function isWanted(entry: Entry, { failed, find = '' }: EntryFilter): boolean {
   if (failed && entry.result === 'done') return false
   const words = find.toLowerCase().split(/\s+/).filter(Boolean)

@@ -5,15 +5,15 @@ export const caddyUser = 'croft-caddy'
 /** The user that the SSH gateway runs as, made by install.sh. */
 export const gatewayUser = 'croft-ssh'
 
-/** The id of a user of this box; undefined when there is none of that name. */
+/** Looks up the id of a user of this box; undefined when there is no such user. */
 export const userId = (name: string): Promise<number | undefined> => idOf('passwd', name)
 
-/** The id of a group that may use a socket; root's where there is no such group. */
+/** Looks up the id of a group that may use a socket; root's when there is no such group. */
 export const groupId = async (name: string): Promise<number> => (await idOf('group', name)) ?? 0
 
 const names = new Map<number, Promise<string>>()
 
-/** What a user of this box is called; empty when there is none of that id. */
+/** Looks up the name of a user of this box; empty when there is none with that id. */
 export function userName(uid: number): Promise<string> {
   const known =
     names.get(uid) ??

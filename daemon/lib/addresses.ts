@@ -1,9 +1,9 @@
 import { BlockList, isIP } from 'node:net'
 
-/** An address as people write it: one of IPv4 that came to a socket for both is written as IPv6. Pure. */
+/** An address as people write it: a dual-stack socket reports IPv4 addresses as IPv6 (`::ffff:10.0.0.1`). Pure. */
 export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
 
-/** Whether an address is in a list as `source-address` of a certificate has it: `10.0.0.0/8,2001:db8::1`. Pure. */
+/** Whether an address is in a list like a certificate's `source-address`: `10.0.0.0/8,2001:db8::1`. Pure. */
 export function isWithin(address: string, list: string): boolean {
   const family = (text: string) => (isIP(text) === 6 ? 'ipv6' : 'ipv4')
   const known = new BlockList()

@@ -1,31 +1,31 @@
-/** How a command line is written: for the daemon, which runs some, and the console, which shows them. */
+/** Formats command lines: for the daemon, which runs some, and the console, which shows them. */
 
-/** The flag of an argument: `--setup-script` of `setupScript`. Pure. */
+/** The flag for an argument: `--setup-script` for `setupScript`. Pure. */
 export const flagOf = (key: string): string => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
-/** A word for sh, whatever is in it; as it is where that will do. Pure. */
+/** Quotes a word for sh, if it needs quotes. Pure. */
 export const quote = (word: string): string =>
   /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 
-/** How a command is written on a command line. */
+/** The syntax of a command on a command line. */
 export interface Syntax {
   positional: readonly string[]
   rest: string | undefined
-  /** Arguments whose content comes from a file there. */
+  /** Arguments whose content comes from a file on the command line. */
   files: readonly FileArgument[]
 }
 
 export interface FileArgument {
   key: string
-  /** How values begin that are no file's, and meant as they are. */
+  /** The prefix of values that are meant literally rather than as a file. */
   literal?: string | undefined
 }
 
-/** Whether what is given for it is, or comes from, a file. Pure. */
+/** Whether a value of this argument is, or comes from, a file. Pure. */
 export const isOfFile = ({ literal }: FileArgument, value: string): boolean =>
   literal === undefined || !value.startsWith(literal)
 
-/** The command line that runs a command with these arguments; the content of files is not in it. Pure. */
+/** Formats the command line that runs a command with these arguments, without the content of files. Pure. */
 export function formatCommandLine(
   name: string,
   args: Readonly<Record<string, unknown>>,
@@ -40,7 +40,7 @@ export function formatCommandLine(
     .filter(([key]) => !positional.includes(key) && key !== rest)
     .flatMap(([key, value]) => (value === true ? [flagOf(key)] : wordsOf(key).flatMap((each) => [flagOf(key), each])))
   const last = rest === undefined ? [] : listOf(args[rest])
-  // It would be taken for a flag of ours.
+  // Otherwise it would be read as a flag of croft's.
   if (last[0]?.startsWith('-')) last.unshift('--')
   const words = positional.flatMap((key) => (args[key] === '' ? [''] : wordsOf(key)))
   return ['croft', ...name.split(' '), ...words, ...flags, ...last].map(quote).join(' ')

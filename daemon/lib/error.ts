@@ -1,4 +1,4 @@
-/** The closed list of what can go wrong, with what each code means over HTTP (status) and on a command line (exit). */
+/** The closed list of error codes, with each one's HTTP status and command-line exit code. */
 export const errorCodes = {
   misuse: { status: 400, exit: 2 },
   'bad-name': { status: 422, exit: 2 },
@@ -24,7 +24,7 @@ export const errorCodes = {
 export type ErrorCode = keyof typeof errorCodes
 
 /**
- * The one error type. `message` is a plain sentence: what did not happen and why. `hint` is what to do next.
+ * The only error type. `message` is a plain sentence: what did not happen and why. `hint` says what to do next.
  * Everything a person sees of a failure comes from these two; `cause` and `details` are for logs and programs.
  */
 export class CroftError extends Error {
@@ -53,7 +53,10 @@ export class CroftError extends Error {
   }
 }
 
-/** Any thrown value as a CroftError. What is not one already is a defect of ours: `internal`, with the cause kept for the log. */
+/**
+ * Converts any thrown value to a CroftError. Anything else is a bug in Croft: `internal`, with the cause kept for the
+ * log.
+ */
 export function asCroftError(error: unknown): CroftError {
   if (error instanceof CroftError) return error
   if (isNoSpace(error)) return diskFull({ cause: error })
@@ -63,13 +66,13 @@ export function asCroftError(error: unknown): CroftError {
   })
 }
 
-/** Why something failed, in the words of what failed: for logs and for who looks after the box. */
+/** Why something failed, in the words of the failed component: for logs and for administrators. */
 export function reasonOf(error: unknown): string {
   if (error instanceof CroftError && typeof error.details.reason === 'string') return error.details.reason
   return error instanceof Error ? error.message : String(error)
 }
 
-/** There is no room on the box's disk, whoever noticed. */
+/** Makes the error for a full disk of the box. */
 export function diskFull(options: { cause?: unknown; details?: Record<string, unknown> } = {}): CroftError {
   const hint = 'Free some space (croft doctor shows how much there is), then try again.'
   return new CroftError('disk-full', 'The disk of the box is full.', { hint, ...options })
@@ -79,7 +82,7 @@ export function isNoSpace(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }
 
-/** Errors that say nothing about the memory that was to be loaded: of the box, and those that nobody foresaw. */
+/** Whether an error says nothing about the memory that was being loaded: trouble of the box, and unexpected errors. */
 export function isBoxTrouble(error: unknown): boolean {
   if (!(error instanceof CroftError)) return true
   return (

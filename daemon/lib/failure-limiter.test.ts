@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { FailureLimiter } from './failure-limiter.ts'
 
-test('ten failures in a minute, and the next try waits until the first is a minute old', () => {
+test('after ten failures in a minute, the next try waits until the first is a minute old', () => {
   let now = 0
   const tries = new FailureLimiter(() => now)
   for (let i = 0; i < 10; i++) {

@@ -1,6 +1,6 @@
 /**
- * Who has tried codes and links that are none: after 10 failures within a minute an address waits until the first of
- * them is a minute old.
+ * Limits how often an address may try codes and links that turn out to be invalid: after 10 failures within a minute,
+ * it must wait until the first of them is a minute old.
  */
 export class FailureLimiter {
   readonly #failures = new Map<string, number[]>()
@@ -10,7 +10,7 @@ export class FailureLimiter {
     this.#clock = clock
   }
 
-  /** Seconds that an address has to wait; 0 when it needn't. */
+  /** Seconds that an address has to wait; 0 for none. */
   wait(address: string): number {
     const recent = this.#recent(address)
     return recent.length < most ? 0 : Math.ceil((recent[0]! + windowMs - this.#clock()) / 1000)
@@ -20,7 +20,7 @@ export class FailureLimiter {
     const recent = [...this.#recent(address), this.#clock()].slice(-most)
     this.#failures.delete(address)
     this.#failures.set(address, recent)
-    // Forgets who failed longest ago: a flood from many addresses takes no more memory than this.
+    // Evicts the address that failed longest ago: a flood from many addresses takes no more memory than this.
     for (const oldest of this.#failures.keys()) {
       if (this.#failures.size <= mostAddresses) break
       this.#failures.delete(oldest)

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino'
 
 /**
- * Does something now and then every `ms` milliseconds, never twice at once: while it is under way, its next time passes.
- * A failure is logged when it is the first after a time that went well.
- * @param phase has it be done whenever the clock is a multiple of `ms`, and so much, for what is counted by the clock
- * @returns how to end that
+ * Runs `work` now and then every `ms` milliseconds. Runs never overlap: a tick during a run is skipped. Of consecutive
+ * failures only the first is logged.
+ * @param what completes "could not …" in the log
+ * @param phase aligns the runs to the time of day: they begin whenever it is a multiple of `ms`, plus `phase`
+ * milliseconds
+ * @returns stops it
  */
 export function repeat(ms: number, what: string, log: Logger, work: () => Promise<void>, phase?: number): () => void {
   let under = false
@@ -16,7 +18,7 @@ export function repeat(ms: number, what: string, log: Logger, work: () => Promis
       await work()
       failing = false
     } catch (err) {
-      if (!failing) log.error({ err }, `could not ${what}; tried again`)
+      if (!failing) log.error({ err }, `could not ${what}; retried`)
       failing = true
     } finally {
       under = false
@@ -30,7 +32,7 @@ export function repeat(ms: number, what: string, log: Logger, work: () => Promis
         wait()
         void run()
       },
-      left < ms / 2 ? left + ms : left, // it may come a moment early
+      left < ms / 2 ? left + ms : left, // a timer may fire a moment early
     ).unref()
   }
   void run()

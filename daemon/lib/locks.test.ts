@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Locks, Semaphore } from './locks.ts'
 
-test('a lock runs one at a time per key, in order, also after a failure', async () => {
+test('a lock runs one function at a time per key, in order, even after a failure', async () => {
   const locks = new Locks()
   const seen: string[] = []
   const work = (name: string, fails = false) =>
@@ -22,7 +22,7 @@ test('a lock runs one at a time per key, in order, also after a failure', async 
   expect(locks.isLocked('a')).toBe(false)
 })
 
-test('what is done aside takes free keys only, and ends when somebody wants one of them', async () => {
+test('preemptible work takes only free keys, and ends when somebody wants one of them', async () => {
   const locks = new Locks()
   const seen: string[] = []
   const work = (wanted: AbortSignal) =>
@@ -46,7 +46,7 @@ test('what is done aside takes free keys only, and ends when somebody wants one 
   expect(locks.interrupt(['a', 'b'])).toBeUndefined()
 })
 
-test('a semaphore lets so many run and no more', async () => {
+test('a semaphore runs no more than its size at once', async () => {
   const semaphore = new Semaphore(3)
   let running = 0
   let most = 0

@@ -1,4 +1,4 @@
-/** Runs at most one function at a time per key, in the order they came. */
+/** Runs at most one function at a time per key, in the order of arrival. */
 export class Locks {
   readonly #tails = new Map<string, Promise<unknown>>()
   readonly #watchers = new Set<() => void>()
@@ -19,26 +19,26 @@ export class Locks {
     }
   }
 
-  /** Whether somebody holds the key or waits for it; what is done aside does not count. */
+  /** Whether somebody holds the key or waits for it; preemptible work does not count. */
   isLocked(key: string): boolean {
     return this.#tails.has(key)
   }
 
-  /** Whether anything is done with the key. */
+  /** Whether anything, including preemptible work, holds the key or waits for it. */
   isHeld(key: string): boolean {
     return this.#tails.has(key) || this.#preemptible.has(key)
   }
 
-  /** The watcher is called whenever nothing is done with a key any more. The result stops it. */
+  /** Calls the watcher whenever a key has become free. @returns stops watching */
   watch(watcher: () => void): () => void {
     this.#watchers.add(watcher)
     return () => this.#watchers.delete(watcher)
   }
 
   /**
-   * Does what nobody waits for, with all these keys at once and only while nobody wants any of them: its signal is
-   * aborted when somebody does, who then waits for its end.
-   * @returns undefined when one of the keys is taken now
+   * Runs low-priority work while holding all `keys`. When anyone else asks for one of them, the work's signal is
+   * aborted, and the newcomer waits until the work has stopped.
+   * @returns undefined when one of the keys is held now
    */
   runPreemptible<T>(keys: readonly string[], work: (wanted: AbortSignal) => Promise<T>): Promise<T> | undefined {
     if (keys.some((key) => this.isHeld(key))) return undefined
@@ -62,14 +62,17 @@ export class Locks {
     for (const watcher of [...this.#watchers]) watcher()
   }
 
-  /** Ends what is done aside with one of these keys; undefined when there is nothing to end. */
+  /**
+   * Aborts the preemptible work that holds one of these keys.
+   * @returns resolves when it has stopped; undefined when there is none
+   */
   interrupt(keys: Iterable<string>): Promise<void> | undefined {
     for (const key of keys) if (this.#preemptible.has(key)) return this.#preemptible.get(key)!.end()
     return undefined
   }
 }
 
-/** Lets at most `size` functions run at once; the others wait in the order they came. */
+/** Lets at most `size` functions run at once; the others wait in the order of arrival. */
 export class Semaphore {
   readonly size: number
   readonly #waiting: (() => void)[] = []

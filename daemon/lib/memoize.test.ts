@@ -4,7 +4,7 @@ import { memoizeFor } from './memoize.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-test('who asks while it is measured, or within the time after, is given the same', async () => {
+test('callers that ask during a measurement, or within the time after, share its result', async () => {
   const under: PromiseWithResolvers<number>[] = []
   const ask = memoizeFor(1000, () => {
     under.push(Promise.withResolvers())

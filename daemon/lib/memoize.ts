@@ -1,6 +1,6 @@
 /**
- * Measures for all who ask: those who come while it is under way, or within `ms` after it, are given what came of it. A
- * failure is only for those who waited for it.
+ * Shares a measurement: callers that ask while it is under way, or within `ms` after it, get its result. Only callers
+ * that waited for it get a failure.
  */
 export function memoizeFor<T>(ms: number, measure: () => Promise<T>): () => Promise<T> {
   let held: { value: Promise<T>; until: number } | undefined

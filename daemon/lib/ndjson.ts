@@ -1,6 +1,6 @@
 const longestLine = 8 * 1024 * 1024
 
-/** The values of a body of JSON by lines; it ends at the first thing that is none, and when `over` is aborted. */
+/** Reads the values of a body of JSON lines. Ends at the first line that is not JSON, and when `over` is aborted. */
 export async function* readLines(body: ReadableStream<Uint8Array>, over: AbortSignal): AsyncGenerator<unknown> {
   let rest = ''
   const decoder = new TextDecoder()

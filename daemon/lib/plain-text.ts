@@ -2,8 +2,8 @@
 const escapes = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[ -/]*[0-~])/g
 
 /**
- * Text from a guest as text that is safe to print anywhere: no escape sequences, no control characters but newline and
- * tab, no characters that reorder or hide others.
+ * Makes text from a guest safe to print anywhere: removes escape sequences, control characters other than newline and
+ * tab, and characters that reorder or hide others.
  */
 export function plainText(text: string): string {
   return text
@@ -12,15 +12,15 @@ export function plainText(text: string): string {
     .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')
 }
 
-/** The same as one line, of characters that can be seen: what a client or a CA calls itself. */
+/** Does the same, and leaves one line of visible characters: for the names that clients and CAs give themselves. */
 export const plainLine = (text: string): string => plainText(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '')
 
 /** The beginning of an escape sequence whose end is still to come. */
 const unfinished = /\u001b(?:\[[0-?]*[ -/]*|[\]PX^_][^\u0007\u001b]*|[ -/]*)$/
-/** A sequence that is longer is none. */
+/** Anything longer is not an escape sequence. */
 const longestSequence = 4096
 
-/** The same for text that comes in pieces, which may be cut anywhere. */
+/** Does the same for text that arrives in pieces, which may be cut anywhere. */
 export function plainPieces(): (piece: string) => string {
   let rest = ''
   return (piece) => {

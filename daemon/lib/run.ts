@@ -5,7 +5,7 @@ export interface RunOptions {
   /** Text or bytes for the program's standard input. Without it, standard input is empty. */
   input?: string | Uint8Array
   cwd?: string
-  /** The whole environment. Default: the daemon's own, with LC_ALL=C so that output can be read by programs. */
+  /** The whole environment. Default: the daemon's own, with LC_ALL=C so that programs can parse the output. */
   env?: NodeJS.ProcessEnv
   signal?: AbortSignal | undefined
   /** Ends the program with SIGKILL after this many milliseconds. Default 60,000. */
@@ -25,8 +25,8 @@ export interface RunResult {
 const maxOutputBytes = 8 * 1024 * 1024
 
 /**
- * Runs a program with an argument array, never through a shell, and waits for its end.
- * The program gets its own process group, and the whole group is ended on abort or timeout.
+ * Runs a program with an argument array, never through a shell, and waits for it to end.
+ * The program gets its own process group, and the whole group is killed on abort or timeout.
  * @throws CroftError `program-failed` (with the last lines of standard error), `timed-out`, `cancelled`,
  * or `disk-full` when the program says that no space is left.
  */
@@ -36,7 +36,8 @@ export async function runProgram(
   options: RunOptions = {},
 ): Promise<RunResult> {
   const { signal, timeoutMs = 60_000, okCodes = [0] } = options
-  if (signal?.aborted) throw new CroftError('cancelled', `${program} was not started: cancelled.`)
+  if (signal?.aborted)
+    throw new CroftError('cancelled', `${program} was not started, because the request was cancelled.`)
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: options.env ?? { ...process.env, LC_ALL: 'C' },
@@ -45,7 +46,7 @@ export async function runProgram(
   })
   const out = collectGarbage(child.stdout, options.onLine)
   const err = collectGarbage(child.stderr)
-  child.stdin.on('error', () => {}) // a program that does not read its input is no failure of ours
+  child.stdin.on('error', () => {}) // a program may ignore its input
   child.stdin.end(options.input)
 
   let ended: 'timed-out' | 'cancelled' | undefined
@@ -67,13 +68,14 @@ export async function runProgram(
         details: { args, ...result },
       })
     }
-    if (ended === 'cancelled') throw new CroftError('cancelled', `${program} was stopped: cancelled.`)
+    if (ended === 'cancelled')
+      throw new CroftError('cancelled', `${program} was stopped, because the request was cancelled.`)
     if (!okCodes.includes(code)) throw failure(program, args, result)
     return result
   } catch (error) {
     if (error instanceof CroftError) throw error
     throw new CroftError('program-failed', `${program} could not be started.`, {
-      hint: `Is it installed? croft doctor checks.`,
+      hint: `Check whether it is installed: croft doctor`,
       cause: error,
     })
   } finally {
@@ -89,7 +91,7 @@ function failure(program: string, args: readonly string[], result: RunResult): C
   }
   return new CroftError(
     'program-failed',
-    `${program} failed (exit code ${result.code}): ${lines || 'it said nothing'}`,
+    `${program} failed (exit code ${result.code}): ${lines || 'it printed no error'}`,
     {
       details: { args, code: result.code, stderr: lines },
     },

@@ -1,9 +1,9 @@
 import { CroftError } from './error.ts'
 
 /**
- * Splits a command line into words as sh does, without expansions: blanks separate, 'single' and "double" quotes and
- * backslashes keep together; in double quotes a backslash escapes only `"`, `\`, `$` and the backquote.
- * @throws CroftError `misuse` for a quote that is not closed
+ * Splits a command line into words like sh, without expansions: blanks separate words; 'single' and "double" quotes and
+ * backslashes keep blanks in a word; in double quotes a backslash escapes only `"`, `\`, `$` and the backquote.
+ * @throws CroftError `misuse` for an unclosed quote
  */
 export function splitWords(line: string): string[] {
   const words: string[] = []

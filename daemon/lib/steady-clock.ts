@@ -1,5 +1,5 @@
 /**
- * The time of day, by the clock as it is set now, of a moment that is known by the clock that nobody sets
- * (`performance.now()`).
+ * Converts a moment of the monotonic clock (`performance.now()`), which nobody sets, to the time of day, by the clock
+ * as it is set now.
  */
 export const timeOf = (at: number): Date => new Date(Date.now() - (performance.now() - at))

@@ -1,4 +1,4 @@
-/** Numbers as a person reads them. */
+/** Formats numbers for people. */
 
 /** 1.4 GB, 212 MB: powers of 1000, at most one decimal below 10. */
 export function bytes(count: number): string {
@@ -6,7 +6,7 @@ export function bytes(count: number): string {
   return `${value < 9.95 && unit > 0 ? value.toFixed(1) : Math.round(value)} ${prefix}B`
 }
 
-/** 100 Mbit/s, 2.5 MB/s: what was said as a round number. */
+/** 100 Mbit/s, 2.5 MB/s: a rate that was given as a round number. */
 export function perSecond(count: number, of: 'bit' | 'B'): string {
   const { value, prefix } = scaled(count)
   return `${Number(value.toPrecision(3))} ${prefix}${of}/s`
@@ -34,14 +34,14 @@ export function seconds(ms: number): string {
   return `${Math.round(ms / 60_000)} min`
 }
 
-/** 3 s, 90 min, 2 h: a span that was said in minutes. */
+/** 3 s, 90 min, 2 h: a span that was given in minutes. */
 export function minutes(count: number): string {
   const whole = Math.round(count)
   if (count < 1) return `${Math.round(count * 60)} s`
   return whole >= 120 && whole % 60 === 0 ? `${whole / 60} h` : `${whole} min`
 }
 
-/** ▰▰▰▱▱▱▱▱: how much of a whole, from 0 to 1. */
+/** ▰▰▰▱▱▱▱▱: a fraction, from 0 to 1. */
 export function bar(fraction: number): string {
   const filled = Math.round(Math.min(1, Math.max(0, fraction)) * 8)
   return '▰'.repeat(filled) + '▱'.repeat(8 - filled)
@@ -64,7 +64,7 @@ const forms = {
 /** An exact time, in the reader's time zone. */
 export const moment = (at: Date, form: keyof typeof forms = 'whole'): string => at.toLocaleString('en-GB', forms[form])
 
-/** in 3 min, in 14 days; over, when that is past. */
+/** in 3 min, in 14 days; over, for a time in the past. */
 export function until(iso: string, now: Date): string {
   const s = (Date.parse(iso) - now.getTime()) / 1000
   if (s <= 0) return 'over'

@@ -6,18 +6,18 @@ import { WebSocketServer } from 'ws'
 /** The largest message that a client's WebSocket may send, in bytes: a file for a command, in base64. */
 const largestMessage = 8 * 1024 * 1024
 
-/** Connections that may wait to be taken, as many as Linux allows by itself: at a unix socket one more is refused at once. */
+/** The listen backlog, at Linux's default maximum: a unix socket refuses the next connection immediately. */
 export const mostWaiting = 4096
 
 export interface WebServer {
   server: Server
-  /** Ends what is open, WebSockets too. Resolves when all of it has gone. */
+  /** Closes all connections, WebSockets too. Resolves when all are gone. */
   close(): Promise<void>
 }
 
 /**
- * A server, not listening yet, for what a site serves.
- * @param first may take a request for itself: then it says so, and answers it
+ * Makes a server for a site; it does not listen yet.
+ * @param first may handle a request itself: it then returns true, and answers it
  */
 export function makeWebServer(
   site: Pick<Hono, 'fetch'>,

@@ -1,9 +1,9 @@
 import type { z } from 'zod'
 
-/** How values were given: on a command line all of them are text. */
+/** How values were given: on a command line, all of them are text. */
 export type ValueForm = 'line' | 'json'
 
-/** What is wrong with a value, by what zod found, as a sentence without zod's words. Pure. */
+/** Puts zod's finding about a value into a sentence without zod's words. Pure. */
 export function wrongValue(label: string, value: unknown, issue: z.core.$ZodIssue, form: ValueForm): string {
   const not = value === '' && form === 'line' ? 'empty' : quoted(value)
   switch (issue.code) {
@@ -38,17 +38,17 @@ function kindOf(expected: string, form: ValueForm): string {
   return form === 'json' ? 'a string' : 'text'
 }
 
-/** A value as JSON has it, cut short. */
+/** A value as JSON, truncated. */
 export function quoted(value: unknown): string {
   if (typeof value === 'string') return quotedWord(value)
   const text = JSON.stringify(value) ?? 'that'
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }
 
-/** A word as somebody typed it, in quotes and cut short. */
+/** A word as typed, in quotes and truncated. */
 export const quotedWord = (word: string): string => JSON.stringify(word.length > 40 ? `${word.slice(0, 40)}…` : word)
 
-/** The same of a file of JSON: its first fault, with where it stands. Pure. */
+/** Does the same for a JSON file: describes its first fault, and where it is. Pure. */
 export function wrongIn(value: unknown, { issues: [issue] }: z.core.$ZodError): string {
   let at: unknown = value
   for (const key of issue!.path) at = (at as Record<PropertyKey, unknown> | undefined)?.[key]

@@ -31,7 +31,7 @@ test('each tier has the means of its steps, up to now', () => {
   expect(known(only(ring, '30d', now))).toEqual([10, 20])
 })
 
-test('a step is the mean of its samples, without those that are not known', () => {
+test('a step is the mean of its known samples', () => {
   const ring = new Ring(2)
   ring.add(start, [null, 1])
   ring.add(start + 3, [4, 2])
@@ -39,7 +39,7 @@ test('a step is the mean of its samples, without those that are not known', () =
   expect(ring.read('1h', start + 9).series.map((each) => each.at(-1))).toEqual([6, 3])
 })
 
-test('what was not measured is a gap, and so is what a ring has of its last round', () => {
+test('a time without measurements is a gap, and so is what a ring has from its last round', () => {
   const ring = new Ring(1)
   ring.add(start, [1])
   ring.add(start + 30, [2])
@@ -51,7 +51,7 @@ test('what was not measured is a gap, and so is what a ring has of its last roun
   expect(known(only(ring, '1h', start + 90 * 86_400))).toEqual([])
 })
 
-test('when the clock goes back, what was measured later is forgotten', () => {
+test('when the clock is set back, measurements of later times are forgotten', () => {
   const ring = new Ring(1)
   ring.add(start, [1])
   ring.add(start + 600, [5])
@@ -59,7 +59,7 @@ test('when the clock goes back, what was measured later is forgotten', () => {
   expect(known(only(ring, '1h', start + 600))).toEqual([1, 2])
 })
 
-test('also when the daemon was restarted in between', () => {
+test('even when the daemon was restarted in between', () => {
   const ahead = new Ring(1)
   ahead.add(start, [1])
   ahead.add(start + 600, [5])
@@ -78,7 +78,7 @@ test('a slot with a wrong count of samples is no trouble', () => {
   expect(only(ring, '1h', start + 3).at(-1)).toBe(2)
 })
 
-test('rates are between two looks of one run', () => {
+test('rates are between two measurements of one run', () => {
   const at = (n: number) => ({
     cpuTimeNs: n * 1e9,
     guestTimeNs: 0,
@@ -124,7 +124,7 @@ async function cpuOf(histories: Histories, at: number) {
   return known((await histories.read({ vm: 'a' }, '1h', date(at))).series.cpuPercent!)
 }
 
-test('another daemon finds what was written, and goes on with it', async () => {
+test('another daemon finds what was written, and continues it', async () => {
   const first = new Histories(folder, log)
   await first.addVm('a', date(start), sample(1))
   await first.write(date(start), new Set(['a']))
@@ -139,7 +139,7 @@ test('another daemon finds what was written, and goes on with it', async () => {
   expect((await stat(ringOf('a'))).size).toBe(16 + 2472 * 46)
 })
 
-test('a file that is broken, cut short or removed is begun anew', async () => {
+test('a file that is broken, truncated or removed starts anew', async () => {
   const first = new Histories(folder, log)
   await first.addVm('a', date(start), sample(1))
   await first.write(date(start), new Set(['a']))
@@ -157,7 +157,7 @@ test('a file that is broken, cut short or removed is begun anew', async () => {
     await next.write(date(start + 10), new Set(['a']))
     expect(await cpuOf(new Histories(folder, log), start + 10)).toEqual([2])
   }
-  // With its header whole: slots that say a wrong time are gaps.
+  // With an intact header: slots with a wrong time are gaps.
   await writeFile(ringOf('a'), Buffer.concat([whole.subarray(0, 16), Buffer.alloc(whole.length - 16, 0xa7)]))
   expect(await cpuOf(new Histories(folder, log), start + 10)).toEqual([])
 })
@@ -172,7 +172,7 @@ test('a file removed under the daemon is written whole again', async () => {
   expect(await cpuOf(new Histories(folder, log), start + 10)).toEqual([1, 2])
 })
 
-test('what cannot be written is kept, and hinders no other', async () => {
+test('what can’t be written is kept, and does not hinder others', async () => {
   const histories = new Histories(folder, log)
   await histories.addVm('b', date(start), sample(7))
   await histories.write(date(start), new Set(['a', 'b']))
@@ -197,7 +197,7 @@ test('the files of VMs that are gone are removed', async () => {
   expect(await cpuOf(histories, start)).toEqual([])
 })
 
-test('pressure is absent where the kernel tells none', async () => {
+test('pressure is absent where the kernel reports none', async () => {
   const histories = new Histories(folder, log)
   const box = {
     cpuPercent: 1,

@@ -5,7 +5,7 @@ import type { History, Subject } from '../core/interfaces/metrics.ts'
 import { type Range, tiers } from '../core/interfaces/metrics.ts'
 import { Ring } from './ring.ts'
 
-/** Of a VM. Percent of one CPU, bytes, and bytes per second as the guest sees them. */
+/** The series of a VM. Percent of one CPU, bytes, and bytes per second as the guest sees them. */
 export const vmSeries = [
   'cpuPercent',
   'memoryBytes',
@@ -17,8 +17,8 @@ export const vmSeries = [
 ] as const
 
 /**
- * Of the box. Percent of all CPUs, bytes, and the percent of time in which something waited for a CPU, memory or the disk
- * (the kernel's pressure stall information, `some avg10`).
+ * The series of the box. Percent of all CPUs, bytes, and the percent of time in which something waited for a CPU,
+ * memory or the disk (the kernel's pressure stall information, `some avg10`).
  */
 export const boxSeries = [
   'cpuPercent',
@@ -32,10 +32,10 @@ export const boxSeries = [
 export type VmSample = Record<(typeof vmSeries)[number], number | null>
 export type BoxSample = Record<(typeof boxSeries)[number], number | null>
 
-/** Rings of those that were measured this lately are held in memory. */
+/** Rings of subjects that were measured this recently are held in memory. */
 const heldMs = 120_000
 
-/** Keeps what was measured of the box and its VMs: in memory, and as files when `write` is called. */
+/** Keeps the measurements of the box and its VMs: in memory, and in files when `write` is called. */
 export class Histories {
   readonly #folder: string
   readonly #log: Logger
@@ -62,7 +62,7 @@ export class Histories {
     )
   }
 
-  /** A series of the box of which nothing is known, such as pressure on an old kernel, is left out. */
+  /** Reads a history. Pressure series without any known value, as on an old kernel, are left out. */
   async read(subject: Subject, range: Range, now: Date): Promise<History> {
     const ring = await (this.#held.get(fileOf(subject))?.ring ?? this.#load(subject))
     const { from, series } = ring.read(range, seconds(now))
@@ -71,7 +71,7 @@ export class Histories {
     return { stepSeconds: tiers[range].stepSeconds, from, series: Object.fromEntries(shown) }
   }
 
-  /** Brings the files up to date, and removes those of VMs that are gone. One that can't be written is tried again. */
+  /** Updates the files, and removes those of VMs that are gone. A file that can't be written is retried next time. */
   async write(now: Date, vms: ReadonlySet<string>): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
     const known = new Set([fileOf('box'), ...[...vms].map((vm) => fileOf({ vm }))])
@@ -102,7 +102,7 @@ export class Histories {
     const file = fileOf(subject)
     const bytes = await readFile(join(this.#folder, file)).catch((err) => {
       if (err.code === 'ENOENT') return undefined
-      // It is tried again at the next sample: what the file has is not to be written over.
+      // Retried at the next sample, so that the content of the file is not overwritten.
       this.#log.warn({ err, file }, 'could not read a history')
       this.#held.delete(file)
       throw err
@@ -115,14 +115,17 @@ const seconds = (date: Date): number => Math.floor(date.getTime() / 1000)
 const fileOf = (subject: Subject): string => (subject === 'box' ? 'box.ring' : `vm-${subject.vm}.ring`)
 const seriesOf = (subject: Subject): readonly string[] => (subject === 'box' ? boxSeries : vmSeries)
 
-/** In place, what has changed: some hundred bytes. A slot that a power cut tears says a wrong time, and so is a gap. */
+/**
+ * Writes what has changed in place: a few hundred bytes. A slot that is torn by a power cut has a wrong time, and so
+ * reads as a gap.
+ */
 async function write(path: string, ring: Ring): Promise<void> {
   const changes = ring.takeChanges()
   if (changes.length === 0) return
   try {
     const begins = changes[0]![0] === 0
     await using file = await open(path, begins ? 'w' : 'r+', 0o600).catch((error) => {
-      // Somebody has removed it: it is written whole.
+      // Somebody has removed the file: write all of it.
       if (error.code !== 'ENOENT') throw error
       changes.splice(0, changes.length, [0, ring.bytes.length])
       return open(path, 'w', 0o600)

@@ -5,7 +5,7 @@ import type { State } from '../store/index.ts'
 import { emptyState } from '../store/schema/state.ts'
 import { Meter } from './meter.ts'
 
-test('the disk of a VM that does not run is measured once, and nothing is kept of one that is gone', async () => {
+test('the disk of a VM that does not run is measured once, and nothing is kept about a deleted one', async () => {
   const vm = { id: 'v1', uuid: 'u1', name: 'web', phase: 'ready', disk: 'd1', image: 'i1', memory: null }
   const layers = { d1: { id: 'd1', parent: null, file: 'layers/d1' } }
   const withVms = (vms: object) => ({ ...emptyState('test'), layers, vms }) as unknown as State

@@ -11,7 +11,7 @@ import type { State, Vm } from '../store/index.ts'
 
 const freshMs = 1000
 const tickMs = 10_000
-/** Of the kernel's CPU times: USER_HZ, which is the same on every Linux of today. */
+/** The unit of the kernel's CPU times: USER_HZ, which is the same on every Linux today. */
 const ticksPerSecond = 100
 
 interface Sample {
@@ -21,25 +21,27 @@ interface Sample {
 }
 
 /**
- * Measures the box and its VMs: when asked, and every 10 s while VMs run, so that percentages are recent ones. It does so
- * once a second at most, for all who ask.
+ * Measures the box and its VMs: on request, and every 10 s while VMs run, so that percentages are recent. It measures
+ * at most once per second, for all callers together.
  */
 export class Meter {
-  /** The box at most a second ago; its CPU percent is of the time between the last two measurements. */
+  /**
+   * The usage of the box, at most a second old; its CPU percentage covers the time between the last two measurements.
+   */
   readonly host: () => Promise<HostUsage> = memoizeFor(freshMs, () => this.#measureHost())
   readonly #box: Box
   readonly #folder: string
   #sample: Sample = { at: Number.NEGATIVE_INFINITY, stats: new Map() }
   #percent = new Map<string, number>()
   #sampling: Promise<void> | undefined
-  /** The files that go with each VM, of the state that they are of. */
+  /** The files that go with each VM, and the state from which they were derived. */
   #files: { of: State; byVm: Map<string, string[]> } | undefined
-  /** Of the disks that VMs write: by UUID, while those do not run. */
+  /** Sizes of VMs' own disks, by UUID, while the VMs do not run. */
   readonly #diskAtRest = new Map<string, { file: string; bytes: number }>()
   readonly #diskInUse = new Map<string, () => Promise<number>>()
-  /** By UUID: of what goes with a VM besides, which nobody writes. */
+  /** Sizes of the other files that go with a VM, by UUID; nobody writes them. */
   readonly #diskBeneath = new Map<string, { files: string; bytes: Promise<number> }>()
-  /** Files that go with no one VM; measured at most every 10 s. */
+  /** The size of files that go with no single VM; measured at most every 10 s. */
   readonly #diskKept = memoizeFor(tickMs, () => this.#measureKept())
   #ticks = { busy: 0, all: 0 }
   readonly #timer: NodeJS.Timeout
@@ -64,8 +66,8 @@ export class Meter {
   }
 
   /**
-   * What each VM takes, by VM id, at most a second ago; its CPU percent is of the time between the last two times that
-   * libvirt was asked. Without libvirt: what was last known of the disks.
+   * What each VM takes, by VM id, at most a second old; its CPU percentage covers the time between the last two queries
+   * of libvirt. Without libvirt, the last known sizes of the disks.
    */
   async vms(): Promise<Map<string, VmUsage>> {
     await this.#refresh().catch(() => {})
@@ -83,25 +85,25 @@ export class Meter {
     return new Map(rows)
   }
 
-  /** One that did not run says nothing when it goes. */
+  /** Forgets deleted VMs: a VM that did not run causes no event when it is deleted. */
   #forgetAllBut(vms: readonly Vm[]): void {
     const there = new Set(vms.map(({ uuid }) => uuid))
     for (const known of [this.#diskAtRest, this.#diskInUse, this.#diskBeneath])
       for (const uuid of known.keys()) if (!there.has(uuid)) known.delete(uuid)
   }
 
-  /** What libvirt counts now, or counted less than a second before. By UUID. @throws CroftError */
+  /** libvirt's counters, less than a second old, by UUID. @throws CroftError */
   async stats(): Promise<ReadonlyMap<string, VmStats>> {
     await this.#refresh()
     return this.#sample.stats
   }
 
-  /** What libvirt counted when it was last asked: when `vms` was called, or less than a second before. */
+  /** libvirt's counters as of its last query: when `vms` was called, or less than a second before. */
   get sample(): Sample {
     return this.#sample
   }
 
-  /** Of the VMs what `sample` has: libvirt is not asked. */
+  /** Counters of the box, and of VMs as of `sample`; libvirt is not queried. */
   async counters(): Promise<Counters> {
     const { busy } = await readCpuTicks()
     const vms = vmsOf(this.#box.store.state).flatMap((vm) => {
@@ -159,7 +161,7 @@ export class Meter {
     this.#percent = percent
   }
 
-  /** @returns null for a VM that is none yet, and while it can't be measured */
+  /** Measures what a VM takes on disk. @returns null for a VM without files yet, and while it can't be measured */
   async #disk(vm: Vm): Promise<number | null> {
     const files = this.#filesOf(vm.id)
     if (!files) return null
@@ -205,7 +207,7 @@ export class Meter {
     return bytes
   }
 
-  /** Whether nothing is written to its disk: one that is being made has none yet. */
+  /** Whether a VM's disk is not being written: a VM that is still being made does not count. */
   #rests({ uuid, phase }: Vm): boolean {
     const domain = this.#box.live.get(uuid)?.domain
     return phase === 'ready' && (domain === 'off' || domain === undefined)
@@ -217,7 +219,7 @@ export class Meter {
     return vm ? this.#usageOf(layerOf(state, vm.disk).file) : 0
   }
 
-  /** @throws Error when the file is gone: a disk that is there takes something */
+  /** The size of a file. @throws Error when the file is gone: an existing disk is never empty */
   async #usageOf(file: string): Promise<number> {
     const bytes = await this.#box.files.usage(file)
     if (bytes === 0) throw new Error(`there is no ${file}`)
@@ -237,7 +239,7 @@ export class Meter {
     return sizes.reduce((sum, size) => sum + size, 0)
   }
 
-  /** Percent of all CPUs, since this was last asked. */
+  /** Percent of all CPUs since the last call. */
   async #hostCpu(): Promise<number> {
     const before = this.#ticks
     const now = await readCpuTicks()

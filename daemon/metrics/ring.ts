@@ -7,23 +7,23 @@ const version = 2
 const headerBytes = 16
 
 /**
- * What was measured of one subject, in four resolutions of fixed size: each a ring of slots, which hold the mean of the
- * samples that fell into their time, and say themselves which time that is. A slot of a time long past reads as a gap.
- * It is held as the bytes of its file: a header (`croftrng`, version, number of series), then the rings one after another,
- * each slot its beginning in s since 1970 (u32), then of each series the mean (f32, NaN for none) and of how many known
- * samples it is one (u16); little-endian.
+ * The measurements of one subject, in four resolutions of fixed size. Each resolution is a ring of slots; a slot holds
+ * its own time and the mean of the samples that fell into it. A slot with a time from an earlier round reads as a gap.
+ * A ring is held as the bytes of its file: a header (`croftrng`, version, number of series), then the rings one after
+ * another. Each slot has its beginning in s since 1970 (u32), and for each series the mean (f32, NaN for none) and the
+ * number of known samples in it (u16); little-endian.
  */
 export class Ring {
   readonly #series: number
   readonly #slotBytes: number
   readonly #tiers: Record<Range, Tier>
   readonly bytes: Buffer
-  /** Seconds; of the last sample. Before the first, the file may have some of a clock that went ahead. */
+  /** The time of the last sample, in seconds. Before the first, the file may have samples of a clock that was ahead. */
   #last = Number.POSITIVE_INFINITY
-  /** Parts of the bytes that the file has not, by where they begin; the end of each. */
+  /** Ranges of the bytes that the file does not have yet: start to end. */
   #changed = new Map<number, number>()
 
-  /** @param file what its file has; when that is no ring of so many series, the ring begins anew */
+  /** @param file the content of its file; the ring starts empty unless that is a ring with as many series */
   constructor(series: number, file?: Buffer) {
     this.#series = series
     this.#slotBytes = 4 + 6 * series
@@ -47,7 +47,7 @@ export class Ring {
     this.#changed.set(0, headerBytes)
   }
 
-  /** Adds a sample. @param seconds since 1970 @param values in the order of the series; null for what is not known */
+  /** Adds a sample. @param seconds since 1970 @param values in the order of the series; null for unknown ones */
   add(seconds: number, values: readonly (number | null)[]): void {
     if (seconds < this.#last) this.#forgetAfter(seconds)
     this.#last = seconds
@@ -60,7 +60,7 @@ export class Ring {
     }
   }
 
-  /** @returns the beginning of the first slot, and of each series its slots up to now; null for a gap */
+  /** Reads a range. @returns the beginning of the first slot, and each series' slots up to now; null for a gap */
   read(range: Range, seconds: number): { from: number; series: (number | null)[][] } {
     const tier = this.#tiers[range]
     const last = seconds - (seconds % tier.stepSeconds)
@@ -77,7 +77,9 @@ export class Ring {
     return { from, series: Array.from({ length: this.#series }, (_, i) => slots.map((at) => value(at, i))) }
   }
 
-  /** What the file has not yet, as places of the bytes, neighbours together; from here on it counts as written. */
+  /**
+   * Returns the byte ranges that the file does not have yet, adjacent ones joined; they count as written from now on.
+   */
   takeChanges(): [from: number, to: number][] {
     const joined: [number, number][] = []
     for (const [from, to] of [...this.#changed].sort(([a], [b]) => a - b)) {
@@ -89,7 +91,7 @@ export class Ring {
     return joined
   }
 
-  /** When they could not be written after all. */
+  /** Takes back changes that could not be written after all. */
   giveBack(changes: readonly [number, number][]): void {
     for (const [from, to] of changes) this.#changed.set(from, Math.max(to, this.#changed.get(from) ?? 0))
   }
@@ -100,7 +102,10 @@ export class Ring {
     for (let i = 0; i < this.#series; i++) this.bytes.writeFloatLE(Number.NaN, at + 4 + 6 * i)
   }
 
-  /** Takes a value into the mean at a place. Where the file was garbled, a count may be any: more than one a second is none. */
+  /**
+   * Mixes a value into the mean at a place. In a garbled file the count may be anything: it is capped at one sample per
+   * second.
+   */
   #mix(place: number, value: number, stepSeconds: number): void {
     const before = this.bytes.readFloatLE(place)
     const count = Number.isFinite(before) ? Math.min(this.bytes.readUInt16LE(place + 4), stepSeconds - 1) + 1 : 1
@@ -112,7 +117,7 @@ export class Ring {
     return tier.at + ((begin / tier.stepSeconds) % tier.slots) * this.#slotBytes
   }
 
-  /** The clock has gone back: what was measured at times that are yet to come would be taken for theirs. */
+  /** Forgets slots in the future after the clock was set back: they would be mistaken for measurements of that time. */
   #forgetAfter(seconds: number): void {
     for (const tier of Object.values(this.#tiers)) {
       for (let at = tier.at, i = 0; i < tier.slots; i++, at += this.#slotBytes) {

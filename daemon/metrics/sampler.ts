@@ -8,10 +8,10 @@ import type { Meter } from './meter.ts'
 
 const sampleMs = 10_000
 const writeMs = 60_000
-/** In the middle of a slot of the last hour: at its edge two samples might fall into one, and none into the next. */
+/** Samples are taken in the middle of a 10 s slot: at its edge, two might fall into one slot and none into the next. */
 const midSlot = sampleMs / 2
 
-/** Measures the box and the VMs that run every 10 s, and has that kept. @returns ends that, after a last write */
+/** Measures the box and the running VMs every 10 s, and keeps the results. @returns stops it, after a last write */
 export function keepHistories(box: Box, meter: Meter, histories: Histories, folder: string): () => Promise<void> {
   const write = () => histories.write(new Date(), new Set(vmsOf(box.store.state).map(({ id }) => id)))
   const sampleVms = vmSampler(box, meter, histories)
@@ -19,11 +19,11 @@ export function keepHistories(box: Box, meter: Meter, histories: Histories, fold
   const ends = [
     repeat(sampleMs, 'measure the VMs', box.log, sampleVms, midSlot),
     repeat(sampleMs, 'measure the box', box.log, sampleBox, midSlot),
-    repeat(writeMs, 'write down what was measured', box.log, write),
+    repeat(writeMs, 'write the history', box.log, write),
   ]
   return async () => {
     for (const end of ends) end()
-    await write().catch((err) => box.log.error({ err }, 'could not write down what was measured'))
+    await write().catch((err) => box.log.error({ err }, 'could not write the history'))
   }
 }
 
@@ -33,7 +33,7 @@ function vmSampler(box: Box, meter: Meter, histories: Histories): () => Promise<
     if (box.hypervisor.trouble()) return
     const at = new Date()
     const [usage, now] = [await meter.vms(), meter.sample]
-    if (now.at === before.at) return // libvirt has just gone
+    if (now.at === before.at) return // libvirt has just become unavailable
     for (const vm of vmsOf(box.store.state)) {
       const stats = now.stats.get(vm.uuid)
       if (!stats || box.live.get(vm.uuid)?.domain !== 'running') continue
@@ -45,7 +45,10 @@ function vmSampler(box: Box, meter: Meter, histories: Histories): () => Promise<
   }
 }
 
-/** What went on between two looks at a VM; nulls when it is its first, or of another run, or the clock has gone back. Pure. */
+/**
+ * Computes a VM's rates between two measurements; nulls for the first one, across two runs, and when the clock was set
+ * back. Pure.
+ */
 export function ratesOf(
   now: VmStats,
   before: VmStats | undefined,

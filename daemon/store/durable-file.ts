@@ -4,8 +4,8 @@ import type { Adapter } from 'lowdb'
 import { CroftError, isNoSpace } from '../lib/error.ts'
 
 /**
- * A lowdb adapter whose file is at every moment the whole old or the whole new state, also across a power cut:
- * write a temporary file, fsync it, keep the old file as `<file>.last`, rename, fsync the folder.
+ * A lowdb adapter whose file holds the whole old or the whole new state at every moment, even across a power cut: it
+ * writes a temporary file, fsyncs it, keeps the old file as `<file>.last`, renames, and fsyncs the folder.
  * (lowdb's own adapter renames but does not fsync, and leaves the file readable by all.)
  */
 export class DurableFile<T> implements Adapter<T> {
@@ -15,8 +15,8 @@ export class DurableFile<T> implements Adapter<T> {
   readonly #makeRoom: () => Promise<boolean>
 
   /**
-   * @param parse checks and migrates what was read; what it throws becomes a `state-damaged` refusal.
-   * @param makeRoom frees something on a disk that is full; false when it can't
+   * @param parse validates and migrates what was read; anything it throws becomes a `state-damaged` error
+   * @param makeRoom frees space on a full disk; returns false when it can't
    */
   constructor(path: string, parse: (raw: unknown) => T, makeRoom: () => Promise<boolean>) {
     this.path = path
@@ -25,7 +25,10 @@ export class DurableFile<T> implements Adapter<T> {
     this.#makeRoom = makeRoom
   }
 
-  /** @returns null when there is no file yet. @throws CroftError `state-damaged`, naming the last good copy. */
+  /**
+   * Reads the file.
+   * @returns null when there is none yet @throws CroftError `state-damaged`, naming the last good copy
+   */
   async read(): Promise<T | null> {
     let text: string
     try {
@@ -69,7 +72,10 @@ export class DurableFile<T> implements Adapter<T> {
     await handle.sync()
   }
 
-  /** Makes `<file>.last` a second name of today's file; a rename later takes only the first name away from it. */
+  /**
+   * Makes `<file>.last` a second name (hard link) of the current file; the rename that follows only replaces the
+   * first.
+   */
   async #keepLast(): Promise<void> {
     const temporary = `${this.lastGoodPath}.new`
     await rm(temporary, { force: true })
@@ -84,7 +90,7 @@ export class DurableFile<T> implements Adapter<T> {
 
   #damaged(why: string, cause?: unknown): CroftError {
     return new CroftError('state-damaged', `${this.path} can't be used: ${why}.`, {
-      hint: `Nothing was changed. The last good copy is ${this.lastGoodPath}: look at both, put the right one in place, start again.`,
+      hint: `Nothing was changed. The last good copy is ${this.lastGoodPath}. Compare both, put the right one in place, and start again.`,
       cause,
     })
   }

@@ -19,15 +19,18 @@ export { type Limits, noRates, priorities, type Rates, restartPolicies, type Vm 
 export type { CustomHost, Tls, WebSettings } from './schema/web.ts'
 
 export interface Store {
-  /** The state as of the last accepted change. Values are never changed in place: a reference stays what it was. */
+  /** The state as of the last accepted change. Values are immutable: a reference keeps its content. */
   readonly state: State
   /**
-   * Replaces the state by `change(state)`, at once for readers, and resolves when it is safe on disk.
-   * `change` must be pure; what it throws rejects the call and changes nothing. Changes made while a write
-   * is under way share the next write. When a write fails, all that is not on disk is taken back and rejected.
+   * Replaces the state with `change(state)`: immediately for readers. Resolves when the change is safe on disk.
+   * `change` must be pure; if it throws, the call rejects and nothing changes. Changes made while a write is under way
+   * share the next write. When a write fails, all changes that are not on disk are rolled back, and their calls reject.
    */
   update(change: (state: State) => State): Promise<void>
-  /** Has `listener` called with the state before at each change that readers see, one that is taken back too. @returns ends that */
+  /**
+   * Calls `listener` with the previous state at each change that readers see, including rollbacks.
+   * @returns stops watching
+   */
   watch(listener: (before: State) => void): () => void
   /** Rejects when the lock on the folder is lost. */
   readonly lost: Promise<never>
@@ -35,8 +38,8 @@ export interface Store {
 }
 
 /**
- * Opens the store in a folder, creating both if need be, and locks it against a second daemon.
- * @param makeRoom frees something on a disk that is full; false when it can't
+ * Opens the store in a folder, creating both if necessary, and locks it against a second daemon.
+ * @param makeRoom frees space on a full disk; returns false when it can't
  * @throws CroftError `conflict` when locked, `state-damaged` when the file can't be used.
  */
 export async function openStore(folder: string, makeRoom = async (): Promise<boolean> => false): Promise<Store> {
@@ -55,7 +58,7 @@ export async function openStore(folder: string, makeRoom = async (): Promise<boo
   let durable = db.data
   let closed = false
   const listeners = new Set<(before: State) => void>()
-  /** Callers whose changes go with the next write. */
+  /** Callers whose changes are part of the next write. */
   let waiting: PromiseWithResolvers<void> | undefined
   let writer: Promise<void> | undefined
 
@@ -75,7 +78,7 @@ export async function openStore(folder: string, makeRoom = async (): Promise<boo
         durable = target
         batch.resolve()
       } catch (error) {
-        // What came meanwhile stands on what could not be written: all of it goes back.
+        // Later changes are based on the one that could not be written: all of them are rolled back.
         const later = waiting as PromiseWithResolvers<void> | undefined
         waiting = undefined
         show(durable)
@@ -122,8 +125,8 @@ const recordsOfState = Object.entries(stateSchema.shape).flatMap(([name, schema]
 )
 
 /**
- * The same state with records that have what is in them and no more: looked up by a word from outside, such as
- * "constructor", an object with a prototype would have it. Those that have no prototype already stay what they are.
+ * Returns the state with records that have no prototype. With one, a lookup of a word from outside, such as
+ * "constructor", would find something. Records without a prototype are kept as they are.
  */
 function withBareRecords(state: State): State {
   const bare = recordsOfState.flatMap((name) =>

@@ -8,13 +8,13 @@ export interface Lock {
   readonly lost: Promise<never>
 }
 
-/** Exit code of flock(1) for "somebody else holds it"; any number that the program it runs does not use. */
+/** The exit code that flock(1) is told to use when the lock is held; any that the program it runs does not use. */
 const heldCode = 75
 
 /**
  * Takes the kernel's lock on a file for as long as this process lives.
- * Node has no flock(2), so a small child holds it: flock(1) becomes cat(1), which ends when its standard input closes,
- * and that happens when we end, however we end.
+ * Node has no flock(2), so a small child holds the lock: flock(1) becomes cat(1), which ends when its standard input
+ * closes. That happens when this process ends, in whatever way.
  * @throws CroftError `conflict` when another process still holds it after `waitMs`.
  */
 export async function takeLock(path: string, waitMs = 3000): Promise<Lock> {
@@ -26,21 +26,21 @@ export async function takeLock(path: string, waitMs = 3000): Promise<Lock> {
   const first = await Promise.race([once(child.stdout, 'data').then(() => 'held' as const), ended])
   if (first !== 'held') {
     throw new CroftError('conflict', `Another croftd is using this state folder: ${path} is locked.`, {
-      hint: 'Stop the other one first (systemctl stop croft), or give this one another state folder.',
+      hint: 'Stop the other daemon first (systemctl stop croft), or give this one another state folder.',
     })
   }
   child.unref()
   let released = false
   const lost = ended.then(() => {
     if (released) return new Promise<never>(() => {})
-    throw new CroftError('conflict', `The lock ${path} was lost: its holder was ended from outside.`)
+    throw new CroftError('conflict', `The lock ${path} was lost: the process that held it was killed.`)
   })
   lost.catch(() => {})
   return {
     lost,
     release: async () => {
       released = true
-      child.ref() // it may be all that keeps this process alive until then
+      child.ref() // it may be the only thing that keeps this process alive until then
       child.stdin.end()
       await ended
     },

@@ -1,6 +1,6 @@
 import { stateVersion } from './schema/state.ts'
 
-/** `migrations[n]` turns a state of version n into one of version n + 1. States of every older version stay readable. */
+/** `migrations[n]` turns a state of version n into one of version n + 1. All older versions stay readable. */
 const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Record<string, unknown>>> = {
   1: ({ vms, ...state }) => ({
     ...state,
@@ -10,7 +10,7 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
     sessions: {},
     links: {},
   }),
-  // Who was signed in signs in again: older sessions don't say where they came from.
+  // Everyone has to sign in again: older sessions don't record where they came from.
   2: (state) => ({
     ...state,
     sessions: {},
@@ -52,7 +52,7 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
 }
 
 /**
- * Brings a parsed state file to today's version, one step at a time.
+ * Migrates a parsed state file to the current version, one step at a time.
  * @throws RangeError for a version that this program does not know (a newer Croft wrote it).
  */
 export function migrate(

@@ -1,6 +1,6 @@
 /**
- * Looks the values of a record up by something else than its key. The index is made once for each record: those of the
- * store are never changed in place.
+ * Looks up the values of a record by something other than their key. The index is built once per record, because the
+ * store's records are immutable.
  */
 export function indexBy<T>(
   keyOf: (value: T) => string,
@@ -16,7 +16,7 @@ export function indexBy<T>(
   }
 }
 
-/** The entries of a record that are to be kept, as a record. Pure. */
+/** Filters the entries of a record. Pure. */
 export function filterRecord<T>(
   record: Readonly<Record<string, T>>,
   keep: (value: T, key: string) => boolean,

@@ -28,7 +28,7 @@ describe('store', () => {
     await again.close()
   })
 
-  test('shows a change at once and shares one write among changes made together', async () => {
+  test('shows a change immediately and shares one write among changes made together', async () => {
     const store = await openStore(folder)
     const writes = Array.from({ length: 500 }, (_, i) => store.update(withBoot(`boot ${i}`)))
     expect(store.state.bootId).toBe('boot 499')
@@ -37,7 +37,7 @@ describe('store', () => {
     await store.close()
   })
 
-  test('has nothing by a name that nobody gave, also after a change and when it is read again', async () => {
+  test('has nothing under a name that nobody gave, even after a change and when read again', async () => {
     const has = (state: State) =>
       [state.vms, state.tokens, state.keys].flatMap((record) =>
         ['constructor', 'toString', '__proto__'].map((name) => record[name]),
@@ -64,7 +64,7 @@ describe('store', () => {
     await store.close()
   })
 
-  test('takes back what could not be written, and works again afterwards', async () => {
+  test('rolls back changes that could not be written, and works again afterwards', async () => {
     const store = await openStore(folder)
     await store.update(withBoot('safe'))
     await rm(folder, { recursive: true })
@@ -78,7 +78,7 @@ describe('store', () => {
     await store.close()
   })
 
-  test('tells of each change that readers see, and of one that is taken back', async () => {
+  test('reports each change that readers see, and each rollback', async () => {
     const store = await openStore(folder)
     await store.update(withBoot('first'))
     const seen: string[] = []
@@ -94,7 +94,7 @@ describe('store', () => {
     await store.close()
   })
 
-  test('refuses a second daemon on the same folder, and lets it in when the first has gone', async () => {
+  test('refuses a second daemon on the same folder, and admits it when the first has gone', async () => {
     const first = await openStore(folder)
     await expect(openStore(folder)).rejects.toMatchObject({ code: 'conflict' })
     await first.close()
@@ -124,7 +124,7 @@ describe('store', () => {
     expect(JSON.parse(await readFile(`${path}.last`, 'utf8')).bootId).toBe('one')
   })
 
-  test('refuses to begin empty where the file has vanished but its copy has not', async () => {
+  test('refuses to start empty when the file has vanished but its copy has not', async () => {
     const store = await openStore(folder)
     await store.update(withBoot('one'))
     await store.update(withBoot('two'))
@@ -156,7 +156,7 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 7 gives VMs a web address, private as all are, on localhost, a normal priority, no limits and no restarts, leaves same pages be, and has keys enter all of them', () => {
+  test('1 to 7 gives VMs a private web address on localhost, normal priority, no limits and no restarts, leaves KSM off, and lets keys enter all of them', () => {
     const keys = { 'SHA256:a': { name: 'laptop' } }
     expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } }, keys })).toEqual({
       version: 7,
@@ -191,7 +191,7 @@ describe('migrations', () => {
   })
 })
 
-test('a process that has nothing else to do lives until its lock is released', async () => {
+test('a process with nothing else to do lives until its lock is released', async () => {
   const program = new URL('./fixtures/take-and-release.ts', import.meta.url)
   const runs = Array.from({ length: 12 }, async (_, i) => {
     const child = fork(program, [join(folder, `lock-${i}`)], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })

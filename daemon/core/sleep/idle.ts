@@ -40,7 +40,7 @@ export function watchIdle(box: Box, connections: ReadConnections): { look(): Pro
     })
     box.usage.see(new Map(seen))
   }
-  const unlook = repeat(lookMs, 'look which VMs are idle', box.log, async () => {
+  const unlook = repeat(lookMs, 'check which VMs are idle', box.log, async () => {
     // Poll again before each VM, because putting one to sleep takes a while.
     for (;;) {
       if (box.hypervisor.trouble()) return

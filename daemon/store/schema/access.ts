@@ -6,10 +6,10 @@ export const keySchema = z.object({
   name: z.string(),
   /** Type and base64 of the key, as in an authorized_keys line, without options or comment. */
   publicKey: z.string(),
-  /** Id of the one VM that it may enter, or the tag of those that it may; nulls for all, and one of them always is. */
+  /** The VMs that it may enter: the id of one VM, or the tag of several. Both null for all; at least one is null. */
   vm: z.string().nullable(),
   tag: z.string().nullable(),
-  /** Whether it is that of a CA: who has a certificate signed with it may enter. */
+  /** Whether it is a CA's key: holders of certificates signed with it may enter. */
   authority: z.boolean(),
   createdAt: z.iso.datetime(),
 })
@@ -18,42 +18,42 @@ export const keySchema = z.object({
 export const sessionSchema = z.object({
   id: z.string(),
   host: z.string(),
-  /** Id of the session that it came from: its own at Croft's own addresses. They end together. */
+  /** Id of the session that it derives from: its own id at Croft's own addresses. They end together. */
   signIn: z.string(),
-  /** What the browser calls itself, and the address that it came from: said by whoever came. */
+  /** The browser's user agent and the client's address, as given by the client. */
   agent: z.string(),
   from: z.string(),
   createdAt: z.iso.datetime(),
   expiresAt: z.iso.datetime(),
 })
 
-/** Lets whoever has it into one address of a VM. */
+/** A share link: gives anyone who has it access to one address of a VM. */
 export const linkSchema = z.object({
   id: z.string(),
   /** SHA-256 of its secret, in hexadecimal. */
   digest: z.string(),
   vm: z.string(),
-  /** Null: what the VM's plain address leads to. */
+  /** Null for the VM's plain address. */
   port: z.int().nullable(),
-  /** Whom it was given to; may be empty. */
+  /** Who it was given to; may be empty. */
   name: z.string(),
   createdAt: z.iso.datetime(),
   expiresAt: z.iso.datetime(),
 })
 
-/** Lets a program in: into web addresses, and to commands. */
+/** Gives a program access to web addresses and commands. */
 export const tokenSchema = z.object({
   id: z.string(),
   /** SHA-256 of its secret, in hexadecimal. */
   digest: z.string(),
   /** What it is for; may be empty. */
   name: z.string(),
-  /** Id of the one VM that it is for; null for all. */
+  /** Id of the one VM that it gives access to; null for all. */
   vm: z.string().nullable(),
-  /** Names of the commands that it may run, `web` for web addresses among them; null for all. */
+  /** Names of the commands that it may run, with `web` for web addresses; null for all. */
   commands: z.array(z.string()).nullable(),
   createdAt: z.iso.datetime(),
-  /** Null: it does not end by itself. */
+  /** Null: it does not expire. */
   expiresAt: z.iso.datetime().nullable(),
 })
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 export const imageSchema = z.object({
   id: z.string(),
   name: z.string(),
-  /** False once a newer build took the name, or `image rm`: kept only while a VM needs it. */
+  /** False once a newer build has taken the name, or after `image rm`: then kept only while a VM needs it. */
   current: z.boolean(),
   layer: z.string(),
   /** Paths relative to the state folder. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { limitsSchema } from './vm.ts'
 
-/** A qcow2 file. It is written by the one VM whose disk it is, or by nobody ever again. */
+/** A qcow2 file. Only the VM whose disk it is writes it; a layer that is nobody's disk is never written again. */
 export const layerSchema = z.object({
   id: z.string(),
   /** Path relative to the state folder. */
@@ -11,9 +11,9 @@ export const layerSchema = z.object({
   createdAt: z.iso.datetime(),
 })
 
-/** What a guest's memory was saved from: loaded into anything else it would not work. */
+/** The hardware that a guest's memory was saved on; the memory can't be loaded on any other. */
 export const hardwareSchema = z.object({
-  /** Digest of the devices: of the domain's XML without what differs from VM to VM. */
+  /** Digest of the devices: of the domain's XML without the parts that differ from VM to VM. */
   devices: z.string(),
   accelerator: z.enum(['kvm', 'tcg']),
   /** Digest of the CPU that the guest sees: the box's own under KVM. */
@@ -25,7 +25,7 @@ export const hardwareSchema = z.object({
   memoryMiB: z.int(),
 })
 
-/** The memory of a guest, saved in a file that nobody writes again; in another one when it has been compressed. */
+/** The memory of a guest, saved in a file that is never written again; compressing it moves it to another file. */
 export const memorySchema = z.object({
   id: z.string(),
   /** libvirt's save image, its stream compressed or not; path relative to the state folder. */
@@ -34,22 +34,22 @@ export const memorySchema = z.object({
   createdAt: z.iso.datetime(),
 })
 
-/** A layer, and for a VM that ran its memory at that same instant. */
+/** A layer and, for a VM that ran, its memory at the same instant. */
 export const checkpointSchema = z.object({
   id: z.string(),
   /**
-   * `asked` for, `scheduled`, taken `before-restore` of another; `copy`: only as long as copies are made from it;
-   * `golden`: what new VMs of an image are forks of.
+   * `asked`: requested by a person or program; `scheduled`; `before-restore`: taken before another one was restored;
+   * `copy`: exists only while copies are made from it; `golden`: new VMs of an image are forks of it.
    */
   kind: z.enum(['asked', 'scheduled', 'before-restore', 'copy', 'golden']),
-  /** What its VM calls it; one of its own among the VM's. */
+  /** Its name, unique among the checkpoints of its VM. */
   label: z.string(),
-  /** Id of the VM that it is of; a golden one is its image's. */
+  /** Id of its VM; null for a golden one, which belongs to its image. */
   vm: z.string().nullable(),
   image: z.string(),
   layer: z.string(),
   memory: z.string().nullable(),
-  /** Id of the checkpoint that the VM's disk went on from when this one was taken. */
+  /** Id of the checkpoint that the VM's disk was based on when this one was taken. */
   parent: z.string().nullable(),
   limits: limitsSchema,
   createdAt: z.iso.datetime(),

@@ -5,7 +5,7 @@ import { limitsSchema } from './vm.ts'
 const operationBase = z.object({ id: z.string(), startedAt: z.iso.datetime() })
 
 export const operationSchema = z.discriminatedUnion('kind', [
-  /** `from`: the checkpoint that it is a fork of. `asleep`: it is left in the memory that it has from there. */
+  /** `from`: the checkpoint that the VM is a fork of. `asleep`: the VM stays asleep in that checkpoint's memory. */
   operationBase.extend({ kind: z.literal('new'), vm: z.string(), from: z.string().nullable(), asleep: z.boolean() }),
   operationBase.extend({ kind: z.literal('spare'), vm: z.string(), from: z.string() }),
   /** A spare becomes a VM. `from`: the checkpoint that it was loaded from. */
@@ -13,7 +13,7 @@ export const operationSchema = z.discriminatedUnion('kind', [
   operationBase.extend({ kind: z.literal('rm'), vm: z.string() }),
   operationBase.extend({ kind: z.literal('rename'), vm: z.string(), to: z.string() }),
   operationBase.extend({ kind: z.literal('resize'), vm: z.string(), limits: limitsSchema }),
-  /** The records that the checkpoint brings: itself, the VM's new disk, the memory that is saved, if any. */
+  /** The records that it will add: the checkpoint, the VM's new disk and the saved memory, if any. */
   operationBase.extend({
     kind: z.literal('checkpoint'),
     vm: z.string(),
@@ -30,7 +30,7 @@ export const operationSchema = z.discriminatedUnion('kind', [
     checkpoint: checkpointSchema,
     memory: memorySchema,
   }),
-  /** `file`: what the memory is compressed into. `vms`: ids of those that sleep in it. */
+  /** `file`: the path that the memory is compressed to. `vms`: ids of the VMs that sleep in it. */
   operationBase.extend({
     kind: z.literal('compress'),
     memory: z.string(),
@@ -38,17 +38,17 @@ export const operationSchema = z.discriminatedUnion('kind', [
     vms: z.array(z.string()),
   }),
   operationBase.extend({ kind: z.literal('image-build'), image: z.string(), name: z.string() }),
-  /** See merge-planner.ts. */
+  /** See core/layer/compaction-plan.ts. */
   operationBase.extend({
     kind: z.literal('merge'),
     way: z.enum(['commit', 'rebase', 'copy']),
-    /** Id of the layer that is to hold what it shows with less beneath it. */
+    /** Id of the layer that keeps its content with fewer layers beneath it. */
     layer: z.string(),
     /** Ids of the layers beneath it that go, from the top down. */
     gone: z.array(z.string()).min(1),
-    /** Id of the layer on top of it whose file names it: `commit` of a frozen layer only. */
+    /** Id of the layer on top of it, whose backing file it is: only for a `commit` of a frozen layer. */
     above: z.string().nullable(),
-    /** Id of the VM whose QEMU does it: `commit` only. */
+    /** Id of the VM whose QEMU does the work: only for `commit`. */
     by: z.string().nullable(),
   }),
 ])

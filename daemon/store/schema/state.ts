@@ -6,12 +6,12 @@ import { operationSchema } from './operation.ts'
 import { vmSchema } from './vm.ts'
 import { hostSchema, webSchema } from './web.ts'
 
-/** What the store keeps: what the user wants and what Croft owns. What runs is libvirt's to say, never the store's. */
+/** The store keeps what the owner wants and what Croft owns. Only libvirt knows what runs. */
 export const stateVersion = 7
 
 export const stateSchema = z.object({
   version: z.literal(stateVersion),
-  /** Random, made once: marks the libvirt domains that belong to this state folder. */
+  /** Random, generated once: marks the libvirt domains that belong to this state folder. */
   instance: z.string(),
   vms: z.record(z.string(), vmSchema),
   layers: z.record(z.string(), layerSchema),
@@ -25,12 +25,12 @@ export const stateSchema = z.object({
   web: webSchema,
   /** By host name, in lower case. */
   hosts: z.record(z.string(), hostSchema),
-  /** Whether the box's kernel looks for pages of VMs that are the same, and keeps one of them (KSM). */
+  /** Whether the box's kernel deduplicates the memory of VMs (KSM). */
   samePages: z.boolean(),
   operations: z.record(z.string(), operationSchema),
-  /** Where the search for a free address begins: an address rests as long as possible before it is used again. */
+  /** Where the search for a free address begins: an address rests as long as possible before it is reused. */
   nextAddress: z.int().min(0),
-  /** The kernel's boot id when the daemon last ran: tells a reboot of the box from a restart of the daemon. */
+  /** The kernel's boot id when the daemon last ran: distinguishes a reboot of the box from a restart of the daemon. */
   bootId: z.string(),
   accelerator: z.object({ kind: z.enum(['kvm', 'tcg']), why: z.string(), checkedAt: z.iso.datetime() }).nullable(),
 })

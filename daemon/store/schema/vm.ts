@@ -2,25 +2,25 @@ import { z } from 'zod'
 
 export const priorities = ['low', 'normal', 'high'] as const
 
-/** When a VM that is not running is started without being asked for. */
+/** When Croft restarts a VM that has stopped running. */
 export const restartPolicies = ['never', 'on-crash'] as const
 
 export const limitsSchema = z.object({
   /** Number of virtual CPUs. */
   cpus: z.int().min(1),
-  /** Ceiling in MiB; a VM costs only what it touches of it. */
+  /** Upper limit in MiB; a VM costs only the memory that it touches. */
   memoryMiB: z.int().min(128),
   /** Virtual size of the disk in GiB; sparse. */
   diskGiB: z.int().min(1),
 })
 
-/** The most that a VM takes of the box at any time; null for no limit. */
+/** Limits on what a VM takes of the box at any time; null for no limit. */
 export const ratesSchema = z.object({
-  /** Percent of one CPU, for all that it runs and all that is done for it. */
+  /** Percent of one CPU, for everything that the VM runs and everything that QEMU does for it. */
   cpuPercent: z.int().min(1).nullable(),
-  /** Read and written together. */
+  /** Reads and writes together. */
   diskBytesPerS: z.int().min(1).nullable(),
-  /** Each way. */
+  /** In each direction. */
   netBitsPerS: z.int().min(1).nullable(),
 })
 
@@ -33,7 +33,7 @@ export const vmSchema = z.object({
   name: z.string(),
   /** Id of the image the VM boots its kernel from. */
   image: z.string(),
-  /** Id of the layer that is its own disk, the one that it writes. */
+  /** Id of the layer that is its own disk: the one it writes. */
   disk: z.string(),
   mac: z.string(),
   ip: z.ipv4(),
@@ -43,26 +43,26 @@ export const vmSchema = z.object({
   tags: z.array(z.string()),
   comment: z.string(),
   createdAt: z.iso.datetime(),
-  /** Id of the memory that it sleeps in: loaded when it wakes. Null while it runs, and when it is shut down. */
+  /** Id of the memory that it sleeps in, loaded when it wakes. Null while it runs, and when it is shut down. */
   memory: z.string().nullable(),
-  /** Id of the checkpoint that its disk goes on from; null when there is none. */
+  /** Id of the checkpoint that its disk is based on; null when there is none. */
   checkpoint: z.string().nullable(),
-  /** Minutes without use until it is put to sleep; 0 for never, null for what the box does. */
+  /** Minutes without use until it is put to sleep; 0 for never, null for the box's default. */
   sleepAfter: z.int().min(0).nullable(),
   restart: z.enum(restartPolicies),
-  /** How it stands beside other VMs when CPUs or disks are short. */
+  /** Its priority over other VMs when CPUs or disks are short. */
   priority: z.enum(priorities),
   rates: ratesSchema,
   /** How many of the latest scheduled checkpoints are kept, by the hour and by the day. */
   schedule: z.object({ hourly: z.int().min(0), daily: z.int().min(0) }),
-  /** How it is reached by the web: its main port, null to look which one listens; the ports that anybody may open. */
+  /** Web access: its main port, null to find out which one listens; the ports that are public. */
   web: z.object({ port: z.int().min(1).max(65535).nullable(), public: z.array(z.int().min(1).max(65535)) }),
   /**
-   * `making` until `new` has finished; `leaving` from the first step of `rm`. Croft's own: `golden`, of which a golden
-   * checkpoint is being made, and `spare`, loaded from one and not running, for the next `new`.
+   * `making` until `new` has finished; `leaving` from the first step of `rm`. Croft's own VMs: `golden`, from which a
+   * golden checkpoint is being made, and `spare`, loaded from one and paused, for the next `new`.
    */
   phase: z.enum(['making', 'ready', 'leaving', 'golden', 'spare']),
-  /** What the owner wants after a reboot of the box. */
+  /** Whether it should run after a reboot of the box. */
   power: z.enum(['on', 'off']),
 })
 

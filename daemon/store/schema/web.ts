@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** How certificates come about: from a CA by ACME (null: the usual one), from Caddy's own CA, or not at all. */
+/** Where certificates come from: a CA with ACME (null: Caddy's default), Caddy's own CA, or nowhere. */
 export const tlsSchema = z.discriminatedUnion('mode', [
   z.object({ mode: z.literal('off') }),
   z.object({ mode: z.literal('internal') }),
@@ -8,23 +8,23 @@ export const tlsSchema = z.discriminatedUnion('mode', [
     mode: z.literal('acme'),
     /** URL of the CA's directory. */
     directory: z.string().nullable(),
-    /** Certificate of the CA that the directory's own is from, in PEM. */
+    /** Certificate, in PEM, of the CA that issued the directory's own certificate. */
     root: z.string().nullable(),
     email: z.string().nullable(),
   }),
 ])
 
 export const webSchema = z.object({
-  /** Name beneath which the VMs are. */
+  /** The domain whose subdomains are the VMs. */
   domain: z.string(),
   tls: tlsSchema,
 })
 
-/** A host name of its own for a VM. */
+/** A custom host name of a VM. */
 export const hostSchema = z.object({
   host: z.string(),
   vm: z.string(),
-  /** Null: what the VM's plain address leads to. */
+  /** Null for the port that the VM's plain address leads to. */
   port: z.int().nullable(),
   createdAt: z.iso.datetime(),
 })
