@@ -114,7 +114,7 @@ interface Thing extends Pick<Part, 'id' | 'name' | 'group' | 'createdAt'> {
   memory: readonly string[]
   /** All files that it needs. */
   uses: readonly string[]
-  /** Whether they stay because of it. Those of an image that is no longer current stay for its VMs. */
+  /** Whether it keeps these files. An image that is no longer current does not: its VMs do. */
   keeps: boolean
 }
 
