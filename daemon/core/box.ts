@@ -57,7 +57,7 @@ export interface Autostart {
   /** Whether a VM is queued or being started. */
   has(id: string): boolean
   /**
-   * Moves a VM to the front of the queue because somebody waits for it.
+   * Moves a VM ahead of those that nobody waits for.
    * @returns resolves when the VM can be used; undefined when it is not in the queue
    * @throws CroftError `no-room`: it is retried later
    */
@@ -87,7 +87,7 @@ export interface Box {
   readonly live: Live
   readonly usage: UsageTracker
   readonly events: EventLog
-  /** Who did what. */
+  /** The activity log: who did what. */
   readonly activity: Activity
   /**
    * One change at a time per VM (key: its id) and per image (key: its name). A merge holds its layer's id, and is
@@ -114,7 +114,7 @@ export function vmsOf(state: State): Vm[] {
 }
 
 const isOwn = (vm: Vm) => vm.phase === 'golden' || vm.phase === 'spare'
-// Croft's own have no name that anybody would ask for.
+// Croft's own VMs have no name that anybody would look up.
 const byName = indexBy((vm: Vm) => (isOwn(vm) ? vm.id : vm.name))
 
 const byDomain = indexBy((vm: Vm) => vm.uuid)

@@ -11,7 +11,7 @@ import { keepReconciled } from './reconcile.ts'
 
 const vm = { id: 'v1', uuid: 'u1', name: 'web', phase: 'ready', power: 'on', memory: null } as unknown as Vm
 
-/** A box with one VM that is awake, and what tells it of its domain. */
+/** A box with one awake VM, and a function that sends it events of the VM's domain. */
 function boxWithOne() {
   let tell: (event: DomainEvent) => void = () => {}
   const store = {
@@ -20,7 +20,7 @@ function boxWithOne() {
       store.state = change(store.state)
     },
   }
-  /** Adapters that have nothing to say. */
+  /** Adapters that do nothing. */
   const quiet = new Proxy({}, { get: () => async () => [] })
   const hypervisor = {
     domains: async () => [],

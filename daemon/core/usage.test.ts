@@ -30,7 +30,7 @@ test('a noted use keeps its time', () => {
   expect(uses.of('a')).toBeUndefined()
 })
 
-test.each([24, -24])('a clock that is set by %i hours changes nothing of how long ago a use was', (hours) => {
+test.each([24, -24])('a clock that is set by %i hours does not change how long ago a use was', (hours) => {
   const { now, steady, pass, jump } = clock()
   const uses = new UsageTracker(always, steady, now)
   uses.note('a', 'a web request')

@@ -30,7 +30,7 @@ export type ErrorCode = keyof typeof errorCodes
 export class CroftError extends Error {
   readonly code: ErrorCode
   readonly hint: string | undefined
-  /** The command's argument that is at fault: a form shows the error at that field. */
+  /** The command's argument that is wrong: a form shows the error at that field. */
   readonly argument: string | undefined
   readonly details: Readonly<Record<string, unknown>>
 

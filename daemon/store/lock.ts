@@ -4,7 +4,7 @@ import { CroftError } from '../lib/error.ts'
 
 export interface Lock {
   release(): Promise<void>
-  /** Rejects when the lock is lost (its holder was killed by hand); never resolves. */
+  /** Rejects when the lock is lost (somebody killed the process that holds it); never resolves. */
   readonly lost: Promise<never>
 }
 

@@ -2,7 +2,7 @@ import type { Key, State, Vm } from '../../store/index.ts'
 
 /** The VMs that a key or another principal is limited to: both null for all VMs; at least one of the two is null. */
 export interface Limit {
-  /** Id of the one VM. */
+  /** Id of the only VM. */
   vm: string | null
   /** All VMs that have this tag now. */
   tag: string | null

@@ -12,7 +12,7 @@ import { checkAllowed } from '../vm/state.ts'
 import { checkpointsOf } from './find.ts'
 
 /**
- * Takes a checkpoint of a VM, which runs on: of its disk and, when it is awake or asleep, of its memory.
+ * Takes a checkpoint of a VM's disk and, when the VM is awake or asleep, of its memory. A running VM runs on.
  * @throws CroftError `name-taken`, `conflict`, `disk-full`; the VM is then unchanged
  */
 export async function takeCheckpoint(

@@ -11,7 +11,7 @@ import { closest } from '../vm/name.ts'
 import { imageFileNames } from './file-names.ts'
 import { ensureGolden } from './golden.ts'
 
-/** Builds an image from its recipe; the old build keeps the name until the new one is whole. @throws CroftError */
+/** Builds an image from its recipe; the old build keeps the name until the new one is complete. @throws CroftError */
 export async function buildImage(box: Box, recipe: string, report: Report, wanted?: AbortSignal): Promise<Image> {
   const recipes = await box.imageFiles.recipes()
   if (!recipes.includes(recipe)) {

@@ -16,8 +16,8 @@ const quietMs = 5_000
 
 /**
  * Keeps spares: forks of the default image's golden checkpoint that wait, loaded and paused, for the next `new`, which
- * then only has to tell one its identity. Each already has an address, keys and a disk of its own; its name is one that
- * nobody uses.
+ * then only has to tell one its identity. Each already has an address, keys and a disk of its own; its name is only a
+ * placeholder.
  * @param box returns the box, which does not exist yet when this is called
  */
 export function keepSpares(box: () => Box): Spares {

@@ -29,6 +29,6 @@ export interface Guests {
   prepare(vm: Vm): Promise<void>
   /** Removes the VM's folder: keys and console. */
   forget(vm: Vm): Promise<void>
-  /** The last part of the serial console, as text that is safe to print. */
+  /** The last lines of the serial console, as text that is safe to print. */
   consoleTail(vm: Vm, lines: number): Promise<string>
 }

@@ -14,7 +14,7 @@ export interface Versions {
 export interface SamePages {
   /** Null where the kernel has no KSM. `savedBytes`: the additional memory that would be used without it. */
   read(): Promise<{ on: boolean; savedBytes: number } | null>
-  /** @throws CroftError `unavailable` */
+  /** Turns KSM on or off. @throws CroftError `unavailable` */
   set(on: boolean): Promise<void>
 }
 

@@ -45,7 +45,7 @@ export interface VmStats {
   /** The state of its balloon; undefined when it has none. */
   balloon:
     | {
-        /** What the guest has of its memory now, and at most. */
+        /** The guest's memory now, and its maximum. */
         bytes: number
         maximumBytes: number
         /** What the guest could use without swapping, by its last report; undefined when it has never reported. */
@@ -64,7 +64,7 @@ export interface VmStats {
 export interface Hypervisor {
   /** The domains that belong to this state folder. */
   domains(): Promise<DomainInfo[]>
-  /** Defines or redefines; a running domain keeps its present shape until its next start. */
+  /** Defines or redefines a domain; a running one keeps its present shape until its next start. */
   define(spec: DomainSpec): Promise<void>
   /** Undefines a domain and removes its QEMU log. */
   undefine(vm: Pick<Vm, 'id' | 'uuid'>): Promise<void>
@@ -82,7 +82,7 @@ export interface Hypervisor {
   hardware(image: Image, limits: Pick<Limits, 'cpus' | 'memoryMiB'>): Promise<Hardware>
   /** The hardware of a running domain. */
   hardwareOf(uuid: string, image: Image): Promise<Hardware>
-  /** Undefined when there is no such domain. */
+  /** The state of a domain; undefined when there is no such domain. */
   state(uuid: string): Promise<DomainInfo['state'] | undefined>
   /**
    * Saves the memory of a running domain and ends the domain.
@@ -105,7 +105,7 @@ export interface Hypervisor {
   /**
    * Rewrites saved memory into another file without the parts that take time to load and hold nothing; `load` reads
    * either.
-   * @param format `zstd` compresses it, with CPU time that nobody else wants @param wanted aborted to cancel
+   * @param format `zstd` compresses it, at the lowest CPU and disk priority @param wanted aborted to cancel
    * @throws CroftError `cancelled`, `disk-full`
    */
   rewrite(memory: Memory, to: string, format: 'raw' | 'zstd', wanted: AbortSignal): Promise<void>
@@ -118,7 +118,7 @@ export interface Hypervisor {
   /**
    * Commits the layers above `base`, up to `top`, into `base`, a layer beneath a running domain's disk. The layer above
    * `top` then has `base` as its backing file; when `top` is the disk itself, the domain switches to `base`.
-   * @param wanted aborted to cancel; ignored when `top` is the disk
+   * @param wanted aborted to cancel
    * @throws CroftError `cancelled` on the signal or when the domain ends; everything is then as before
    */
   commit(uuid: string, top: Layer, base: Layer, wanted?: AbortSignal): Promise<void>

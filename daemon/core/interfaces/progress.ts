@@ -1,4 +1,4 @@
-/** How far a long command is. */
+/** The progress of a long command. */
 export interface Progress {
   /** What is being worked on, such as a VM's name. */
   subject: string

@@ -9,7 +9,7 @@ export interface ConnectionTable {
   /** The open TCP connections. */
   open(): Promise<Set<Peer>>
   kill(peers: readonly Peer[]): Promise<void>
-  /** Kills the connections from this box to an address of a VM, which no longer answers to close them itself. */
+  /** Kills the connections from this box to the address of a VM that can no longer close them itself. */
   killTo(address: string): Promise<void>
 }
 

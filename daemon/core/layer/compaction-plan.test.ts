@@ -4,7 +4,7 @@ import type { Vm } from '../../store/schema/vm.ts'
 import { nextCompaction } from './compaction-plan.ts'
 
 /**
- * A state in a few words: each layer as `id<parent`, VMs by name with their disk, checkpoints by their layer.
+ * A state in short notation: each layer as `id<parent`, VMs by name with their disk, checkpoints by their layer.
  * The image's layer is `lay_i`.
  */
 function stateOf(layers: string, vms: Record<string, string>, checkpoints = ''): State {

@@ -99,13 +99,13 @@ export function filesOfVms(state: State, held: Held): Map<string, string[]> {
   )
 }
 
-/** Paths that these things use, and no other. */
+/** The paths that only these things use. */
 const onlyOf = (things: readonly Thing[], keepers: ReadonlyMap<string, Thing[]>): string[] =>
   [...new Set(things.flatMap(({ uses }) => uses))].filter((path) =>
     keepers.get(path)?.every((keeper) => things.includes(keeper)),
   )
 
-/** What has files of its own, or keeps some. */
+/** Something that has files of its own, or keeps some. */
 interface Thing extends Pick<Part, 'id' | 'name' | 'group' | 'createdAt'> {
   /** `work`: an operation that is under way. */
   kind: Part['kind'] | 'work'

@@ -27,7 +27,7 @@ export function exclusively<T>(box: Box, key: string, work: () => Promise<T>): P
 
 /**
  * Does `work` on a VM while holding its lock, if the VM's state then allows `action`.
- * @param name its name, or its id @throws CroftError `not-found`, and `conflict` also as `exclusively` does
+ * @param name its name, or its id @throws CroftError `not-found`, `conflict`, and as `exclusively`
  */
 export async function whileAllowed<T>(
   box: Box,

@@ -35,7 +35,7 @@ export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running
   }
 }
 
-/** @throws CroftError `memory-unusable` when the file of saved memory is gone */
+/** Checks that a VM's saved memory exists. @throws CroftError `memory-unusable` when its file is gone */
 export async function checkMemory(box: Box, vm: Vm, { file }: Memory): Promise<void> {
   if (await box.files.exists(file)) return
   throw new CroftError('memory-unusable', `The saved memory of ${vm.name} is gone: there is no ${file}.`, {

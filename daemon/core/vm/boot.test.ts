@@ -20,7 +20,7 @@ test.each([
   ['its tag goes', { ...withKeys(key('all', null), key('runner', 'ci')), vms: { v1: { ...vm, tags: [] } } }, 2],
   ['those of others come', withKeys(key('all', null), key('runner', 'ci'), key('other', 'prod')), 1],
   ['it goes itself', { ...withKeys(), vms: {} }, 1],
-])('a guest whose keys change while it is told of them is told of that too: %s', async (_, after, times) => {
+])('a guest whose keys change while it is being told them is told again: %s', async (_, after, times) => {
   const store = { state: withKeys(key('all', null), key('runner', 'ci')) }
   let told = 0
   let ready = false

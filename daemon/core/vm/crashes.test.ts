@@ -9,7 +9,7 @@ import { keepRestarting } from './crashes.ts'
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
 afterEach(() => void vi.useRealTimers())
 
-/** A box with one VM that has crashed, which crashes again at each start. */
+/** A box with one crashed VM, which crashes again at each start. */
 function boxWithOne(change: Partial<Vm> = {}) {
   const vm = { id: 'v1', uuid: 'u1', name: 'web', phase: 'ready', power: 'on', restart: 'on-crash', memory: null }
   const state = { ...emptyState('test'), vms: { v1: { ...vm, ...change } } } as unknown as State
@@ -55,9 +55,9 @@ test('a VM that ran for a while is started after a second', async () => {
 })
 
 test.each([
-  ['of which that is not wanted', { restart: 'never' as const }],
-  ['that its owner has stopped', { power: 'off' as const }],
-])('one %s stays as it is', async (_, change) => {
+  ['is not set to restart', { restart: 'never' as const }],
+  ['its owner has stopped', { power: 'off' as const }],
+])('a crashed VM that %s stays as it is', async (_, change) => {
   const { crash, starts, stop } = boxWithOne(change)
   crash()
   await vi.advanceTimersByTimeAsync(10_000)

@@ -3,7 +3,7 @@ import { tellGuests } from '../access/keys.ts'
 import { keysDiffer } from '../access/limit.ts'
 import { type Box, findVm, withVm } from '../box.ts'
 
-/** Changes fields of a VM's record that have no other effect on the VM. */
+/** Changes fields that are kept only in a VM's record. */
 export async function editVm(
   box: Box,
   name: string,

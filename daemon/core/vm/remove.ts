@@ -7,7 +7,7 @@ import { recoverUnder } from '../operation/exclusively.ts'
 import { makeId } from './identity.ts'
 import { checkAllowed } from './state.ts'
 
-/** Deletes a VM and all that belongs to it, whatever state it is in. */
+/** Deletes a VM and everything that belongs to it, in any state. */
 export async function removeVm(box: Box, name: string): Promise<void> {
   const { id } = findVm(box.store.state, name)
   await box.locks.run(id, async () => {
