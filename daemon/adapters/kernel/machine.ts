@@ -12,10 +12,7 @@ import { readsTakeMemory } from './untouched-memory.ts'
 /** A box with less memory keeps no spares: none of its memory is for VMs that nobody has asked for. */
 const sparesFromMiB = 8000
 
-/**
- * Returns what VMs get by default on this box, and the most that they may have; see docs/decisions.md, "VMs have no
- * size".
- */
+/** Returns what VMs get by default on this box, and the most that they may have; see docs/decisions/0011-vms-have-no-size.md. */
 export async function boxSettings(config: Config): Promise<BoxSettings> {
   const { blocks, bsize } = await statfs(config.folder)
   const boxMiB = Math.floor(totalmem() / 2 ** 20)
