@@ -160,7 +160,7 @@ test('somebody new makes a VM, opens a port of it to all, and undoes a mistake',
   await croft.do('exec', 'first', 'tmux new -d python3 -m http.server --bind 127.0.0.1 5432')
   const row = 'tr:has(b:text-is("5432"))'
   await page.waitForSelector(row)
-  expect(await page.textContent(row)).toMatch(/PostgreSQL is no web server.*croft ssh first -L 5432:localhost:5432/)
+  expect(await page.textContent(row)).toMatch(/PostgreSQL is not a web server.*croft ssh first -L 5432:localhost:5432/)
   expect(await page.textContent(row)).not.toContain('0.0.0.0')
   for (const [path, place] of [
     ['/vms', 'tr:has-text("first") .public'],
@@ -179,7 +179,7 @@ test('somebody new makes a VM, opens a port of it to all, and undoes a mistake',
   await page.hover('text=Go back to it')
   expect(await line(page)).toBe('croft restore first c1')
   await page.click('text=Go back to it')
-  await page.waitForSelector('footer >> text=first is as it was')
+  await page.waitForSelector('footer >> text=first is restored')
   expect(await croft.do('exec', 'first', 'cat file')).toBe('precious\n')
   expect(complaints).toEqual([])
 })
@@ -229,7 +229,7 @@ test('a terminal goes on while nobody looks, has the size of its window, and is 
   await page.keyboard.type('test "$word" || echo another\n')
   await shows(page, 'another')
   await page.keyboard.type('exit\n')
-  await vi.waitFor(async () => expect((await screen(page)).join()).toContain('Enter begins another'), patience)
+  await vi.waitFor(async () => expect((await screen(page)).join()).toContain('Press Enter to open another'), patience)
 
   // All keys are the shell's, but for one: the keyboard can leave.
   await page.click('.screen')
@@ -294,20 +294,20 @@ test('two people see the same, within a second of it being so', async () => {
   expect(complaints).toEqual([])
 })
 
-test('what is chosen in the list is put to sleep, or deleted, by one button', async () => {
+test('what is selected in the list is put to sleep, or deleted, by one button', async () => {
   const page = await signedIn()
   await Promise.all(['one', 'two', 'three'].map((name) => croft.do('new', name, '--stopped')))
   await page.goto(at('/vms'))
-  for (const name of ['one', 'two', 'three', 'first']) await page.check(`[aria-label="Choose ${name}"]`)
-  expect(await page.textContent('.selection')).toMatch(/4 chosen.*Start 3.*Sleep 1.*Stop 1.*Delete/)
-  await page.uncheck('[aria-label="Choose first"]')
+  for (const name of ['one', 'two', 'three', 'first']) await page.check(`[aria-label="Select ${name}"]`)
+  expect(await page.textContent('.selection')).toMatch(/4 selected.*Start 3.*Sleep 1.*Stop 1.*Delete/)
+  await page.uncheck('[aria-label="Select first"]')
   await page.hover('.selection >> text=Delete')
   expect(await line(page)).toBe('croft rm one; croft rm three; croft rm two')
   await page.click('.selection >> text=Delete')
   expect(await page.textContent('dialog')).toMatch(/deletes one: .*deletes three: .*deletes two: /s)
   expect(await page.locator('dialog button').allTextContents()).toEqual(['Keep them', 'Delete'])
   await page.click('dialog >> button:text-is("Delete")')
-  await page.waitForSelector('footer >> text=3 gone')
+  await page.waitForSelector('footer >> text=3 deleted')
   expect(await croft.do('ls', '-q')).toBe('first\n')
   expect(complaints).toEqual([])
 })

@@ -7,7 +7,7 @@ export interface TitledAction {
   kind?: 'main' | 'danger'
 }
 
-/** What can be done with a VM as it is, what is done most often first. Pure. */
+/** Returns the actions that make sense for a VM in its state, the most common first. Pure. */
 export function actionsOf({ name, state }: Pick<VmView, 'name' | 'state'>): TitledAction[] {
   const on = (title: string, command: string, done: string, kind?: TitledAction['kind']): TitledAction => ({
     title,
@@ -21,7 +21,7 @@ export function actionsOf({ name, state }: Pick<VmView, 'name' | 'state'>): Titl
     ...(state === 'awake' ? [on('Sleep', 'sleep', 'is asleep')] : []),
     on('Checkpoint', 'checkpoint', 'has a new checkpoint'),
     { title: 'Copy', action: { command: 'cp', args: { vm: name }, done: `${name} is copied` } },
-    ...(off ? [] : [on('Restart', 'restart', 'has started again'), on('Stop', 'stop', 'is stopped')]),
-    on('Delete', 'rm', 'is gone', 'danger'),
+    ...(off ? [] : [on('Restart', 'restart', 'has restarted'), on('Stop', 'stop', 'is stopped')]),
+    on('Delete', 'rm', 'is deleted', 'danger'),
   ]
 }

@@ -1,4 +1,4 @@
-/** What went wrong with something that was asked of the daemon: its own words, or that it can't be reached. */
+/** A request to the daemon that failed: with the daemon's own words, or because it can't be reached. */
 export class ApiProblem extends Error {
   readonly code: string
   readonly hint: string | undefined
@@ -16,13 +16,13 @@ export class ApiProblem extends Error {
 export interface Progress {
   subject: string
   step: string
-  /** 0 to 1; absent where nobody knows how much there is. */
+  /** 0 to 1; absent where the whole is unknown. */
   fraction?: number
 }
 
 export type Args = Readonly<Record<string, unknown>>
 
-const away = () => new ApiProblem('unreachable', 'The box does not answer.', 'It is asked again by itself.')
+const away = () => new ApiProblem('unreachable', 'The box does not answer.', 'The console keeps trying.')
 
 /**
  * Runs a command (`POST /api/commands/<name>`). @param name as on the command line, such as `share ls`

@@ -34,13 +34,13 @@ function view(): ComponentChildren {
     <section class="empty">
       <h1>Nothing here</h1>
       <p>
-        There is no page at <code>{location.pathname}</code>. <a href="/">The box</a> is where everything begins.
+        There is no page at <code>{location.pathname}</code>. <a href="/">The box</a> is a good place to start.
       </p>
     </section>
   )
 }
 
-/** What the tab of the browser says, and its mark: whether something needs a look. */
+/** Sets the browser tab's title, and its icon: whether something needs a look. */
 function nameTab(): void {
   const [place, name] = route.value
   const title = place === 'vms' && name ? name : places.find(([each]) => each === (place ?? ''))?.[1]
@@ -57,7 +57,7 @@ export function App() {
   return (
     <>
       <a class="skip" href="#main">
-        To the content
+        Skip to content
       </a>
       <header>
         <a href="/" class="home" aria-label="Croft, the box">
@@ -69,7 +69,7 @@ export function App() {
         </button>
         <Connection />
       </header>
-      <nav aria-label="Places">
+      <nav aria-label="Main">
         {places.map(([place, title]) => (
           <a key={place} href={`/${place}`} aria-current={here.value === place ? 'page' : undefined}>
             {title}
@@ -105,7 +105,7 @@ function Connection() {
   )
 }
 
-/** The one place where what a button does is written as one would type it, and where it says how it goes. */
+/** The one place that shows a button's command line, and the progress and outcome of what runs. */
 function CommandBar() {
   const last = running.value.at(-1)
   const shown = pointedAt.value ?? last
@@ -114,7 +114,7 @@ function CommandBar() {
     <footer class={last ? 'busy' : undefined}>
       <code>
         {'$ '}
-        {line || <span class="soft">what a button does is written here, as you would type it</span>}
+        {line || <span class="soft">the command line of a button appears here</span>}
       </code>
       <span class="outcome" role="status">
         {last && <Outcome {...last} />}

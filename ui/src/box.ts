@@ -4,15 +4,15 @@ import type { HostUsage } from '../../daemon/core/interfaces/metrics.ts'
 import { type ApiProblem, call } from './api.ts'
 import { kept } from './kept.ts'
 
-/** What the console knows of the box: asked for every two seconds while somebody looks, and told by events at once. */
+/** What the console knows of the box: polled every two seconds while the page is visible, and updated immediately by events. */
 export type VmView = VmResult & UsageResult
 
 /** Undefined until the box has answered for the first time. */
 export const vms = signal<readonly VmView[] | undefined>(undefined)
 export const usage = signal<HostUsage | undefined>(undefined)
-/** Why nothing new is heard; undefined while all is well. */
+/** Why the box can't be reached; undefined while it can. */
 export const trouble = signal<ApiProblem | undefined>(undefined)
-/** Grows with each event, for views that show what `ls` does not tell. */
+/** Grows with each event, for views that show more than `ls` returns. */
 export const happened = signal(0)
 /** Grows with each entry of the activity log. */
 export const noted = signal(0)
@@ -22,7 +22,7 @@ const everyMs = 2000
 let asking = false
 let again = false
 
-/** Asks for everything; while an answer is on its way, once more after it. */
+/** Loads everything. A call during a running one makes that one run once more. */
 export async function refresh(): Promise<void> {
   if (asking) {
     again = true
@@ -61,12 +61,12 @@ function follow(): void {
   events.addEventListener('activity', () => noted.value++)
   events.onerror = () => {
     void refresh()
-    // The browser gives up after an answer that is none (a proxy's, or 403 when the session is over).
+    // The browser gives up when the answer is no event stream (a proxy's page, or 403 when the session has ended).
     if (events.readyState === EventSource.CLOSED) setTimeout(follow, everyMs)
   }
 }
 
-/** Begins to watch the box; called once. */
+/** Starts watching the box; called once. */
 export function watch(): void {
   follow()
   void refresh()
@@ -80,7 +80,7 @@ export function watch(): void {
 
 export const shownVm = (name: string): VmView | undefined => vms.value?.find((vm) => vm.name === name)
 
-/** A name that no VM has, as near to the wish as can be. */
+/** Returns `wish`, or the first of `wish-2`, `wish-3`, … that no VM has. */
 export function freeName(wish: string): string {
   for (let i = 1; ; i++) {
     const name = i === 1 ? wish : `${wish}-${i}`

@@ -1,7 +1,7 @@
 import type { HistoryResult } from '../../daemon/commands/results/history.ts'
 import { bytes, moment } from '../../daemon/lib/units.ts'
 
-/** What one chart shows: one series, or some that share a scale. */
+/** The content of one chart: one series, or some that share a scale. */
 export interface Charted {
   title: string
   series: readonly { key: string; title: string }[]
@@ -13,7 +13,7 @@ const perSecond = (value: number): string => `${bytes(value)}/s`
 const one = (title: string, key: string, say: Charted['say']): Charted => ({ title, series: [{ key, title }], say })
 
 export const chartsOfVm: readonly Charted[] = [
-  one('CPU, of one', 'cpuPercent', percent),
+  one('CPU, as a share of one', 'cpuPercent', percent),
   one('Memory', 'memoryBytes', bytes),
   {
     title: 'Network',
@@ -31,15 +31,15 @@ export const chartsOfVm: readonly Charted[] = [
     ],
     say: perSecond,
   },
-  one('Disk, with its checkpoints', 'diskBytes', bytes),
+  one('Disk, with checkpoints', 'diskBytes', bytes),
 ]
 
 export const chartsOfBox: readonly Charted[] = [
-  one('CPU, of all', 'cpuPercent', percent),
+  one('CPU, as a share of all', 'cpuPercent', percent),
   one('Memory', 'memoryUsedBytes', bytes),
   one('Disk', 'diskUsedBytes', bytes),
   {
-    title: 'Time in which something waited',
+    title: 'Time spent waiting',
     series: [
       { key: 'cpuPressure', title: 'for a CPU' },
       { key: 'memoryPressure', title: 'for memory' },
@@ -49,21 +49,21 @@ export const chartsOfBox: readonly Charted[] = [
   },
 ]
 
-/** Whether anything was measured of it. */
+/** Whether the history has any value of this series. */
 export const isKnown = ({ series }: HistoryResult, key: string): boolean =>
   series[key]?.some((value) => value !== null) ?? false
 
-/** A moment as precisely as a range of so long steps is read. */
+/** Formats a moment as precisely as the length of the steps calls for. */
 export const momentOf = (seconds: number, stepSeconds: number): string =>
   moment(new Date(seconds * 1000), stepSeconds < 900 ? 'clock' : 'lately')
 
-/** A series in words: now, in the mean, and its peak. Pure but for the clock's time zone. */
+/** Returns a series in words: its current value, mean and peak. Pure but for the clock's time zone. */
 export function inWords({ series, from, stepSeconds }: HistoryResult, key: string, say: Charted['say']): string {
   const values = series[key] ?? []
   const known = values.filter((value) => value !== null)
   if (known.length === 0) return 'nothing recorded'
   const peak = Math.max(...known)
-  // The step that has just begun may have no sample yet, and the first look after a start has no rates.
+  // The current step may have no sample yet, and the first sample after a start has no rates.
   const now = values.slice(-3).findLast((value) => value !== null) ?? null
   const mean = known.reduce((sum, value) => sum + value, 0) / known.length
   const when = momentOf(from + values.indexOf(peak) * stepSeconds, stepSeconds)

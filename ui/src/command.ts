@@ -9,7 +9,7 @@ export interface Answer<R> {
   again(): void
 }
 
-/** What a command answers now: asked when the view comes, when there are `news`, and when `again` is called. */
+/** The current result of a command. It runs when the view appears, when `news` changes, and when `again` is called. */
 export function useCommand<R>(name: string, args: Args = {}, everyMs?: number, news = happened): Answer<R> {
   const value: Signal<R | undefined> = useSignal(undefined)
   const problem: Signal<ApiProblem | undefined> = useSignal(undefined)

@@ -1,6 +1,6 @@
 /**
- * What is told now, made of what was told before as far as that is the same: the same objects, and the same list when
- * nothing differs. What is drawn of them is then left as it is. Pure.
+ * Returns `now` with every unchanged item replaced by its object in `before`, and `before` itself when nothing differs.
+ * What is drawn of unchanged objects is not drawn again. Pure.
  */
 export function kept<T extends { readonly id: string }>(
   before: readonly T[] | undefined,
@@ -15,7 +15,7 @@ export function kept<T extends { readonly id: string }>(
   return all.length === before.length && all.every((each, i) => each === before[i]) ? before : all
 }
 
-/** Whether two values of JSON are the same. */
+/** Whether two JSON values are equal. */
 function same(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || !a || !b || Array.isArray(a) !== Array.isArray(b)) return false

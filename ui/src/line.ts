@@ -12,7 +12,7 @@ interface Operation {
 
 const spellings = signal<ReadonlyMap<string, Syntax> | undefined>(undefined)
 
-/** Learns how all commands are written. */
+/** Loads the syntax of all commands. */
 export async function learnSpellings(): Promise<void> {
   const answer = await fetch('/api/openapi.json').catch(() => undefined)
   if (!answer?.ok) return
@@ -30,7 +30,7 @@ export async function learnSpellings(): Promise<void> {
   spellings.value = known
 }
 
-/** The command line that does the same, to be shown and copied. Empty until it is known how the command is written. */
+/** Returns the command line that does the same, to show and copy. Empty until the command's syntax is loaded. */
 export function lineOf(name: string, args: Args): string {
   const spelling = spellings.value?.get(name.replaceAll(' ', '-'))
   return spelling ? formatCommandLine(name, args, spelling) : ''

@@ -1,7 +1,8 @@
 /**
  * xterm.js writes style elements and attributes. The page's rules (Content-Security-Policy without `unsafe-inline`) forbid
- * these, and allow what is set by the DOM's own ways; so from here on a style element becomes a sheet of the document, and
- * a style attribute is set as properties. For the whole page: xterm.js 6.0 does not keep to the document that it is given.
+ * these, and allow styles that are set through the DOM. So from here on a style element becomes a sheet of the document,
+ * and a style attribute is set as properties. This affects the whole page: xterm.js 6.0 does not keep to the document that
+ * it is given.
  */
 export function obeyRules(page: Document): void {
   const create = page.createElement.bind(page)
@@ -14,7 +15,7 @@ export function obeyRules(page: Document): void {
   }
 }
 
-/** What is written into it goes into a sheet, which goes when the element does. */
+/** Makes an element whose text becomes a style sheet; removing the element removes the sheet. */
 function asSheet(page: Document, element: HTMLElement): HTMLElement {
   const sheet = new CSSStyleSheet()
   page.adoptedStyleSheets.push(sheet)

@@ -45,7 +45,7 @@ function choices(): Choice[] {
   ]
 }
 
-/** Whether all words of what is typed begin a word of a choice. */
+/** Whether each typed word is the beginning of a word of a choice. */
 function fits(typed: string, words: string): boolean {
   const have = words.toLowerCase().split(/[\s-]+/)
   const whole = words.toLowerCase()
@@ -56,7 +56,7 @@ function fits(typed: string, words: string): boolean {
     .every((word) => whole.startsWith(word) || whole.includes(` ${word}`) || have.some((each) => each.startsWith(word)))
 }
 
-/** Everything, found by typing. */
+/** Finds pages, VMs and actions by typing. */
 export function Palette() {
   const typed = useSignal('')
   const at = useSignal(0)
@@ -92,14 +92,14 @@ export function Palette() {
       <div class="palette">
         <input
           type="text"
-          // biome-ignore lint/a11y/noRedundantRoles: without a list it is none yet
+          // biome-ignore lint/a11y/noRedundantRoles: an input without a list is not a combobox yet
           role="combobox"
           list={undefined}
           aria-label="Find or do"
           aria-expanded="true"
           aria-controls="choices"
           aria-activedescendant={`choice-${at.value}`}
-          placeholder="a VM, a place, or what to do"
+          placeholder="a VM, a page, or an action"
           autocomplete="off"
           spellcheck={false}
           autofocus
@@ -109,7 +109,7 @@ export function Palette() {
           }}
           onKeyDown={onKeyDown}
         />
-        <div role="listbox" id="choices" aria-label="What there is">
+        <div role="listbox" id="choices" aria-label="Matches">
           {shown.value.map((choice, i) => (
             // biome-ignore lint/a11y/useKeyWithClickEvents: the keys go to the field above
             <div
@@ -127,7 +127,7 @@ export function Palette() {
             </div>
           ))}
         </div>
-        {shown.value.length === 0 && <p class="soft">Nothing is called that.</p>}
+        {shown.value.length === 0 && <p class="soft">No matches.</p>}
       </div>
     </Dialog>
   )

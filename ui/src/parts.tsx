@@ -21,13 +21,13 @@ export function Mark() {
 interface FormState {
   /** The error of the last attempt. */
   problem: Signal<ApiProblem | undefined>
-  /** The arguments that have a field in it. */
+  /** The arguments that have a field in the form. */
   fields: Set<string>
 }
 
 const FormContext = createContext<FormState | undefined>(undefined)
 
-/** Fields and the one button that takes them: Enter does what it does. An error is shown at the field that is at fault. */
+/** Fields and the one button that submits them, as Enter does. An error is shown at the field at fault. */
 export function Form({ kind, children }: { kind: 'form' | 'row' | 'change'; children: ComponentChildren }) {
   const problem = useSignal<ApiProblem | undefined>(undefined)
   const [form] = useState<FormState>({ problem, fields: new Set() })
@@ -59,7 +59,7 @@ function useProblem(argument: string): ApiProblem | undefined {
   return problem?.argument === argument ? problem : undefined
 }
 
-/** A field's error; when it appears, the field gets the focus. */
+/** A field's error. When it appears, the field gets the focus. */
 function AtField({ id, problem }: { id: string; problem: ApiProblem | undefined }) {
   const { message, code, hint } = problem ?? {}
   useEffect(() => {
@@ -72,7 +72,7 @@ function AtField({ id, problem }: { id: string; problem: ApiProblem | undefined 
   if (!problem) return null
   return (
     <p class="bad" id={`${id}-problem`} role="alert">
-      {/* A bad value's hint describes the argument, as the field's label does already. */}
+      {/* A bad value's hint describes the argument, as the field's label already does. */}
       {message} {code !== 'bad-value' && hint}
     </p>
   )
@@ -82,7 +82,7 @@ function AtField({ id, problem }: { id: string; problem: ApiProblem | undefined 
 const describedBy = (id: string, problem: ApiProblem | undefined) =>
   problem ? { 'aria-invalid': true, 'aria-describedby': `${id}-problem` } : {}
 
-/** A button that runs a command, whose command line is shown before. */
+/** A button that runs a command and shows its command line beforehand. */
 export function Act(props: {
   action: UserAction
   children: ComponentChildren
@@ -129,7 +129,7 @@ export function Act(props: {
 
 const textOf = (children: ComponentChildren): string => [children].flat().join('')
 
-/** Copies a text, and says so for a moment. */
+/** A button that copies a text, and says so for a moment. */
 export function Copy({ text, what }: { text: string; what: string }) {
   const done = useSignal(false)
   const copy = async () => {
@@ -147,9 +147,9 @@ export function Copy({ text, what }: { text: string; what: string }) {
 }
 
 /**
- * A field for text, with what it is called.
- * @param props.argument the command's argument that it sets, if not its id
- * @param props.rows of one that has several lines, which is mono
+ * A text field with its label.
+ * @param props.argument the command's argument that the field sets, if not its id
+ * @param props.rows number of lines; a field with several is monospaced
  */
 export function Field(props: {
   id: string
@@ -185,7 +185,7 @@ export function Field(props: {
   )
 }
 
-/** A choice among few. @param props.options what is chosen, and what it is called @param props.argument as of a field */
+/** A choice among a few options. @param props.options pairs of value and label @param props.argument as in `Field` */
 export function Choose(props: {
   id: string
   argument?: string
@@ -217,7 +217,7 @@ export function Choose(props: {
   )
 }
 
-/** A choice among the VMs. @param props.none what it is called when none is chosen */
+/** A choice among the VMs. @param props.none label of the empty choice */
 export function ChooseVm({
   none = 'choose',
   ...rest
@@ -232,7 +232,7 @@ export function ChooseVm({
   return <Choose {...rest} options={[['', none], ...names.map((name) => [name, name] as const)]} />
 }
 
-/** What a command has answered, or that it is asked, or why there is no answer. */
+/** Shows a command's result, that it is loading, or why there is none. */
 export function Loaded<R>({ of, children }: { of: Answer<R>; children: (value: R) => ComponentChildren }) {
   if (of.problem && !of.value) return <Trouble problem={of.problem} />
   if (!of.value) return <p class="soft">Asking the box…</p>
@@ -247,7 +247,7 @@ export function Table({ head, children }: { head: readonly string[]; children: C
           <tr>
             {head.map((title) => (
               <th key={title} scope="col">
-                {title || <span class="hidden">What to do</span>}
+                {title || <span class="hidden">Actions</span>}
               </th>
             ))}
           </tr>
@@ -258,12 +258,12 @@ export function Table({ head, children }: { head: readonly string[]; children: C
   )
 }
 
-/** What is shown once and kept nowhere. */
+/** A secret that is shown once and stored nowhere. */
 export function Secret({ text, what }: { text: string | undefined; what: string }) {
   if (text === undefined) return null
   return (
     <p class="secret" role="status">
-      <code>{text}</code> <Copy text={text} what={what} /> <span class="soft">It is shown once.</span>
+      <code>{text}</code> <Copy text={text} what={what} /> <span class="soft">It is shown only once.</span>
     </p>
   )
 }
@@ -275,7 +275,7 @@ export const Ago = ({ at }: { at: string }) => (
   </time>
 )
 
-/** In how long something ends; the exact time on hover. */
+/** How soon something ends; the exact time on hover. */
 export const Until = ({ at }: { at: string }) => (
   <time dateTime={at} title={moment(new Date(at))}>
     {until(at, new Date())}
@@ -308,7 +308,7 @@ export function Tabs(props: {
   )
 }
 
-/** The state of a VM: its shape says it as well as its colour does. */
+/** The state of a VM, by shape as well as by colour. */
 export function StateMark({ vm: { state } }: { vm: Pick<VmView, 'state'> }) {
   return (
     <span class={`state ${state}`}>
@@ -326,7 +326,7 @@ export function Trouble({ problem }: { problem: ApiProblem }) {
   )
 }
 
-/** What a view shows where there is nothing yet: the next step, and how it is typed. */
+/** What a view shows while it is empty: the next step, and its command line. */
 export function Empty({ title, children }: { title: string; children: ComponentChildren }) {
   return (
     <section class="empty">
@@ -343,7 +343,7 @@ export function Dialog({ label, onClose, children }: { label: string; onClose():
     element.current?.showModal()
   }, [])
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it, as it does every dialog
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes every dialog
     <dialog
       ref={element}
       aria-label={label}
@@ -358,7 +358,7 @@ export function Dialog({ label, onClose, children }: { label: string; onClose():
   )
 }
 
-/** Short facts, each by its title; what says nothing is left out. */
+/** Short facts with their titles; empty ones are left out. */
 export function Facts({ rows }: { rows: readonly (readonly [title: string, says: string | undefined])[] }) {
   return (
     <dl class="facts short">
@@ -375,7 +375,7 @@ export function Facts({ rows }: { rows: readonly (readonly [title: string, says:
   )
 }
 
-/** What `doctor` and its like have seen. */
+/** Results of `doctor` and similar checks. */
 export function CheckList({ checks }: { checks: readonly Check[] }) {
   return (
     <ul class="checks">

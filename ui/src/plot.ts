@@ -1,11 +1,11 @@
 export interface PlotShare<T> {
   item: T
-  /** In whatever unit all of them have. */
+  /** In any unit, the same for all. */
   size: number
 }
 
 export interface Parcel<T> extends PlotShare<T> {
-  /** Parts of the field's width and height, 0 to 1. */
+  /** Fractions of the field's width and height, 0 to 1. */
   left: number
   top: number
   width: number
@@ -14,8 +14,8 @@ export interface Parcel<T> extends PlotShare<T> {
 
 /**
  * Divides a field among shares, each as near to a square as it can be: a squarified treemap (Bruls, Huizing, van Wijk 2000).
- * The order is kept, so that a parcel that grows stays about where it is. Pure.
- * @param aspect width of the field by its height
+ * The order is kept, so that a growing parcel stays about where it is. Pure.
+ * @param aspect width of the field divided by its height
  */
 export function divide<T>(shares: readonly PlotShare<T>[], aspect: number): Parcel<T>[] {
   const parcels: Parcel<T>[] = []
@@ -58,6 +58,6 @@ export function divide<T>(shares: readonly PlotShare<T>[], aspect: number): Parc
   return parcels
 }
 
-/** Part of a field's width, and of its height, that a piece of its own shape has which stands for `used` of `whole`. Pure. */
+/** Returns the fraction of a field's width and height that a piece of the same shape has when it stands for `used` of `whole`. Pure. */
 export const settle = (used: number, whole: number): number =>
   whole > 0 ? Math.sqrt(Math.min(1, Math.max(0, used / whole))) : 0

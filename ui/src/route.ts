@@ -1,6 +1,6 @@
 import { computed, signal } from '@preact/signals'
 
-/** The path that is shown, in parts: `/vms/web/ports` is `['vms', 'web', 'ports']`. */
+/** The current path, in parts: `/vms/web/ports` is `['vms', 'web', 'ports']`. */
 const path = signal(location.pathname)
 export const route = computed(() => path.value.split('/').filter(Boolean).map(decoded))
 
@@ -26,7 +26,7 @@ addEventListener('popstate', () => {
   path.value = location.pathname
 })
 
-// Links of ours lead on without a reload; those that are to open elsewhere are the browser's.
+// Our own links navigate without a reload. The browser handles links that open elsewhere.
 addEventListener('click', (event) => {
   const link = (event.target as Element).closest?.('a')
   if (!link || link.target || link.origin !== location.origin || event.defaultPrevented) return

@@ -7,11 +7,11 @@ export interface UserAction {
   /** Name of the command, such as `share public`. */
   command: string
   args: Args
-  /** What is done together with it, of the same kind. */
+  /** More actions of the same kind that run together with this one. */
   also?: readonly UserAction[]
   /** The words on the button. */
   verb?: string
-  /** What is said when it is done. */
+  /** The message when it is done. */
   done?: string
 }
 
@@ -22,23 +22,23 @@ export interface Running extends UserAction {
   outcome?: 'done' | ApiProblem
 }
 
-/** What the console has set going, the newest last; those that are done leave after a moment. */
+/** The actions that the console has started, the newest last; finished ones disappear after a moment. */
 export const running = signal<readonly Running[]>([])
-/** The action that the pointer or the keyboard is on. */
+/** The action under the pointer or the keyboard focus. */
 export const pointedAt = signal<UserAction | undefined>(undefined)
-/** The daemon's questions before something is lost. */
+/** The daemon's questions before data is lost. */
 export const question = signal<
   { words: readonly string[]; action: UserAction; answer(yes: boolean): void } | undefined
 >(undefined)
 
 let count = 0
 const staysMs = 4000
-/** How many of one action are under way at once. */
+/** How many parts of one action run at the same time. */
 const together = 4
 
 const wholeOf = (action: UserAction): readonly UserAction[] => [action, ...(action.also ?? [])]
 
-/** The command lines of all that an action does. */
+/** Returns the command lines of everything that an action does. */
 export const linesOf = (action: UserAction, more: Args = {}): string =>
   wholeOf(action)
     .map(({ command, args }) => lineOf(command, { ...args, ...more }))
@@ -48,14 +48,14 @@ function note(id: number, change: Partial<Running>): void {
   running.value = running.value.map((each) => (each.id === id ? { ...each, ...change } : each))
 }
 
-/** Shows no more of it. */
+/** Removes an action from the bar. */
 export function forget(id: number): void {
   running.value = running.value.filter((each) => each.id !== id)
 }
 
 /**
- * Runs a command, shows how it goes, and asks before something is lost.
- * @param atForm shows an error in the form instead of in the bar @returns its result; undefined when it came to nothing
+ * Runs a command, shows its progress, and asks before data is lost.
+ * @param atForm shows an error in the form instead of in the bar @returns its result; undefined when it failed or was declined
  */
 export async function runAction<R>(action: UserAction, atForm?: (problem: ApiProblem) => void): Promise<R | undefined> {
   const id = ++count
@@ -76,7 +76,7 @@ export async function runAction<R>(action: UserAction, atForm?: (problem: ApiPro
   }
   await someAtOnce(all, (each) => attempt(each))
   if (asks.length > 0) {
-    // The answers came in any order.
+    // The answers arrive in any order.
     asks.sort((a, b) => all.indexOf(a.each) - all.indexOf(b.each))
     const yes = await new Promise<boolean>((answer) => {
       question.value = { words: asks.map(({ words }) => words), action, answer }

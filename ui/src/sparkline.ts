@@ -1,5 +1,5 @@
 /**
- * The SVG path of a sparkline, `width` by `height`. It spans the whole width from the first known value on; gaps stay
+ * Returns the SVG path of a sparkline, `width` by `height`. It spans the whole width from the first known value on; gaps stay
  * gaps. Pure.
  * @param values the oldest first; null where nothing was measured @param whole the value at the top
  */

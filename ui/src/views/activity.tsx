@@ -26,7 +26,7 @@ const page = 50
 const most = 1000
 const typingMs = 200
 
-/** Who did what, the newest first. @param props.vm only what was about this one */
+/** Who did what, the newest first. @param props.vm shows only entries about this VM */
 function Activity({ vm }: { vm: string | undefined }) {
   const typed = useSignal('')
   const find = useSignal('')
@@ -50,7 +50,7 @@ function Activity({ vm }: { vm: string | undefined }) {
       <div class="filters">
         <input
           type="search"
-          aria-label="Only what has these words"
+          aria-label="Search activity"
           placeholder="search"
           value={typed.value}
           onInput={(event) => {
@@ -65,15 +65,15 @@ function Activity({ vm }: { vm: string | undefined }) {
               failed.value = event.currentTarget.checked
             }}
           />{' '}
-          only what failed
+          failed only
         </label>
       </div>
       <Loaded of={answer}>
         {({ entries, more }) =>
           entries.length === 0 ? (
-            <Empty title={find.value || failed.value ? 'Nothing of that kind' : 'Nothing was done yet'}>
+            <Empty title={find.value || failed.value ? 'No matches' : 'Nothing has been done yet'}>
               <p>
-                What changes something, enters a VM or lets somebody in is written here. The same:{' '}
+                Everything that changes something, enters a VM or grants access is listed here. On the command line:{' '}
                 <code>croft activity{vm && ` ${vm}`}</code>
               </p>
             </Empty>
@@ -92,7 +92,7 @@ function Activity({ vm }: { vm: string | undefined }) {
                       limit.value = Math.min(most, limit.value * 4)
                     }}
                   >
-                    Older ones
+                    Show older
                   </button>
                 </p>
               )}

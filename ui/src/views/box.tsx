@@ -31,7 +31,7 @@ export function BoxView() {
           <Plot all={all} box={box} />
           <Edge />
           {all.length === 0 && (
-            <Empty title="All of it is free">
+            <Empty title="The whole box is free">
               <p>
                 Make the first VM: <a href="/new">New VM</a>, or <code>croft new</code>.
               </p>
@@ -39,7 +39,7 @@ export function BoxView() {
           )}
           <LoadChart />
         </div>
-        <aside aria-label="What is used">
+        <aside aria-label="Usage">
           <Meters box={box} />
           <Shared />
           <Checks />
@@ -52,7 +52,7 @@ export function BoxView() {
 
 const measuredEveryMs = 10_000
 
-/** What is used now, and in the last hour. */
+/** Usage now, and in the last hour. */
 function Meters({ box }: { box: HostUsage }) {
   const { value } = useCommand<{ history: HistoryResult }>('stat', { range: '1h' }, measuredEveryMs)
   const { cpuPercent, memoryUsedBytes, diskUsedBytes } = value?.history.series ?? {}
@@ -85,13 +85,13 @@ function Meters({ box }: { box: HostUsage }) {
   )
 }
 
-/** Without the steps at the end that have no sample yet. */
+/** Drops the steps at the end that have no sample yet. */
 const trimmed = (values: readonly (number | null)[]) =>
   values.slice(0, values.findLastIndex((value) => value !== null) + 1)
 
 const sharedEveryMs = 4000
 
-/** How the VMs share the box: what is waited for, and to which of them something is done, or is to be said. */
+/** How the VMs share the box: what they wait for, and which of them the governor acts on or names. */
 function Shared() {
   const { value } = useCommand<TopResult>('top', {}, sharedEveryMs)
   if (!value?.box) return null
@@ -123,21 +123,21 @@ function Shared() {
 function Checks() {
   const { value, problem } = useCommand<{ checks: Check[] }>('doctor')
   if (problem) return <Trouble problem={problem} />
-  if (!value) return <p class="soft">Looking at the box…</p>
+  if (!value) return <p class="soft">Checking the box…</p>
   const bad = value.checks.filter((check) => check.state !== 'fine')
   return (
-    <section aria-label="How the box is">
-      <h2>{bad.length === 0 ? 'The box is well' : 'The box needs a look'}</h2>
+    <section aria-label="Health">
+      <h2>{bad.length === 0 ? 'The box is fine' : 'The box needs a look'}</h2>
       {bad.length > 0 && <CheckList checks={bad} />}
       <details>
-        <summary>What croft doctor looks at</summary>
+        <summary>What croft doctor checks</summary>
         <CheckList checks={value.checks} />
       </details>
     </section>
   )
 }
 
-/** What it runs on, and where it is. */
+/** Versions, and the box's addresses. */
 function About() {
   const { value: versions } = useCommand<Record<'croft' | 'node' | 'libvirt' | 'qemu', string>>('version')
   const { value: names } = useCommand<DomainResult>('domain ls')
@@ -152,7 +152,7 @@ function About() {
   ] as const
   return (
     <section>
-      <h2>About it</h2>
+      <h2>About</h2>
       <Facts rows={rows} />
     </section>
   )

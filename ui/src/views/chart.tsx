@@ -8,14 +8,14 @@ import { type Charted, momentOf } from '../charted.ts'
 export interface ChartProps {
   of: Charted
   history: HistoryResult
-  /** Told what is under the pointer, in words; undefined when nothing is. */
+  /** Receives the values under the pointer, in words; undefined when there are none. */
   onPoint(says: string | undefined): void
 }
 
 const height = 168
 const hour = 3600
 const day = 24 * hour
-/** Between the marks of the x axis, by how long a step is. */
+/** Possible distances between marks of the x axis in seconds, by the length of a step. */
 const marks: Record<number, readonly number[]> = {
   10: [600, 1200, 1800],
   120: [3 * hour, 4 * hour, 6 * hour, 12 * hour],
@@ -29,7 +29,7 @@ const looks = [
   { colour: '--soft', dash: [2, 3] },
 ] as const
 
-/** The lines themselves. What they say is in words beside them, so that they are nothing to a screen reader. */
+/** The lines themselves. The same is in words beside them, so screen readers skip the canvas. */
 export default function Chart({ of, history, onPoint }: ChartProps) {
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<Uplot | undefined>(undefined)
@@ -38,7 +38,7 @@ export default function Chart({ of, history, onPoint }: ChartProps) {
   const point = useRef(onPoint)
   point.current = onPoint
 
-  // Another range has other axes; another theme other colours.
+  // Another range needs other axes, and another theme other colours.
   useEffect(() => {
     const element = place.current!
     const draw = () => {
@@ -139,10 +139,10 @@ function optionsOf(
   }
 }
 
-/** The scale never ends below that, so that a box at rest does not look busy: 5 %, or 1 kB. */
+/** The scale never ends below 5 % or 1 kB, so that a box at rest does not look busy. */
 const least = (say: Charted['say']): number => (say(1).includes('%') ? 5 : 1000)
 
-/** A sample with gaps on both sides makes no line: it is a point. */
+/** Finds samples with gaps on both sides: they make no line and are drawn as points. */
 const lonely = (plot: Uplot, series: number): number[] => {
   const values = plot.data[series]!
   return Array.from(values.keys()).filter((i) => values[i] != null && values[i - 1] == null && values[i + 1] == null)
@@ -151,7 +151,7 @@ const lonely = (plot: Uplot, series: number): number[] => {
 const marked = (stepSeconds: number) => (seconds: number) =>
   moment(new Date(seconds * 1000), stepSeconds < 900 ? 'clock' : stepSeconds < 3600 ? 'weekday' : 'day')
 
-/** What a token is in the theme of now, as a canvas takes it. */
+/** Returns the colour of a token in the current theme, in a form that a canvas accepts. */
 function colourOf(element: HTMLElement, token: string): string {
   const probe = element.appendChild(document.createElement('i'))
   probe.style.color = `var(${token})`

@@ -11,23 +11,23 @@ import type { ChartProps } from './chart.tsx'
 
 const spans: Record<Range, string> = { '1h': 'Last hour', '24h': 'Day', '7d': 'Week', '30d': 'Month' }
 
-/** What a VM has used, as charts. */
+/** Charts of a VM's usage. */
 export function Charts({ vm }: { vm: VmView }) {
   return (
     <section aria-labelledby="used">
       <h2 id="used" class="hidden">
-        What it has used
+        Usage history
       </h2>
       <Course key={vm.id} of={chartsOfVm} vm={vm.name} since={vm.createdAt} />
     </section>
   )
 }
 
-/** What the box has. */
+/** Charts of the box. */
 export function LoadChart() {
   return (
     <section aria-labelledby="load">
-      <h2 id="load">LoadChart</h2>
+      <h2 id="load">Load</h2>
       <Course of={chartsOfBox} />
     </section>
   )
@@ -47,7 +47,7 @@ function Course({ of, vm, since }: { of: readonly Charted[]; vm?: string; since?
   return (
     <>
       <fieldset class="switch">
-        <legend class="hidden">How far back</legend>
+        <legend class="hidden">Time range</legend>
         {Object.entries(spans).map(([each, title]) => (
           <label key={each}>
             <input
@@ -67,7 +67,7 @@ function Course({ of, vm, since }: { of: readonly Charted[]; vm?: string; since?
           const known = of.filter(({ series }) => series.some(({ key }) => isKnown(history, key)))
           if (known.length === 0)
             return (
-              <Empty title={isNew(history, since) ? 'Nothing recorded yet' : 'Nothing recorded in this time'}>
+              <Empty title={isNew(history, since) ? 'Nothing recorded yet' : 'Nothing recorded in this period'}>
                 <p>
                   {vm === undefined ? 'The box' : vm} is measured every 10 s{vm !== undefined && ' while it runs'}.
                 </p>
@@ -86,7 +86,7 @@ function Course({ of, vm, since }: { of: readonly Charted[]; vm?: string; since?
   )
 }
 
-/** Whether nothing can have been recorded before what is shown. */
+/** Whether the VM did not exist before the range that is shown. */
 const isNew = ({ from }: HistoryResult, since: string | undefined): boolean =>
   since === undefined || Date.parse(since) / 1000 >= from
 

@@ -15,14 +15,14 @@ interface Listing {
 export function Checkpoints({ vm }: { vm: VmView }) {
   const { value, problem, again } = useCommand<Listing>('checkpoint ls', { vm: vm.name })
   if (problem) return <Trouble problem={problem} />
-  if (!value) return <p class="soft">Looking…</p>
+  if (!value) return <p class="soft">Loading…</p>
   const { checkpoints, schedule } = value
   const largest = Math.max(...checkpoints.map(({ layerBytes, savedMemoryBytes }) => layerBytes + savedMemoryBytes))
   return (
     <>
       {checkpoints.length === 0 && (
         <Empty title="No checkpoints yet">
-          <p>One keeps the disk and the memory as they are now; going back to it undoes everything since.</p>
+          <p>A checkpoint keeps the disk and the memory as they are now. Going back to it undoes everything since.</p>
         </Empty>
       )}
       <ol class="tree">
@@ -38,7 +38,7 @@ export function Checkpoints({ vm }: { vm: VmView }) {
               <Ago at={checkpoint.createdAt} /> · {bytes(checkpoint.layerBytes)} disk
               {checkpoint.memory ? ` · ${bytes(checkpoint.savedMemoryBytes)} memory` : ' · no memory'}
               {checkpoint.kind !== 'asked' && ` · ${checkpoint.kind}`}
-              {checkpoint.current && ' · the VM goes on from here'}
+              {checkpoint.current && ' · the VM continues from here'}
             </span>
             <span class="buttons">
               <Act
@@ -46,7 +46,7 @@ export function Checkpoints({ vm }: { vm: VmView }) {
                 action={{
                   command: 'restore',
                   args: { vm: vm.name, label: checkpoint.label },
-                  done: `${vm.name} is as it was`,
+                  done: `${vm.name} is restored`,
                 }}
               >
                 Go back to it
@@ -58,7 +58,7 @@ export function Checkpoints({ vm }: { vm: VmView }) {
                 action={{
                   command: 'checkpoint rm',
                   args: { vm: vm.name, label: checkpoint.label },
-                  done: `${checkpoint.label} is gone`,
+                  done: `${checkpoint.label} is deleted`,
                 }}
               >
                 Delete
@@ -68,7 +68,7 @@ export function Checkpoints({ vm }: { vm: VmView }) {
         ))}
       </ol>
       {checkpoints.length > 0 && (
-        <p class="soft">Going back takes a checkpoint of what is there now first, so that it can be undone too.</p>
+        <p class="soft">Going back first takes a checkpoint of the current state, so that you can undo it too.</p>
       )}
       <Take vm={vm} again={again} />
       <Clock vm={vm} schedule={schedule} again={again} />
@@ -76,7 +76,7 @@ export function Checkpoints({ vm }: { vm: VmView }) {
   )
 }
 
-/** What it takes of the box, beside the others: its disk, then its memory. */
+/** A checkpoint's size relative to the others: its disk, then its memory. */
 function TerminalSize({ of, largest }: { of: CheckpointResult; largest: number }) {
   const width = (count: number) => `${((100 * count) / Math.max(1, largest)).toFixed(1)}%`
   return (
@@ -93,7 +93,7 @@ function Take({ vm, again }: { vm: VmView; again(): void }) {
   return (
     <Form kind="row">
       <div>
-        <Field id="label" label="Take one now, called" of={label} placeholder="by itself c1, c2, …" mono />
+        <Field id="label" label="Label of a new checkpoint" of={label} placeholder="default: c1, c2, …" mono />
       </div>
       <Act
         action={{
@@ -106,22 +106,24 @@ function Take({ vm, again }: { vm: VmView; again(): void }) {
           again()
         }}
       >
-        Take it
+        Take checkpoint
       </Act>
     </Form>
   )
 }
 
-/** Checkpoints that are taken by the clock. */
+/** Scheduled checkpoints. */
 function Clock({ vm, schedule, again }: { vm: VmView; schedule: Listing['schedule']; again(): void }) {
   const keep = useSignal('')
   const { hourly, daily } = schedule
   const kept = [hourly && `${hourly} hourly`, daily && `${daily} daily`].filter(Boolean)
   return (
     <section>
-      <h2>By the clock</h2>
+      <h2>Schedule</h2>
       <p class="soft">
-        {kept.length > 0 ? `The latest are kept: ${kept.join(' and ')}.` : 'None are taken by the clock.'}
+        {kept.length > 0
+          ? `The latest ${kept.join(' and ')} checkpoints are kept.`
+          : 'There are no scheduled checkpoints.'}
       </p>
       <Form kind="row">
         <div>
@@ -134,7 +136,7 @@ function Clock({ vm, schedule, again }: { vm: VmView; schedule: Listing['schedul
               ['hourly=24 daily=7', '24 hourly and 7 daily'],
               ['daily=7', '7 daily'],
               ['daily=30', '30 daily'],
-              ['off', 'none: take none'],
+              ['off', 'none: turn the schedule off'],
             ]}
           />
         </div>
@@ -143,7 +145,7 @@ function Clock({ vm, schedule, again }: { vm: VmView; schedule: Listing['schedul
           action={{
             command: 'checkpoint auto',
             args: { vm: vm.name, keep: keep.value.split(' ') },
-            done: keep.value === 'off' ? 'none are taken by the clock' : `kept: ${keep.value}`,
+            done: keep.value === 'off' ? 'the schedule is off' : 'the schedule is set',
           }}
           after={() => {
             keep.value = ''
@@ -168,12 +170,12 @@ function Fork({ vm, label }: { vm: VmView; label: string }) {
         done: 'the copy is ready',
       }}
     >
-      New VM of it
+      New VM from it
     </Act>
   )
 }
 
-/** Each beneath the one that it goes on from, the oldest first. Pure. */
+/** Orders checkpoints as a tree: each below the one that it continues from, the oldest first. Pure. */
 function ordered(all: readonly CheckpointResult[]): { checkpoint: CheckpointResult; depth: number }[] {
   const labels = new Set(all.map(({ label }) => label))
   const beneath = (parent: string | null, depth: number): { checkpoint: CheckpointResult; depth: number }[] =>

@@ -4,7 +4,7 @@ import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Ago } from '../parts.tsx'
 
-/** Why a VM has crashed, and what can be done. */
+/** Says why a VM has crashed, and offers what can be done. */
 export function CrashNotice({ vm }: { vm: VmView }) {
   const { value } = useCommand<ShowResult>('show', { vm: vm.name })
   if (!value?.crash) return null
@@ -22,15 +22,15 @@ export function CrashNotice({ vm }: { vm: VmView }) {
             action={{
               command: 'resize',
               args: { vm: vm.name, restart: 'on-crash' },
-              done: 'it is started again from the next time on',
+              done: 'it restarts after the next crash',
             }}
           >
-            Start it by itself when it crashes
+            Restart it when it crashes
           </Act>
         )}
       </p>
       {console && (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled by keyboard
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be scrollable by keyboard
         <pre class="log" tabIndex={0} role="log" aria-label="The end of its console">
           {console}
         </pre>

@@ -42,7 +42,7 @@ export function ImagesView() {
                 <Act
                   kind="quiet"
                   label={`Delete ${image.name} ${image.version}`}
-                  action={{ command: 'image rm', args: { image: image.name }, done: `${image.name} is gone` }}
+                  action={{ command: 'image rm', args: { image: image.name }, done: `${image.name} is deleted` }}
                 >
                   Delete
                 </Act>

@@ -3,7 +3,7 @@ import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Empty, Trouble } from '../parts.tsx'
 
-/** What a VM has written to its serial console last. */
+/** The latest output of a VM's serial console. */
 export function Log({ vm }: { vm: VmView }) {
   const { value, problem } = useCommand<{ text: string | null }>('logs', { vm: vm.name, lines: 500 }, 2000)
   const end = useRef<HTMLPreElement>(null)
@@ -14,12 +14,12 @@ export function Log({ vm }: { vm: VmView }) {
   }, [text])
   if (problem) return <Trouble problem={problem} />
   if (!value) return <p class="soft">Reading…</p>
-  if (!text) return <Empty title={`${vm.name} has written nothing to its console yet`}>{null}</Empty>
+  if (!text) return <Empty title={`${vm.name} has not written to its console yet`}>{null}</Empty>
   return (
     <pre
       ref={end}
       class="log"
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled by keyboard
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be scrollable by keyboard
       tabIndex={0}
       role="log"
       aria-live="off"

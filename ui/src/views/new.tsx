@@ -54,22 +54,22 @@ export function NewView() {
         )}
         <details>
           <summary>More</summary>
-          <p class="soft">A VM shares the CPUs and memory of the box. Limits are only for where you want them.</p>
+          <p class="soft">A VM shares the CPUs and memory of the box. Set limits only where you want them.</p>
           <div class="fields">
             <div>
-              <Field id="cpu" label="CPUs at most" of={cpu} placeholder={gives && `${gives.cpus}`} />
+              <Field id="cpu" label="Most CPUs" of={cpu} placeholder={gives && `${gives.cpus}`} />
             </div>
             <div>
-              <Field id="memory" label="Memory at most" of={memory} placeholder={gives && mebibytes(gives.memoryMiB)} />
+              <Field id="memory" label="Most memory" of={memory} placeholder={gives && mebibytes(gives.memoryMiB)} />
             </div>
             <div>
-              <Field id="disk" label="Disk at most" of={disk} placeholder={gives && `${gives.diskGiB} GiB`} />
+              <Field id="disk" label="Largest disk" of={disk} placeholder={gives && `${gives.diskGiB} GiB`} />
             </div>
           </div>
-          <Field id="env" label="Environment, one NAME=value a line" of={env} rows={3} />
+          <Field id="env" label="Environment, one NAME=value per line" of={env} rows={3} />
           <Field
             id="setupScript"
-            label="Set-up script, runs in it once"
+            label="Set-up script, runs once in the VM"
             of={setupScript}
             rows={5}
             placeholder="#!/bin/bash"
@@ -92,7 +92,7 @@ export function NewView() {
   )
 }
 
-/** How far it is. */
+/** The progress of a new VM. */
 function Making() {
   const { progress } =
     running.value.findLast(({ command, outcome }) => command === 'new' && outcome === undefined) ?? {}

@@ -13,7 +13,7 @@ interface Measure {
   of(vm: VmView): number
   whole(box: HostUsage): number
   used(box: HostUsage): number
-  /** What is nobody's alone. */
+  /** What belongs to no single VM. */
   shared?: { title: string; of(box: HostUsage): number }
   say(n: number): string
 }
@@ -45,7 +45,7 @@ const measures = {
 
 const measure = signal<keyof typeof measures>('memory')
 
-/** The box as a field seen from above: what is used is a village in it, each VM a parcel there; the rest is free. */
+/** The box as a field seen from above. The used part is a village on it, each VM a parcel there; the rest is free. */
 export function Plot({ all, box }: { all: readonly VmView[]; box: HostUsage }) {
   const element = useRef<HTMLDivElement>(null)
   const room = useSignal({ width: 1000, height: 600 })
@@ -100,7 +100,7 @@ export function Plot({ all, box }: { all: readonly VmView[]; box: HostUsage }) {
       </div>
       <figcaption>
         <fieldset class="switch">
-          <legend class="hidden">What the field stands for</legend>
+          <legend class="hidden">What the field shows</legend>
           {(Object.keys(measures) as (keyof typeof measures)[]).map((each) => (
             <label key={each}>
               <input
@@ -132,7 +132,7 @@ function inWords(vm: VmView): string {
 
 const mostAtEdge = 200
 
-/** VMs that use nothing of the field: a row of markers along its edge. */
+/** VMs that use nothing of the field, as a row of markers along its edge. */
 export function Edge() {
   const off = (vms.value ?? []).filter(
     (vm) => vm.memoryBytes === null || vm.state === 'asleep' || vm.state === 'stopped',

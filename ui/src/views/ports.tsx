@@ -5,7 +5,7 @@ import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Copy, Empty, Field, Form, Secret, Table, Trouble, Until } from '../parts.tsx'
 
-/** What a VM listens on, and who may open it. */
+/** The ports that a VM listens on, and who may open them. */
 export function Ports({ vm }: { vm: VmView }) {
   const { value, problem, again } = useCommand<{ awake: boolean; ports: PortResult[] }>('ports', { vm: vm.name }, 3000)
   if (problem) return <Trouble problem={problem} />
@@ -16,11 +16,11 @@ export function Ports({ vm }: { vm: VmView }) {
         <p>
           {value.awake ? (
             <>
-              Start a web server in it, and it is at {vm.web ?? vm.address}. For example:{' '}
+              Start a web server in it, and you find it at {vm.web ?? vm.address}. For example:{' '}
               <code>croft exec {vm.name} -- tmux new -d python3 -m http.server 8000</code>
             </>
           ) : (
-            `Its ports are seen when it is awake.${vm.state === 'asleep' ? ' It wakes when somebody opens its address.' : ''}`
+            `Its ports show when it is awake.${vm.state === 'asleep' ? ' It wakes when somebody opens its address.' : ''}`
           )}
         </p>
       </Empty>
@@ -31,7 +31,7 @@ export function Ports({ vm }: { vm: VmView }) {
         {value.ports.map((each) => (
           <tr key={each.port}>
             <td>
-              <b class="mono">{each.port}</b> {each.main && <span class="soft">where its plain address leads</span>}{' '}
+              <b class="mono">{each.port}</b> {each.main && <span class="soft">its plain address leads here</span>}{' '}
               {value.awake && !each.listens && <span class="soft">nothing listens</span>}
             </td>
             <td>
@@ -43,7 +43,7 @@ export function Ports({ vm }: { vm: VmView }) {
                   <Copy text={each.web} what={`the address of port ${each.port}`} />
                 </>
               ) : each.loopback && !each.service ? (
-                <span class="soft">on 127.0.0.1 alone; a web server must listen on 0.0.0.0 to be opened</span>
+                <span class="soft">only on 127.0.0.1; a web server must listen on 0.0.0.0 to be reachable</span>
               ) : each.loopback ? null : (
                 <span class="soft">this box has no web addresses</span>
               )}{' '}
@@ -74,7 +74,7 @@ export function Ports({ vm }: { vm: VmView }) {
                     after={again}
                     action={{
                       command: each.public ? 'share private' : 'share public',
-                      // Opened by its plain address, it is to stay what that leads to.
+                      // The main port is shared without its number, so that the plain address keeps leading to it.
                       args: { vm: vm.name, ...((each.public || !each.main) && { port: each.port }) },
                       done: `port ${each.port} is ${each.public ? 'private' : 'public'}`,
                     }}
@@ -97,7 +97,7 @@ function Tunnel({ vm, port, service }: { vm: VmView; port: number; service: stri
   const line = `${vm.ssh ?? `croft ssh ${vm.name}`} -L ${port}:localhost:${port}`
   return (
     <span class="soft">
-      {service} is no web server. From elsewhere: <code>{line}</code>{' '}
+      {service} is not a web server. Reach it through SSH: <code>{line}</code>{' '}
       <Copy text={line} what={`the way to ${service}`} />
     </span>
   )
@@ -110,8 +110,8 @@ function LinkSettings({ vm, ports }: { vm: VmView; ports: readonly PortResult[] 
   const links = value?.shares[0]?.links ?? []
   return (
     <section>
-      <h2>ShareResult links</h2>
-      <p class="soft">Whoever has one opens one address of this VM, and nothing else, until it ends.</p>
+      <h2>Share links</h2>
+      <p class="soft">Anybody who has a link can open one address of this VM, and nothing else, until the link ends.</p>
       {links.length > 0 && (
         <Table head={['For', 'Address', 'Ends', '']}>
           {links.map(({ id, name, web, expiresAt }) => (
@@ -124,9 +124,9 @@ function LinkSettings({ vm, ports }: { vm: VmView; ports: readonly PortResult[] 
               <td class="does">
                 <Act
                   kind="quiet"
-                  label={`Revoke the link for ${name || 'nobody named'}`}
+                  label={`Revoke the link for ${name || 'an unnamed visitor'}`}
                   after={again}
-                  action={{ command: 'share revoke', args: { link: id }, done: 'it is over' }}
+                  action={{ command: 'share revoke', args: { link: id }, done: 'the link is revoked' }}
                 >
                   Revoke
                 </Act>

@@ -4,7 +4,7 @@ import { useEffect } from 'preact/hooks'
 import type { VmView } from '../box.ts'
 import { Act, Empty } from '../parts.tsx'
 
-/** The terminal, which is fetched when somebody wants one. One that sleeps is not woken by being looked at. */
+/** The terminal, loaded on demand. Opening this tab does not wake a sleeping VM. */
 export function TerminalTab({ vm }: { vm: VmView }) {
   const View: Signal<ComponentType<{ vm: VmView }> | undefined> = useSignal(undefined)
   const awake = vm.state === 'awake'
@@ -28,5 +28,5 @@ export function TerminalTab({ vm }: { vm: VmView }) {
         </p>
       </Empty>
     )
-  return View.value ? <View.value key={vm.id} vm={vm} /> : <p class="soft">Fetching the terminal…</p>
+  return View.value ? <View.value key={vm.id} vm={vm} /> : <p class="soft">Loading the terminal…</p>
 }

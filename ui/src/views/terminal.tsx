@@ -10,10 +10,10 @@ import { keys, sequenceOf, type TerminalKey, titles, withCtrl } from '../termina
 
 obeyRules(document)
 
-/** Which terminal this tab of the browser showed last, of each VM: a reload shows it again. */
+/** Storage key of the terminal that this browser tab last showed for a VM: a reload shows it again. */
 const remembered = (vm: VmView) => `terminal of ${vm.id}`
 
-/** A place for a terminal: one that is open has an id, one that is about to begin has none yet. */
+/** A place for a terminal. An open one has an id, one that is about to start has none yet. */
 interface Slot {
   key: number
   id: string | undefined
@@ -22,7 +22,7 @@ interface Slot {
 let count = 0
 const slot = (id?: string): Slot => ({ key: ++count, id })
 
-/** Shells in a VM. They go on while nobody looks. */
+/** Shells in a VM. They keep running while nobody looks at them. */
 export default function TerminalTabs({ vm }: { vm: VmView }) {
   const slots = useSignal<readonly Slot[]>([])
   const shown = useSignal<number | undefined>(undefined)
@@ -45,7 +45,7 @@ export default function TerminalTabs({ vm }: { vm: VmView }) {
   }
   return (
     <>
-      <div class="terminals" role="toolbar" aria-label="TerminalTabs">
+      <div class="terminals" role="toolbar" aria-label="Terminals">
         {slots.value.map((each, i) => (
           <button
             key={each.key}
@@ -62,7 +62,7 @@ export default function TerminalTabs({ vm }: { vm: VmView }) {
           + new
         </button>
         <span class="soft hint">
-          <kbd>Ctrl Shift ↑</kbd> leaves it by keyboard
+          <kbd>Ctrl Shift ↑</kbd> leaves the terminal
         </span>
       </div>
       {now && (
@@ -90,10 +90,10 @@ async function openIn(vm: VmView): Promise<string[]> {
 
 const againMs = 1000
 
-/** All other keys are the shell's, Tab among them: with none of its own the keyboard could not leave (WCAG 2.1.2). */
+/** All other keys go to the shell, Tab among them. Without this one the keyboard could not leave (WCAG 2.1.2). */
 const isWayOut = ({ key, ctrlKey, shiftKey }: KeyboardEvent): boolean => key === 'ArrowUp' && ctrlKey && shiftKey
 
-/** One terminal, as long as it lasts. @param props.id of one that is open; without it one begins, and `onId` hears its id */
+/** One terminal. @param props.id of an open one; without it a new one starts, and `onId` receives its id */
 function Screen(props: { vm: VmView; id: string | undefined; onId: (id: string) => void; onAgain: () => void }) {
   const { vm, id, onId, onAgain } = props
   const element = useRef<HTMLDivElement>(null)
@@ -119,7 +119,7 @@ function Screen(props: { vm: VmView; id: string | undefined; onId: (id: string) 
     })
     screen.open(element.current!)
     fit.fit()
-    // On a touch screen this would bring up the keyboard uninvited.
+    // On a touch screen this would open the keyboard uninvited.
     if (!byTouch.matches) screen.focus()
 
     let socket: WebSocket | undefined
@@ -139,17 +139,17 @@ function Screen(props: { vm: VmView; id: string | undefined; onId: (id: string) 
         if (typeof data !== 'string') return screen.write(new Uint8Array(data))
         const told = JSON.parse(data) as { id?: string; ended?: true; problem?: { detail: string; hint?: string } }
         if (told.id) {
-          // What it shows comes again from its beginning; another one is another shell.
+          // The output is sent again from the beginning. A different id means a different shell.
           screen.reset()
           if (at !== undefined && at !== told.id)
-            screen.write('\x1b[2mThe terminal that was here is over. This is a new one.\x1b[0m\r\n')
+            screen.write('\x1b[2mThe earlier terminal has ended. This is a new one.\x1b[0m\r\n')
           if (at !== told.id) onId(told.id)
           at = told.id
         }
         if (told.problem) screen.write(`${told.problem.detail} ${told.problem.hint ?? ''}\r\n`)
         if (told.ended || told.problem) {
           over = true
-          screen.write('\r\n\x1b[2mThis terminal is over. Enter begins another.\x1b[0m\r\n')
+          screen.write('\r\n\x1b[2mThis terminal has ended. Press Enter to open another.\x1b[0m\r\n')
         }
       }
       socket.onclose = () => {
@@ -165,7 +165,7 @@ function Screen(props: { vm: VmView; id: string | undefined; onId: (id: string) 
     }
     terminal.current = { screen, send: type }
     screen.onData((typed) => {
-      // Longer input was pasted, or is the terminal's own reply to the program.
+      // Longer input was pasted, or is xterm.js's own reply to the program.
       const held = ctrl.peek() && typed.length === 1
       type(held ? withCtrl(typed) : typed)
       if (held) ctrl.value = false
@@ -223,7 +223,7 @@ function Screen(props: { vm: VmView; id: string | undefined; onId: (id: string) 
 
 const byTouch = matchMedia('(pointer: coarse)')
 
-/** The colours of where it is. */
+/** Takes the terminal's colours from its element. */
 function themeOf(element: HTMLElement) {
   const { color, backgroundColor } = getComputedStyle(element)
   return { foreground: color, background: backgroundColor, cursor: color, selectionBackground: '#8884' }

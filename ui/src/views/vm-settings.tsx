@@ -8,12 +8,12 @@ import { Act, Choose, Field, Form } from '../parts.tsx'
 import { go, vmPath } from '../route.ts'
 import { numberIn } from '../words.ts'
 
-/** What a VM is, and all of it that can be changed. */
+/** A VM's facts, and everything about it that can be changed. */
 export function VmSettings({ vm }: { vm: VmView }) {
   return (
     <div class="settings">
       <section>
-        <h2>What it is</h2>
+        <h2>About</h2>
         <Facts vm={vm} />
       </section>
       <section>
@@ -31,7 +31,7 @@ export function VmSettings({ vm }: { vm: VmView }) {
         <Limits vm={vm} />
       </section>
       <section>
-        <h2>How it shares the box</h2>
+        <h2>Share of the box</h2>
         <ShareResult vm={vm} />
       </section>
     </div>
@@ -117,8 +117,8 @@ function Tags({ vm }: { vm: VmView }) {
               #{tag}{' '}
               <Act
                 kind="quiet"
-                label={`Take the tag ${tag} away`}
-                action={{ command: 'tag', args: { vm: vm.name, remove: [tag] }, done: `it has no ${tag}` }}
+                label={`Remove the tag ${tag}`}
+                action={{ command: 'tag', args: { vm: vm.name, remove: [tag] }, done: `${tag} is removed` }}
               >
                 ×
               </Act>
@@ -141,7 +141,7 @@ function Sleep({ vm }: { vm: VmView }) {
         <Choose
           id="sleep"
           argument="after"
-          label="Goes to sleep by itself"
+          label="Goes to sleep"
           of={after}
           options={[
             ['', value ? `as now: ${titleOf(value.sleepAfter === 0 ? 'never' : `${value.sleepAfter}`)}` : 'as now'],
@@ -164,18 +164,18 @@ function Sleep({ vm }: { vm: VmView }) {
 }
 
 function titleOf(after: string): string {
-  if (after === 'default') return 'as VMs of this box do'
+  if (after === 'default') return 'as the box’s default says'
   return after === 'never' ? 'never' : `after ${minutes(Number(after))} without use`
 }
 
-/** Whether it sleeps by itself, and why it does not now. Pure. */
+/** Says when it goes to sleep by itself, and why it does not now. Pure. */
 function inWords({ name, state, use, sleepAfter, sleepsAt }: StatResult): string {
   const now = new Date()
   const rule = sleepAfter === 0 ? 'It never sleeps by itself.' : `It sleeps after ${minutes(sleepAfter)} without use.`
   if (state !== 'awake' || !use) return rule
   if (use.now) return `${rule} It is in use now: ${use.why}.`
   const next = sleepsAt === null ? '' : ` and it sleeps ${until(sleepsAt, now)}`
-  return `${rule} ${name} was used last ${ago(use.at, now)} (${use.why})${next}.`
+  return `${rule} ${name} was last used ${ago(use.at, now)} (${use.why})${next}.`
 }
 
 function Limits({ vm }: { vm: VmView }) {
@@ -189,7 +189,7 @@ function Limits({ vm }: { vm: VmView }) {
     <Resize
       vm={vm}
       asked={asked}
-      says="At most, of what the box has. The disk grows at once and never shrinks; CPUs and memory change at its next start."
+      says="The most that it may use of the box. The disk grows immediately and never shrinks. CPUs and memory change at the next start."
       title="Change the limits"
       done="the limits are set"
       fields={[
@@ -215,10 +215,10 @@ function ShareResult({ vm }: { vm: VmView }) {
     <Resize
       vm={vm}
       asked={asked}
-      says={`When VMs want more than there is, each gets as much as its priority says; it takes ${
-        held.length > 0 ? `at most ${held.join(', ')}` : 'what is left over without a limit'
-      }. What is typed here changes at once; none takes a limit away.`}
-      title="Change how it shares"
+      says={`When VMs want more than there is, each gets a share by its priority. This one takes ${
+        held.length > 0 ? `at most ${held.join(', ')}` : 'what is left over, without a limit'
+      }. Changes apply immediately. Type none to remove a limit.`}
+      title="Change its share"
       done="it is set"
       choice={{
         id: 'priority',
@@ -228,21 +228,21 @@ function ShareResult({ vm }: { vm: VmView }) {
       }}
       fields={[
         ['cpu-limit', 'CPU time', cpu, heldTo(vm.cpuLimitPercent, (percent) => `${percent} %`, '150%')],
-        ['disk-limit', 'Disk a second', disk, heldTo(vm.diskLimitBytesPerS, (rate) => perSecond(rate, 'B'), '50M')],
-        ['net-limit', 'Network a second', net, heldTo(vm.netLimitBitsPerS, (rate) => perSecond(rate, 'bit'), '100M')],
+        ['disk-limit', 'Disk per second', disk, heldTo(vm.diskLimitBytesPerS, (rate) => perSecond(rate, 'B'), '50M')],
+        ['net-limit', 'Network per second', net, heldTo(vm.netLimitBitsPerS, (rate) => perSecond(rate, 'bit'), '100M')],
       ]}
     />
   )
 }
 
-/** What a field says that nothing is typed in: the limit as it is, or how one is written. */
+/** Placeholder of an empty field: the current limit, or an example of one. */
 const heldTo = (limit: number | null, say: (limit: number) => string, such: string) =>
-  limit === null ? `none, or ${such}` : say(limit)
+  limit === null ? `none; for example ${such}` : say(limit)
 
 /** `cpu-limit` is for `cpuLimit`. Pure. */
 const argumentOf = (id: string): string => id.replace(/-[a-z]/g, (found) => found[1]!.toUpperCase())
 
-/** A form of `resize`: what is typed is what changes. */
+/** A form for `resize`: only the fields that are filled in change. */
 function Resize(props: {
   vm: VmView
   asked: Record<string, string | number>

@@ -24,7 +24,7 @@ const tabs: Record<string, { title: string; Body(props: { vm: VmView }): Compone
   settings: { title: 'Settings', Body: VmSettings },
 }
 
-/** @param tab undefined for the first */
+/** @param tab undefined for the first tab */
 export const isVmTab = (tab: string | undefined): boolean => tab === undefined || Object.hasOwn(tabs, tab)
 
 export function VmPage({ name, tab = 'terminal' }: { name: string; tab: string | undefined }) {
@@ -35,7 +35,7 @@ export function VmPage({ name, tab = 'terminal' }: { name: string; tab: string |
       <section class="empty">
         <h1>No VM called “{name}”</h1>
         <p>
-          It may have another name now, or be gone. <a href="/vms">All VMs</a>
+          It may have been renamed or deleted. <a href="/vms">All VMs</a>
         </p>
       </section>
     )
@@ -75,13 +75,13 @@ export function VmPage({ name, tab = 'terminal' }: { name: string; tab: string |
         </span>
       </p>
       {vm.state === 'crashed' && <CrashNotice key={vm.id} vm={vm} />}
-      <Tabs label={`What there is of ${vm.name}`} parts={tabs} now={tab} path={(key) => vmPath(vm.name, key)} />
+      <Tabs label={`Views of ${vm.name}`} parts={tabs} now={tab} path={(key) => vmPath(vm.name, key)} />
       <Body vm={vm} />
     </>
   )
 }
 
-/** A copy needs a name; one is suggested, so that Enter is enough. */
+/** A copy needs a name. One is suggested, so that Enter is enough. */
 function Copying({ vm }: { vm: VmView }) {
   const asked = useSignal(false)
   const name = useSignal('')
@@ -115,12 +115,12 @@ function Copying({ vm }: { vm: VmView }) {
                     diskOnly.value = event.currentTarget.checked
                   }}
                 />{' '}
-                Leave the memory: it boots from the disk as it is now
+                Without memory: the copy boots from the disk as it is now
               </label>
             )}
             <p class="buttons">
               <button type="button" onClick={close}>
-                No
+                Cancel
               </button>
               <Act
                 kind="main"

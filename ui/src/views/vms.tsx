@@ -16,7 +16,7 @@ const chosen = signal<ReadonlySet<string>>(new Set())
 
 const { compare } = new Intl.Collator()
 
-/** Words from A to Z, numbers from the greatest down; a second click turns it round. */
+/** Words from A to Z, numbers from the greatest down; a second click reverses the order. */
 const order: Record<Sort, (a: VmView, b: VmView) => number> = {
   name: (a, b) => compare(a.name, b.name),
   state: (a, b) => compare(a.state, b.state),
@@ -28,25 +28,25 @@ const ascends = ({ by, turned }: { by: Sort; turned: boolean }) => (by === 'name
 
 const columns: readonly [Sort, string][] = [
   ['name', 'Name'],
-  ['state', 'StateMark'],
+  ['state', 'State'],
   ['cpu', 'CPU'],
   ['memory', 'Memory'],
   ['disk', 'Disk'],
 ]
 
-/** What makes sense for several at once, and what is said of them then. */
+/** Actions that make sense for several VMs at once, and the words for the outcome. */
 const forMany = {
   Start: 'awake',
   Wake: 'awake',
   Sleep: 'asleep',
   Checkpoint: 'with a new checkpoint',
   Stop: 'stopped',
-  Delete: 'gone',
+  Delete: 'deleted',
 }
 
 /**
- * Height of a row in pixels; on a narrow screen it has a second line for the address. Only the rows that can be seen are drawn,
- * and some on both sides. Each has its place by itself, so that none is laid out because another comes.
+ * Height of a row in pixels; on a narrow screen it has a second line for the address. Only visible rows are drawn, and some
+ * on both sides. Each row is positioned by itself, so that a new one does not make the browser lay out the others again.
  */
 const narrow = matchMedia('(max-width: 900px)')
 const heightNow = () => (narrow.matches ? 60 : 40)
@@ -60,7 +60,7 @@ const states = computed(() => [...new Set((vms.value ?? []).map((vm) => vm.state
 const isOpen = (vm: VmView): boolean => vm.public.length > 0
 const tags = computed(() => [...new Set((vms.value ?? []).flatMap((vm) => vm.tags))].sort())
 
-/** What is searched of each VM, for as long as it is as it was. */
+/** The text of each VM that a search looks at, cached while the VM is unchanged. */
 const texts = new WeakMap<VmView, string>()
 function textOf(vm: VmView): string {
   let text = texts.get(vm)
@@ -78,7 +78,7 @@ const sorted = computed(() => {
   return [...(vms.value ?? [])].sort((a, b) => way * order[by](a, b) || compare(a.name, b.name))
 })
 
-/** What the list shows, in its order. */
+/** The VMs that the list shows, in its order. */
 const shown = computed(() => {
   const words = typed.value.toLowerCase().split(/\s+/).filter(Boolean)
   const want = wanted.value
@@ -89,10 +89,10 @@ const shown = computed(() => {
   )
 })
 
-/** The VM that was chosen, or not, last: where a range begins. */
+/** The VM that was last selected or deselected: where a range begins. */
 let last: string | undefined
 
-/** @param range with all between it and the last one */
+/** @param range also applies to all between it and the last one */
 function choose(id: string, on: boolean, range: boolean): void {
   const ids = shown.value.map((vm) => vm.id)
   const [at, from] = [ids.indexOf(id), ids.indexOf(last ?? id)]
@@ -122,7 +122,7 @@ export function VmsView() {
       {all.length === 0 ? (
         <Empty title="No VMs yet">
           <p>
-            <a href="/new">Make one</a>, or type <code>croft new</code>. It is there in a second.
+            <a href="/new">Make one</a>, or type <code>croft new</code>. It is ready in a second.
           </p>
         </Empty>
       ) : (
@@ -144,7 +144,7 @@ export function VmsView() {
               }}
             />
             <select
-              aria-label="Only in this state, public, or with this tag"
+              aria-label="Filter by state, public, or tag"
               value={wanted.value}
               onChange={(event) => {
                 wanted.value = event.currentTarget.value
@@ -186,13 +186,13 @@ export function VmsView() {
   )
 }
 
-/** What can be done with all that are chosen, each by one button, for those of them that can. */
+/** One button for each action on the selected VMs; it applies to those that allow it. */
 function Selection({ all }: { all: readonly VmView[] }) {
   const of = all.filter((vm) => chosen.value.has(vm.id))
   if (of.length === 0) return null
   return (
-    <div class="selection" role="toolbar" aria-label="What to do with the chosen VMs">
-      <b>{of.length} chosen</b>
+    <div class="selection" role="toolbar" aria-label="Actions for the selected VMs">
+      <b>{of.length} selected</b>
       {Object.entries(forMany).map(([title, words]) => {
         const each = of.flatMap((vm) => actionsOf(vm).find((one) => one.title === title) ?? [])
         const [first, ...rest] = each
@@ -211,7 +211,7 @@ function Selection({ all }: { all: readonly VmView[] }) {
           chosen.value = new Set()
         }}
       >
-        Choose none
+        Clear selection
       </button>
     </div>
   )
@@ -221,7 +221,7 @@ function Rows() {
   const body = useRef<HTMLTableSectionElement>(null)
   const from = useSignal(0)
   const count = useSignal(40)
-  /** The row to go to as soon as it is drawn. */
+  /** The row to focus as soon as it is drawn. */
   const goal = useRef<number | undefined>(undefined)
   const { value: rowHeight } = row
   const look = () => {
@@ -240,15 +240,15 @@ function Rows() {
   }, [])
 
   const { value: all } = shown
-  // What has the keyboard keeps it: it stays drawn where it cannot be seen, and when its row is put elsewhere.
+  // The focused element keeps the focus: it stays drawn while out of sight, and when its row moves.
   const { activeElement } = document
   const held = body.current?.contains(activeElement) ? (activeElement as HTMLElement) : undefined
   const heldId = held?.closest('tr')?.id
   const heldAt = heldId === undefined ? -1 : all.findIndex((vm) => rowId(vm) === heldId)
-  // Chromium scrolls to what has the keyboard when others are put before it; not when it has it again afterwards.
+  // Chromium scrolls to the focused element when others are inserted before it, but not when it is focused again afterwards.
   if (heldAt >= 0 && held?.closest('tr')?.ariaRowIndex !== `${heldAt + 2}`) held?.blur()
   useLayoutEffect(() => {
-    // The list may have become shorter on the way.
+    // The list may have become shorter meanwhile.
     if (goal.current !== undefined) reach(Math.min(goal.current, all.length - 1))
     else if (held?.isConnected && document.activeElement !== held) held.focus({ preventScroll: true })
   })
@@ -337,7 +337,7 @@ function ChooseAll() {
     <label class="choose">
       <input
         type="checkbox"
-        aria-label="Choose all that are shown"
+        aria-label="Select all shown"
         checked={whole}
         indeterminate={count > 0 && !whole}
         onClick={() => {
@@ -355,7 +355,7 @@ function ChooseAll() {
 
 const rowId = ({ id }: VmView) => `row-${id}`
 
-/** Drawn anew only when its VM is another object, or its place is another: it reads a signal. @param props.at its place, from 0 */
+/** Drawn again only when its VM is another object, its index changes, or a signal that it reads does. @param props.at index, from 0 */
 function Row({ vm, at }: { vm: VmView; at: number }) {
   return (
     <tr
@@ -365,11 +365,11 @@ function Row({ vm, at }: { vm: VmView; at: number }) {
       onClick={(event) => !(event.target as Element).closest('a,button,input,label') && go(vmPath(vm.name))}
     >
       <td>
-        {/* A range of rows is not a range of text. */}
+        {/* Selecting a range of rows must not select text. */}
         <label class="choose" onMouseDown={(event) => event.shiftKey && event.preventDefault()}>
           <input
             type="checkbox"
-            aria-label={`Choose ${vm.name}`}
+            aria-label={`Select ${vm.name}`}
             checked={chosen.value.has(vm.id)}
             onClick={(event) => choose(vm.id, event.currentTarget.checked, event.shiftKey)}
           />

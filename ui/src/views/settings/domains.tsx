@@ -20,21 +20,21 @@ export function Domains() {
           </p>
           <p class="buttons">
             <Act
-              action={{ command: 'domain check', args: {}, done: 'looked' }}
+              action={{ command: 'domain check', args: {}, done: 'checked' }}
               after={(result) => {
                 checks.value = (result as { checks: Check[] }).checks
               }}
             >
-              Look whether all leads here
+              Check that everything leads here
             </Act>
           </p>
           {checks.value && <CheckList checks={checks.value} />}
           <Hosts hosts={now.hosts} again={answer.again} />
-          <h2>Another domain for the box</h2>
+          <h2>Change the domain</h2>
           <Form kind="form">
             <Field
               id="domain"
-              label="Domain: it and all beneath it must lead to this box"
+              label="Domain; it and all its subdomains must lead to this box"
               of={domain}
               placeholder="box.example.com"
               mono
@@ -50,7 +50,7 @@ export function Domains() {
               ]}
             />
             {tls.value === 'acme' && (
-              <Field id="email" label="Whom the CA may write to, if you like" of={email} placeholder="me@example.com" />
+              <Field id="email" label="Email address for the CA, optional" of={email} placeholder="me@example.com" />
             )}
             <p class="buttons">
               <Act
@@ -62,13 +62,13 @@ export function Domains() {
                     ...(domain.value.trim() !== 'localhost' && { tls: tls.value }),
                     ...(tls.value === 'acme' && email.value.trim() && { email: email.value.trim() }),
                   },
-                  done: `VMs are beneath ${domain.value.trim()}`,
+                  done: `VMs are now under ${domain.value.trim()}`,
                 }}
                 after={answer.again}
               >
                 Use it
               </Act>
-              <span class="soft">At the new address you sign in again.</span>
+              <span class="soft">You sign in again at the new address.</span>
             </p>
           </Form>
         </>
@@ -77,12 +77,12 @@ export function Domains() {
   )
 }
 
-/** Host names that VMs have of their own. */
+/** Custom host names of VMs. */
 function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): void }) {
   const [host, vm, port] = [useSignal(''), useSignal(''), useSignal('')]
   return (
     <>
-      <h2>Names of their own</h2>
+      <h2>Custom names</h2>
       {hosts.length > 0 && (
         <Table head={['Name', 'VM', 'Port', '']}>
           {hosts.map((each) => (
@@ -95,15 +95,15 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
               <td>
                 <a href={vmPath(each.vm)}>{each.vm}</a>
               </td>
-              <td class="mono">{each.port ?? 'its main one'}</td>
+              <td class="mono">{each.port ?? 'main'}</td>
               <td class="does">
                 <Act
                   kind="quiet"
-                  label={`Take ${each.host} away`}
+                  label={`Remove ${each.host}`}
                   after={again}
                   action={{ command: 'domain rm', args: { host: each.host }, done: `${each.host} leads nowhere now` }}
                 >
-                  Take away
+                  Remove
                 </Act>
               </td>
             </tr>
@@ -113,7 +113,7 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
       <Form kind="form">
         <Field id="host" label="A name whose DNS leads to this box" of={host} placeholder="shop.example.com" mono />
         <ChooseVm id="host-vm" argument="vm" label="VM" of={vm} />
-        <Field id="host-port" argument="port" label="Port, if not its main one" of={port} placeholder="8000" mono />
+        <Field id="host-port" argument="port" label="Port, if not the main one" of={port} placeholder="8000" mono />
         <p class="buttons">
           <Act
             disabled={!host.value.trim() || !vm.value}

@@ -9,7 +9,7 @@ export function Keys() {
     <Loaded of={answer}>
       {({ keys }) => (
         <>
-          <p class="soft">Whoever has one of them enters by SSH, all VMs or those that it is limited to.</p>
+          <p class="soft">Each key opens all VMs by SSH, or those that it is limited to.</p>
           {keys.length === 0 ? (
             <Empty title="No keys yet">
               <p>
@@ -36,7 +36,7 @@ export function Keys() {
                       kind="quiet"
                       label={`Remove ${each.name}`}
                       after={answer.again}
-                      action={{ command: 'key rm', args: { key: each.fingerprint }, done: `${each.name} is shut out` }}
+                      action={{ command: 'key rm', args: { key: each.fingerprint }, done: `${each.name} is removed` }}
                     >
                       Remove
                     </Act>
@@ -65,11 +65,11 @@ function NewKey({ onAdded }: { onAdded(): void }) {
   }
   return (
     <>
-      <h2>Let a key in</h2>
+      <h2>Add a key</h2>
       <Form kind="form">
         <Field
           id="key"
-          label="Public key, as in ~/.ssh/id_ed25519.pub; or gh: and a user of GitHub"
+          label="Public key, as in ~/.ssh/id_ed25519.pub, or gh: and a GitHub user name"
           of={key}
           rows={3}
           placeholder="ssh-ed25519 AAAA…"
@@ -82,29 +82,29 @@ function NewKey({ onAdded }: { onAdded(): void }) {
           placeholder="laptop"
           mono
         />
-        <ChooseVm id="key-vm" argument="vm" label="Into which VM" of={vm} none="all of them" />
-        <Field id="key-tag" argument="tag" label="Or only into those with a tag" of={tag} placeholder="shop" mono />
+        <ChooseVm id="key-vm" argument="vm" label="VM that it opens" of={vm} none="all of them" />
+        <Field id="key-tag" argument="tag" label="Or only those with a tag" of={tag} placeholder="shop" mono />
         <Choose
           id="key-kind"
           argument="authority"
-          label="Whom it lets in"
+          label="Who may use it"
           of={kind}
           options={[
-            ['', 'whoever has it'],
-            ['authority', 'whoever has a certificate that it signed: it is a CA’s'],
+            ['', 'its holder'],
+            ['authority', 'holders of certificates that it signed: it is a CA’s'],
           ]}
         />
         <p class="buttons">
           <Act
             kind="main"
             disabled={!args.key}
-            action={{ command: 'key add', args, done: 'it may enter now' }}
+            action={{ command: 'key add', args, done: 'the key is added' }}
             after={() => {
               for (const each of [key, name, vm, tag, kind]) each.value = ''
               onAdded()
             }}
           >
-            Let it in
+            Add key
           </Act>
         </p>
       </Form>
@@ -117,7 +117,7 @@ function Rename({ keys, onDone }: { keys: readonly KeyResult[]; onDone(): void }
   const name = to.value.trim()
   return (
     <>
-      <h2>Call a key something else</h2>
+      <h2>Rename a key</h2>
       <Form kind="form">
         <Choose
           id="key-old"
@@ -126,7 +126,7 @@ function Rename({ keys, onDone }: { keys: readonly KeyResult[]; onDone(): void }
           of={key}
           options={[['', 'choose'], ...keys.map((each) => [each.fingerprint, each.name] as const)]}
         />
-        <Field id="key-new" argument="name" label="Its new name" of={to} placeholder="laptop" mono />
+        <Field id="key-new" argument="name" label="New name" of={to} placeholder="laptop" mono />
         <p class="buttons">
           <Act
             disabled={!key.value || !name}

@@ -3,7 +3,7 @@ import { useCommand } from '../../command.ts'
 import { Act, Ago, Empty, Loaded, Table, Until } from '../../parts.tsx'
 import { vmPath } from '../../route.ts'
 
-/** All that others may open: links, and what is public. */
+/** Everything that others may open: links, and public ports. */
 export function LinkSettings() {
   const answer = useCommand<{ shares: ShareResult[] }>('share ls')
   return (
@@ -16,7 +16,7 @@ export function LinkSettings() {
             {links.length === 0 ? (
               <Empty title="No share links">
                 <p>
-                  A link lets somebody into one address of one VM. Make it where its ports are, or:{' '}
+                  A link opens one address of one VM. Make one on the VM’s Ports tab, or:{' '}
                   <code>croft share link &lt;vm&gt; --name Ann</code>
                 </p>
               </Empty>
@@ -40,7 +40,7 @@ export function LinkSettings() {
                         kind="quiet"
                         label={`Revoke the link for ${link.name || link.vm}`}
                         after={answer.again}
-                        action={{ command: 'share revoke', args: { link: link.id }, done: 'it is over' }}
+                        action={{ command: 'share revoke', args: { link: link.id }, done: 'the link is revoked' }}
                       >
                         Revoke
                       </Act>
@@ -49,7 +49,7 @@ export function LinkSettings() {
                 ))}
               </Table>
             )}
-            <h2>What anybody may open</h2>
+            <h2>Open to anybody</h2>
             {open.length === 0 ? (
               <p class="soft">Nothing: every VM is private.</p>
             ) : (

@@ -6,16 +6,16 @@ import { LinkSettings } from './links.tsx'
 import { SignIns } from './sign-ins.tsx'
 import { TokenSettings } from './tokens.tsx'
 
-/** Who and what may come in, and by which names: a part each, with a path of its own. */
+/** The parts of the settings (who and what has access, and under which names), each with a path of its own. */
 export const settingsParts: Readonly<Record<string, { title: string; Body(): ComponentChildren }>> = {
   keys: { title: 'SSH keys', Body: Keys },
-  tokens: { title: 'TokenSettings', Body: TokenSettings },
+  tokens: { title: 'Tokens', Body: TokenSettings },
   links: { title: 'Share links', Body: LinkSettings },
   'sign-ins': { title: 'Sign-ins', Body: SignIns },
   domains: { title: 'Domains', Body: Domains },
 }
 
-/** @param part undefined for the first */
+/** @param part undefined for the first part */
 export const isSettingsPart = (part: string | undefined): boolean =>
   part === undefined || Object.hasOwn(settingsParts, part)
 
@@ -26,7 +26,7 @@ export function SettingsView({ part = 'keys' }: { part: string | undefined }) {
       <div class="heading">
         <h1>Settings</h1>
       </div>
-      <Tabs label="What there is to set" parts={settingsParts} now={part} path={(key) => `/settings/${key}`} />
+      <Tabs label="Settings" parts={settingsParts} now={part} path={(key) => `/settings/${key}`} />
       <Body />
     </>
   )

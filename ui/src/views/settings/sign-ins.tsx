@@ -51,7 +51,7 @@ export function SignIns() {
   )
 }
 
-/** What somebody would call it: browsers name those that they want to be taken for, too. Pure. */
+/** Returns the browser's common name. Its user agent also names browsers that it wants to be taken for. Pure. */
 function browserOf(agent: string): string {
   const name = [/Firefox/, /Edg/, /OPR/, /Chrom(e|ium)/, /Safari/].find((each) => each.test(agent))
   const system = /\((?:X11; )?(Linux|Windows|Macintosh|iPhone|iPad|Android|CrOS)/.exec(agent)?.[1]

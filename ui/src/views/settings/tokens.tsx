@@ -10,14 +10,14 @@ export function TokenSettings() {
       {({ tokens }) => (
         <>
           <p class="soft">
-            For programs: as <code>Authorization: Bearer …</code>, or as the password of HTTP basic.
+            Programs send a token as <code>Authorization: Bearer …</code>, or as the password of HTTP basic.
           </p>
           {tokens.length === 0 ? (
             <Empty title="No tokens">
               <p>A token lets a program use this box, or one VM of it, with only the commands that you name.</p>
             </Empty>
           ) : (
-            <Table head={['For', 'VM', 'May', 'Made', 'Ends', '']}>
+            <Table head={['For', 'VM', 'Allowed', 'Made', 'Ends', '']}>
               {tokens.map((each) => (
                 <tr key={each.id}>
                   <td>{each.name || <span class="mono soft">{each.id}</span>}</td>
@@ -32,7 +32,7 @@ export function TokenSettings() {
                       kind="quiet"
                       label={`Revoke ${each.name || each.id}`}
                       after={answer.again}
-                      action={{ command: 'token revoke', args: { token: each.id }, done: 'it is over' }}
+                      action={{ command: 'token revoke', args: { token: each.id }, done: 'the token is revoked' }}
                     >
                       Revoke
                     </Act>
@@ -62,11 +62,11 @@ function NewToken({ onMade }: { onMade(): void }) {
       <h2>Make a token</h2>
       <Form kind="form">
         <Field id="token-name" argument="name" label="What it is for" of={name} placeholder="backup" />
-        <ChooseVm id="token-vm" argument="vm" label="For which VM" of={vm} none="all of them" />
+        <ChooseVm id="token-vm" argument="vm" label="VM that it opens" of={vm} none="all of them" />
         <Field
           id="token-commands"
           argument="commands"
-          label="What it may do; everything, if empty"
+          label="Commands it may run; empty for all"
           of={commands}
           placeholder="ls,exec,web"
           mono
@@ -74,7 +74,7 @@ function NewToken({ onMade }: { onMade(): void }) {
         <Field
           id="token-expires"
           argument="expires"
-          label="How long; for ever, if empty"
+          label="Lifetime; empty for no end"
           of={expires}
           placeholder="30d"
           mono
