@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 
-/** Debian's Chromium, as often as a test wants one with nothing in it: `await using browsers = new Browsers()`. */
+/** Debian's Chromium, one fresh instance for each call: `await using browsers = new Browsers()`. */
 export class Browsers implements AsyncDisposable {
   readonly #open: { context: BrowserContext; folder: string }[] = []
 
@@ -40,7 +40,7 @@ export class Browsers implements AsyncDisposable {
   }
 }
 
-/** Chromium gives up what it loads when another test makes a bridge: what has begun so is begun again. */
+/** Chromium aborts a load when another test creates a bridge, so an aborted load is retried. */
 function goAgain(page: Page): void {
   const goto = page.goto.bind(page)
   page.goto = async (...where) => {

@@ -8,13 +8,13 @@ import { httpPort, httpsPort, names, slot } from './croft.ts'
 import { must, program } from './program.ts'
 
 const port = 17_400 + slot
-/** Where the CA finds the names of a test's box; ports 80 and 443 there are those of the test's Caddy. */
+/** The address at which the CA finds a test's box; its ports 80 and 443 are those of the test's Caddy. */
 const boxAddress = `127.0.0.${50 + slot}`
 const table = `${names.table}ca`
 
 /**
- * A CA of a test's own: a second real Caddy with `acme_server`. It has a hosts file of its own, in which names lead to the
- * test's box, and the kernel leads its calls on ports 80 and 443 on to the ports of the test's Caddy.
+ * A CA of a test's own: a second real Caddy with `acme_server`. It has a hosts file of its own that maps names to the
+ * test's box, and the kernel redirects its calls on ports 80 and 443 to the ports of the test's Caddy.
  */
 export class TestCa implements AsyncDisposable {
   readonly directory = `https://localhost:${port}/acme/local/directory`
@@ -54,7 +54,7 @@ export class TestCa implements AsyncDisposable {
     const hostsFile = join(this.#folder, 'hosts')
     await writeFile(hostsFile, ['127.0.0.1 localhost', ...hosts.map((host) => `${boxAddress} ${host}`), ''].join('\n'))
     await writeFile(config, JSON.stringify(caConfig))
-    // It ends with the process that began it, whatever becomes of that.
+    // It ends with the process that started it, however that ends.
     const start = 'mount --bind "$1" /etc/hosts && exec setpriv --pdeathsig KILL caddy run --config "$2"'
     this.#child = spawn('unshare', ['--mount', 'sh', '-c', start, 'sh', hostsFile, config], {
       env: { PATH: process.env.PATH, XDG_DATA_HOME: this.#folder, XDG_CONFIG_HOME: this.#folder },
@@ -67,7 +67,7 @@ export class TestCa implements AsyncDisposable {
     }
   }
 
-  /** How many certificates have been asked of it. */
+  /** The number of certificates requested from it. */
   get orders(): number {
     return this.#said.split('"uri":"/acme/local/new-order"').length - 1
   }

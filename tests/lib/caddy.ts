@@ -9,7 +9,7 @@ import { startConfig } from '../../daemon/adapters/caddy/config.ts'
 import { httpPort, httpsPort } from './croft.ts'
 import { endsWithUs } from './program.ts'
 
-/** A Caddy of a test's own, begun with nothing but its admin API, as the box's is. */
+/** A Caddy for one test, started with nothing but its admin API, as the box's Caddy is. */
 export class TestCaddy implements AsyncDisposable {
   readonly folder: string
   readonly admin: string
@@ -35,7 +35,7 @@ export class TestCaddy implements AsyncDisposable {
     return { admin: this.admin, gate: join(this.folder, 'gate.sock'), group: 'root', http: httpPort, https: httpsPort }
   }
 
-  /** The configuration that it begins with: its admin API alone. */
+  /** The configuration that it starts with: its admin API alone. */
   get nothing() {
     return startConfig(this.admin)
   }
@@ -65,7 +65,7 @@ export class TestCaddy implements AsyncDisposable {
     return makeCaddy(this.admin)
   }
 
-  /** The address space of what a client must be told: every host name is this machine. */
+  /** Arguments that make curl resolve every host name to this machine. */
   readonly resolve = ['--resolve', `*:${httpPort}:127.0.0.1`]
 
   async kill(): Promise<void> {

@@ -9,7 +9,7 @@ export interface Answer {
   trailers: NodeJS.Dict<string>
 }
 
-/** A client with one connection, which it keeps. */
+/** A client that keeps one connection open. */
 export class Client {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
 
@@ -33,11 +33,11 @@ export class Client {
 
 const cookieOf = ({ headers }: Answer) => ({ Cookie: headers['set-cookie']![0]!.split(';')[0]! })
 
-/** Signs in as a browser does, and enters a VM's address. @param label the address's first part @returns the cookie of its session */
+/** Signs in as a browser does, and enters a VM's address. @param label the address's first part @returns the session's cookie */
 export const enter = async (croft: Croft, label: string): Promise<{ Cookie: string }> =>
   cookieOf(await enterAt(croft, label, '/'))
 
-/** The same, to go on to a path there. @returns the last answer on the way: the cookie, and where it leads */
+/** As `enter`, and on to a path there. @returns the last answer on the way: the cookie, and the redirect's target */
 export async function enterAt(croft: Croft, label: string, to: string): Promise<Answer> {
   using browser = new Client()
   const code = (await croft.do('login')).split('\n')[0]!.split('code=')[1]!

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /**
- * A time of day that a test sets for a daemon alone, with what it starts, while it runs (https://github.com/wolfcw/libfaketime);
- * its other clocks, and everybody else's, go on as they are.
+ * A time of day that a test sets for a running daemon and its children only (https://github.com/wolfcw/libfaketime).
+ * The daemon's other clocks, and all clocks of other processes, are not changed.
  */
 export class Clock {
   readonly #path = join(tmpdir(), `croft-clock-${process.pid}`)
   #aheadMs = 0
 
-  /** For the environment of the daemon. */
+  /** Variables for the daemon's environment. */
   readonly env = {
     LD_PRELOAD: '/usr/$LIB/faketime/libfaketimeMT.so.1',
     FAKETIME_TIMESTAMP_FILE: this.#path,
@@ -28,7 +28,7 @@ export class Clock {
     this.#aheadMs = hours * 3_600_000
   }
 
-  /** With what the library leaves behind in shared memory of processes that were killed. */
+  /** Also removes what killed processes left of the library in shared memory. */
   async remove(): Promise<void> {
     await rm(this.#path, { force: true })
     for (const file of await readdir('/dev/shm')) {

@@ -5,21 +5,21 @@ import type { Croft } from './croft.ts'
 /** Browsers that are signed in to the console of a test's daemon. */
 export class Consoles implements AsyncDisposable {
   readonly browsers = new Browsers()
-  /** What pages have said that nobody should hear: errors, what the page's own rules forbid, requests to elsewhere. */
+  /** Complaints of pages, of which there should be none: errors, breaches of the page's own rules, requests to other hosts. */
   readonly complaints: string[] = []
   readonly #croft: () => Croft
 
-  /** @param croft the daemon, when it is there */
+  /** @param croft returns the daemon once it runs */
   constructor(croft: () => Croft) {
     this.#croft = croft
   }
 
-  /** Where something is on the daemon's own port. */
+  /** Returns the URL of a path at the daemon's own port. */
   at(path: string): string {
     return `http://localhost:${this.#croft().port}${path}`
   }
 
-  /** A browser of its own. @param by which link of `croft login` it signs in by: `link` is the one at the web address */
+  /** Opens a fresh browser and signs it in. @param by the link of `croft login` to use: `link` is the one at the web address */
   async signedIn(options: Parameters<Browsers['open']>[1] = {}, by: 'local' | 'link' = 'local'): Promise<Page> {
     const page = await (await this.browsers.open([], options)).newPage()
     page.setDefaultTimeout(20_000)

@@ -15,8 +15,8 @@ import { type Ended, endsWithUs, must, program } from './program.ts'
 
 /**
  * A real croftd for a test, with a state folder, network, port and names of its own; on the box's libvirtd, QEMU and
- * nftables. All test files share one built image. Those that run side by side have each a slot of their own, 0 to 9;
- * `CROFT_TEST_SLOT` chooses it, for a run beside another.
+ * nftables. All test files share one built image. Files that run side by side each have a slot of their own, 0 to 9;
+ * `CROFT_TEST_SLOT` sets it, for a run beside another.
  */
 export const slot = Number(process.env.CROFT_TEST_SLOT ?? Number(process.env.VITEST_POOL_ID ?? 1) - 1)
 const root = join(import.meta.dirname, '..', '..')
@@ -29,11 +29,11 @@ export const names = {
   table: `ctest${slot}`,
 }
 const port = 17_100 + slot
-/** Plenty for the default image. What a test saves and loads costs what the guest may have where the kernel has no page of zeroes for all to share. */
+/** Plenty for the default image. Where the kernel has no shared zero page, saving and loading cost as much as the guest may have. */
 const guest = { memoryMiB: 512 }
-/** What a VM of an image has in tests. Emulated, `bare` takes a quarter less of the box's CPUs with one of its own; Debian does not. */
+/** A VM's limits in tests, by its image. Emulated, `bare` takes a quarter less of the box's CPUs when it has one; Debian does not. */
 const guestOf = (image: ImageName) => (image === 'bare' ? { ...guest, cpus: 1 } : guest)
-/** Where a test's Caddy serves. */
+/** The ports of a test's Caddy. */
 export const httpPort = 17_200 + slot
 export const httpsPort = 17_300 + slot
 
@@ -43,15 +43,15 @@ export type ImageName = (typeof imageNames)[number]
 export interface CroftOptions {
   env?: Record<string, string>
   /**
-   * Begin with a built image, that of `new` without another. `debian` is the product's; `bare` is the same disk and kernel
-   * without systemd, for what is not about a guest's insides: it boots, and lets somebody in, in a quarter of the time.
-   * By default `debian`, or none if `folder` is given.
+   * The built image to start with, which is also the default of `new`. `debian` is the product's. `bare` is the same disk
+   * and kernel without systemd, for tests that are not about a guest's insides: it boots and accepts a login in a quarter of
+   * the time. Default: `debian`, or none if `folder` is given.
    */
   image?: ImageName | false
   config?: { defaults?: Partial<Config['defaults']>; [setting: string]: unknown }
-  /** Use another folder of recipes. */
+  /** Another folder of recipes. */
   recipes?: string
-  /** Keep this state folder instead of a new one. */
+  /** An existing state folder to use instead of a new one. */
   folder?: string
   /** Changes the state before the daemon's first start. */
   state?: (state: State) => State
@@ -79,7 +79,7 @@ export class Croft implements AsyncDisposable {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Starts the daemon and waits until it is ready. @param env more for its environment, for this start only */
+  /** Starts the daemon and waits until it is ready. @param env additional environment, for this start only */
   async start(env: Record<string, string> = {}): Promise<void> {
     const config: Partial<Config> & object = {
       folder: this.folder,
@@ -88,9 +88,9 @@ export class Croft implements AsyncDisposable {
       network: names,
       accelerator: 'tcg',
       spares: 0,
-      // With a Caddy, where a test is about that.
+      // Tests that need a Caddy set `web`.
       web: false,
-      // With a gateway, where a test is about that.
+      // Tests that need a gateway set `ssh`.
       ssh: false,
       ...this.#options.config,
       defaults: {
@@ -131,7 +131,7 @@ export class Croft implements AsyncDisposable {
     return JSON.parse(await readFile(join(this.folder, 'state.json'), 'utf8'))
   }
 
-  /** Resolves when the daemon has ended, by itself or by a signal of somebody's. */
+  /** Resolves when the daemon has ended, by itself or by a signal. */
   get ended(): Promise<unknown> {
     return this.#ended
   }
@@ -141,7 +141,7 @@ export class Croft implements AsyncDisposable {
     await this.#ended
   }
 
-  /** Starts the daemon so that it dies at a fault point, does something, and starts it again whole when it has died. */
+  /** Starts the daemon so that it dies at a fault point, runs a command, and starts it normally when it has died. */
   async cutAt(point: string, ...args: string[]): Promise<Ended> {
     await this.kill('SIGTERM')
     await this.start({ CROFT_FAULT: point })
@@ -151,7 +151,7 @@ export class Croft implements AsyncDisposable {
     return done
   }
 
-  /** The croft command line. */
+  /** Runs the croft command line. */
   run(
     args: readonly string[],
     options: { input?: string | Buffer; env?: Record<string, string>; timeoutMs?: number } = {},
@@ -163,12 +163,12 @@ export class Croft implements AsyncDisposable {
     })
   }
 
-  /** The croft command line, with Ctrl-C on its terminal after so many ms. */
+  /** Runs the croft command line, and presses Ctrl-C on its terminal after so many ms. */
   async interrupt(afterMs: number, args: readonly string[]): Promise<{ code: number | null; stderr: string }> {
     const child = spawn(join(root, 'node_modules/.bin/node'), [join(root, 'daemon/cli.ts'), ...args], {
       env: { ...process.env, CROFT_SOCKET: this.socket },
       stdio: ['ignore', 'ignore', 'pipe'],
-      detached: true, // as a job of a shell's: the signal is for its whole process group
+      detached: true, // as a shell's job: the signal goes to its whole process group
     })
     const timer = setTimeout(() => process.kill(-child.pid!, 'SIGINT'), afterMs)
     const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')])
@@ -176,11 +176,11 @@ export class Croft implements AsyncDisposable {
     return { code, stderr }
   }
 
-  /** A command line that must do its work; its standard output. */
+  /** Runs a command line that must succeed. @returns its standard output */
   async do(...args: string[]): Promise<string> {
     const ended = await this.run(args)
     if (ended.code === 0) return ended.stdout
-    // Its folder is gone when somebody comes to read this.
+    // Its folder will be gone by the time somebody reads this.
     const [, crashed] = /^(\S+) is crashed/m.exec(ended.stderr) ?? []
     const logs = crashed ? `\nIts console ends with:\n${(await this.run(['logs', crashed])).stdout.slice(-4000)}` : ''
     const network = ended.stderr.includes('No route to host') ? `\n${await this.#networkOf(args)}` : ''
@@ -188,8 +188,8 @@ export class Croft implements AsyncDisposable {
   }
 
   /**
-   * Runs a script in a VM that is awake, as its login user, by the guest agent: where the way in is not what a test is
-   * about. A login takes an emulated guest that was just loaded two seconds and more.
+   * Runs a script in a VM that is awake, as its login user, by the guest agent, for tests that are not about the login. A
+   * login takes an emulated guest that was just loaded two seconds and more.
    */
   async peek(vm: string, script: string): Promise<string> {
     const { id } = Object.values((await this.state()).vms).find(({ name }) => name === vm)!
@@ -203,7 +203,7 @@ export class Croft implements AsyncDisposable {
     throw new Error(`In ${vm}, this ended with ${code}: ${script}\n${stderr}`)
   }
 
-  /** How the network of the VMs named in a command line stands: as the guest says, and as the box has it. */
+  /** The network state of the VMs named in a command line, as the guest reports it and as the box has it. */
   async #networkOf(args: readonly string[]): Promise<string> {
     const vms = Object.values((await this.state()).vms).filter(({ name }) => args.includes(name))
     const said = vms.map(async ({ id, ip }) => {
@@ -226,7 +226,7 @@ export class Croft implements AsyncDisposable {
     return { status, body: JSON.parse(text) }
   }
 
-  /** The result of a command that must do its work. */
+  /** Returns the result of a command that must succeed. */
   async ask(name: string, args: object = {}): Promise<any> {
     const { status, body } = await this.call(name, args)
     if (status !== 200) {
@@ -263,7 +263,7 @@ export class Croft implements AsyncDisposable {
     })
   }
 
-  /** Follows the events; `until` resolves with the first one that fits, also one that came before it was asked. */
+  /** Follows the events. `until` resolves with the first match, also one that arrived before the call. */
   async events(headers: Record<string, string> = {}): Promise<Events> {
     return Events.open(this.socket, headers, () => this.log())
   }
@@ -355,7 +355,7 @@ async function ensured(folder: string): Promise<string> {
   return folder
 }
 
-/** Gives a new state folder the image that all tests share: its files (hard links where they can be) and its records. */
+/** Gives a new state folder the image that all tests share: its files (hard links where possible) and its records. */
 async function borrowImage(folder: string, image: ImageName): Promise<void> {
   const base = await builtImage(image)
   for (const part of ['layers', 'memory', ...(await readdir(join(base, 'images'))).map((id) => `images/${id}`)]) {
@@ -372,7 +372,7 @@ async function borrowImage(folder: string, image: ImageName): Promise<void> {
   )
 }
 
-/** A state folder with the image built from today's recipe; built by a croftd, once, and kept for later runs. */
+/** Returns a state folder with the image built from the current recipe. A croftd builds it once, and later runs reuse it. */
 export async function builtImage(name: ImageName): Promise<string> {
   const [base, ...others] = await Promise.all([name, ...imageNames].map(baseFolder))
   if (existsSync(join(base!, 'state.json'))) return base!
@@ -397,10 +397,10 @@ export async function builtImage(name: ImageName): Promise<string> {
   return base!
 }
 
-/** Recipes of images for tests alone. */
+/** Recipes of images that only tests use. */
 const recipes = join(root, 'tests/images')
 
-/** What the recipe of `bare` needs of the image `debian`, in its environment. */
+/** The environment by which the recipe of `bare` gets what it needs of the image `debian`. */
 async function madeFrom(base: string): Promise<Record<string, string>> {
   const state: State = JSON.parse(await readFile(join(base, 'state.json'), 'utf8'))
   const [image] = Object.values(state.images)
@@ -409,7 +409,7 @@ async function madeFrom(base: string): Promise<Record<string, string>> {
   return { ROOT: ROOT!, KERNEL: KERNEL!, INITRD: INITRD!, CMDLINE: image!.cmdline }
 }
 
-/** Where an image is kept, by all that its content depends on. */
+/** Returns the folder of an image, named by everything that its content depends on. */
 async function baseFolder(name: ImageName): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(guestOf(name)))
   const folders = [join(root, 'images/debian'), ...(name === 'bare' ? [join(recipes, 'bare')] : [])]
@@ -434,10 +434,10 @@ async function baseFolder(name: ImageName): Promise<string> {
   return join(cache, `base-${name}-${hash.digest('hex').slice(0, 16)}`)
 }
 
-/** Removes what a test may have left, also one that was killed in an earlier run: domains with their logs, network, tables. Only ours. */
+/** Removes what a test may have left behind, also one killed in an earlier run: our domains with their logs, network, tables. */
 export async function clean(): Promise<void> {
   const virsh = (...args: string[]) => program('virsh', ['-q', '-c', 'qemu:///system', ...args])
-  // There may be a thousand, so each virsh does many.
+  // There may be a thousand, so each virsh handles many.
   const many = (lines: readonly string[]) =>
     program('virsh', ['-q', '-c', 'qemu:///system'], { input: `${lines.join('\n')}\n`, timeoutMs: 200_000 })
   const domains = (await virsh('list', '--all', '--name')).stdout

@@ -1,5 +1,5 @@
-/** Whether this run has the time to try everything (`tests/run deep`), and not only the part that says most. */
+/** Whether this run has time for everything (`tests/run deep`), not only for the most telling part. */
 export const deep = Boolean(process.env.CROFT_DEEP)
 
-/** All of a list in a deep run, else only these few of it. */
+/** Returns all of a list in a deep run, otherwise a few of it. */
 export const sample = <T>(all: readonly T[], ...few: T[]): readonly T[] => (deep ? all : few)

@@ -7,9 +7,9 @@ import { lean } from '../../daemon/wire/gateway-process.ts'
 import { type Croft, type CroftOptions, cache, slot, startCroft } from './croft.ts'
 import { type Ended, endsWithUs, must, program } from './program.ts'
 
-/** Where a test's gateway listens. */
+/** The port of a test's gateway. */
 export const sshPort = 17_400 + slot
-/** Where it asks the daemon. Its name is known before that of the state folder. */
+/** The socket at which it asks the daemon. Its path is known before that of the state folder. */
 export const gatewaySocket = join(cache, `ssh-${slot}.sock`)
 export const gatewayUser = 'croft-ssh'
 const root = join(import.meta.dirname, '..', '..')
@@ -21,7 +21,7 @@ export interface Reached extends AsyncDisposable {
   laptop: Laptop
 }
 
-/** @param env more for the gateway's environment */
+/** @param env additional environment of the gateway */
 export async function startReached(options: CroftOptions = {}, env: Record<string, string> = {}): Promise<Reached> {
   await using ends = new AsyncDisposableStack()
   if ((await program('getent', ['passwd', gatewayUser])).code !== 0)
@@ -99,7 +99,7 @@ export class Gateway implements AsyncDisposable {
   }
 }
 
-/** It runs as its own user, where that user can read this checkout. */
+/** Runs it as its own user, where that user can read this checkout. */
 async function asItself(): Promise<string[]> {
   const as = ['--reuid', gatewayUser, '--regid', gatewayUser, '--clear-groups', '--no-new-privs', '--inh-caps=-all']
   const read = await program('setpriv', [...as, 'test', '-r', join(root, 'daemon/gateway.ts')])
@@ -108,7 +108,7 @@ async function asItself(): Promise<string[]> {
   return ['--inh-caps=-all']
 }
 
-/** A person's laptop: a folder with keys and settings of OpenSSH's, and its programs. */
+/** A person's laptop: a folder with OpenSSH keys and settings, and OpenSSH's programs. */
 export class Laptop implements AsyncDisposable {
   readonly folder: string
 
@@ -119,7 +119,7 @@ export class Laptop implements AsyncDisposable {
     return laptop
   }
 
-  /** The arguments that make a program of OpenSSH's use this laptop's settings, but another key of its. */
+  /** Arguments that make an OpenSSH program use this laptop's settings, but another of its keys. */
   async as(key: string): Promise<string[]> {
     await this.#configure(`config-${key}`, key)
     return ['-F', this.path(`config-${key}`)]
@@ -148,7 +148,7 @@ export class Laptop implements AsyncDisposable {
 
   path = (name: string): string => join(this.folder, name)
 
-  /** Makes a key, once. @returns its public line */
+  /** Makes a key unless it exists. @returns its public line */
   async key(name: string, ...args: string[]): Promise<string> {
     const path = this.path(name)
     if (
@@ -161,7 +161,7 @@ export class Laptop implements AsyncDisposable {
     return (await readFile(`${path}.pub`, 'utf8')).trim()
   }
 
-  /** The arguments that make a program of OpenSSH's use this laptop's settings. */
+  /** Arguments that make an OpenSSH program use this laptop's settings. */
   get settings(): string[] {
     return ['-F', this.path('config')]
   }

@@ -1,11 +1,11 @@
 import type { Croft } from './croft.ts'
 
 /**
- * A small HTTP/1.1 server for a guest, that takes requests strictly and notes each as it came. Python's own makes a thread
- * for each connection, which an emulated guest has no time for.
- *   /        ok                          /seen      what was asked since this was asked last, as JSON
+ * A small HTTP/1.1 server for a guest that parses requests strictly and records each as it came. Python's own server makes a
+ * thread for each connection, which an emulated guest has no time for.
+ *   /        ok                          /seen      the requests since the last /seen, as JSON
  *   /slow    ok, after 12 s              /big       10 GB of zeros, as fast as they are read
- *   /events  an event every 0.2 s        /denied    401 at once, whatever is sent
+ *   /events  an event every 0.2 s        /denied    401 immediately, whatever is sent
  *   an upgrade to a WebSocket: raw bytes back
  */
 const script = `
@@ -62,11 +62,11 @@ async def main():
 asyncio.run(main())
 `
 
-/** Starts it in a VM, at these ports. */
+/** Starts it in a VM, on these ports. */
 export const serveIn = (croft: Croft, vm: string, ...ports: number[]): Promise<void> =>
   servePython(croft, vm, script, ...ports)
 
-/** Starts a server that is written in Python in a VM, with the ports as its arguments. Resolves when it listens on them. */
+/** Starts a Python server in a VM, with the ports as its arguments. Resolves when it listens on them. */
 export async function servePython(croft: Croft, vm: string, script: string, ...ports: number[]): Promise<void> {
   const file = `server-${ports.join('-')}.py`
   const start = `tmux new-session -d "ulimit -n 8192; python3 ${file} ${ports.join(' ')}"`

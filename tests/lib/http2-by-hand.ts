@@ -12,18 +12,18 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
   return Buffer.concat([head, payload])
 }
 
-/** A header field as it is, whatever is in it: literal, not indexed (RFC 7541, section 6.2.2), shorter than 127 bytes. */
+/** Encodes a header field unchanged: literal, not indexed (RFC 7541, section 6.2.2), shorter than 127 bytes. */
 function field([name, value]: readonly [string, string]): Buffer {
   const text = (of: string) => Buffer.concat([Buffer.from([of.length]), Buffer.from(of, 'latin1')])
   return Buffer.concat([Buffer.from([0]), text(name), text(value)])
 }
 
-/** What is at the beginning of an answer's headers, when it is one of these statuses (RFC 7541, appendix A). */
+/** The first byte of a response's headers for these statuses (RFC 7541, appendix A). */
 const statuses: Readonly<Record<number, number>> = { 136: 200, 140: 400, 141: 404, 142: 500 }
 
 /**
- * One request by HTTP/2 of exactly these header fields, of which a library would let some not be sent.
- * @returns its status; 0 for another than the most usual; undefined when the stream or the connection was ended instead
+ * Sends one HTTP/2 request with exactly these header fields, some of which a library would refuse to send.
+ * @returns its status; 0 for a status that is not in the table; undefined when the stream or the connection ended instead
  */
 export async function ask(
   servername: string,

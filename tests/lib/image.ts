@@ -1,6 +1,6 @@
 import { builtImage } from './croft.ts'
 
-/** Before the first test: the images that all of them share. */
+/** Builds the images that all tests share, before the first test. */
 export default async function setup(): Promise<void> {
   await builtImage('debian')
   await builtImage('bare')

@@ -2,17 +2,17 @@ import { createWriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** What a Node process says of its own memory, in bytes. */
+/** A Node process's report of its own memory, in bytes. */
 export type Memory = Pick<NodeJS.MemoryUsage, 'rss' | 'heapUsed' | 'external' | 'arrayBuffers'>
 
-/** A Node process of ours from within, by the inspector protocol. */
+/** Looks inside one of our Node processes, by the inspector protocol. */
 export class Inspector implements Disposable {
   readonly #socket: WebSocket
   readonly #waiting = new Map<number, PromiseWithResolvers<any>>()
   #chunk: ((text: string) => void) | undefined
   #count = 0
 
-  /** The environment of a process that opens its inspector at this port, when it is asked to. */
+  /** The environment of a process that opens its inspector at this port on request. */
   static env = (port: number) => ({ NODE_OPTIONS: `--inspect-port=127.0.0.1:${port}` })
 
   static async open(pid: number, port: number): Promise<Inspector> {
@@ -54,7 +54,7 @@ export class Inspector implements Disposable {
     return result.value
   }
 
-  /** Twice, as what is collected may let go of more. */
+  /** Collects twice, since what the first pass frees may release more. */
   async collectGarbage(): Promise<void> {
     for (let i = 0; i < 2; i++) {
       await this.#ask('HeapProfiler.collectGarbage')
@@ -62,7 +62,7 @@ export class Inspector implements Disposable {
     }
   }
 
-  /** Writes what is in the heap, for the Memory panel of Chromium's developer tools, which compares two of them. */
+  /** Writes a heap snapshot for the Memory panel of Chromium's developer tools, which can compare two. */
   async snapshot(path: string): Promise<void> {
     const file = createWriteStream(path)
     this.#chunk = (text) => void file.write(text)

@@ -3,7 +3,7 @@ import type { Vm } from '../../daemon/store/index.ts'
 const kinds = ['shop', 'mail', 'blog', 'wiki', 'build', 'data', 'proxy', 'queue']
 const owners = ['anna', 'ben', 'cleo', 'dan']
 
-/** Names, tags and comments as many VMs may have them. */
+/** Varied names, tags and comments for many VMs. */
 export function varied(i: number): Pick<Vm, 'name' | 'tags' | 'comment'> {
   const kind = kinds[i % kinds.length]!
   const owner = owners[Math.floor(i / 7) % owners.length]!

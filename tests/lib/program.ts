@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 
-/** Arguments of setpriv(1): what it runs ends with this process, whatever becomes of that. */
+/** Arguments of setpriv(1) that end the program together with this process, however that ends. */
 export const endsWithUs = ['--pdeathsig', 'KILL']
 
 export interface Ended {
@@ -9,7 +9,7 @@ export interface Ended {
   stderr: string
 }
 
-/** Runs a program to its end and gives what it said; a failure is an answer too. Ended with SIGKILL after `timeoutMs`. */
+/** Runs a program to its end and returns its output. It does not throw on failure. Kills the program with SIGKILL after `timeoutMs`. */
 export async function program(
   name: string,
   args: readonly string[],
@@ -38,7 +38,7 @@ export async function program(
   return { code, stdout, stderr }
 }
 
-/** The same for a program that must not fail: its standard output. */
+/** As `program`, for one that must not fail. @returns its standard output */
 export async function must(
   name: string,
   args: readonly string[],

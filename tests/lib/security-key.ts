@@ -6,7 +6,7 @@ export const securityKeyTypes = ['sk-ssh-ed25519@openssh.com', 'sk-ecdsa-sha2-ni
 export type SecurityKeyType = (typeof securityKeyTypes)[number]
 
 const application = 'ssh:'
-/** Messages of an agent: draft-ietf-sshm-ssh-agent. */
+/** Messages of an SSH agent: draft-ietf-sshm-ssh-agent. */
 const failure = 5
 const requestIdentities = 11
 const identities = 12
@@ -19,14 +19,14 @@ const uint32 = (value: number) => {
   return bytes
 }
 const string = (value: string | Buffer) => Buffer.concat([uint32(Buffer.byteLength(value)), Buffer.from(value)])
-/** A positive number, as SSH has numbers: no zeros before it but one where it would seem negative. */
+/** Encodes a positive number as SSH does: no leading zeros, except one where it would look negative. */
 function mpint(value: Buffer): Buffer {
   const bare = value.subarray(value.findIndex((byte) => byte !== 0))
   return string(bare[0]! & 0x80 ? Buffer.concat([Buffer.of(0), bare]) : bare)
 }
 const hash = (value: string | Buffer) => createHash('sha256').update(value).digest()
 
-/** An agent that holds a FIDO key as a token does: it signs what OpenSSH's PROTOCOL.u2f says, with a count and whether somebody touched it. */
+/** An agent that holds a FIDO key as a hardware token does: it signs as OpenSSH's PROTOCOL.u2f says, with a counter and whether the token was touched. */
 export class SecurityKeyAgent implements AsyncDisposable {
   readonly path: string
   readonly type: SecurityKeyType

@@ -1,6 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node'
 
-/** Says at the end of a run which tests this machine could not show, and why; and how many are for deep runs. */
+/** Reports at the end of a run which tests this machine could not run, and why, and how many are for deep runs only. */
 export default class Skipped implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const skipped = modules.flatMap((module) => [...module.children.allTests('skipped')])

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { must } from './program.ts'
 
-/** A key pair that ssh-keygen has made: paths of its halves, and the public one. */
+/** A key pair made by ssh-keygen: the paths of both halves, and the public key. */
 export interface KeyPair {
   path: string
   publicPath: string
   publicKey: string
 }
 
-/** Makes SSH keys, in a folder that goes with it. */
+/** Makes SSH keys, in a folder that is removed on disposal. */
 export class KeyMaker implements AsyncDisposable {
   readonly #folder = mkdtemp(join(tmpdir(), 'croft-keys-'))
   #count = 0
@@ -22,7 +22,7 @@ export class KeyMaker implements AsyncDisposable {
     return { path, publicPath, publicKey: await readFile(publicPath, 'utf8') }
   }
 
-  /** Signs a key as a CA does; ssh finds the certificate beside it. @param principal the user that it lets in as */
+  /** Signs a key as a CA does; ssh finds the certificate beside it. @param principal the user that the certificate is for */
   async sign(ca: KeyPair, key: KeyPair, principal: string): Promise<void> {
     await must('ssh-keygen', ['-q', '-s', ca.path, '-I', 'test', '-n', principal, key.publicPath])
   }

@@ -2,11 +2,11 @@ import { expect, vi } from 'vitest'
 import { slot } from './croft.ts'
 import { must } from './program.ts'
 
-/** A terminal in which a program runs, with somebody who types and looks: tmux, with a server of its own. */
+/** A program in a terminal, for tests that type and read the screen: tmux, with a server of its own. */
 export class Terminal implements AsyncDisposable {
   readonly #server: string
 
-  /** @param env for the program, beside what the test has */
+  /** @param env for the program, in addition to the test's own */
   static async open(
     name: string,
     { columns, rows }: { columns: number; rows: number },
@@ -26,12 +26,12 @@ export class Terminal implements AsyncDisposable {
 
   tmux = (...args: string[]): Promise<string> => must('tmux', ['-L', this.#server, '-f', '/dev/null', ...args])
 
-  /** What is to be seen now. */
+  /** Returns the current screen. */
   async screen(): Promise<string> {
     return (await this.tmux('capture-pane', '-p', '-t', 'it')).trimEnd()
   }
 
-  /** By the names that tmux has for keys, or as it is. */
+  /** Sends keys by tmux's names for them, or literally. */
   type = (...keys: string[]): Promise<string> => this.tmux('send-keys', '-t', 'it', ...keys)
 
   resize = (columns: number, rows: number): Promise<string> =>
