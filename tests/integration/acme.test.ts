@@ -28,14 +28,14 @@ const wrongRoot = join(import.meta.dirname, '../../daemon/adapters/caddy/fixture
 const setDomain = (domain: string, root: string, ...more: string[]) =>
   croft.do('domain', 'set', domain, '--acme-directory', ca.directory, '--acme-root', root, ...more)
 
-/** A page by HTTPS, of whoever has a certificate by the test's CA. */
+/** Gets a page by HTTPS from a server with a certificate by the test's CA. */
 const curl = (host: string, seconds = 20) =>
   program('curl', [
     ...['-sS', '-i', '-m', String(seconds), '--cacert', ca.root],
     ...['--resolve', `*:${httpsPort}:127.0.0.1`, `https://${host}:${httpsPort}/`],
   ])
 
-/** What another client than curl makes of a host name: OpenSSL's own. */
+/** Connects to a host name with another client than curl: OpenSSL's own. */
 async function sClient(host: string): Promise<string> {
   const { stdout, stderr } = await program('openssl', [
     ...['s_client', '-connect', `127.0.0.1:${httpsPort}`, '-servername', host, '-verify_hostname', host],
@@ -44,7 +44,7 @@ async function sClient(host: string): Promise<string> {
   return stdout + stderr
 }
 
-/** All files with certificates that Caddy has; no folder is there before the first. */
+/** Lists all of Caddy's certificate files; their folder does not exist before the first. */
 const certificates = async () => {
   const all = await readdir(join(caddy.folder, 'caddy/certificates'), { recursive: true }).catch(() => [])
   return all.filter((name) => name.endsWith('.crt'))
@@ -93,10 +93,10 @@ test('of root certificates only the one that is used is kept, for Caddy’s own 
   expect((await stat(path)).mode & 0o777).toBe(0o644)
 })
 
-/** Made once: for each handshake it would take longer than the handshake. */
+/** Made once: making it takes longer than a handshake. */
 const secureContext = createSecureContext()
 
-/** Begins TLS with a host name. @returns `certificate` when there was one, else what was wrong */
+/** Starts TLS with a host name. @returns `certificate` when there was one, otherwise the error */
 const handshake = (servername: string) =>
   new Promise<string>((resolve) => {
     const socket = connect({ host: '127.0.0.1', port: httpsPort, servername, secureContext, rejectUnauthorized: false })
@@ -107,7 +107,7 @@ const handshake = (servername: string) =>
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
   })
 
-/** Handshakes with many names, 50 at a time. @returns what came of them */
+/** Handshakes with many names, 50 at a time. @returns their results */
 async function flood(names: readonly string[]): Promise<Set<string>> {
   const left = names.values()
   const came = new Set<string>()
@@ -118,17 +118,17 @@ async function flood(names: readonly string[]): Promise<Set<string>> {
   return came
 }
 
-/** The CPU time that the daemon and its children have taken, in ms, and its own memory in MiB. */
+/** The CPU time of the daemon and its children in ms, and the daemon's memory in MiB. */
 const costOf = async (pid: number) => ({ cpuMs: await cpuMs(await family(pid)), memory: await residentMb(pid) })
 
-/** Host names that nobody allowed: of VMs that there are not, of ports of one that is awake and that nothing listens on, of others. */
+/** Host names that are not allowed: of VMs that don't exist, of ports of an awake VM that nothing listens on, of others. */
 const unknownNames = (domain: string, from: number, many: number) =>
   Array.from({ length: many }, (_, i) => {
     const n = 10_000 + from + i
     return [`n${n}.${domain}`, `web-${n}.${domain}`, `n${n}-80.${domain}`, `${n}.evil.example`][i % 4]!
   })
 
-/** How many processes there have been in the VM, or nearly: the last one's number. */
+/** Roughly the number of processes that the VM has started: the last process id. */
 const processesIn = async (vm: string) =>
   Number((await croft.do('exec', vm, '--', 'cut', '-d ', '-f5', '/proc/loadavg')).trim())
 
@@ -143,7 +143,7 @@ test('a flood of names that nobody allowed orders nothing, and costs the daemon 
   const costAfter = await costOf(croft.pid)
   expect((costAfter.cpuMs - cost.cpuMs) / 2000).toBeLessThan(3)
   expect(costAfter.memory - cost.memory).toBeLessThan(96)
-  // 500 of the names are of ports of that VM, which is asked once in a while what it listens on, not for each.
+  // 500 of the names are of ports of that VM, which is asked now and then what it listens on, not for each name.
   expect((await processesIn('web')) - processes).toBeLessThan(250)
   expect(await seen()).toEqual(before)
   expect(await handshake('croft.three.test')).toBe('certificate')

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Entry } from '../../daemon/activity/index.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 
-/** Who did what is written down, whichever way he came, and what he should keep to himself is not. */
+/** The log records who did what, whichever way they came, and leaves out their secrets. */
 let croft: Croft
 beforeAll(async () => {
   croft = await startCroft({ recipes: join(import.meta.dirname, 'fixtures/recipes'), image: false })

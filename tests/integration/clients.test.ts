@@ -16,11 +16,11 @@ import { deep } from '../lib/deep.ts'
 import { servePython } from '../lib/guest-server.ts'
 import { must, program } from '../lib/program.ts'
 
-/** The programs that people come with, by HTTPS under a name of the box's own, with Caddy's own CA. */
+/** The programs that people use, by HTTPS under a name of the box's own, with Caddy's own CA. */
 let caddy: TestCaddy
 let croft: Croft
 let folder: string
-/** The CA's root certificate, for those who want to trust it. */
+/** The CA's root certificate, for clients that are to trust it. */
 let root: string
 beforeAll(async () => {
   caddy = await TestCaddy.start()
@@ -37,7 +37,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** Takes files and gives them back, whole or in part; sends events; and says back what comes by a WebSocket, in short texts. */
+/** Takes files and returns them, whole or in part, sends events, and echoes short WebSocket texts. */
 const fileServer = `
 import base64, hashlib, os, re, shutil, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -105,7 +105,7 @@ describe('Chromium', () => {
   const browsers = new Browsers()
   afterAll(() => browsers[Symbol.asyncDispose]())
 
-  /** Whether events come on a page of the VM's, and how long until they don't any more. */
+  /** Opens an event stream on a page of the VM. Resolves at the first event; `ended` on the page resolves when the stream ends. */
   const listen = (page: Page) =>
     page.evaluate(
       () =>
@@ -119,7 +119,7 @@ describe('Chromium', () => {
     )
   const ended = (page: Page) => page.evaluate(() => (globalThis as unknown as { ended: Promise<void> }).ended)
 
-  // Once more: what a click has begun, Chromium gives up when another test makes a bridge, and a link works once.
+  // Retried: Chromium aborts what a click has started when another test creates a bridge, and a link works once.
   const again = { retry: 1 }
   test(
     'signs in by the link of croft login, is taken where it wanted to go, and is signed out everywhere',
@@ -190,7 +190,7 @@ describe('Chromium', () => {
   describe('by HTTP/3', () => {
     const label = 'web-8000'
 
-    /** A guest's page that counts the events it gets. @returns what takes his link back */
+    /** Opens a page as a visitor with a link, and counts the events that it receives. @returns a function that revokes the link */
     async function listenByHttp3(): Promise<{ page: Page; revoke: () => Promise<unknown> }> {
       const [link, revoke] = (await croft.do('share', 'link', 'web', '--port', '8000')).trim().split('\n')
       await curl(at(label), '-o', '/dev/null') // now there is a certificate
@@ -218,7 +218,7 @@ describe('Chromium', () => {
       const before = await heard(page)
       await vi.waitFor(async () => expect(await heard(page)).toBeGreaterThan(before + 2), { timeout: 5_000 })
     }
-    /** From a second after now on, for longer than it takes to send again what was lost. */
+    /** From a second from now on, for longer than a retransmission takes. */
     async function hearsNoMore(page: Page): Promise<void> {
       await delay(1_000)
       const before = await heard(page)
@@ -243,7 +243,7 @@ describe('Chromium', () => {
   })
 })
 
-/** Of a server's certificate: the digest of its public key, as Chromium wants it. */
+/** Returns the digest of the public key of a server's certificate, in Chromium's format. */
 async function keyDigest(servername: string): Promise<string> {
   const socket = connect({ host: '127.0.0.1', port: httpsPort, servername, rejectUnauthorized: false })
   await once(socket, 'secureConnect')
@@ -294,7 +294,7 @@ test('a port on which nothing listens has a page by HTTPS, too, and strangers ge
   let certificates = 1
   for (let port = 20_000; port < 20_030; port++) if (await greeted(port)) certificates++
   expect(certificates).toBe(20)
-  // What listens has room of its own.
+  // Ports that something listens on have a limit of their own.
   expect(await greeted(8000)).toBe(true)
 })
 
@@ -342,7 +342,7 @@ test('git clones over HTTPS from a server in a VM, with a token as its password'
 test('a large file goes up and comes down as it was, and in parts', async () => {
   const bytes = (deep ? 1024 : 128) * 2 ** 20
   const file = join(folder, 'large')
-  // Something that no compression makes small.
+  // Data that does not compress.
   await must('sh', [
     '-c',
     `openssl enc -aes-128-ctr -nosalt -pass pass:x -pbkdf2 < /dev/zero 2> /dev/null | head -c ${bytes} > ${file}`,

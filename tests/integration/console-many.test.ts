@@ -34,7 +34,7 @@ const focused = () => page.evaluate('document.activeElement.textContent') as Pro
 const becomes = (what: () => Promise<unknown>, value: unknown) =>
   vi.waitFor(async () => expect(await what()).toEqual(value), patience)
 
-/** Names of VMs as the list has them when nothing else is said. */
+/** The VMs' names in the list's default order. */
 const names = Array.from({ length: 1000 }, (_, i) => varied(i).name).sort()
 
 test('few rows are drawn, and the list says how many there are', async () => {
@@ -104,7 +104,7 @@ test('every row is reached by the keyboard', async () => {
 test('what has the keyboard keeps it when the order changes or it is out of sight, and the page stays where it is', async () => {
   await page.focus(`.vms a:has-text("${names[5]}")`)
   const stood = await page.evaluate('scrollY')
-  // Its name changes, so its place does: from among the first to the last.
+  // With its name its place changes, from near the first to the last.
   await croft.ask('rename', { vm: names[5], to: 'zz-last' })
   await becomes(focused, 'zz-last')
   await becomes(() => page.getAttribute('.vms tr:has(:focus)', 'aria-rowindex'), '1001')

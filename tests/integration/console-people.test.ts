@@ -5,7 +5,7 @@ import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
 import { servePython } from '../lib/guest-server.ts'
 import { program } from '../lib/program.ts'
 
-/** Who may come in, as the console says and changes it: through Caddy, at the box's own address. */
+/** Access, as the console shows and changes it: through Caddy, at the box's own address. */
 let caddy: TestCaddy
 let croft: Croft
 const consoles = new Consoles(() => croft)
@@ -52,7 +52,7 @@ test('the owner signs in at the box’s address, opens a terminal there and a VM
   expect(consoles.complaints).toEqual([])
   const [opened] = await Promise.all([page.context().waitForEvent('page'), page.click('.addresses a')])
   await opened.waitForSelector('h1:has-text("the shop")')
-  // Seen in the list of those who are signed in, who end here and there at once.
+  // Ending the session in the list of sign-ins signs the browser out at both addresses immediately.
   await page.goto(at('/settings/sign-ins'))
   await page.click('td >> text=Sign out')
   await page.waitForSelector('header >> text=signed out')

@@ -13,7 +13,7 @@ import { servePython } from '../lib/guest-server.ts'
 import { program } from '../lib/program.ts'
 import { qemuPid } from '../lib/qemu.ts'
 
-/** The console, in Debian's Chromium, as somebody sees it who has never read a word about Croft. */
+/** The console, in Debian's Chromium, as a newcomer sees it who has read nothing about Croft. */
 let caddy: TestCaddy
 let croft: Croft
 const consoles = new Consoles(() => croft)
@@ -119,7 +119,7 @@ test('an error is shown at its field, and placeholders are the box’s defaults'
   await refused('cpu', /"two"/)
   await page.fill('#cpu', '')
   await page.fill('#memory', '1M')
-  // A field that is folded away is shown.
+  // A field in a closed section is shown.
   await page.click('summary')
   await refused('memory', /"1M".*at least 128M/)
   await page.fill('#memory', '900T')
@@ -195,7 +195,7 @@ class Hello(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("0.0.0.0", 8000), Hello).serve_forever()
 `
 
-/** What a terminal of the page shows, each line without what is empty at its end. */
+/** Returns the lines of the page's terminal, trimmed at the end. */
 const screen = async (page: Page) =>
   (await page.locator('.xterm-rows > div').allTextContents()).map((each) => each.replaceAll('\u00a0', ' ').trimEnd())
 const shows = (page: Page, words: string) =>
@@ -231,7 +231,7 @@ test('a terminal goes on while nobody looks, has the size of its window, and is 
   await page.keyboard.type('exit\n')
   await vi.waitFor(async () => expect((await screen(page)).join()).toContain('Press Enter to open another'), patience)
 
-  // All keys are the shell's, but for one: the keyboard can leave.
+  // All keys go to the shell but one, by which the keyboard can leave.
   await page.click('.screen')
   await page.keyboard.press('Tab')
   expect(await page.evaluate('document.activeElement.closest(".screen") !== null')).toBe(true)
@@ -280,7 +280,7 @@ test('two people see the same, within a second of it being so', async () => {
   expect(performance.now() - made).toBeLessThan(1_000)
   await one.click('tr:has-text("second") >> a')
   await one.click('.heading >> text=Delete')
-  // What would be lost is named before.
+  // The question names what would be lost.
   expect(await one.textContent('dialog')).toMatch(
     /This deletes second: .* on disk.*It can't be undone.*croft rm second --yes/s,
   )
@@ -364,7 +364,7 @@ test('everything is found by typing, and done by keyboard alone', async () => {
   await page.keyboard.press('Enter')
   await page.waitForSelector('h1:has-text("first")')
   expect(page.url()).toBe(at('/vms/first'))
-  // Its terminal opens by itself; a sleep that had begun before would be interrupted by that.
+  // Its terminal opens by itself; that would interrupt a sleep that had begun before.
   await vi.waitFor(async () => expect((await screen(page)).join()).toContain('dev@first'), patience)
   await page.goBack()
   await page.waitForSelector('h1:has-text("The box")')
@@ -395,7 +395,7 @@ test('what a VM and the box have used is drawn, and said in words', async () => 
     expect(await page.locator('.chart').count()).toBe(await page.locator('.chart canvas').count())
   }
   await page.goto(at('/'))
-  // Drawn at once from the recorded history, over the whole width.
+  // Drawn immediately from the recorded history, across the whole width.
   const line = page.locator('.meters .line path').first()
   await vi.waitFor(async () => expect(await line.getAttribute('d')).toMatch(/^M0\.0 .*(L.*){3}L150\.0 /), patience)
   const shared = page.locator('section[aria-label="How it is shared"]')
@@ -439,7 +439,7 @@ test('a phone gets a short head, no hover bar or keyboard hints, keys for the te
   await vi.waitFor(async () => expect((await screen(page)).join()).toContain('dev@first'), patience)
   await page.locator('.screen').tap()
   await page.keyboard.type('clear; echo ready; cat -v\n')
-  // Until then the shell has the terminal in a mode of its own.
+  // Until then the shell keeps the terminal in a mode of its own.
   await shows(page, 'ready')
   await page.keyboard.type('a')
   for (const key of ['Esc', '↑']) await page.locator(`.keys >> text=${key}`).tap()
@@ -452,7 +452,7 @@ test('a phone gets a short head, no hover bar or keyboard hints, keys for the te
   await shows(page, 'over 130')
   expect(await page.getAttribute('.keys >> text=Ctrl', 'aria-pressed')).toBe('false')
   expect(await objections(page)).toEqual([])
-  // With the keyboard up, the terminal and its keys fit into what is left.
+  // While the keyboard is open, the terminal and its keys fit into the rest.
   await page.setViewportSize({ width: 390, height: 480 })
   await page.waitForSelector('body > nav', { state: 'hidden' })
   const lowest = async () => {
@@ -462,7 +462,7 @@ test('a phone gets a short head, no hover bar or keyboard hints, keys for the te
   await vi.waitFor(async () => expect(await lowest()).toBeLessThanOrEqual(480), patience)
   await page.setViewportSize({ width: 390, height: 844 })
   await page.waitForSelector('body > nav')
-  // The bar still shows what is under way.
+  // The bar still shows running actions.
   await page.locator('.heading >> text=Checkpoint').tap()
   await page.waitForSelector('footer >> text=has a new checkpoint')
   expect(await page.locator('footer').isVisible()).toBe(true)
@@ -487,7 +487,7 @@ test('a VM that has crashed says when and why, and can be started again by itsel
   expect(complaints).toEqual([])
 })
 
-/** What axe has to say against a page as it is, in short. */
+/** Returns axe's complaints about the page as it is, in short. */
 async function objections(page: Page): Promise<string[]> {
   await page.evaluate(await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'))
   return page.evaluate(async () => {
@@ -521,7 +521,7 @@ describe('each view', () => {
     '/foo',
   ]
 
-  /** Where pictures of all views lie after a run. */
+  /** The folder with screenshots of all views after a run. */
   const pictures = join(import.meta.dirname, '../.cache/console')
 
   test.each(sample(['light', 'dark'] as const, 'light'))(

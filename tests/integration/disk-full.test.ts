@@ -24,7 +24,7 @@ async function remove(): Promise<void> {
 const MiB = 2 ** 20
 const wait = { timeout: 60_000, interval: 250 }
 
-/** @param left how many MiB to leave */
+/** @param left MiB to leave free */
 async function fill(left = 0): Promise<void> {
   const reserve = join(folder, 'reserve')
   if (left) await must('dd', ['if=/dev/zero', `of=${reserve}`, 'bs=1M', `count=${left}`])
@@ -32,7 +32,7 @@ async function fill(left = 0): Promise<void> {
   await rm(reserve, { force: true })
 }
 
-/** As if somebody else had taken, at once, all room but so many bytes; none: gives it back. */
+/** Takes all room but so many bytes in one go, as another program could. Without a number, releases it. */
 async function leave(bytes = Number.POSITIVE_INFINITY): Promise<void> {
   const { blocks, bavail, bsize } = await statfs(folder)
   const size = Math.min((blocks - bavail) * bsize + bytes, wholeBytes)
@@ -93,7 +93,7 @@ describe('a full disk', () => {
   })
 })
 
-/** Each file of a layer: its owner and mode. */
+/** Owner and mode of each layer's file. */
 async function layerFiles(): Promise<Record<string, string>> {
   const names = await readdir(join(folder, 'layers'))
   const about = names.map(async (name) => {
@@ -106,8 +106,8 @@ async function layerFiles(): Promise<Record<string, string>> {
 const doctor = async () => (await croft.run(['doctor'])).stdout
 
 /**
- * Has the merge that something leads to run out of room in its middle, and sees that it leaves all as it was and is done
- * when there is room. @returns the merge
+ * Makes the merge that `begin` leads to run out of room halfway, and checks that it leaves everything as it was and is done
+ * once there is room. @returns the merge
  */
 async function runOutOfRoom(begin: () => Promise<unknown>, then: () => Promise<unknown> = async () => {}) {
   const files = await layerFiles()
@@ -192,13 +192,13 @@ describe('a disk that is full when memory is to be saved', () => {
     await croft.do('exec', 'late', write('two', '60M'))
     await croft.do('checkpoint', 'late', 'second')
     await croft.do('exec', 'late', write('three', '200M'))
-    // The memory that goes with the checkpoint is not room enough.
+    // The memory that is freed with the checkpoint is not enough room.
     await fill(20)
     await croft.do('checkpoint', 'rm', 'late', 'second', '--yes')
     await vi.waitFor(async () => expect(await croft.log()).toContain('layers could not be merged'), wait)
     expect((await croft.state()).operations).toEqual({})
     expect((await croft.ask('show', { vm: 'late' })).state).toBe('awake')
-    // Nor does one go on for which there is none any more.
+    // Nor does a merge go on when there is no room any more.
     const merge = await runOutOfRoom(() => rm(join(folder, 'filler')))
     expect(merge).toMatchObject({ way: 'commit', above: null })
     await croft.do('checkpoint', 'rm', 'late', 'first', '--yes')

@@ -10,7 +10,7 @@ import { WebSocket } from 'ws'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
 
-/** Commands in a VM, one after the other and side by side: they share an SSH connection, and nobody can tell. */
+/** Commands in a VM, in sequence and in parallel: they share an SSH connection, which makes no visible difference. */
 let croft: Croft
 beforeAll(async () => {
   croft = await startCroft()
@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => croft?.[Symbol.asyncDispose]())
 
 const inside = (line: string) => croft.do('exec', 'web', line)
-/** How many SSH connections there are, this command's among them. */
+/** Counts the SSH connections, this command's among them. */
 const connections = async () => Number(await inside('ss -Htn state established sport = :22 | wc -l'))
 
 test('commands share a connection', async () => {
@@ -53,11 +53,11 @@ test('any number of them run side by side, as other users too, and each has its 
   )
 })
 
-/** How much more memory the daemon has had at once while this was done than before it, in MB. */
+/** The peak growth of the daemon's memory while this runs, in MB. */
 async function peakOf(work: () => Promise<void>): Promise<number> {
   const read = async (field: string) =>
     Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(await readFile(`/proc/${croft.pid}/status`, 'utf8'))![1])
-  await writeFile(`/proc/${croft.pid}/clear_refs`, '5') // its peak begins anew: proc(5)
+  await writeFile(`/proc/${croft.pid}/clear_refs`, '5') // resets its peak: proc(5)
   const before = await read('VmRSS')
   await work()
   return ((await read('VmHWM')) - before) / 1000
@@ -134,7 +134,7 @@ describe('files', () => {
   })
   afterAll(() => rm(folder, { recursive: true, force: true }))
   const here = (...names: string[]) => join(folder, ...names)
-  /** What may be left of a transfer that was cut off. */
+  /** Finds what a transfer that was cut off may have left. */
   const leftovers = async () => [
     ...(await readdir(folder)).filter((name) => name.startsWith('.croft-')),
     ...(await inside('ls -A')).split('\n').filter((name) => name.startsWith('.croft-')),
@@ -148,7 +148,7 @@ describe('files', () => {
     await croft.do('pull', 'web', 'my site/', here('back'))
     await must('diff', ['-r', '--no-dereference', here('my site'), here('back')])
     expect((await stat(here('back', 'run me'))).mode & 0o777).toBe(0o750)
-    // Once more: a folder that is there is added to, and what was in it stays.
+    // Again: the copy adds to an existing folder and keeps what was in it.
     await inside('rm "my site/run me" && touch "my site/theirs"')
     await croft.do('push', 'web', here('my site'), '.')
     expect(await inside('ls "my site"')).toBe("empty\nit's\nlink\nrun me\ntheirs\n")
@@ -185,7 +185,7 @@ describe('files', () => {
     expect((await readdir(here('evil'))).sort()).toEqual(['deep', 'good', 'setuid', 'within'])
     expect(await readdir(here('evil', 'deep'))).toEqual([])
     expect((await stat(here('evil', 'setuid'))).mode & 0o7777).toBe(0o755)
-    // A guest that sends something else than what was asked for, with a tar of its own.
+    // A guest with a tar of its own that sends something else than was asked for.
     await inside(`sudo mv /bin/tar /bin/real-tar && printf '#!/bin/sh\\nreal-tar -cPf - --transform "s,^.*,../../stolen," /etc/hostname\\n' |
       sudo tee /bin/tar > /dev/null && sudo chmod 755 /bin/tar`)
     const stolen = await croft.run(['pull', 'web', '/etc/hostname', here('mine')])

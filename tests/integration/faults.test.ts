@@ -15,12 +15,12 @@ beforeAll(async () => {
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 
-/** After a failed test the daemon may be down; each test begins with a running one. */
+/** After a failed test the daemon may be down; each test starts with a running one. */
 beforeEach(async () => {
   if (!croft.running) await croft.start()
 })
 
-/** Everything that Croft has on the box, as far as it can be seen from outside. */
+/** Everything that Croft has on the box, as seen from outside. */
 async function traces() {
   const state = await croft.state()
   const domains = (await must('virsh', ['-q', 'list', '--all', '--name']))
@@ -50,7 +50,7 @@ async function traces() {
   }
 }
 
-/** The daemon dies at a point while it does something that somebody waits for. */
+/** Kills the daemon at a fault point of a command that a caller waits for. */
 async function cutAt(point: string, ...args: string[]): Promise<void> {
   const done = await croft.cutAt(point, ...args)
   expect(done).toMatchObject({ code: 5, stderr: expect.stringContaining('croftd ended') })
@@ -69,7 +69,7 @@ test('there is a fault point at every step', () => {
 describe('cut off', () => {
   test.each(points('new'))('at %s, a new VM has never been', async (point) => {
     const before = await traces()
-    // The boot itself is cut as it begins; a VM that is not started goes through the same steps.
+    // The boot itself is cut off as it begins; a VM that is not started goes through the same steps.
     await cutAt(point, 'new', 'cut', '--stopped')
     expect(await traces()).toEqual(before)
     await croft.do('new', 'cut', '--stopped')

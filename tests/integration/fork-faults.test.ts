@@ -12,12 +12,12 @@ import { qemuPid } from '../lib/qemu.ts'
 
 /**
  * The daemon is killed with SIGKILL at every step of checkpoint, cp, restore, sleep and wake. A VM that ran is running or
- * asleep with its memory, never rebooted; no layer or memory is lost that is needed, and none is left that is not.
+ * asleep with its memory, never rebooted. No layer or memory that is needed is lost, and none that is not needed is left.
  */
 let croft: Croft
 /** Holds the name of the step that is to fail next, see daemon/lib/fault.ts. */
 const toFail = join(tmpdir(), `croft-fail-${slot}`)
-/** The boot of the one VM that all tests are about. */
+/** The boot id of the one VM that all tests use. */
 let boot: string
 beforeAll(async () => {
   croft = await startCroft({ image: 'bare', env: { CROFT_FAIL: toFail } })
@@ -29,7 +29,7 @@ afterAll(async () => {
   await rm(toFail, { force: true })
 })
 
-/** After a failed test the daemon may be down; each test begins with a running one and a VM that is awake. */
+/** After a failed test the daemon may be down; each test starts with a running one and a VM that is awake. */
 beforeEach(async () => {
   if (!croft.running) await croft.start()
   await croft.do('start', 'steady')
@@ -42,7 +42,7 @@ afterEach(async () => {
   await nothingIsLeft()
 })
 
-/** What a script says in a VM, which is woken for that. */
+/** Wakes a VM and runs a script in it. @returns its output */
 const inside = async (name: string, script: string) => {
   await croft.do('wake', name)
   return croft.peek(name, script)
@@ -52,10 +52,10 @@ const recordOf = async (name: string): Promise<Vm> =>
   Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
 const points = (kind: string) => faultPoints.filter((point) => point.startsWith(`${kind}.`))
 
-/** Once what goes on in the background (merges) is over: */
+/** Waits for background work (merges) to end first. */
 const nothingIsLeft = () => vi.waitFor(checkNothingIsLeft, { timeout: 30_000, interval: 200 })
 
-/** Every file is some record's and every record has its file; every disk that nobody writes is whole. */
+/** Every file belongs to a record and every record has its file; every disk that nobody writes is whole. */
 async function checkNothingIsLeft(): Promise<void> {
   const { vms, layers, memories, operations } = await croft.state()
   expect(operations).toEqual({})
@@ -77,7 +77,7 @@ async function checkNothingIsLeft(): Promise<void> {
   }
 }
 
-/** The daemon dies at a point while it does something that somebody waits for. */
+/** Kills the daemon at a fault point of a command that a caller waits for. */
 async function cutAt(point: string, ...args: string[]): Promise<void> {
   const done = await croft.cutAt(point, ...args)
   expect(done).toMatchObject({ code: 5, stderr: expect.stringContaining('croftd ended') })
@@ -90,7 +90,7 @@ describe('cut off', () => {
   test.each(sample(points('checkpoint'), 'checkpoint.define'))(
     'at %s, a checkpoint is taken or not, and the VM runs on',
     async (point) => {
-      // On its disk, and in its memory alone.
+      // One on its disk, and one only in its memory.
       await inside('steady', `echo ${point} > word; sync; sudo sh -c 'echo ${point} > /run/word'`)
       await cutAt(point, 'checkpoint', 'steady', 'cut')
       expect(await bootOf('steady')).toBe(boot)
@@ -204,7 +204,7 @@ describe('the memory of a VM that sleeps for a while', () => {
   })
 })
 
-/** Resolves when the next file of saved memory has begun to be written. */
+/** Resolves when the next file of saved memory begins to grow. */
 async function memoryAppears(): Promise<string> {
   const folder = join(croft.folder, 'memory')
   let watcher: FSWatcher | undefined
@@ -223,7 +223,7 @@ async function memoryAppears(): Promise<string> {
 }
 
 describe('a step that fails', () => {
-  /** Does something that fails at a point, or is carried to its end by what comes next. */
+  /** Runs a command that fails at a point, or that the next command finishes. */
   async function failAt(point: string, ...args: string[]): Promise<void> {
     await writeFile(toFail, point)
     const { code } = await croft.run(args)

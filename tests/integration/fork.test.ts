@@ -8,7 +8,7 @@ import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
 import { must, program } from '../lib/program.ts'
 
-/** Forks of checkpoints with memory: what goes on in them, and what tells them from their parent. */
+/** Forks of checkpoints with memory: what continues in them, and what distinguishes them from their parent. */
 let croft: Croft
 beforeAll(async () => {
   croft = await startCroft()
@@ -24,7 +24,7 @@ const removeOthers = async () => {
 const recordOf = async (name: string): Promise<Vm> =>
   Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
 const inside = (name: string, script: string) => croft.peek(name, script)
-/** As somebody does who comes from outside: it wakes one that sleeps. */
+/** As a user from outside does: wakes a sleeping VM. */
 const enter = (name: string, script: string) => croft.do('exec', name, script)
 /** Each line of a command's output, as `key value`. */
 const facts = (text: string) =>
@@ -35,7 +35,7 @@ const facts = (text: string) =>
       .map((line) => line.split(/ (.*)/s, 2) as [string, string]),
   )
 
-/** Everything by which a guest can be told from others, as it says itself. */
+/** Everything that distinguishes a guest from others, as it reports itself. */
 const whoScript = `
 echo "hostname $(hostname)"
 echo "etc-hostname $(cat /etc/hostname)"
@@ -79,9 +79,9 @@ describe('a new VM', () => {
 })
 
 describe('a copy of a running VM', () => {
-  /** What each of the three said, and the times between which the first copy was asked. */
+  /** The output of each of the three, and the times between which the first copy was requested. */
   const said: Record<string, Record<string, string>> = {}
-  /** What each drew until the copies were usable, and since. */
+  /** The numbers that each drew until the copies were usable, and since. */
   const drawn: { before: string[]; since: string[] }[] = []
   let tunnel: ChildProcess
   let echo: Server
@@ -108,7 +108,7 @@ describe('a copy of a running VM', () => {
     await removeOthers()
   })
 
-  /** Five times a second, in a tmux session and a file of that name. By one process: to start others is what is slow. */
+  /** Five times a second, in a tmux session and a file of that name. In one process, because starting others is slow. */
   async function goesOn(vm: string, name: string, what: string): Promise<void> {
     const input = `import os, time
 number, file = 0, open("${name}", "a", buffering=1)
@@ -124,7 +124,7 @@ while True:
     expect(ended.code).toBe(0)
   }
 
-  /** A connection from `alpha` to this machine: its SSH server's, with a port forwarded; the copies have neither end. */
+  /** A connection from `alpha` to this machine: to its SSH server, with a forwarded port. The copies have neither end. */
   async function openTunnel(): Promise<void> {
     echo = createServer((socket) => void socket.on('error', () => {}).pipe(socket))
     await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve))
@@ -143,7 +143,7 @@ while True:
       expect(await inside(name, 'tmux list-sessions -F "#{session_name}"')).toBe('count\n')
       const from = Number(await inside(name, 'tail -1 count'))
       await inside(name, `until [ "$(tail -1 count)" -gt ${from} ]; do sleep 0.1; done`)
-      // No number is missing and none is there twice: nothing was lost between memory and disk.
+      // No number is missing or there twice: nothing was lost between memory and disk.
       expect(await inside(name, 'cp count now; seq "$(wc -l < now)" | cmp - now && echo same')).toBe('same\n')
     }
   })
@@ -165,7 +165,7 @@ while True:
     })
     const known = await readFile(join(croft.folder, 'vms', ofCopy.id, 'known_hosts'), 'utf8')
     expect(known).toContain(copy.hostkey)
-    // The name as a word, in files that say who a machine is, and in what the kernel says.
+    // Searches for the name as a word, in files that identify a machine, and in what the kernel reports.
     const search = `sudo grep -rlwE 'alpha|${ofParent.ip}|${ofParent.machineId}|${ofParent.mac}' /etc /run /proc/sys/kernel/hostname /proc/cmdline 2> /dev/null`
     expect((await croft.run(['exec', 'beta', search])).stdout).toBe('')
   })
@@ -220,7 +220,7 @@ describe('copies of a running VM', () => {
     const vms = await Promise.all(copies.map(recordOf))
     for (const key of ['ip', 'mac', 'uuid', 'machineId'] as const)
       expect(new Set(vms.map((vm) => vm[key])).size).toBe(copies.length)
-    // The first is made at once; those that come while its checkpoint is taken share the next one.
+    // The first is made immediately; those requested while its checkpoint is taken share the next one.
     const { layers } = await croft.state()
     expect(new Set(vms.map((vm) => layers[vm.disk]!.parent)).size).toBeLessThanOrEqual(2)
   })
@@ -242,7 +242,7 @@ describe('a copy', () => {
   test('of a stopped VM is stopped, and of a sleeping one asleep; both come up as themselves', async () => {
     await croft.do('cp', 'alpha', 'source')
     await inside('source', 'sudo sh -c "echo running > /run/sign"')
-    // One after the other: when the copy was asked for, it was still awake.
+    // They run one after the other: when the copy was requested, the VM was still awake.
     await Promise.all([
       croft.ask('checkpoint', { vm: 'source' }),
       croft.ask('sleep', { vm: 'source' }),
@@ -259,7 +259,7 @@ describe('a copy', () => {
     await croft.do('cp', 'alpha', 'beta')
     const again = await croft.run(['cp', 'alpha', 'beta'])
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('There is already a VM called beta') })
-    // What was frozen for the copy that came to nothing is not kept.
+    // The layer frozen for the failed copy is not kept.
     expect(Object.values((await croft.state()).checkpoints).filter(({ kind }) => kind === 'copy')).toEqual([])
   })
 })
@@ -300,7 +300,7 @@ describe('a checkpoint', () => {
     const parents = Object.fromEntries(checkpoints.map((each: any) => [each.label, each.parent]))
     expect(parents).toMatchObject({ root: null, left: 'root', right: 'root' })
     expect(checkpoints.find((each: any) => each.label === 'right').current).toBe(true)
-    // One in the middle goes; those after it stay whole.
+    // One in the middle is removed; those after it stay whole.
     await croft.do('checkpoint', 'rm', 'beta', 'root', '--yes')
     await croft.do('restore', 'beta', 'left', '--as', 'other')
     expect(await inside('other', 'cat story; hostname')).toBe('root\nleft\nother\n')
@@ -362,7 +362,7 @@ describe('sleep', () => {
     await croft.do('cp', 'alpha', 'beta')
     const sleeping = croft.run(['sleep', 'beta'])
     const vm = await recordOf('beta')
-    // Knock while the memory is being written.
+    // Connect while the memory is being written.
     const saving = async () => (await program('virsh', ['domjobinfo', `croft-${vm.id}`])).stdout.includes('Operation:')
     while (!(await saving()) && (await croft.state()).vms[vm.id]!.memory === null);
     expect(await enter('beta', 'hostname')).toBe('beta\n')

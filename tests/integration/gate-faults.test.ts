@@ -14,7 +14,7 @@ import { serveIn } from '../lib/guest-server.ts'
 import * as http2 from '../lib/http2-by-hand.ts'
 import { residentMb } from '../lib/process.ts'
 
-/** What the way to a VM does when something on it breaks, hangs or lies. The VM's port 9000 is public, 9001 is not. */
+/** The path of a request to a VM, when something on it breaks, hangs or lies. The VM's port 9000 is public, 9001 is not. */
 let caddy: TestCaddy
 let croft: Croft
 beforeAll(async () => {
@@ -32,7 +32,7 @@ afterAll(async () => {
   await caddy?.[Symbol.asyncDispose]()
 })
 
-/** Begun before all, looked at when they are over, while other tests go on. */
+/** Started before all tests and checked when they end, while other tests run. */
 let unfinished: Promise<number>
 let late: Promise<number>
 
@@ -48,7 +48,7 @@ interface Asked {
   body?: string | undefined
 }
 
-/** One request, with its connection's agent if it is to be kept. */
+/** Sends one request, with an agent if its connection is to be kept. */
 function ask(
   path = '/',
   { body, method = body ? 'POST' : 'GET', headers, agent }: Asked = {},
@@ -75,7 +75,7 @@ interface Seen {
   body: string
 }
 
-/** What was asked of the VM since this was asked last. */
+/** Returns the requests that the VM received since the last call. */
 async function seen(): Promise<Seen[]> {
   using client = new Client()
   return JSON.parse((await client.get(label, '/seen')).body)
@@ -89,7 +89,7 @@ async function raw(...pieces: (string | Buffer)[]): Promise<Socket> {
   return socket
 }
 
-/** All that comes until the connection is closed, or nothing comes for a while. */
+/** Reads until the connection closes, or nothing arrives for a while. */
 async function answerOf(socket: Socket): Promise<string> {
   let said = ''
   socket.on('data', (chunk) => (said += chunk))
@@ -124,7 +124,7 @@ test('a body that comes in drips is waited for, and arrives whole', async () => 
   expect((await seen()).find(({ target }) => target === '/drips')?.body).toBe('x'.repeat(100))
 })
 
-/** Asks whether a body may come (`Expect: 100-continue`), and sends it each time that it may. */
+/** Asks whether it may send a body (`Expect: 100-continue`), and sends it each time that it may. */
 async function offer(path: string, body: Buffer): Promise<{ status: number; consents: number }> {
   let consents = 0
   const headers = { Host: host, Expect: '100-continue', 'Content-Length': body.length }
@@ -262,7 +262,7 @@ describe('a request that lies about where it ends', () => {
     await seen()
     const said = await answerOf(await raw(request))
     const arrived = await seen()
-    // What comes after a whole request is another one, which is decided upon by itself: nobody may enter 9001.
+    // Bytes after a whole request are another request, which is decided by itself: nobody may enter 9001.
     expect(arrived.filter(({ port, target }) => port === 9001 || target === '/smuggled')).toEqual([])
     expect(arrived.length).toBeLessThanOrEqual(1)
     expect(said).not.toContain('smuggled')
@@ -441,7 +441,7 @@ test('Caddy that is killed serves again within 2 s of being up', async () => {
 describe('by HTTP/2, which is handed on as HTTP/1.1, a request with', () => {
   beforeAll(async () => {
     await croft.do('domain', 'set', 'box.test', '--tls', 'internal')
-    // The first is answered when there is a certificate.
+    // The first response comes when there is a certificate.
     await vi.waitFor(async () => expect(await http2.ask(authority, usual)).toBe(200), wait)
   })
   afterAll(() => croft.do('domain', 'set', 'localhost'))
@@ -490,8 +490,8 @@ describe('by HTTP/2, which is handed on as HTTP/1.1, a request with', () => {
     const arrived = await seenSince()
     const itself = arrived.map(({ target, port, body }) => [target, port, body])
     const bare = [['/outer', 9000, '']]
-    // One whose body or length is wrong may be on its way by the time that this is seen, or answered already: itself,
-    // with nothing of its body.
+    // A request whose body or length is wrong may already be on its way when this is noticed, or even answered: the request
+    // itself, with nothing of its body.
     if (status === 200) expect([bare, [['/outer', 9000, body]]]).toContainEqual(itself)
     else expect([[], bare]).toContainEqual(itself)
     const said = arrived.flatMap(({ headers }) => headers.map(([name]) => name.toLowerCase()))

@@ -27,7 +27,7 @@ afterAll(async () => {
   await caddy?.[Symbol.asyncDispose]()
 })
 
-/** Says what it was asked, as JSON: method, path, headers as they came, and the body's length and digest. */
+/** Returns the request as JSON: method, path, headers as they came, and the body's length and digest. */
 const echoServer = `
 import base64, hashlib, json, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -82,7 +82,7 @@ interface Answer {
 async function curl(url: string, ...args: string[]): Promise<Answer> {
   const { code, stdout, stderr } = await program('curl', ['-sS', '-i', '-m', '60', ...caddy.resolve, ...args, url])
   if (code !== 0) throw new Error(`curl ended with ${code}: ${stderr}`)
-  // With redirects followed, the last answer is the one.
+  // With redirects followed, the last response counts.
   const last = stdout.lastIndexOf('\r\n\r\n', stdout.search(/\r\n\r\n(?!HTTP\/)/s))
   const split = last >= 0 ? last : stdout.indexOf('\r\n\r\n')
   const head = stdout.slice(0, split)
@@ -92,13 +92,13 @@ async function curl(url: string, ...args: string[]): Promise<Answer> {
 const page = ['-H', 'Accept: text/html']
 const echoed = async (...args: string[]) => JSON.parse((await curl(at('web-9000', '/a%20b?c=d'), ...args)).body)
 
-/** The token of the session that a browser has for an address. */
+/** Returns the token of a browser's session for an address. */
 async function tokenFor(label: string, jar = 'owner'): Promise<string> {
   const cookies = await readFile(join(caddy.folder, jar), 'utf8')
   return new RegExp(`${label}\\.localhost\\t.*\\tcroft_session\\t(\\S+)`).exec(cookies)![1]!
 }
 
-/** The answer's body, or the connection itself when it was upgraded. */
+/** The response's body, or the connection itself when it was upgraded. */
 function open(label: string, path: string, headers: Record<string, string>): Promise<Duplex> {
   const host = `${label}.localhost:${httpPort}`
   return new Promise((resolve, reject) => {
@@ -114,7 +114,7 @@ function open(label: string, path: string, headers: Record<string, string>): Pro
 }
 const heard = async (stream: Duplex): Promise<string> => String((await once(stream, 'data'))[0])
 
-/** Signs in as a person does: opens the link, presses the button. @returns arguments for curl that are this browser's */
+/** Signs in as a person does: opens the link, presses the button. @returns curl arguments that act as this browser */
 async function signIn(jar: string): Promise<string[]> {
   const browser = ['-b', join(caddy.folder, jar), '-c', join(caddy.folder, jar)]
   const link = (await croft.do('login')).split('\n')[0]!
@@ -453,7 +453,7 @@ describe('a share link', () => {
     const began = performance.now()
     await croft.do('share', 'revoke', revoke!.split(' ').at(-1)!)
     await ended
-    expect(performance.now() - began).toBeLessThan(3_000) // with the command's own start
+    expect(performance.now() - began).toBeLessThan(3_000) // including the command's own start
     await expect(open('web-9000', '/events', cookie)).rejects.toThrow('401')
   })
 

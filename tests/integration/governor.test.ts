@@ -8,11 +8,11 @@ import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
 import { qemuPid } from '../lib/qemu.ts'
 
-/** How VMs share the memory of the box: what is taken from whom when it runs out, and given back. */
+/** How VMs share the box's memory: what is taken from which VM when it runs out, and given back. */
 let croft: Croft
 const MiB = 2 ** 20
 const wait = { timeout: 90_000, interval: 250 }
-/** Of all memory: what is tight, short, and none; see daemon/governor/decide.ts. */
+/** Fractions of all memory at which it is tight, short, and none; see daemon/governor/decide.ts. */
 const marks = { tight: 0.1, short: 0.04, none: 0.01 }
 let total: number
 let reserveMiB: number
@@ -20,11 +20,11 @@ let reserveMiB: number
 beforeAll(async () => {
   const memory = await readMemory()
   total = memory.total
-  // With this reserve the VMs of this file fit, with 10 % of the box over, and some more.
+  // With this reserve the VMs of this file fit, and somewhat more than 10 % of the box is left.
   reserveMiB = Math.floor((memory.available - 0.15 * total) / MiB) - 2500
   croft = await startCroft({ image: 'bare', config: { reserve: { memoryMiB: reserveMiB }, golden: false } })
   await croft.do('new', 'idle')
-  // These have something to give back.
+  // These VMs have something to give back.
   await Promise.all(['web', 'kept'].map((name) => croft.do('new', name, '--memory', '2G')))
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
@@ -39,7 +39,7 @@ async function stopHogs(): Promise<void> {
 }
 afterEach(stopHogs)
 
-/** Leaves VMs so much of the box, in parts of all. */
+/** Leaves VMs this fraction of the box. */
 async function leave(part: number): Promise<void> {
   const { available } = await readMemory()
   const taken = Math.floor((available - reserveMiB * MiB - part * total) / MiB)
@@ -59,13 +59,13 @@ const qemu = async (name: string): Promise<string> => {
   return `/proc/${await qemuPid(await croft.ask('show', { vm: name }))}`
 }
 
-/** Lowering it takes a right that root has not in every container. */
+/** Lowering it needs a right that root does not have in every container. */
 async function mayGuard(): Promise<boolean> {
   const own = spawn('sh', ['-c', 'echo -900 > /proc/self/oom_score_adj'], { stdio: 'ignore' })
   return (await once(own, 'exit'))[0] === 0
 }
 
-/** MiB that its balloon leaves a VM. */
+/** The MiB that a VM's balloon leaves it. */
 async function balloon(name: string): Promise<number> {
   const { id } = await croft.ask('show', { vm: name })
   const said = await must('virsh', ['-c', 'qemu:///system', 'dommemstat', `croft-${id}`])
@@ -78,7 +78,7 @@ test('the kernel ends other processes before VMs and the daemon', async ({ skip 
     expect(Number(await readFile(`${process}/oom_score_adj`, 'utf8'))).toBe(-900)
 })
 
-/** Of CPU time that each takes, in seconds per second, over `s` seconds. */
+/** The CPU time that each takes, in seconds per second, over `s` seconds. */
 async function cpuTaken(s: number, ...vms: string[]): Promise<number[]> {
   const ticksPerS = 100
   const read = async (name: string) => {
@@ -92,14 +92,14 @@ async function cpuTaken(s: number, ...vms: string[]): Promise<number[]> {
   return after.map(({ at, ticks }, i) => ((ticks - before[i]!.ticks) * 1000) / (at - before[i]!.at) / ticksPerS)
 }
 
-/** What libvirt has its cgroup get of the CPUs. */
+/** The CPU share that libvirt gives its cgroup. */
 async function shares(name: string): Promise<number> {
   const { id } = await croft.ask('show', { vm: name })
   const said = await must('virsh', ['-c', 'qemu:///system', 'schedinfo', `croft-${id}`])
   return Number(/^cpu_shares\s*: (\d+)$/m.exec(said)![1])
 }
 
-/** Has all of its QEMU run on these CPUs only; in the form of taskset(1). */
+/** Pins all of its QEMU to these CPUs, in the form of taskset(1). */
 async function runOn(cpus: string, name: string): Promise<void> {
   const pid = await qemuPid(await croft.ask('show', { vm: name }))
   await must('taskset', ['--all-tasks', '--cpu-list', '--pid', cpus, String(pid)])
@@ -115,7 +115,7 @@ test('VMs that all want CPUs get them by their priority, and whoever takes most 
   const both = ['web', 'idle']
   const before = await Promise.all(both.map(shares))
   for (const name of both) await busy(name)
-  // Those that compute come after those that don't, and stand among themselves as before.
+  // VMs that compute come after those that don't, and share among themselves as before.
   await vi.waitFor(async () => {
     const after = await Promise.all(both.map(shares))
     expect(after.map((each, i) => Math.round((10 * before[i]!) / each) / 10)).toEqual([
@@ -123,14 +123,14 @@ test('VMs that all want CPUs get them by their priority, and whoever takes most 
       expect.closeTo(8, 0),
     ])
   }, wait)
-  // On one CPU: how the kernel spreads threads over several is nothing of ours.
+  // On one CPU: how the kernel spreads threads over several is not ours to test.
   const [, cpus] = /^Cpus_allowed_list:\s+(\S+)$/m.exec(await readFile('/proc/self/status', 'utf8'))!
   for (const name of both) await runOn(String(Number.parseInt(cpus!, 10)), name)
   const [high, normal] = await cpuTaken(4, 'web', 'idle')
   for (const name of both) await runOn(cpus!, name)
   expect(high! / normal!).toBeGreaterThan(3.5)
   expect(high! / normal!).toBeLessThan(4.5)
-  // It is named as soon as it takes much, which may be when it has only begun.
+  // It is named as soon as it takes much, which may be just after its start.
   const { message } = await events.until((event) => event.event === 'vm.heavy' && event.name === 'web')
   expect(message).toMatch(/^web takes [\d.]+ of \d+ CPUs: others wait for a CPU \d+ % of the time\.$/)
   await vi.waitFor(async () => {
@@ -148,11 +148,11 @@ test('a VM is held to its limits of CPU time, disk and network, until they are t
   const MB = 1e6
   const limits = (cpu: string, disk: string, net: string) =>
     croft.do('resize', 'web', '--cpu-limit', cpu, '--disk-limit', disk, '--net-limit', net)
-  /** Bytes per second that it writes, receives and sends, when it does as much of each as it can. */
+  /** Bytes per second that it writes, receives and sends at its fastest. */
   const does = async () => {
     const dd = await croft.do('exec', 'web', 'dd if=/dev/zero of=big bs=64k count=64 oflag=direct 2>&1; rm big')
     const tap = names.tapPrefix + (await croft.ask('show', { vm: 'web' })).id.slice(3)
-    // What was dropped is counted neither behind the bridge nor at the tap.
+    // Dropped packets are counted neither behind the bridge nor at the tap.
     const counters = ['tx', 'rx'].map(
       (way) => `/sys/class/net/${way === 'tx' ? tap : names.bridge}/statistics/${way}_bytes`,
     )
@@ -162,7 +162,7 @@ test('a VM is held to its limits of CPU time, disk and network, until they are t
     ]
     const start = await count()
     const echo = croft.run(['exec', 'web', 'timeout 20 cat'], { input: '0'.repeat(20 * MB) })
-    // What a limit lets through in a second is there at once.
+    // The limit lets a second's worth through in one burst.
     const begun = await vi.waitFor(async () => {
       const now = await count()
       for (const way of [1, 2]) expect(now[way]! - start[way]!).toBeGreaterThan(0.8 * MB)
@@ -189,7 +189,7 @@ test('a VM is held to its limits of CPU time, disk and network, until they are t
     ['received', 0.5 * MB],
     ['sent', 0.5 * MB],
   ] as const) {
-    // What was dropped is sent again later, and a second's worth that was not used then is had afterwards.
+    // Dropped packets are sent again later, and a second's worth that was not used then can be used afterwards.
     expect(held[what] / most, what).toBeGreaterThan(0.2)
     expect(held[what] / most, what).toBeLessThan(1.5)
     expect(free[what] / most, what).toBeGreaterThan(1.5)
@@ -238,9 +238,9 @@ test('when it is tight, a VM gives back what it does not use, and has it again a
     message: expect.stringMatching(/^web is held to \d+ MB of memory, as the box has /),
   })
   await vi.waitFor(async () => expect((await stat('web')).memoryBytes).toBeLessThan(before - 300 * MiB), wait)
-  // It may also be named for the CPU that it takes, for a while.
+  // For a while it may also be named for its CPU use.
   await vi.waitFor(async () => expect((await stat('web')).governor?.what).toMatch(/^held to/), wait)
-  // More than it was left.
+  // More than it was left with.
   const used = await croft.do('exec', 'web', 'python3 -c "print(len(b\'x\' * (900 << 20)))"')
   expect(used.trim()).toBe(`${900 * MiB}`)
   expect(
@@ -284,7 +284,7 @@ test('when it is full, whom nobody uses is put to sleep, but not whoever is to s
   await croft.do('resize', 'idle', '--disk-limit', '50M')
   await croft.do('wake', 'idle')
   expect(await croft.do('exec', 'idle', 'echo back')).toBe('back\n')
-  // Its QEMU is a new one, and is told of the limit, too.
+  // Its new QEMU gets the limit too.
   const { id } = await croft.ask('show', { vm: 'idle' })
   expect(await must('virsh', ['-c', 'qemu:///system', 'blkdeviotune', `croft-${id}`, 'vda'])).toMatch(
     /^total_bytes_sec: 50000000$/m,

@@ -26,13 +26,13 @@ const asleep = (events: Events, name: string) =>
     })
 const inState = (state: string) => croft.do('ls', '-q', '--state', state)
 
-/** Resolves when the program says its first word. */
+/** Resolves at the program's first output. */
 async function heard(program: ChildProcess): Promise<string> {
   const [chunk] = await once(program.stdout!, 'data')
   return String(chunk)
 }
 
-/** As somebody does who comes to the VM past the daemon. */
+/** Connects to the VM without the daemon. */
 async function sshPast(): Promise<ChildProcess> {
   const vm = await croft.ask('show', { vm: 'web' })
   const options = { IdentityFile: `${croft.folder}/keys/daemon_ed25519`, StrictHostKeyChecking: 'no' }
@@ -57,7 +57,7 @@ test.each(sample(sessions, sessions[1]!))('%s keeps it awake for as long as it l
   const session = await open()
   expect(await heard(session)).toBe('in\n')
   using events = await croft.events()
-  // Used later than the session began: when it sleeps, it would have been the other's turn long ago.
+  // `other` is used after the session began: by the time it sleeps, `web` would have been due long ago.
   await croft.do('wake', 'other')
   await asleep(events, 'other')
   expect(await inState('awake')).toBe('web\n')

@@ -11,7 +11,7 @@ import { type Croft, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
 import { KeyMaker } from '../lib/ssh-keys.ts'
 
-/** What comes in from outside: wrong, hostile, too much, or all at once. */
+/** Input from outside: wrong, hostile, too much, or all at the same time. */
 let croft: Croft
 let token: string
 beforeAll(async () => {
@@ -35,7 +35,7 @@ const keys = new KeyMaker()
 /** The public half of a new key. */
 const newKey = async (comment: string) => (await keys.make(comment)).publicKey
 
-/** What stands in for GitHub: what it answers, and what it was asked for. */
+/** A stand-in for GitHub: its answers, and the requests that it received. */
 let published = ''
 const asked: string[] = []
 const github = createServer((request, response) => {
@@ -144,7 +144,7 @@ describe('wrong input', () => {
         ['session-end', { session: word }],
         ['key-rm', { key: word }],
       ] as const) {
-        // Here is no web, which some say first.
+        // There is no web here, which some commands report first.
         const { status } = await croft.call(name, args)
         expect([name, word, status]).toEqual([name, word, expect.toSatisfy((each) => [404, 503].includes(each))])
       }

@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => scene?.[Symbol.asyncDispose]())
 
 const hex = (data: Buffer) => data.toString('hex')
-/** Where the fields are that a flood varies: [offset, length]. */
+/** The fields that a flood varies: [offset, length]. */
 const sourceMac = [6, 6]
 const dhcpClient = [42 + 28, 6]
 const udpSourcePort = [34, 2]
@@ -251,7 +251,7 @@ describe('with our firewall open, and the ports not isolated, a hostile VM would
     const { mallory, box } = scene
     const targets = [box.ip, box.otherIp].flatMap((ip) => [servicePort, 1].map((port) => [ip, port]))
     expect(await mallory.station.do('reach', 'tcp', targets, 5)).toHaveLength(4)
-    // Refusals of UDP are few: the kernel limits them.
+    // The kernel limits how many UDP refusals it sends.
     expect(await mallory.station.do('reach', 'udp', targets, 3)).toContainEqual([box.ip, servicePort])
   })
 
@@ -305,7 +305,7 @@ async function forwardingEntries(): Promise<number> {
   return (await must('bridge', ['fdb', 'show', 'br', names.bridge])).trim().split('\n').length
 }
 
-/** As `nft -f /etc/nftables.conf` does when somebody had saved the ruleset there. */
+/** Does what `nft -f /etc/nftables.conf` does when somebody has saved the ruleset there. */
 async function loadOldTables(): Promise<void> {
   const saved = await Promise.all(
     ['bridge', 'inet'].map((family) => must('nft', ['list', 'table', family, names.table])),
@@ -317,7 +317,7 @@ async function loadOldTables(): Promise<void> {
   })
 }
 
-/** As a firewall reload does: all tables go, and others come in the same moment. Those are other programs', kept as they were. */
+/** Does what a firewall reload does: replaces all tables at one moment. Those of other programs are kept as they were. */
 async function flushEverything(): Promise<void> {
   const tables = (await must('nft', ['list', 'tables'])).match(/^table \S+ \S+/gm) ?? []
   const foreign = tables.filter((table) => !table.endsWith(` ${names.table}`))

@@ -7,14 +7,14 @@ import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
 import { must, program } from '../lib/program.ts'
 
-/** Chains of layers are kept short in the background, and nothing that any layer shows changes by that. */
+/** Chains of layers are kept short in the background, which changes the content of no disk. */
 let croft: Croft
 beforeAll(async () => {
   croft = await startCroft({ image: 'bare' })
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 
-/** After a failed test the daemon may be down; each test begins with a running one. */
+/** After a failed test the daemon may be down; each test starts with a running one. */
 beforeEach(async () => {
   if (!croft.running) await croft.start()
 })
@@ -23,7 +23,7 @@ async function vmOf(name: string) {
   return Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
 }
 
-/** The files beneath a VM's disk and itself, from the top down: what they say, and what QEMU has open while it runs. */
+/** The files of a VM's disk and the layers beneath it, from the top down: as they name each other, and as libvirt has them. */
 async function chain(name: string): Promise<{ files: string[]; open: string[] }> {
   const state = await croft.state()
   const vm = await vmOf(name)
@@ -51,7 +51,7 @@ async function settled(running: string[] = []): Promise<void> {
   )
 }
 
-/** Every layer has its file and every file its layer; none is damaged, and none but the disks can be written. */
+/** Checks that every layer has its file and every file its layer, that none is damaged, and that only disks are writable. */
 async function tidy(): Promise<void> {
   const { layers, vms } = await croft.state()
   const files = Object.values(layers).map(({ file }) => file.replace('layers/', ''))
@@ -69,7 +69,7 @@ async function undamaged(): Promise<void> {
   }
 }
 
-/** Files that a VM has written so far, by name, with the sum that their content must have. */
+/** The files that a VM has written so far, by name, with the checksum that each must have. */
 type Written = Map<string, string>
 
 async function write(vm: string, file: string, written: Written, MiB = 2): Promise<void> {
@@ -80,7 +80,7 @@ async function write(vm: string, file: string, written: Written, MiB = 2): Promi
 
 async function holds(vm: string, written: Written): Promise<void> {
   const list = [...written].map(([file, sum]) => `${sum}  ${file}\n`).join('')
-  // What the guest keeps in memory says nothing about its disk.
+  // The guest's page cache says nothing about its disk.
   const check = 'sync; echo 3 | sudo tee /proc/sys/vm/drop_caches > /dev/null; sha256sum -c --quiet'
   const ended = await croft.run(['exec', vm, check], { input: list })
   expect(ended).toMatchObject({ code: 0, stdout: '' })
@@ -207,7 +207,7 @@ describe('killed at every step of a merge, the daemon loses nothing and leaves n
   describe('of a VM that is off', () => {
     beforeAll(() => croft.do('new', 'off', '--stopped'))
     afterAll(() => croft.do('rm', 'off', '--yes'))
-    /** Where on its disk each round writes, in MiB; what it writes there. */
+    /** The place on its disk where each round writes, in MiB, and what it writes there. */
     const written: { at: number; pattern: number }[] = []
 
     async function writeOff(): Promise<void> {
@@ -245,11 +245,11 @@ describe('while much is merged', () => {
   beforeAll(() => croft.do('new', 'busy'))
   afterAll(() => croft.do('rm', 'busy', '--yes'))
 
-  /** Has a merge under way, by default of 800 MiB, from a frozen layer or from the VM's disk into the layer below. */
+  /** Starts a merge, by default of 800 MiB, from a frozen layer or from the VM's disk into the layer below. */
   async function mergeMuch(round: string, from: 'layer' | 'disk' = 'layer', times = 100): Promise<unknown> {
     await write('busy', `${round}-low`, written, 1)
     await croft.do('checkpoint', 'busy', `${round}-low`)
-    // Random bytes are slow to make; what counts is that they are not zeros.
+    // Random bytes are slow to make; it only matters that they are not zeros.
     const fill = `head -c 8M /dev/urandom > part; for i in $(seq ${times}); do cat part; done > ${round}-much; rm part; sync`
     const sum = await croft.do('exec', 'busy', `${fill}; sha256sum ${round}-much`)
     written.set(`${round}-much`, sum.split(' ')[0]!)
@@ -257,7 +257,7 @@ describe('while much is merged', () => {
     return removeToMerge('busy', `${round}-low`, 'commit')
   }
 
-  /** Removes a checkpoint, and returns as soon as the merge has begun that is possible then. */
+  /** Removes a checkpoint, and returns as soon as the merge that this allows has begun. */
   async function removeToMerge(vm: string, label: string, way: string): Promise<unknown> {
     const removing = croft.run(['checkpoint', 'rm', vm, label, '--yes'])
     await vi.waitFor(
@@ -271,7 +271,7 @@ describe('while much is merged', () => {
     await mergeMuch('copied', 'disk', 12)
     await croft.ask('cp', { vm: 'busy', name: 'copy' })
     await holds('copy', written)
-    // QEMU opens its layers anew when it goes on after one.
+    // QEMU reopens its layers when it resumes after one.
     await croft.do('checkpoint', 'busy', 'afterwards')
     await croft.do('exec', 'busy', 'true')
     await croft.do('rm', 'copy', '--yes')
@@ -321,7 +321,7 @@ describe('while much is merged', () => {
       } finally {
         process.kill(croft.pid, 'SIGCONT')
       }
-      // QEMU opens its layers anew when it goes on after one.
+      // QEMU reopens its layers when it resumes after one.
       await croft.do('checkpoint', 'busy', 'after')
       await croft.do('cp', 'busy', 'copy')
       await croft.do('rm', 'copy', '--yes')
@@ -356,7 +356,7 @@ test('a VM whose QEMU has a layer open for writing, of a commit that failed, is 
   const { layers } = await croft.state()
   const [top, base] = [disk, layers[disk]!.parent!].map((each) => join(croft.folder, layers[each]!.file))
   const virsh = (...words: string[]) => must('virsh', ['-q', ...words])
-  // As an older Croft left it: the layer lent for a commit, that ended, and frozen again.
+  // As an older Croft left it: the layer was made writable for a commit, which ended, and was frozen again.
   await must('chown', ['libvirt-qemu:libvirt-qemu', base!])
   await must('chmod', ['600', base!])
   await virsh('blockcommit', `croft-${id}`, 'vda', '--active', '--top', top!, '--base', base!)
@@ -365,7 +365,7 @@ test('a VM whose QEMU has a layer open for writing, of a commit that failed, is 
   await must('chown', ['root', base!])
   await must('chmod', ['440', base!])
   const nodes = await must('virsh', ['qemu-monitor-command', `croft-${id}`, '{"execute":"query-named-block-nodes"}'])
-  // The file of one is told with all that is beneath it, itself last.
+  // A layer's file is given with all layers beneath it, itself last.
   const written = JSON.parse(nodes).return.filter((each: any) => each.drv === 'qcow2' && !each.ro)
   const names = written.map(({ file }: { file: string }) => /(\w+)\.qcow2[^/]*$/.exec(file)![1])
   expect(names.sort()).toEqual([disk, layers[disk]!.parent!].sort())
@@ -389,7 +389,7 @@ describe('what a guest deletes and trims', () => {
     `head -c 16M /dev/urandom > part; for i in $(seq ${times}); do cat part; done > ${file}; rm part; sync`
   const giveBack = 'sync; sudo fstrim / && sync'
 
-  /** Bytes that the layers that are the VM's own take on the box: its disk, and its checkpoints'. */
+  /** Bytes on the box of the VM's own layers: its disk's, and its checkpoints'. */
   async function taken(): Promise<number> {
     const { layers, checkpoints } = await croft.state()
     const vm = await vmOf('trim')
@@ -431,7 +431,7 @@ describe('what a guest deletes and trims', () => {
       ownBytes: memoryBytes,
     })
     expect(memoryBytes).toBeGreaterThan(20 * MiB)
-    // What a guest had in its memory is nobody's that breaks out of another's QEMU.
+    // A guest that breaks out of its QEMU must not read another guest's memory.
     const asQemu = (...words: string[]) =>
       program('setpriv', ['--reuid', 'libvirt-qemu', '--regid', 'kvm', '--clear-groups', ...words])
     for (const path of [join(croft.folder, memories[memory!]!.file), join(croft.folder, 'state.json')])
@@ -447,7 +447,7 @@ describe('what a guest deletes and trims', () => {
     expect(diskFreeBytes).toBeGreaterThan(0)
     expect(forecast).toBeNull()
 
-    // Its topmost layer has next to nothing; what goes with it has much.
+    // Its topmost layer is nearly empty; the layers that go with it are large.
     const { vms } = await croft.ask('ls')
     const { diskBytes: listed } = vms.find(({ name }: { name: string }) => name === 'trim')
     expect(Math.abs(listed / part('vm').ownBytes - 1)).toBeLessThan(0.1)

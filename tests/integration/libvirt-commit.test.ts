@@ -33,7 +33,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true })
 })
 
-/** The layers that QEMU may write; the file of one is told with all that is beneath it, itself last. */
+/** The layers that QEMU may write. A layer's file is given with all layers beneath it, itself last. */
 async function written(): Promise<string[]> {
   const answer = await libvirt.call.domainMonitorCommand(uuid, '{"execute":"query-named-block-nodes"}')
   const nodes = JSON.parse(answer).return as { drv: string; file: string; ro: boolean }[]

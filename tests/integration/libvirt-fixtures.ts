@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { vi } from 'vitest'
 import { type Libvirt, type LibvirtEvent, openLibvirt } from '../../daemon/adapters/libvirt/index.ts'
 
-/** Whether a process is there and not a mere zombie. */
+/** Whether a process exists and is not a zombie. */
 export function isRunning(pid: number | undefined): boolean {
   try {
     return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))
@@ -15,14 +15,14 @@ export function isRunning(pid: number | undefined): boolean {
   }
 }
 
-/** Waits until `check` is true, and tells how long that took, in ms. */
+/** Waits until `check` is true, and returns how long that took, in ms. */
 export async function until(check: () => boolean, timeoutMs = 10_000): Promise<number> {
   const start = performance.now()
   await vi.waitUntil(check, { timeout: timeoutMs, interval: 5 })
   return performance.now() - start
 }
 
-/** Everything heard since, and a way to wait for the first that fits. */
+/** Collects all events from now on, and waits for the first match. */
 export function hear(libvirt: Libvirt, only: (event: LibvirtEvent) => boolean = () => true) {
   const events: LibvirtEvent[] = []
   const stop = libvirt.onEvent((event) => {
@@ -48,7 +48,7 @@ export class PrivateLibvirtd {
     chownSync(folder, nobody, nobody)
     const config = join(folder, 'libvirtd.conf')
     writeFileSync(config, `unix_sock_dir = "${folder}"\nauth_unix_rw = "none"\nlog_outputs = "4:stderr"\n`)
-    // Not root: as root it would be the system's one, with its locks and its domains.
+    // Not root: as root it would be the system's libvirtd, with its locks and its domains.
     this.#process = spawn('/usr/sbin/libvirtd', ['-f', config, '-p', join(folder, 'pid')], {
       uid: nobody,
       gid: nobody,
@@ -84,7 +84,7 @@ export class PrivateLibvirtd {
   }
 }
 
-/** A domain that never gets beyond its firmware; what that says goes to a serial port. @param disk its only one, if any */
+/** A domain that never gets beyond its firmware, which writes to a serial port. @param disk its only disk, if any */
 export const tinyDomain = (name: string, disk?: string): string => `
 <domain type='qemu'>
   <name>croft-itest-${name}</name>
@@ -100,7 +100,7 @@ export const tinyDomain = (name: string, disk?: string): string => `
   </devices>
 </domain>`
 
-/** The box's libvirt, without what a run that was killed has left of these tests. */
+/** Opens the box's libvirt, and removes what a killed run of these tests has left. */
 export async function openForTinyDomains(): Promise<Libvirt> {
   const libvirt = openLibvirt({ uri: 'qemu:///system' })
   await hear(libvirt).next(({ type }) => type === 'connected')

@@ -1,4 +1,4 @@
-/** A parent to be killed: opens libvirt at argv[2], and when connected prints its children's pids and leaves calls under way. */
+/** A parent to be killed: opens libvirt at argv[2], and when connected prints its children's pids and leaves calls running. */
 import { openLibvirt } from '../../daemon/adapters/libvirt/index.ts'
 
 const libvirt = openLibvirt({ uri: process.argv[2]! })

@@ -10,7 +10,7 @@ const recycleRssMiB = 130
 
 const libvirtd = new PrivateLibvirtd()
 let libvirt: Libvirt
-/** The test driver forgets all when its last connection ends, as it may while children are replaced: this one stays. */
+/** The test driver forgets everything when its last connection ends, which may happen while children are replaced. This connection stays. */
 let keeper: ChildProcess
 beforeAll(async () => {
   await libvirtd.start()
@@ -68,7 +68,7 @@ it(`${total} mixed calls and their events keep the memory bounded`, { timeout: 9
   console.log(`${total} calls in ${seconds.toFixed(1)} s, ${pids.size} calls children\n${rows.join('\n')}`)
   expect(largest).toBeLessThan(recycleRssMiB + 30)
   expect(mostEvents).toBeLessThan(200)
-  // The events child is replaced too when it has grown; what happens in that moment nobody tells, and `connected` says so.
+  // The events child is also replaced when it has grown. Events at that moment are lost, which `connected` announces.
   await call.domainSuspend(testDomain)
   await call.domainResume(testDomain)
   await heard.next((event) => event.type === 'lifecycle' && event.event === 'resumed')

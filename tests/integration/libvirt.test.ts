@@ -30,7 +30,7 @@ describe('lifecycle events', () => {
     const heard = hear(libvirt, ({ type }) => type === 'lifecycle')
     const uuid = await define('life')
     const story = () => told(heard.events.filter(lifecycleOf(uuid)))
-    // Of what QEMU says libvirt tells only what still holds when it comes to it.
+    // libvirt passes on only those QEMU events that still hold when it handles them.
     const tells = (line: string, times: number) => until(() => story().filter((each) => each === line).length === times)
     await call.domainStart(uuid, VIR.DOMAIN_START_PAUSED)
     expect(await call.domainState(uuid)).toMatchObject({ state: 'paused' })
@@ -48,7 +48,7 @@ describe('lifecycle events', () => {
     await call.domainUndefine(uuid)
     await heard.next((event) => event.type === 'lifecycle' && event.event === 'undefined')
     heard.stop()
-    // Whether QEMU still says that it is being shut down, when its plug is pulled, is up to its haste.
+    // Whether QEMU still reports a shutdown when its power is cut depends on timing.
     expect(story().filter((line) => line !== 'shutdown host')).toEqual([
       'defined added',
       'started booted',
@@ -140,7 +140,7 @@ describe('a running domain', () => {
       expect(libvirt.status().children.some(({ op }) => op === 'domainMonitorCommand')).toBe(true)
       times.sort((a, b) => a - b)
       console.log(`HTTP amid a blocked call: ${times.length} requests, slowest ${times.at(-1)!.toFixed(1)} ms`)
-      // The machine may be busy with something else for a moment: what hangs would show in all of them, and for 5 s.
+      // The machine may be busy for a moment. A hang would show in all of them, and for 5 s.
       expect(times[Math.floor(times.length * 0.95)]).toBeLessThan(50)
       expect(times.at(-1)).toBeLessThan(1_000)
       process.kill(pid, 'SIGCONT')

@@ -6,7 +6,7 @@ import { must, program } from '../lib/program.ts'
 import { KeyMaker, type KeyPair } from '../lib/ssh-keys.ts'
 import { Terminal } from '../lib/tmux.ts'
 
-/** The life of one VM, told from its making to its end, through the real command line. */
+/** The life of one VM, from its creation to its end, through the real command line. */
 let croft: Croft
 beforeAll(async () => {
   croft = await startCroft()
@@ -129,7 +129,7 @@ describe('a VM', () => {
     expect(await croft.do('logs', 'web')).toBe('web has written nothing to its console yet.\n')
     const write = (words: string) => croft.do('exec', 'web', `echo "${words}" | sudo tee /dev/ttyS0 > /dev/null`)
     await write('first words')
-    // What the guest has written is on its way for a moment: by its serial port, QEMU, and libvirt's log daemon.
+    // The guest's output takes a moment to arrive: through its serial port, QEMU, and libvirt's log daemon.
     await vi.waitFor(async () => expect(await croft.do('logs', 'web')).toBe('first words\n'), { timeout: 10_000 })
     const { spawn } = await import('node:child_process')
     const follow = spawn(process.execPath, ['daemon/cli.ts', 'logs', 'web', '-f'], {
@@ -293,7 +293,7 @@ describe('a VM', () => {
 
   test('stops when asked, starts again with its disk and new limits', async () => {
     await croft.do('exec', 'shop', 'echo kept > file; sync')
-    // As it may refuse for a moment, when it has just begun with something else.
+    // It may refuse for a moment, when it has just started something else.
     const refuses = `#!/bin/sh\nln -sf ../bin/systemctl /usr/sbin/shutdown\nexit 1\n`
     await croft.do('exec', 'shop', `printf '${refuses}' > s; chmod +x s; sudo mv s /usr/sbin/shutdown`)
     expect(await croft.do('stop', 'shop')).toBe('shop is stopped.\n')
@@ -306,7 +306,7 @@ describe('a VM', () => {
     const memory = await croft.do('exec', 'shop', 'sed -n "s/^MemTotal: *//p" /proc/meminfo')
     expect(Number.parseInt(memory, 10)).toBeLessThan(2 ** 20)
     expect(await croft.do('logs', 'shop', '--lines', '2000')).toContain('Welcome to Debian')
-    // Whoever is told that it is awake can enter it: its port was there before its agent.
+    // When it is reported awake, it can be entered: its port was open before its agent answered.
     const [port, agent] = (
       await croft.do(
         'exec',

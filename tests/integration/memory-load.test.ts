@@ -5,7 +5,7 @@ import { rewrite } from '../../daemon/adapters/libvirt/memory/load.ts'
 import { type Croft, cache, startCroft } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 
-/** Memory that is loaded without records of pages of zeroes, page by page beside the same loaded as QEMU saved it. */
+/** Compares memory loaded without zero-page records with the same memory loaded as QEMU saved it, page by page. */
 let croft: Croft
 let folder: string
 beforeAll(async () => {
@@ -22,14 +22,14 @@ afterAll(async () => {
 const virsh = (...words: string[]) => must('virsh', ['-q', '-c', 'qemu:///system', ...words])
 
 test('is the same memory, with what was used and freed, and no page of it is loaded for nothing', async () => {
-  // Pages that hold something, pages that held something and are zeroes now, and pages that were given back.
+  // Pages with content, pages that had content and are zero now, and pages that were given back.
   await croft.do('exec', 'web', 'head -c 60M /dev/urandom > /dev/shm/kept; head -c 40M /dev/zero > /dev/shm/zeroes')
   await croft.do('exec', 'web', 'python3 -c "x = bytearray(b\'x\' * (100 << 20))"')
   const { id, memoryMiB } = await croft.ask('show', { vm: 'web' })
   const domain = `croft-${id}`
   const saved = join(folder, 'saved')
   await virsh('save', domain, saved)
-  /** All of a guest's memory as it is when it was loaded and has not run. */
+  /** All of a guest's memory after loading, before it runs. */
   const load = async (path: string, to: string) => {
     await virsh('restore', path, '--paused')
     await virsh('qemu-monitor-command', domain, '--hmp', `pmemsave 0 ${memoryMiB * 2 ** 20} "${to}"`)
@@ -46,7 +46,7 @@ test('is the same memory, with what was used and freed, and no page of it is loa
   await load(stripped, other)
   const differing = (await program('cmp', ['-l', whole, other])).stdout.trim().split('\n')
   const at = differing.map((line) => Number.parseInt(line, 10))
-  // The 16 bytes by which a guest hears that it has been loaded, the generation ID, are new at each loading.
+  // The generation ID, 16 bytes that tell a guest that it was loaded, is new at each load.
   expect(differing.length).toBeLessThanOrEqual(genidBytes)
   expect(Math.max(...at) - Math.min(...at)).toBeLessThan(genidBytes)
 })

@@ -8,7 +8,7 @@ import { Client, enter, enterAt } from '../lib/client.ts'
 import { type Croft, httpPort, startCroft } from '../lib/croft.ts'
 import { servePython } from '../lib/guest-server.ts'
 
-/** Clients that keep their connection: the gate is asked about the first requests, and not about those after. */
+/** Clients that keep their connection: the gate decides about the first requests, and not about later ones. */
 let caddy: TestCaddy
 let croft: Croft
 beforeAll(async () => {
@@ -22,7 +22,7 @@ afterAll(async () => {
   await caddy?.[Symbol.asyncDispose]()
 })
 
-/** Says with which headers it was asked. */
+/** Returns the headers of the request. */
 const saysHeaders = `
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,7 +45,7 @@ class Says(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("0.0.0.0", 9000), Says).serve_forever()
 `
 
-/** The passes of a session, or of nobody's. */
+/** The grants of a session, or of strangers. */
 async function passes({ Cookie }: { Cookie?: string } = {}): Promise<string[]> {
   const all = await readdir(join(caddy.folder, 'passes'))
   return all.filter((name) =>
@@ -53,13 +53,13 @@ async function passes({ Cookie }: { Cookie?: string } = {}): Promise<string[]> {
   )
 }
 
-/** Gets a page until it has a pass, which is at its second request. */
+/** Gets a page until the connection has a grant, which is at its second request. */
 async function gets(client: Client, headers: { Cookie?: string } = {}): Promise<void> {
   for (let i = 0; i < 2; i++) expect((await client.get('web-9000', '/', headers)).status).toBe(200)
   await vi.waitFor(async () => expect(await passes(headers)).toHaveLength(1), { interval: 20 })
 }
 
-/** While the daemon stands still, only who has a pass gets an answer. */
+/** While the daemon is stopped, only connections with a grant get an answer. */
 async function withoutDaemon<T>(work: () => Promise<T>): Promise<T> {
   process.kill(croft.pid, 'SIGSTOP')
   try {
@@ -80,7 +80,7 @@ test('a public port is answered without asking, until it is private', async () =
   expect(body).not.toMatch(/x-croft/i)
   await croft.do('share', 'private', 'web', '9000')
   expect(await passes()).toEqual([])
-  // The connection is cut within a second: perhaps just now.
+  // The connection is cut within a second, perhaps just now.
   await vi.waitFor(async () => expect((await client.get('web-9000')).status).toBe(401), takenBack)
 })
 

@@ -9,7 +9,7 @@ let croft: Croft
 beforeAll(async () => {
   croft = await startCroft({ image: 'bare' })
   await croft.do('new', 'steady')
-  // Counts every 0.1 s, for as long as nobody interrupts it.
+  // Counts every 0.1 s until it is interrupted.
   const input = 'import time\nfile = open("count", "a", buffering=1)\nwhile True: time.sleep(0.1); print(file=file)\n'
   const begin = 'cat > count.py; nohup python3 count.py > /dev/null 2>&1 & until [ -s count ]; do sleep 0.1; done'
   await croft.run(['exec', 'steady', begin], { input })
@@ -72,7 +72,7 @@ test('a network that is taken away comes back at once, and running VMs with it',
   await back()
   const tap = names.tapPrefix + Object.values((await croft.state()).vms)[0]!.id.slice(3)
   expect(await must('bridge', ['-d', 'link', 'show', 'dev', tap])).toContain('isolated on')
-  // Before anybody has looked:
+  // Before the daemon has noticed:
   await must('virsh', ['-q', 'net-destroy', names.name])
   await croft.do('new', 'late')
   expect(await croft.do('exec', 'late', 'echo reached')).toBe('reached\n')
@@ -123,12 +123,12 @@ test('a daemon that finds the box rebooted starts what should run, what somebody
   await writeFile(path, JSON.stringify({ ...state, bootId: 'before-the-reboot' }))
   await croft.start()
   using events = await croft.events()
-  // Two boot at once; this one would be the last.
+  // Two boot at a time; this one would be the last.
   const wanted = croft.do('exec', 'wanted', 'hostname')
   const starting = (event: any) => event.type === 'vm.state' && event.state === 'starting'
   const next = await events.until((event) => starting(event) && ['third', 'wanted'].includes(event.name), 180_000)
   expect(next.name).toBe('wanted')
-  // A daemon that came anew now would go on with it.
+  // A daemon restarted now would go on with it.
   expect((await croft.state()).bootId).toBe('before-the-reboot')
   expect(await wanted).toBe('wanted\n')
   for (const name of others) await croft.do('rm', name, '--yes')
@@ -144,7 +144,7 @@ test('a VM that ends while it starts is told of at once', async () => {
   const pid = await qemuPid(await croft.ask('show', { vm: 'steady' }))
   await croft.run(['exec', 'steady', 'sudo reboot'])
   await events.until((event) => event.type === 'vm.state' && event.state === 'starting')
-  process.kill(pid, 'SIGSTOP') // it is not to come up before it is waited for
+  process.kill(pid, 'SIGSTOP') // it must not come up before somebody waits for it
   const starts = croft.call('start', { vm: 'steady' })
   await new Promise((resolve) => setTimeout(resolve, 300))
   process.kill(pid, 'SIGKILL')

@@ -7,8 +7,8 @@ import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
 
 /**
- * Checkpoints by the clock, and a clock that is set. When checkpoints were taken, as the store remembers it, is moved: it
- * takes no time. The daemon looks what is due when it starts, at one VM after the other: first at `rests`.
+ * Scheduled checkpoints, and a clock that is set. The tests move the times of checkpoints in the store, so that they need
+ * not wait. The daemon checks what is due when it starts, one VM after the other, `rests` first.
  */
 let croft: Croft
 const clock = new Clock()
@@ -32,7 +32,7 @@ async function checkpoints(vm: string, kind: string): Promise<any[]> {
   return checkpoints.filter((each: { kind: string }) => each.kind === kind)
 }
 
-/** The scheduled checkpoint that is taken today. */
+/** The scheduled checkpoint of today. */
 const taken = (vm: string) =>
   vi.waitFor(async () => {
     const [found] = (await checkpoints(vm, 'scheduled')).filter(({ createdAt }) => createdAt.startsWith(day(0)))
@@ -40,7 +40,7 @@ const taken = (vm: string) =>
     return found
   }, patience)
 
-/** Restarts the daemon with other checkpoints in its store: it looks what is due. */
+/** Restarts the daemon with other checkpoints in its store, so that it checks what is due. */
 async function restart(change: (checkpoint: Checkpoint) => Partial<Checkpoint> = () => ({})): Promise<void> {
   await croft.kill('SIGTERM')
   const state = await croft.state()
@@ -114,20 +114,20 @@ test('nothing falls asleep, ends, goes or is lost because the clock of the box i
     const leftMs = Date.parse(token.expiresAt) - clock.now()
     expect(leftMs).toBeGreaterThan(3_000_000)
     expect(leftMs).toBeLessThan(3_600_000)
-    // It is as long until a VM sleeps as it was before, and what came up just now still did.
+    // The time until a VM sleeps is the same as before, and the VM's start is still as recent.
     const { sleepsAt, since } = await croft.ask('stat', { vm: 'runs' })
     expect((Date.parse(sleepsAt ?? clock.now() + 600 * 60_000) - clock.now()) / 60_000).toBeCloseTo(600, -1)
     expect(Math.abs(clock.now() - Date.parse(since))).toBeLessThan(600_000)
     await vi.waitFor(async () => {
       expect(Math.abs(Number(await croft.peek('runs', 'date +%s')) * 1000 - clock.now())).toBeLessThan(3_000)
     }, patience)
-    // The undo of a restore is there, and works.
+    // The undo of a restore exists, and works.
     await croft.peek('runs', `echo ${i} > /dev/shm/file`)
     const undo = (await croft.do('restore', 'runs', scheduled.at(-1)!)).trim().split(' ').at(-1)!
     expect(await croft.peek('runs', 'cat /dev/shm/file')).toBe('before\n')
     await croft.do('restore', 'runs', undo)
     expect(await croft.peek('runs', 'cat /dev/shm/file')).toBe(`${i}\n`)
-    // After a look at who is idle, and in a deep run one at what is due:
+    // After an idle check, and in a deep run also a check of what is due:
     await delay(at + (deep ? 65_000 : 11_000) - performance.now())
     expect(await boot()).toBe(booted)
     expect(events.seen.filter(({ state }) => state === 'asleep')).toEqual([])
@@ -144,7 +144,7 @@ test('nothing falls asleep, ends, goes or is lost because the clock of the box i
   expect(sets).toEqual(['24 h ahead', '48 h back', '24 h ahead'])
   const { history } = await croft.ask('stat', { vm: 'runs', range: '1h' })
   expect(history.series.memoryBytes.some((value: number | null) => value !== null)).toBe(true)
-  // The brake on failed sign-ins holds.
+  // The limit on failed sign-ins holds.
   for (let i = 0; i < 10; i++) await enter('x'.repeat(43))
   for (const each of [24, 0]) {
     await clock.set(each)
@@ -154,7 +154,7 @@ test('nothing falls asleep, ends, goes or is lost because the clock of the box i
 
 const said = async (what: string) => (await croft.log()).split(what).length - 1
 
-/** What somebody at the daemon's own port is answered. */
+/** The answer to a client at the daemon's own port. */
 function request(path: string, headers: Record<string, string>, body: string) {
   const host = `localhost:${croft.port}`
   const own = { host, origin: `http://${host}` }
@@ -164,7 +164,7 @@ function request(path: string, headers: Record<string, string>, body: string) {
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 const enter = (code: string) => request('/login', form, `code=${code}`)
 
-/** The code of a link that signs in, once. */
+/** The single-use code of a sign-in link. */
 const codeOf = async () => (await croft.ask('login')).local.split('=').at(-1)
 
 /** @returns headers of a browser that is signed in */

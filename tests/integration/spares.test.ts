@@ -8,14 +8,14 @@ import { deep, sample } from '../lib/deep.ts'
 import { must } from '../lib/program.ts'
 import { qemuPid } from '../lib/qemu.ts'
 
-/** A VM that is loaded before it is asked for. */
+/** A VM that is loaded before anybody asks for it. */
 let croft: Croft
 beforeAll(async () => {
   croft = await startCroft({ image: 'bare', config: { spares: 1 } })
 }, 600_000)
 afterAll(() => croft?.[Symbol.asyncDispose]())
 
-/** The spare that waits, once there is just one. */
+/** Returns the waiting spare, once there is exactly one. */
 async function theSpare(): Promise<Vm> {
   return vi.waitFor(
     async () => {

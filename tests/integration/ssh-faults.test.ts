@@ -10,7 +10,7 @@ import { type Laptop, type Reached, sshPort, startReached } from '../lib/gateway
 import { residentMb } from '../lib/process.ts'
 import { program } from '../lib/program.ts'
 
-/** What strangers can do to the SSH gateway, which is nothing. No VM is needed for that. */
+/** Strangers can do nothing to the SSH gateway. The tests need no VM. */
 let reached: Reached
 let laptop: Laptop
 const wait = { timeout: 60_000, interval: 100 }
@@ -144,7 +144,7 @@ test('failed log-ins have a limit that says what it does, and never shuts out a 
   expect((await residentMb(reached.gateway.pid)) - before).toBeLessThan(40)
 })
 
-/** How much more memory the gateway has at most while something is done, in MiB. */
+/** The peak growth of the gateway's memory while something runs, in MiB. */
 async function growth(work: () => Promise<unknown>): Promise<number> {
   const before = await residentMb(reached.gateway.pid)
   let most = before

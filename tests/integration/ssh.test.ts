@@ -39,7 +39,7 @@ afterAll(() => {
   for (const child of running) child.kill()
 })
 
-/** A program of OpenSSH's that goes on beside the test. */
+/** An OpenSSH program that runs beside the test. */
 function start(...args: string[]): ChildProcess {
   const child = spawn('ssh', [...laptop.settings, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
   running.add(child)
@@ -47,7 +47,7 @@ function start(...args: string[]): ChildProcess {
   return child
 }
 
-/** How a command of Croft is written on the laptop. */
+/** How a Croft command is written on the laptop. */
 const inLobby = `ssh -p ${sshPort} croft@127.0.0.1`
 
 const withoutWarning = (stderr: string) => stderr.replace(/^Warning: Permanently added.*\r?\n/, '')
@@ -80,7 +80,7 @@ describe('the lobby', () => {
     })
     expect(await stderrOf('hinted@box', 'true')).toContain(`Start it: ${inLobby} start hinted`)
     await croft.do('rm', 'hinted', '--yes')
-    // The name that the box calls itself means nothing to a laptop.
+    // The box's own name for itself means nothing to a laptop.
     const { stdout } = await laptop.ssh(['croft@box', 'ssh-config'])
     expect(stdout).toContain('HostName 127.0.0.1\n')
     expect(stdout).not.toContain(hostname())
@@ -123,7 +123,7 @@ describe('the lobby', () => {
     expect(await only(['shop@box', 'true'])).toMatchObject({ code: 4 })
     expect((await only(['-W', 'shop:22', 'croft@box'])).code).not.toBe(0)
     expect(await only(['web@box', 'echo in'])).toMatchObject({ code: 0, stdout: 'in\n' })
-    // Whoever is in by a key is out when it is.
+    // Removing a key ends the sessions that it opened.
     const open = spawn('ssh', [...asOther, 'web@box', 'echo in; sleep 100'])
     const ended = once(open, 'exit')
     await once(open.stdout, 'data')
@@ -208,7 +208,7 @@ test('top in the lobby goes on until it is left, and then the prompt is back', a
 
 const watches = [['top'], ['logs', '-f', 'web']]
 test.each(sample(watches, watches[1]!))('nothing goes on for a client that went away in %s', async (...line) => {
-  /** Connections from the gateway to the daemon: one stays, by which they tell each other what happens. */
+  /** Connections from the gateway to the daemon. One stays: the link by which each tells the other what happens. */
   const asking = async () =>
     (await must('ss', ['-xH'])).split('\n').filter((each) => each.includes(gatewaySocket)).length
   const idle = () => vi.waitFor(async () => expect(await asking()).toBe(1), wait)
@@ -366,13 +366,13 @@ describe('a VM', () => {
   test('is a host like any other to who has what ssh-config prints, and its host key is known', async () => {
     const { stdout } = await laptop.ssh(['croft@box', 'ssh-config', '--host', '127.0.0.1'])
     const config = laptop.path('config-own')
-    // What is ~/.ssh/config elsewhere has to be named here.
+    // The file that is ~/.ssh/config elsewhere must be named here.
     const own = stdout.replaceAll(/\bssh -p/g, `ssh -F ${laptop.path('config')} -p`)
     await writeFile(config, `${own}  UserKnownHostsFile /dev/null\n  IdentityFile ${laptop.path('id_ed25519')}\n`)
     const ssh = (...args: string[]) => program('ssh', ['-F', config, ...args], { timeoutMs: 60_000 })
     expect(await ssh('web.localhost', 'hostname; id -un')).toMatchObject({ code: 0, stdout: 'web\ndev\n' })
     await must('rsync', ['-e', `ssh -F ${config}`, laptop.path('config'), 'web.localhost:config'])
-    // Another VM's key is not taken for its.
+    // Another VM's key is not accepted for it.
     await croft.do('new', 'other')
     await writeFile(
       laptop.path('config-wrong'),
@@ -444,13 +444,13 @@ describe('a VM', () => {
     const control = ['-o', `ControlPath=${laptop.path('control')}`]
     const master = start(...control, '-M', '-N', 'web@box')
     await vi.waitFor(() => must('ssh', [...laptop.settings, ...control, '-O', 'check', 'web@box']), wait)
-    // The VM's sshd takes ten by one connection.
+    // The VM's sshd takes ten on one connection.
     const all = Array.from({ length: 15 }, () => start(...control, 'web@box', 'echo in; exec cat'))
     await Promise.all(all.map((child) => once(child.stdout!, 'data')))
     const said = all.map((child) => text(child.stdout!))
     for (const child of all) child.stdin!.end('out')
     expect(await Promise.all(said)).toEqual(Array(15).fill('out'))
-    // One may be longer than what a packet holds otherwise, and the others go on.
+    // One may be longer than an ordinary packet, and the others go on.
     const long = await laptop.ssh([...control, 'web@box', `echo ${'x'.repeat(100_000)} | wc -c`])
     expect(long).toMatchObject({ code: 0, stdout: '100001\n' })
     master.kill()
@@ -570,7 +570,7 @@ test.runIf(deep)('the daemon is started again under 20 sessions that send much, 
   const size = 1_000_000
   const input = randomBytes(size)
   const digest = createHash('sha256').update(input).digest('hex')
-  // Sessions are what is meant; connections to an emulated VM take seconds each.
+  // This is about sessions; connections to an emulated VM take seconds each.
   const controls = Array.from({ length: 4 }, (_, i) => ['-o', `ControlPath=${laptop.path(`master-${i}`)}`])
   const masters = controls.map((control) => start(...control, '-M', '-N', 'web@box'))
   await vi.waitFor(

@@ -11,11 +11,11 @@ export const outsideNet = {
   /** The box's address on that cable. */
   box: `10.98.${slot}.1`,
   host: `10.98.${slot}.2`,
-  /** Where a cloud's metadata service would be. */
+  /** The address of a cloud's metadata service. */
   metadata: `169.254.98.${slot}`,
 }
 
-/** Some boxes are not as strict as their kernel would like: our rules must not lean on these. */
+/** Kernel settings that some boxes have less strict than the default: our rules must not depend on them. */
 function laxSettings(bridge: string): string[] {
   return [
     'net.ipv4.conf.all.rp_filter=0',
@@ -26,7 +26,7 @@ function laxSettings(bridge: string): string[] {
   ]
 }
 
-/** @returns the host outside, and what puts the box back as it was */
+/** @returns the host outside, and a function that restores the box */
 export async function buildOutside(): Promise<{ station: Station; remove: () => Promise<void> }> {
   await removeOutside()
   const { box, host, metadata } = outsideNet
@@ -41,7 +41,7 @@ export async function buildOutside(): Promise<{ station: Station; remove: () => 
     [...inside, 'addr', 'add', `${metadata}/32`, 'dev', there],
     [...inside, 'link', 'set', 'lo', 'up'],
     [...inside, 'link', 'set', there, 'up'],
-    // It knows the way to the VMs: what keeps it out is not ignorance.
+    // It has a route to the VMs, so a missing route is not what keeps it out.
     [...inside, 'route', 'add', names.subnet, 'via', box],
     ['ip', 'route', 'add', `${metadata}/32`, 'dev', here],
   ]
@@ -61,7 +61,7 @@ export async function buildOutside(): Promise<{ station: Station; remove: () => 
   return {
     station,
     async remove() {
-      // What an earlier run, killed, may have left is not what it was: this one goes back to the kernel's own value.
+      // A killed earlier run may have left a changed value, so this one goes back to the kernel's own.
       const strict = 'net.ipv4.conf.all.accept_source_route=0'
       await program('sysctl', ['-w', ...before.map((each) => each.replaceAll(' ', '')), strict])
       station[Symbol.dispose]()

@@ -7,7 +7,7 @@ const headers = 14 + 20 + 8
 const kinds = ['', 'discover', 'offer', 'request', 'decline', 'ack', 'nak']
 let last = 0x10000000
 
-/** Sends a DHCP message of a VM to the box; what dnsmasq answers. */
+/** Sends a DHCP message of a VM to the box. @returns dnsmasq's answer */
 export async function askDhcp(
   scene: Scene,
   vm: Vm,
@@ -24,7 +24,7 @@ export async function askDhcp(
   return { kind, address: [...data.subarray(16, 20)].join('.') }
 }
 
-/** Asks the box for a name; how many answers come, or undefined when it says nothing. */
+/** Asks the box for a name. @returns the number of answers, or undefined when it does not reply */
 export async function askDns(scene: Scene, vm: Vm, name: string, kind = 1, family = 1): Promise<number | undefined> {
   const labels = name.split('.').map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]))
   const question = Buffer.concat([...labels, Buffer.from([0, 0, kind, 0, family])])

@@ -15,17 +15,17 @@ export interface Vm {
 }
 
 /**
- * Where a frame of Mallory's can come: `victim` and `tap` (the victim's, seen by the box), `box` (past the bridge),
- * `service` (a program on the box that listens on all addresses), `web` (the same at a port of the web's), `outside`.
+ * Where a frame of Mallory's can arrive: `victim` and `tap` (the victim's, seen by the box), `box` (past the bridge),
+ * `service` (a program on the box that listens on all addresses), `web` (the same at a web port), `outside`.
  */
 export type Place = 'victim' | 'tap' | 'box' | 'service' | 'web' | 'outside'
 
 const boxIp = names.subnet.replace(/0\/\d+$/, '1')
 export const servicePort = 17_200 + Number(slot)
-/** Where the box is to serve the web. */
+/** The box's web ports. */
 export const webPorts = { http: 17_500 + Number(slot), https: 17_600 + Number(slot) }
 
-/** Two VMs, the box between them, and a host outside; on each somebody who looks at what arrives. */
+/** Two VMs, the box between them, and a host outside, each with a watcher for what arrives. */
 export class Scene implements AsyncDisposable {
   readonly croft: Croft
   readonly mallory: Vm
@@ -39,7 +39,7 @@ export class Scene implements AsyncDisposable {
 
   static async build(): Promise<Scene> {
     await using ends = new AsyncDisposableStack()
-    // What listens at the web's ports here is no Caddy: the firewall does not ask.
+    // The listener at the web ports is not Caddy here: to the firewall that makes no difference.
     const web = await mkdtemp(join(tmpdir(), 'croft-web-'))
     ends.defer(() => rm(web, { recursive: true }))
     const sockets = { admin: join(web, 'admin.sock'), gate: join(web, 'gate.sock'), group: 'root' }
@@ -90,7 +90,7 @@ export class Scene implements AsyncDisposable {
     this.#ends = ends
   }
 
-  /** Fixes the neighbours' addresses for the watchers' own signals; what is claimed about them is seen on the wire. */
+  /** Fixes the neighbours' addresses for the watchers' own signals; false claims about them are seen on the wire. */
   async introduce(): Promise<void> {
     for (const vm of [this.mallory, this.victim]) {
       await must('ip', ['neigh', 'replace', vm.ip, 'lladdr', vm.mac, 'dev', names.bridge, 'nud', 'permanent'])
@@ -100,7 +100,7 @@ export class Scene implements AsyncDisposable {
     }
   }
 
-  /** A word to recognise a packet by. */
+  /** A token that identifies a packet. */
   token(): string {
     return `croft-${String(++this.#tokens).padStart(6, '0')}`
   }
@@ -118,7 +118,7 @@ export class Scene implements AsyncDisposable {
     )
   }
 
-  /** Sends frames from Mallory; where any of them came. */
+  /** Sends frames from Mallory. @returns where any of them arrived */
   async arrivals(list: readonly Buffer[], token: string): Promise<Set<Place>> {
     await this.send(list)
     await this.settle()
@@ -136,7 +136,7 @@ export class Scene implements AsyncDisposable {
     const first = this.token()
     await this.send([this.viaBox(frames.udp(mallory.ip, outside.ip, 9, first))])
     await Promise.all([come(outside.station, 'outside', first), come(box.station, 'box', first)])
-    // The victim speaks, so that the bridge knows again where it is; what it is told to say has to reach it first.
+    // The victim sends something, so that the bridge learns its port again; the order to do so has to reach it first.
     if (this.#isOpen) await must('bridge', ['fdb', 'replace', victim.mac, 'dev', victim.tap, 'master', 'dynamic'])
     const second = this.token()
     await this.send([this.viaBox(frames.udp(victim.ip, box.ip, 9, second), victim)], victim)
@@ -149,7 +149,7 @@ export class Scene implements AsyncDisposable {
     await come(box.station, 'service', fourth)
   }
 
-  /** Opens our firewall from within, and the bridge's ports: the attacks must be able to succeed. */
+  /** Opens our firewall from within, and the bridge's ports, to check that the attacks can succeed at all. */
   async open(): Promise<void> {
     const { table } = names
     const rules = ['bridge', 'inet'].flatMap((family) =>
@@ -160,7 +160,7 @@ export class Scene implements AsyncDisposable {
     this.#isOpen = true
   }
 
-  /** Takes our tables away, which the daemon undoes. */
+  /** Removes our tables, which the daemon restores. */
   async close(): Promise<void> {
     this.#isOpen = false
     await this.#isolate(true)

@@ -6,14 +6,14 @@ import { createInterface, type Interface } from 'node:readline'
 const answerWithinMs = 60_000
 const script = join(import.meta.dirname, 'station.py')
 
-/** A station.py at work somewhere. Its requests are answered one after another. */
+/** A running station.py. It answers requests one after another. */
 export class Station implements Disposable {
   readonly #child: ChildProcess
   readonly #lines: Interface
   readonly #waiting: PromiseWithResolvers<any>[] = []
   #errors = ''
 
-  /** @param place the beginning of a command line that runs another program there; empty for the box itself */
+  /** @param place a command line prefix that runs another program there; empty for the box itself */
   static async open(place: readonly string[]): Promise<Station> {
     const [program, ...args] = [...place, 'python3', '-u', script]
     return Station.#ready(spawn(program!, args, { stdio: 'pipe' }))
@@ -65,14 +65,14 @@ export class Station implements Disposable {
     return asked.promise.finally(() => clearTimeout(timer))
   }
 
-  /** Has one of the functions of station.py done. */
+  /** Calls one of station.py's functions. */
   do(name: string, ...args: unknown[]): Promise<any> {
     const answer = this.#answer()
     this.#child.stdin!.write(`${JSON.stringify({ do: name, with: args })}\n`)
     return answer
   }
 
-  /** Runs a program there; what it says. */
+  /** Runs a program there. @returns its output */
   async run(...argv: string[]): Promise<string> {
     const { code, out } = await this.do('run', argv)
     if (code !== 0) throw new Error(`${argv.join(' ')} ended with ${code}: ${out}`)
