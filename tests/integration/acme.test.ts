@@ -8,7 +8,10 @@ import { type Croft, httpsPort, startCroft } from '../lib/croft.ts'
 import { cpuMs, family, residentMb } from '../lib/process.ts'
 import { program } from '../lib/program.ts'
 
-/** The box with certificates by ACME: from a second real Caddy as CA, for a real Caddy. Each test has a domain of its own. */
+/**
+ * The box with certificates by ACME: from a second real Caddy as CA, for a real Caddy. Each test has a domain of its
+ * own.
+ */
 let ca: TestCa
 let caddy: TestCaddy
 let croft: Croft
@@ -121,7 +124,9 @@ async function flood(names: readonly string[]): Promise<Set<string>> {
 /** The CPU time of the daemon and its children in ms, and the daemon's memory in MiB. */
 const costOf = async (pid: number) => ({ cpuMs: await cpuMs(await family(pid)), memory: await residentMb(pid) })
 
-/** Host names that are not allowed: of VMs that don't exist, of ports of an awake VM that nothing listens on, of others. */
+/**
+ * Host names that are not allowed: of VMs that don't exist, of ports of an awake VM that nothing listens on, of others.
+ */
 const unknownNames = (domain: string, from: number, many: number) =>
   Array.from({ length: many }, (_, i) => {
     const n = 10_000 + from + i

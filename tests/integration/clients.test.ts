@@ -105,7 +105,10 @@ describe('Chromium', () => {
   const browsers = new Browsers()
   afterAll(() => browsers[Symbol.asyncDispose]())
 
-  /** Opens an event stream on a page of the VM. Resolves at the first event; `ended` on the page resolves when the stream ends. */
+  /**
+   * Opens an event stream on a page of the VM. Resolves at the first event; `ended` on the page resolves when the
+   * stream ends.
+   */
   const listen = (page: Page) =>
     page.evaluate(
       () =>
@@ -190,7 +193,10 @@ describe('Chromium', () => {
   describe('by HTTP/3', () => {
     const label = 'web-8000'
 
-    /** Opens a page as a visitor with a link, and counts the events that it receives. @returns a function that revokes the link */
+    /**
+     * Opens a page as a visitor with a link, and counts the events that it receives. @returns a function that revokes
+     * the link
+     */
     async function listenByHttp3(): Promise<{ page: Page; revoke: () => Promise<unknown> }> {
       const [link, revoke] = (await croft.do('share', 'link', 'web', '--port', '8000')).trim().split('\n')
       await curl(at(label), '-o', '/dev/null') // now there is a certificate

@@ -106,8 +106,8 @@ async function layerFiles(): Promise<Record<string, string>> {
 const doctor = async () => (await croft.run(['doctor'])).stdout
 
 /**
- * Makes the merge that `begin` leads to run out of room halfway, and checks that it leaves everything as it was and is done
- * once there is room. @returns the merge
+ * Makes the merge that `begin` leads to run out of room halfway, and checks that it leaves everything as it was and is
+ * done once there is room. @returns the merge
  */
 async function runOutOfRoom(begin: () => Promise<unknown>, then: () => Promise<unknown> = async () => {}) {
   const files = await layerFiles()

@@ -11,8 +11,9 @@ import { must, program } from '../lib/program.ts'
 import { qemuPid } from '../lib/qemu.ts'
 
 /**
- * The daemon is killed with SIGKILL at every step of checkpoint, cp, restore, sleep and wake. A VM that ran is running or
- * asleep with its memory, never rebooted. No layer or memory that is needed is lost, and none that is not needed is left.
+ * The daemon is killed with SIGKILL at every step of checkpoint, cp, restore, sleep and wake. A VM that ran is running
+ * or asleep with its memory, never rebooted. No layer or memory that is needed is lost, and none that is not needed is
+ * left.
  */
 let croft: Croft
 /** Holds the name of the step that is to fail next, see daemon/lib/fault.ts. */

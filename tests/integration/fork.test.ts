@@ -108,7 +108,9 @@ describe('a copy of a running VM', () => {
     await removeOthers()
   })
 
-  /** Five times a second, in a tmux session and a file of that name. In one process, because starting others is slow. */
+  /**
+   * Five times a second, in a tmux session and a file of that name. In one process, because starting others is slow.
+   */
   async function goesOn(vm: string, name: string, what: string): Promise<void> {
     const input = `import os, time
 number, file = 0, open("${name}", "a", buffering=1)
@@ -124,7 +126,9 @@ while True:
     expect(ended.code).toBe(0)
   }
 
-  /** A connection from `alpha` to this machine: to its SSH server, with a forwarded port. The copies have neither end. */
+  /**
+   * A connection from `alpha` to this machine: to its SSH server, with a forwarded port. The copies have neither end.
+   */
   async function openTunnel(): Promise<void> {
     echo = createServer((socket) => void socket.on('error', () => {}).pipe(socket))
     await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve))

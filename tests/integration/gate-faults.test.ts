@@ -14,7 +14,9 @@ import { serveIn } from '../lib/guest-server.ts'
 import * as http2 from '../lib/http2-by-hand.ts'
 import { residentMb } from '../lib/process.ts'
 
-/** The path of a request to a VM, when something on it breaks, hangs or lies. The VM's port 9000 is public, 9001 is not. */
+/**
+ * The path of a request to a VM, when something on it breaks, hangs or lies. The VM's port 9000 is public, 9001 is not.
+ */
 let caddy: TestCaddy
 let croft: Croft
 beforeAll(async () => {
@@ -490,8 +492,8 @@ describe('by HTTP/2, which is handed on as HTTP/1.1, a request with', () => {
     const arrived = await seenSince()
     const itself = arrived.map(({ target, port, body }) => [target, port, body])
     const bare = [['/outer', 9000, '']]
-    // A request whose body or length is wrong may already be on its way when this is noticed, or even answered: the request
-    // itself, with nothing of its body.
+    // A request whose body or length is wrong may already be on its way when this is noticed, or even answered: the
+    // request itself, with nothing of its body.
     if (status === 200) expect([bare, [['/outer', 9000, body]]]).toContainEqual(itself)
     else expect([[], bare]).toContainEqual(itself)
     const said = arrived.flatMap(({ headers }) => headers.map(([name]) => name.toLowerCase()))

@@ -317,7 +317,9 @@ async function loadOldTables(): Promise<void> {
   })
 }
 
-/** Does what a firewall reload does: replaces all tables at one moment. Those of other programs are kept as they were. */
+/**
+ * Does what a firewall reload does: replaces all tables at one moment. Those of other programs are kept as they were.
+ */
 async function flushEverything(): Promise<void> {
   const tables = (await must('nft', ['list', 'tables'])).match(/^table \S+ \S+/gm) ?? []
   const foreign = tables.filter((table) => !table.endsWith(` ${names.table}`))

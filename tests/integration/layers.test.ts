@@ -23,7 +23,10 @@ async function vmOf(name: string) {
   return Object.values((await croft.state()).vms).find((vm) => vm.name === name)!
 }
 
-/** The files of a VM's disk and the layers beneath it, from the top down: as they name each other, and as libvirt has them. */
+/**
+ * The files of a VM's disk and the layers beneath it, from the top down: as they name each other, and as libvirt has
+ * them.
+ */
 async function chain(name: string): Promise<{ files: string[]; open: string[] }> {
   const state = await croft.state()
   const vm = await vmOf(name)
@@ -51,7 +54,10 @@ async function settled(running: string[] = []): Promise<void> {
   )
 }
 
-/** Checks that every layer has its file and every file its layer, that none is damaged, and that only disks are writable. */
+/**
+ * Checks that every layer has its file and every file its layer, that none is damaged, and that only disks are
+ * writable.
+ */
 async function tidy(): Promise<void> {
   const { layers, vms } = await croft.state()
   const files = Object.values(layers).map(({ file }) => file.replace('layers/', ''))

@@ -1,4 +1,7 @@
-/** A parent to be killed: opens libvirt at argv[2], and when connected prints its children's pids and leaves calls running. */
+/**
+ * A parent to be killed: opens libvirt at argv[2], and when connected prints its children's pids and leaves calls
+ * running.
+ */
 import { openLibvirt } from '../../daemon/adapters/libvirt/index.ts'
 
 const libvirt = openLibvirt({ uri: process.argv[2]! })

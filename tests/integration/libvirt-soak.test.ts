@@ -10,7 +10,10 @@ const recycleRssMiB = 130
 
 const libvirtd = new PrivateLibvirtd()
 let libvirt: Libvirt
-/** The test driver forgets everything when its last connection ends, which may happen while children are replaced. This connection stays. */
+/**
+ * The test driver forgets everything when its last connection ends, which may happen while children are replaced. This
+ * connection stays.
+ */
 let keeper: ChildProcess
 beforeAll(async () => {
   await libvirtd.start()

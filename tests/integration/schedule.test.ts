@@ -7,8 +7,8 @@ import { type Croft, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
 
 /**
- * Scheduled checkpoints, and a clock that is set. The tests move the times of checkpoints in the store, so that they need
- * not wait. The daemon checks what is due when it starts, one VM after the other, `rests` first.
+ * Scheduled checkpoints, and a clock that is set. The tests move the times of checkpoints in the store, so that they
+ * need not wait. The daemon checks what is due when it starts, one VM after the other, `rests` first.
  */
 let croft: Croft
 const clock = new Clock()

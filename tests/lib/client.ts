@@ -33,7 +33,10 @@ export class Client {
 
 const cookieOf = ({ headers }: Answer) => ({ Cookie: headers['set-cookie']![0]!.split(';')[0]! })
 
-/** Signs in as a browser does, and enters a VM's address. @param label the address's first part @returns the session's cookie */
+/**
+ * Signs in as a browser does, and enters a VM's address. @param label the address's first part @returns the session's
+ * cookie
+ */
 export const enter = async (croft: Croft, label: string): Promise<{ Cookie: string }> =>
   cookieOf(await enterAt(croft, label, '/'))
 

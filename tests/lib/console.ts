@@ -5,7 +5,10 @@ import type { Croft } from './croft.ts'
 /** Browsers that are signed in to the console of a test's daemon. */
 export class Consoles implements AsyncDisposable {
   readonly browsers = new Browsers()
-  /** Complaints of pages, of which there should be none: errors, breaches of the page's own rules, requests to other hosts. */
+  /**
+   * Complaints of pages, of which there should be none: errors, breaches of the page's own rules, requests to other
+   * hosts.
+   */
   readonly complaints: string[] = []
   readonly #croft: () => Croft
 
@@ -19,7 +22,10 @@ export class Consoles implements AsyncDisposable {
     return `http://localhost:${this.#croft().port}${path}`
   }
 
-  /** Opens a fresh browser and signs it in. @param by the link of `croft login` to use: `link` is the one at the web address */
+  /**
+   * Opens a fresh browser and signs it in. @param by the link of `croft login` to use: `link` is the one at the web
+   * address
+   */
   async signedIn(options: Parameters<Browsers['open']>[1] = {}, by: 'local' | 'link' = 'local'): Promise<Page> {
     const page = await (await this.browsers.open([], options)).newPage()
     page.setDefaultTimeout(20_000)

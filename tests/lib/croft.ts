@@ -29,9 +29,15 @@ export const names = {
   table: `ctest${slot}`,
 }
 const port = 17_100 + slot
-/** Plenty for the default image. Where the kernel has no shared zero page, saving and loading cost as much as the guest may have. */
+/**
+ * Plenty for the default image. Where the kernel has no shared zero page, saving and loading cost as much as the guest
+ * may have.
+ */
 const guest = { memoryMiB: 512 }
-/** A VM's limits in tests, by its image. Emulated, `bare` takes a quarter less of the box's CPUs when it has one; Debian does not. */
+/**
+ * A VM's limits in tests, by its image. Emulated, `bare` takes a quarter less of the box's CPUs when it has one; Debian
+ * does not.
+ */
 const guestOf = (image: ImageName) => (image === 'bare' ? { ...guest, cpus: 1 } : guest)
 /** The ports of a test's Caddy. */
 export const httpPort = 17_200 + slot
@@ -43,9 +49,9 @@ export type ImageName = (typeof imageNames)[number]
 export interface CroftOptions {
   env?: Record<string, string>
   /**
-   * The built image to start with, which is also the default of `new`. `debian` is the product's. `bare` is the same disk
-   * and kernel without systemd, for tests that are not about a guest's insides: it boots and accepts a login in a quarter of
-   * the time. Default: `debian`, or none if `folder` is given.
+   * The built image to start with, which is also the default of `new`. `debian` is the product's. `bare` is the same
+   * disk and kernel without systemd, for tests that are not about a guest's insides: it boots and accepts a login in a
+   * quarter of the time. Default: `debian`, or none if `folder` is given.
    */
   image?: ImageName | false
   config?: { defaults?: Partial<Config['defaults']>; [setting: string]: unknown }
@@ -188,8 +194,8 @@ export class Croft implements AsyncDisposable {
   }
 
   /**
-   * Runs a script in a VM that is awake, as its login user, by the guest agent, for tests that are not about the login. A
-   * login takes an emulated guest that was just loaded two seconds and more.
+   * Runs a script in a VM that is awake, as its login user, by the guest agent, for tests that are not about the login.
+   * A login takes an emulated guest that was just loaded two seconds and more.
    */
   async peek(vm: string, script: string): Promise<string> {
     const { id } = Object.values((await this.state()).vms).find(({ name }) => name === vm)!
@@ -372,7 +378,10 @@ async function borrowImage(folder: string, image: ImageName): Promise<void> {
   )
 }
 
-/** Returns a state folder with the image built from the current recipe. A croftd builds it once, and later runs reuse it. */
+/**
+ * Returns a state folder with the image built from the current recipe. A croftd builds it once, and later runs reuse
+ * it.
+ */
 export async function builtImage(name: ImageName): Promise<string> {
   const [base, ...others] = await Promise.all([name, ...imageNames].map(baseFolder))
   if (existsSync(join(base!, 'state.json'))) return base!
@@ -434,7 +443,10 @@ async function baseFolder(name: ImageName): Promise<string> {
   return join(cache, `base-${name}-${hash.digest('hex').slice(0, 16)}`)
 }
 
-/** Removes what a test may have left behind, also one killed in an earlier run: our domains with their logs, network, tables. */
+/**
+ * Removes what a test may have left behind, also one killed in an earlier run: our domains with their logs, network,
+ * tables.
+ */
 export async function clean(): Promise<void> {
   const virsh = (...args: string[]) => program('virsh', ['-q', '-c', 'qemu:///system', ...args])
   // There may be a thousand, so each virsh handles many.

@@ -1,8 +1,8 @@
 import type { Croft } from './croft.ts'
 
 /**
- * A small HTTP/1.1 server for a guest that parses requests strictly and records each as it came. Python's own server makes a
- * thread for each connection, which an emulated guest has no time for.
+ * A small HTTP/1.1 server for a guest that parses requests strictly and records each as it came. Python's own server
+ * makes a thread for each connection, which an emulated guest has no time for.
  *   /        ok                          /seen      the requests since the last /seen, as JSON
  *   /slow    ok, after 12 s              /big       10 GB of zeros, as fast as they are read
  *   /events  an event every 0.2 s        /denied    401 immediately, whatever is sent

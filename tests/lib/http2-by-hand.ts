@@ -23,7 +23,8 @@ const statuses: Readonly<Record<number, number>> = { 136: 200, 140: 400, 141: 40
 
 /**
  * Sends one HTTP/2 request with exactly these header fields, some of which a library would refuse to send.
- * @returns its status; 0 for a status that is not in the table; undefined when the stream or the connection ended instead
+ * @returns its status; 0 for a status that is not in the table; undefined when the stream or the connection ended
+ * instead
  */
 export async function ask(
   servername: string,

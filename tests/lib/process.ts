@@ -7,7 +7,10 @@ export async function family(pid: number): Promise<number[]> {
   return [pid, ...(await Promise.all(children.map(family))).flat()]
 }
 
-/** Returns the CPU time of processes in ms: `utime` and `stime` of proc_pid_stat(5), in ticks of 10 ms. An ended process counts as 0. */
+/**
+ * Returns the CPU time of processes in ms: `utime` and `stime` of proc_pid_stat(5), in ticks of 10 ms. An ended process
+ * counts as 0.
+ */
 export async function cpuMs(pids: readonly number[]): Promise<number> {
   const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')))
   return stats.reduce((sum, stat) => {

@@ -9,7 +9,10 @@ export interface Ended {
   stderr: string
 }
 
-/** Runs a program to its end and returns its output. It does not throw on failure. Kills the program with SIGKILL after `timeoutMs`. */
+/**
+ * Runs a program to its end and returns its output. It does not throw on failure. Kills the program with SIGKILL after
+ * `timeoutMs`.
+ */
 export async function program(
   name: string,
   args: readonly string[],

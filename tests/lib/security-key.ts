@@ -26,7 +26,10 @@ function mpint(value: Buffer): Buffer {
 }
 const hash = (value: string | Buffer) => createHash('sha256').update(value).digest()
 
-/** An agent that holds a FIDO key as a hardware token does: it signs as OpenSSH's PROTOCOL.u2f says, with a counter and whether the token was touched. */
+/**
+ * An agent that holds a FIDO key as a hardware token does: it signs as OpenSSH's PROTOCOL.u2f says, with a counter and
+ * whether the token was touched.
+ */
 export class SecurityKeyAgent implements AsyncDisposable {
   readonly path: string
   readonly type: SecurityKeyType

@@ -22,7 +22,10 @@ export class KeyMaker implements AsyncDisposable {
     return { path, publicPath, publicKey: await readFile(publicPath, 'utf8') }
   }
 
-  /** Signs a key as a CA does; ssh finds the certificate beside it. @param principal the user that the certificate is for */
+  /**
+   * Signs a key as a CA does; ssh finds the certificate beside it. @param principal the user that the certificate is
+   * for
+   */
   async sign(ca: KeyPair, key: KeyPair, principal: string): Promise<void> {
     await must('ssh-keygen', ['-q', '-s', ca.path, '-I', 'test', '-n', principal, key.publicPath])
   }

@@ -4,7 +4,10 @@ import type { HostUsage } from '../../daemon/core/interfaces/metrics.ts'
 import { type ApiProblem, call } from './api.ts'
 import { kept } from './kept.ts'
 
-/** What the console knows of the box: polled every two seconds while the page is visible, and updated immediately by events. */
+/**
+ * What the console knows of the box: polled every two seconds while the page is visible, and updated immediately by
+ * events.
+ */
 export type VmView = VmResult & UsageResult
 
 /** Undefined until the box has answered for the first time. */

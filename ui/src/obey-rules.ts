@@ -1,8 +1,8 @@
 /**
- * xterm.js writes style elements and attributes. The page's rules (Content-Security-Policy without `unsafe-inline`) forbid
- * these, and allow styles that are set through the DOM. So from here on a style element becomes a sheet of the document,
- * and a style attribute is set as properties. This affects the whole page: xterm.js 6.0 does not keep to the document that
- * it is given.
+ * xterm.js writes style elements and attributes. The page's rules (Content-Security-Policy without `unsafe-inline`)
+ * forbid these, and allow styles that are set through the DOM. So from here on a style element becomes a sheet of the
+ * document, and a style attribute is set as properties. This affects the whole page: xterm.js 6.0 does not keep to the
+ * document that it is given.
  */
 export function obeyRules(page: Document): void {
   const create = page.createElement.bind(page)

@@ -13,8 +13,8 @@ export interface Parcel<T> extends PlotShare<T> {
 }
 
 /**
- * Divides a field among shares, each as near to a square as it can be: a squarified treemap (Bruls, Huizing, van Wijk 2000).
- * The order is kept, so that a growing parcel stays about where it is. Pure.
+ * Divides a field among shares, each as near to a square as it can be: a squarified treemap (Bruls, Huizing, van Wijk
+ * 2000). The order is kept, so that a growing parcel stays about where it is. Pure.
  * @param aspect width of the field divided by its height
  */
 export function divide<T>(shares: readonly PlotShare<T>[], aspect: number): Parcel<T>[] {
@@ -58,6 +58,9 @@ export function divide<T>(shares: readonly PlotShare<T>[], aspect: number): Parc
   return parcels
 }
 
-/** Returns the fraction of a field's width and height that a piece of the same shape has when it stands for `used` of `whole`. Pure. */
+/**
+ * Returns the fraction of a field's width and height that a piece of the same shape has when it stands for `used` of
+ * `whole`. Pure.
+ */
 export const settle = (used: number, whole: number): number =>
   whole > 0 ? Math.sqrt(Math.min(1, Math.max(0, used / whole))) : 0

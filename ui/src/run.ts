@@ -55,7 +55,8 @@ export function forget(id: number): void {
 
 /**
  * Runs a command, shows its progress, and asks before data is lost.
- * @param atForm shows an error in the form instead of in the bar @returns its result; undefined when it failed or was declined
+ * @param atForm shows an error in the form instead of in the bar @returns its result; undefined when it failed or was
+ * declined
  */
 export async function runAction<R>(action: UserAction, atForm?: (problem: ApiProblem) => void): Promise<R | undefined> {
   const id = ++count

@@ -1,6 +1,6 @@
 /**
- * Returns the SVG path of a sparkline, `width` by `height`. It spans the whole width from the first known value on; gaps stay
- * gaps. Pure.
+ * Returns the SVG path of a sparkline, `width` by `height`. It spans the whole width from the first known value on;
+ * gaps stay gaps. Pure.
  * @param values the oldest first; null where nothing was measured @param whole the value at the top
  */
 export function sparkline(values: readonly (number | null)[], whole: number, width: number, height: number): string {

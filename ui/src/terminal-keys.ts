@@ -22,7 +22,9 @@ export function sequenceOf(key: TerminalKey, { ctrl, application }: { ctrl: bool
   return `\x1b${application ? 'O' : '['}${final}`
 }
 
-/** Returns what a character is with Ctrl held: ^C for c. A character without a control character stays as it is. Pure. */
+/**
+ * Returns what a character is with Ctrl held: ^C for c. A character without a control character stays as it is. Pure.
+ */
 export function withCtrl(letter: string): string {
   const code = letter.toUpperCase().charCodeAt(0)
   if (letter === ' ') return '\0'

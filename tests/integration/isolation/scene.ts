@@ -127,7 +127,9 @@ export class Scene implements AsyncDisposable {
     return new Set(found.flatMap(({ places }) => places))
   }
 
-  /** Waits until all that was sent has arrived or never will: a permitted packet, sent after it on each way, is there. */
+  /**
+   * Waits until all that was sent has arrived or never will: a permitted packet, sent after it on each way, is there.
+   */
   async settle(): Promise<void> {
     const { mallory, victim, box, outside } = this
     const come = async (station: Station, place: Place, token: string) => {

@@ -45,8 +45,9 @@ const forMany = {
 }
 
 /**
- * Height of a row in pixels; on a narrow screen it has a second line for the address. Only visible rows are drawn, and some
- * on both sides. Each row is positioned by itself, so that a new one does not make the browser lay out the others again.
+ * Height of a row in pixels; on a narrow screen it has a second line for the address. Only visible rows are drawn, and
+ * some on both sides. Each row is positioned by itself, so that a new one does not make the browser lay out the others
+ * again.
  */
 const narrow = matchMedia('(max-width: 900px)')
 const heightNow = () => (narrow.matches ? 60 : 40)
@@ -245,7 +246,8 @@ function Rows() {
   const held = body.current?.contains(activeElement) ? (activeElement as HTMLElement) : undefined
   const heldId = held?.closest('tr')?.id
   const heldAt = heldId === undefined ? -1 : all.findIndex((vm) => rowId(vm) === heldId)
-  // Chromium scrolls to the focused element when others are inserted before it, but not when it is focused again afterwards.
+  // Chromium scrolls to the focused element when others are inserted before it, but not when it is focused again
+  // afterwards.
   if (heldAt >= 0 && held?.closest('tr')?.ariaRowIndex !== `${heldAt + 2}`) held?.blur()
   useLayoutEffect(() => {
     // The list may have become shorter meanwhile.
@@ -355,7 +357,10 @@ function ChooseAll() {
 
 const rowId = ({ id }: VmView) => `row-${id}`
 
-/** Drawn again only when its VM is another object, its index changes, or a signal that it reads does. @param props.at index, from 0 */
+/**
+ * Drawn again only when its VM is another object, its index changes, or a signal that it reads does. @param props.at
+ * index, from 0
+ */
 function Row({ vm, at }: { vm: VmView; at: number }) {
   return (
     <tr
