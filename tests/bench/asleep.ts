@@ -6,14 +6,14 @@ import { type Figure, timed } from './figures.ts'
 
 const rounds = 5
 
-/** What it does before it sleeps: reads files, and has a server run. */
+/** What a VM does before it sleeps: it reads files and runs a server. */
 const work = `nohup python3 -c '
 import http.server, json
 kept = [json.dumps({"n": n, "s": str(n) * 20}) for n in range(200000)]
 http.server.HTTPServer(("", 8000), http.server.SimpleHTTPRequestHandler).serve_forever()' > /dev/null 2>&1 &
 sudo find /usr/lib /etc /usr/share -type f -exec md5sum {} + > sums; until curl -so /dev/null localhost:8000; do sleep 1; done`
 
-/** What sleeping VMs cost on disk, and how long they take to wake, as they were saved and when that has been compressed. */
+/** What sleeping VMs cost on disk, and how long they take to wake, uncompressed and compressed. */
 export async function asleepFigures(): Promise<Figure[]> {
   await using croft = await startCroft()
   await croft.do('new', 'fresh')
@@ -27,7 +27,7 @@ async function figuresOf(croft: Croft, vm: string, words: string): Promise<Figur
   const figure = (what: string, unit: Figure['unit']): Figure => ({ what: `${words}, ${what}`, unit, values: [] })
   const raw = { bytes: figure('asleep, as saved: disk', 'MB'), wake: figure('as saved: `wake` → usable', 'ms') }
   const small = { bytes: figure('asleep, compressed: disk', 'MB'), wake: figure('compressed: `wake` → usable', 'ms') }
-  // By turns: what else the box does then weighs on both alike.
+  // In turn, so that other work on the box affects both alike.
   for (let round = 0; round < rounds; round++) {
     for (const each of [raw, small]) {
       await croft.ask('sleep', { vm })

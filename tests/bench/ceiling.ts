@@ -7,10 +7,10 @@ import { pssOf, settleMs } from './memory.ts'
 
 const rounds = Number(process.env.CROFT_BENCH_ROUNDS ?? 3)
 const ceilings = (process.env.CROFT_BENCH_CEILINGS ?? '1G 4G 16G').split(' ')
-/** Held by a process in the VM that is copied and sleeps, and not to be compressed away. */
+/** Random data held by a process in the VM that is copied and put to sleep, so that it can't be compressed away. */
 const usedMB = 200
 
-/** What a VM costs in time and memory, by what it may have: the same for all if a ceiling were free. */
+/** What a VM costs in time and memory by its ceiling: the same for all if a ceiling were free. */
 export async function ceilingFigures(): Promise<Figure[]> {
   await using croft = await startCroft()
   const figures: Figure[] = []
@@ -25,7 +25,7 @@ export async function ceilingFigures(): Promise<Figure[]> {
     await events.until((event) => event.type === 'image.golden', 300_000)
     await croft.do('rm', 'first', '--yes')
   }
-  // By turns, so that what else the box does weighs on all alike.
+  // In turn, so that other work on the box affects all alike.
   for (let round = 0; round < rounds; round++) {
     for (const memory of ceilings) {
       const figure = (what: string, unit: Figure['unit'], value: number) => add(`${memory}: ${what}`, unit, value)
@@ -59,7 +59,7 @@ export async function ceilingFigures(): Promise<Figure[]> {
   return figures.sort((a, b) => rank(a) - rank(b))
 }
 
-/** The same figure of all ceilings side by side. */
+/** Puts the same figure of all ceilings side by side. */
 const rank = ({ what }: Figure): number => {
   const all = ['`new` → usable', 'first SSH', '`cp`', '`sleep`', '`wake`', 'source', 'copy (', 'idle']
   const [, of = ''] = what.split(': ')

@@ -10,10 +10,13 @@ import type { Figure } from './figures.ts'
 import { allDefined, fill } from './thousand.ts'
 
 const count = 1000
-/** A frame of 60 a second takes 16.7; the clock of a browser without a screen is late or early by so much. */
+/** A frame at 60 a second takes 16.7 ms; the clock of a browser without a screen is off by the rest. */
 const inTimeMs = 18
 
-/** The console of a daemon with 1,000 stopped VMs in Debian's Chromium, by its tracing; beside a plain page with as many rows. */
+/**
+ * The console of a daemon with 1,000 stopped VMs in Debian's Chromium, by its tracing, compared with a plain page of as
+ * many rows.
+ */
 export async function consoleFigures(): Promise<Figure[]> {
   await using croft = await startCroft()
   await using browsers = new Browsers()
@@ -80,7 +83,7 @@ export async function consoleFigures(): Promise<Figure[]> {
       await delay(200)
     }
   })
-  await during('all chosen, and none', async () => {
+  await during('all selected, and none', async () => {
     for (let i = 0; i < 4; i++) {
       await page.click('.vms thead input')
       await delay(300)
@@ -106,7 +109,7 @@ export async function consoleFigures(): Promise<Figure[]> {
   return figures
 }
 
-/** What comes before the terminal is opened, and what with it, as a browser gets it. */
+/** The files that a browser loads before a terminal is opened, and those that it loads with one. */
 async function sizes(): Promise<Figure[]> {
   const folder = join(import.meta.dirname, '..', '..', 'ui', 'dist', 'assets')
   const files = (await readdir(folder)).filter((name) => /\.(js|css)$/.test(name)).sort()
@@ -119,7 +122,9 @@ async function sizes(): Promise<Figure[]> {
   )
 }
 
-/** From the navigation's start to the first frame after what is waited for is there, seven times with nothing cached. */
+/**
+ * From the navigation's start to the first frame after the awaited element appears, seven times with nothing cached.
+ */
 async function loads(page: Page, url: string, selector: string): Promise<number[]> {
   const values: number[] = []
   for (let i = 0; i < 7; i++) {
@@ -136,7 +141,7 @@ async function loads(page: Page, url: string, selector: string): Promise<number[
   return values
 }
 
-/** The whole of a page in 300 steps, one in each frame. */
+/** Scrolls the whole page in 300 steps, one in each frame. */
 const scrollThrough = (page: Page) =>
   page.evaluate(`new Promise((resolve) => {
     const step = (document.documentElement.scrollHeight - innerHeight) / 300
@@ -148,7 +153,7 @@ const scrollThrough = (page: Page) =>
     next()
   })`)
 
-/** Something small changes in each frame, so that one that is missed is seen as a gap. */
+/** Changes something small in each frame, so that a missed frame shows as a gap. */
 const beat = `(() => {
   const dot = document.createElement('div')
   document.documentElement.append(dot)
@@ -172,7 +177,7 @@ interface TraceEvent {
   args: { name?: string }
 }
 
-/** What is between the frames that are drawn while something goes on, and the longest task of the page's thread meanwhile. */
+/** The times between frames drawn while `work` runs, and the longest task of the page's thread meanwhile. */
 async function frames(what: string, session: CDPSession, page: Page, work: () => Promise<unknown>): Promise<Figure[]> {
   await page.evaluate(beat)
   await delay(500)

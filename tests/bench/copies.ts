@@ -10,13 +10,13 @@ import { firstSsh } from './guest-steps.ts'
 const rounds = 3
 const many = 20
 
-/** Many at once, copies of running VMs, sleep and waking, and what the 1st and the 20th fork cost the box. */
+/** Many at the same time, copies of running VMs, sleep and wake, and what the 1st and the 20th fork cost the box. */
 export async function copyFigures(): Promise<Figure[]> {
   await using croft = await startCroft()
   return [...(await copies(croft)), ...(await naps(croft)), ...(await crowd(croft))]
 }
 
-/** `cp` of a VM that uses so much memory: how long the source stands still, and when the copy first answers. */
+/** `cp` of a VM that uses this much memory: how long the source is paused, and when the copy first answers. */
 async function copies(croft: Croft): Promise<Figure[]> {
   const figures: Figure[] = []
   for (const [megabytes, words] of [
@@ -27,7 +27,7 @@ async function copies(croft: Croft): Promise<Figure[]> {
     const answer: Figure = { what: `${words} → usable`, unit: 'ms', values: [] }
     await croft.do('new', 'source')
     if (megabytes) {
-      // Not to be compressed or shared away: random, and held by a process.
+      // Random and held by a process, so that it can be neither compressed nor shared.
       const fill = `import os,time; kept=os.urandom(${megabytes}*10**6); open("full","w"); time.sleep(10**6)`
       await croft.do(
         'exec',
@@ -47,7 +47,7 @@ async function copies(croft: Croft): Promise<Figure[]> {
   return figures
 }
 
-/** The times for which a VM stands still, in ms, by QEMU's own events and clock. */
+/** The pauses of a VM in ms, by QEMU's own events and clock. */
 async function watchPauses(croft: Croft, name: string): Promise<{ stop(): Promise<number[]> }> {
   const vm = Object.values((await croft.state()).vms).find((each) => each.name === name)!
   const words = ['qemu-monitor-event', `croft-${vm.id}`, '--event', '^(STOP|RESUME)$', '--regex', '--loop']
@@ -105,7 +105,7 @@ async function crowd(croft: Croft): Promise<Figure[]> {
   ]
 }
 
-/** What all VMs take of the box together, in MB: proportional memory of their QEMUs, blocks of their disks. */
+/** What all VMs together take of the box, in MB: their QEMUs' proportional memory, their disks' blocks. */
 async function costs(croft: Croft): Promise<{ memory: number; disk: number }> {
   const { vms, layers } = await croft.state()
   let memory = 0

@@ -6,18 +6,21 @@ import { type Figure, median, timed } from './figures.ts'
 import { daemonPercent, pssOf, rounds, scanned, settleMs } from './memory.ts'
 import { virtInstall } from './virt-install.ts'
 
-/** By so many the usual time is known. */
+/** After this many VMs the usual time is known. */
 const usualOf = 5
-/** So many are made between one that is measured and the next. */
+/** This many are made between two that are measured. */
 const between = 9
-/** A guest that has just come up takes several times what it takes when it is idle: one is measured when that is over, or not to be. */
+/**
+ * A guest that has just come up takes several times its idle CPU, so the next measurement waits for that to end, up to
+ * a limit.
+ */
 const quietPercent = 60
 const patienceMs = Number(process.env.CROFT_BENCH_PATIENCE_MS ?? 180_000)
 
 /**
- * How many idle VMs of the usual kind are awake at once, until one more takes twice the usual time, or is refused: every
- * tenth is measured, when those before it have come to rest.
- * @param ksm whether the kernel looks for pages that are the same
+ * How many idle VMs of the usual kind can be awake at the same time, until one more takes twice the usual time or is
+ * refused. Every tenth is measured, when those before it have come to rest.
+ * @param ksm whether the kernel merges identical pages
  */
 export async function densityFigures(ksm: boolean): Promise<Figure[]> {
   await using croft = await startCroft()
@@ -25,7 +28,7 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
   await using _ = {
     async [Symbol.asyncDispose]() {
       if (!ksm) return
-      // Each having its own pages again, there is no room for all of them.
+      // With its own pages for each again, there would be no room for all of them.
       for (const vm of names) await croft.ask('rm', { vm, yes: true })
       await croft.do('box', 'ksm', 'off')
     },
@@ -37,12 +40,12 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
     const name = `d-${String.fromCharCode(97 + (names.length % 26))}${Math.floor(names.length / 26)}`
     const ms = await timed(() => croft.ask('new', { name }))
     names.push(name)
-    // Idle, and yet not to be put to sleep: how many can be awake is the question.
+    // Idle, but never put to sleep: the question is how many can be awake.
     await croft.ask('sleep', { vm: name, after: 'never' })
     return ms
   }
   const took: number[] = []
-  /** Why there can be no more. */
+  /** Measures one more VM, then adds those in between. @returns why no more are possible */
   const more = async (): Promise<string | undefined> => {
     await quiet(croft)
     const ms = await another()
@@ -94,8 +97,8 @@ export async function densityFigures(ksm: boolean): Promise<Figure[]> {
 }
 
 /**
- * The same of domains by virt-install, of the same image, without Croft: libvirt refuses none, so they are counted until
- * the box has less memory left than the last of them took.
+ * The same for domains by virt-install, of the same image, without Croft. libvirt refuses none, so they are counted
+ * until the box has less memory left than the last one took.
  */
 export async function plainDensityFigures(): Promise<Figure[]> {
   await using croft = await startCroft({ config: { spares: 0 } })

@@ -12,7 +12,7 @@ export interface Figure {
 export const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
-/** A Markdown table: median, least, most, and the aim where there is one. */
+/** Returns a Markdown table: median, least, most, and the aim where there is one. */
 export function figureTable(figures: readonly Figure[]): string {
   const rows = figures.map(({ what, unit, values, aim, least }) => {
     const show = (value: number) => `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ${unit}`

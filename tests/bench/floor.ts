@@ -20,16 +20,19 @@ const vm = { id: 'vm_benchfloor', mac: '52:54:00:be:bc:02', ip: names.subnet.rep
 const tap = `${names.tapPrefix}benchfloor`
 
 export interface Times {
-  /** Milliseconds from the beginning to: the agent answers, and knows who it is; the first SSH command has run. */
+  /**
+   * Milliseconds from the start until the agent answers and the guest knows who it is, and until the first SSH command
+   * has run.
+   */
   usable: number
   ssh: number
 }
 
 /**
  * The least that a fork can take: QEMU alone, started by hand with the devices that libvirt gave a fork, loads the same
- * stream from the file and goes through the same steps in the guest. What can be done beforehand is (overlay, tap,
- * firewall, keys), and doesn't count.
- * @param model a fork that runs: its QEMU's command line is taken over @param memory the save image that it was made from
+ * stream from the file and goes through the same steps in the guest. Overlay, tap, firewall and keys are made
+ * beforehand and don't count.
+ * @param model a running fork whose QEMU command line is reused @param memory the save image that it was made from
  */
 export async function prepareFloor(croft: Croft, model: string, memory: string): Promise<() => Promise<Times>> {
   const { vms, layers } = await croft.state()
@@ -87,7 +90,10 @@ export async function prepareFloor(croft: Croft, model: string, memory: string):
   }
 }
 
-/** libvirt's command line without what only libvirt can give: descriptors become paths, the monitor and its secret go. */
+/**
+ * Returns libvirt's command line without what only libvirt can provide: descriptors become paths, the monitor and its
+ * secret go.
+ */
 function alone(words: readonly string[], folder: string, disk: string, mac: string): string[] {
   const out: string[] = []
   for (let i = 0; i < words.length; i++) {
@@ -110,7 +116,7 @@ function alone(words: readonly string[], folder: string, disk: string, mac: stri
   return out
 }
 
-/** A guest that stood still when it was saved does so when it is loaded, until its monitor is told to go on. */
+/** Resumes a guest by its monitor: one that was paused when it was saved is paused after loading. */
 async function runOnceLoaded(path: string): Promise<void> {
   const monitor = await JsonSocket.open(path)
   await monitor.call({ execute: 'qmp_capabilities' })
@@ -119,7 +125,7 @@ async function runOnceLoaded(path: string): Promise<void> {
   await monitor.call({ execute: 'cont' })
 }
 
-/** The guest agent's channel, or QEMU's monitor, spoken to without libvirt: a line of JSON each way. */
+/** The guest agent's channel, or QEMU's monitor, used without libvirt: a line of JSON each way. */
 class JsonSocket {
   readonly #socket: Socket
   readonly #answers: ((line: string) => void)[] = []
@@ -127,7 +133,7 @@ class JsonSocket {
   private constructor(socket: Socket) {
     this.#socket = socket
     createInterface({ input: socket }).on('line', (line) => {
-      // The monitor also greets, and tells of events.
+      // The monitor also sends a greeting and events.
       if (/^{"(return|error)"/.test(line)) this.#answers.shift()?.(line)
     })
   }

@@ -10,8 +10,8 @@ const rounds = 5
 const slowRounds = 3
 
 /**
- * How soon a new VM is there: with a spare and without, beside the floor, a cold boot of the same image, and virt-install.
- * Each round has all of them, one after the other.
+ * How soon a new VM is ready: with and without a spare, compared with the floor, a cold boot of the same image, and
+ * virt-install. Each round has all of them, one after the other.
  */
 export async function forkFigures(): Promise<Figure[]> {
   await using croft = await startCroft({ config: { spares: 1 } })
@@ -42,7 +42,7 @@ export async function forkFigures(): Promise<Figure[]> {
   return figures.all
 }
 
-/** Resolves when the next spare is there, and its making disturbs nothing. */
+/** Resolves when the next spare is ready, so that making it disturbs nothing. */
 async function spareWaits(croft: Croft): Promise<void> {
   for (;;) {
     const { vms, operations } = await croft.state()
@@ -67,7 +67,7 @@ function makeFigures(names: readonly string[]) {
   }
 }
 
-/** Makes a VM by the API, enters it by SSH as anybody would, and deletes it. */
+/** Makes a VM by the API, enters it by SSH as a user would, and deletes it. */
 async function newVm(croft: Croft, args: object): Promise<Times> {
   const began = performance.now()
   const made = await croft.ask('new', { name: 'bench', ...args })

@@ -5,7 +5,10 @@ import type { Vm } from '../../daemon/store/index.ts'
 import { names } from '../lib/croft.ts'
 import { program } from '../lib/program.ts'
 
-/** What a guest is told in a benchmark beside Croft: the same script, with a key made for it. @param key path of an SSH key */
+/**
+ * The script that a benchmark without Croft runs in a guest: the same as Croft's, with a key of its own. @param key
+ * path of an SSH key
+ */
 export async function introduction(key: string, vm: Pick<Vm, 'mac' | 'ip'>, booted: boolean): Promise<string> {
   const [secret, line] = await Promise.all([readFile(key, 'utf8'), readFile(`${key}.pub`, 'utf8')])
   return personalizeScript({
@@ -23,7 +26,7 @@ export async function introduction(key: string, vm: Pick<Vm, 'mac' | 'ip'>, boot
 
 const sshOptions = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=5']
 
-/** Resolves when an SSH command has run in the guest: asked again until it does, for at most three minutes. */
+/** Resolves when an SSH command has run in the guest; retries for at most three minutes. */
 export async function firstSsh(key: string, ip: string): Promise<void> {
   const options = sshOptions.flatMap((option) => ['-o', option])
   const words = ['-F', 'none', '-i', key, '-o', 'LogLevel=ERROR', ...options, `dev@${ip}`, 'true']

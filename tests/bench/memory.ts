@@ -7,16 +7,22 @@ import type { Figure } from './figures.ts'
 import { virtInstall } from './virt-install.ts'
 
 const forks = Number(process.env.CROFT_BENCH_FORKS ?? 20)
-/** A VM settles for so long before its memory is measured. */
+/** How long a VM settles before its memory is measured. */
 export const settleMs = 60_000
-/** So many rounds of the kernel's over all pages, and it has found what is the same: what has changed between two it leaves for the next. */
+/**
+ * How many kernel passes over all pages find every identical one: it leaves pages that changed between two passes for
+ * the next.
+ */
 export const rounds = 2
 const lookMs = 500
 const mostMs = 8 * 60_000
-/** What a guest by virt-install frees stays with it: so long is waited to see that. */
+/** How long to wait to see that memory freed in a virt-install guest stays with it. */
 const plainMs = 60_000
 
-/** What an idle VM takes of the box's memory, beside one by libvirt without Croft; and what comes back of what a guest has used. */
+/**
+ * What an idle VM takes of the box's memory, compared with one by libvirt without Croft, and how much of what a guest
+ * has used comes back.
+ */
 export async function memoryFigures(): Promise<Figure[]> {
   await using croft = await startCroft()
   const figures: Figure[] = []
@@ -61,14 +67,14 @@ export async function memoryFigures(): Promise<Figure[]> {
   return figures
 }
 
-/** Waits until the kernel has looked at every page so many times more for others that are the same. */
+/** Waits until KSM has made this many more passes over all pages. */
 export async function scanned(times: number): Promise<void> {
   const scans = async () => Number(await readFile('/sys/kernel/mm/ksm/full_scans', 'utf8'))
   const first = await scans()
   while ((await scans()) < first + times) await delay(lookMs)
 }
 
-/** The CPU time of the daemon, and of those of its children that live on, over some time: in percent of one core. */
+/** The CPU time of the daemon and its lasting children over some time, in percent of one core. */
 export async function daemonPercent(croft: Croft, ms: number): Promise<number> {
   const read = async () =>
     new Map(await Promise.all((await family(croft.pid)).map(async (pid) => [pid, await cpuMs([pid])] as const)))
@@ -81,7 +87,7 @@ export async function daemonPercent(croft: Croft, ms: number): Promise<number> {
 
 interface Use {
   what: string
-  /** Scripts, run as root: what has to be there, and the use. */
+  /** Scripts, run as root: the preparation, and the use. */
   before: string
   script: string
 }
@@ -96,7 +102,7 @@ const reads: Use = {
   script: 'cat /root/big > /dev/null',
 }
 
-/** How much of what a guest has used comes back to the box, and how soon: nine tenths of what does. */
+/** How much of the memory that a guest has used comes back to the box, and how soon nine tenths of that do. */
 async function comesBack(
   { pid, run, mostMs }: { pid: number; run: (script: string) => Promise<unknown>; mostMs: number },
   { what, before, script }: Use,
@@ -104,7 +110,7 @@ async function comesBack(
 ): Promise<void> {
   const rss = async () => (await sizeOf(pid)).rss
   await run(before)
-  // The governor has idle VMs give back what they hold of files; one that is pinned is as idle as others.
+  // The governor makes idle VMs give back their page cache; a pinned VM is as idle as others.
   await delay(settleMs)
   const least = await rss()
   let most = 0
@@ -121,7 +127,7 @@ async function comesBack(
   const began = performance.now()
   let lowest = most
   let quietSince = began
-  // Until nothing has come back for a minute, after most of it has.
+  // Until nothing has come back for a minute, once most of it has.
   while (
     performance.now() - began < mostMs &&
     (performance.now() - quietSince < 60_000 || lowest > least + (most - least) / 2)

@@ -16,10 +16,10 @@ import { type Figure, median, timed } from './figures.ts'
 const httpMs = 12_000
 const keysMs = 6_000
 const logins = 4
-/** From the beginning of an attack until it is measured. */
+/** Time from the start of an attack to the measurement. */
 const settleMs = 15_000
 const diskGb = 6
-/** What VMs may take of the box's memory before it is tight: so that one can be made to be. */
+/** What VMs may take of the box's memory before it is tight, small enough that one VM can make it so. */
 const roomBytes = 4e9
 
 const python = (script: string) => `python3 -c '${script}'`
@@ -32,7 +32,7 @@ const flood = (address: string, port: number) =>
   )
 const fill = 'all = []\nwhile True: all.append(bytearray(1 << 20))'
 
-/** What a VM does to its neighbours, as shell in it. */
+/** Attacks on neighbours, as shell commands in a VM. */
 const attacks: Record<string, (place: { box: string; neighbour: string }) => string> = {
   'both its CPUs': () => twice('yes > /dev/null'),
   'fills memory as fast as it can': () => `while :; do ${python(fill)}; done`,
@@ -53,14 +53,14 @@ interface Row {
   http: number[]
   keys: number[]
   login: number[]
-  /** What `top`, and an event, say about the attacker. */
+  /** What `top` and an event say about the attacker. */
   top?: string
   event?: string
 }
 
 /**
- * How long a neighbour's answers take while another VM does its worst, beside a quiet box in the same run.
- * `CROFT_BENCH_ATTACKS` chooses by a part of their names.
+ * How long a neighbour takes to answer while another VM does its worst, compared with a quiet box in the same run.
+ * `CROFT_BENCH_ATTACKS` selects attacks by a part of their names.
  */
 export async function neighbourFigures(): Promise<Figure[]> {
   await using disk = await smallDisk()
@@ -77,7 +77,7 @@ export async function neighbourFigures(): Promise<Figure[]> {
   await serveIn(croft, 'web', 8000)
   await croft.do('share', 'public', 'web', '8000')
   await using events = await croft.events()
-  // Who asks is not on the box in truth: it is not to wait for a CPU.
+  // In reality the client is not on the box, so it must not wait for a CPU.
   setPriority(-15)
   const rows: Row[] = []
   const measure = async (what: string, more: () => Promise<Partial<Row>> = async () => ({})) => {
@@ -117,7 +117,7 @@ export async function neighbourFigures(): Promise<Figure[]> {
   ])
 }
 
-/** Has a new VM do its worst, in a session of its own. */
+/** Makes a new VM do its worst, in a session of its own. */
 async function begin(croft: Croft, attack: (typeof attacks)[string]): Promise<{ id: string }> {
   await croft.do('new', 'hog', '--memory', '8G')
   const { id, ip } = await croft.ask('show', { vm: 'hog' })
@@ -147,7 +147,7 @@ function line({ what, http, keys, login, top, event }: Row, quiet: Pick<Row, 'ht
   ].join(' | ')} |`
 }
 
-/** One request after the other, by a connection that is kept. */
+/** Sends one request after the other on a kept connection. */
 async function httpMsOf(): Promise<number[]> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const times: number[] = []
@@ -167,7 +167,7 @@ async function httpMsOf(): Promise<number[]> {
   return times
 }
 
-/** Characters typed one by one into one session, each until it is back. */
+/** Types characters one by one into one session, each when the one before has come back. */
 async function keyMsOf(laptop: Laptop): Promise<number[]> {
   const session = spawn('ssh', [...laptop.settings, 'web@box', 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] })
   const type = async () => {

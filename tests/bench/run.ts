@@ -15,7 +15,7 @@ import { stepFigures } from './steps.ts'
 import { thousandFigures } from './thousand.ts'
 import { reachFigures, webFigures } from './web.ts'
 
-/** Measures, prints a table, and leaves the same as JSON in dist/bench.json. Words choose parts. */
+/** Measures, prints a table, and writes it as JSON to dist/bench.json. Words choose parts. */
 const parts: Record<string, () => Promise<Figure[]>> = {
   thousand: thousandFigures,
   fork: forkFigures,
@@ -34,7 +34,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   memory: memoryFigures,
   soak: soakFigures,
 }
-/** What is set against what, by the medians of one run. */
+/** Pairs of figures to compare, by the medians of one run. */
 const ratios = [
   ['SSH through the gateway → first output', 'SSH direct → first output'],
   ['MB from the VM by SSH through the gateway', 'MB from the VM by SSH direct'],

@@ -14,13 +14,13 @@ import { residentMb } from '../lib/process.ts'
 import { program } from '../lib/program.ts'
 import type { Figure } from './figures.ts'
 
-/** How often each thing is done. What enters or saves an emulated guest takes seconds, and is done less often. */
+/** How often each kind runs. Those that enter or save an emulated guest take seconds, and run less often. */
 const times = Number(process.env.CROFT_SOAK ?? 1000)
-/** Kinds whose name has this in it; all, without. */
+/** Runs only kinds whose name contains this; all if unset. */
 const only = process.env.CROFT_SOAK_ONLY ?? ''
-/** Where heap snapshots go, before and after each kind. They take time, and memory of the process that is looked at. */
+/** Folder for heap snapshots before and after each kind. They cost time, and memory of the inspected process. */
 const snapshots = process.env.CROFT_SOAK_SNAPSHOTS
-/** What nobody uses any more is let go of within this time, in ms: passes, and connections that are kept for the next command. */
+/** Unused grants, and connections kept for the next command, are released within this time, in ms. */
 const settleMs = 2000
 
 interface Kind {
@@ -35,8 +35,8 @@ interface Kind {
 type Seen = Record<'daemon' | 'gateway', Memory & { busy: number }>
 
 /**
- * A day of a box's in short: a daemon, a gateway, a Caddy and one VM, and each thing that can be asked of them a thousand
- * times over, one kind after the other. Says what the daemon and the gateway have in memory before and after each.
+ * A day of a box in short: a daemon, a gateway, a Caddy and one VM, and everything that can be asked of them a thousand
+ * times over, one kind after the other. Reports the memory of the daemon and the gateway before and after each.
  */
 export async function soakFigures(): Promise<Figure[]> {
   await using ends = new AsyncDisposableStack()
@@ -71,7 +71,7 @@ export async function soakFigures(): Promise<Figure[]> {
   const much = Buffer.alloc(16 * 1024 * 1024, 'z')
   const zeroes = `head -c ${much.length} /dev/zero`
 
-  /** As the command line does, without a process for each. */
+  /** Does what the command line does, without a process for each call. */
   const croftSays = async (argv: string[], exit = 0, input?: Buffer) => {
     const conversation = new Conversation(
       { socketPath: croft.socket, argv, terminal: null, uid: 0, cwd: '/' },
@@ -213,7 +213,7 @@ export async function soakFigures(): Promise<Figure[]> {
   for (const kind of kinds.filter(({ name }) => name.includes(only))) {
     const { name, of = 1000, width = 4, once } = kind
     const n = Math.max(5, Math.round((times * of) / 1000))
-    // What is loaded and made for the first of a kind stays, and is none of this.
+    // What the first of a kind loads and creates stays, and does not count.
     await inTurns(Math.ceil(n / 10), width, once)
     const before = await look()
     await keep(`${name} before`)
@@ -249,7 +249,7 @@ async function inTurns(n: number, width: number, once: (i: number) => Promise<un
   await Promise.all(Array.from({ length: width }, turn))
 }
 
-/** A WebSocket that takes some bytes and gives them back. */
+/** Opens a WebSocket that echoes some bytes. */
 function webSocket(label: string, headers: Record<string, string>): Promise<void> {
   return new Promise((resolve, reject) => {
     const asked = request({
@@ -277,7 +277,7 @@ function webSocket(label: string, headers: Record<string, string>): Promise<void
   })
 }
 
-/** A terminal, from its first output to its end. */
+/** Opens a terminal, waits for its first output, and ends it. */
 function terminal(port: number, token: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/api/terminal?vm=web`, {
@@ -296,7 +296,7 @@ function terminal(port: number, token: string): Promise<void> {
   })
 }
 
-/** A sign-in, and a way from there to a VM: two sessions. */
+/** Signs in, and goes on to a VM: two sessions. */
 async function signIn(croft: { ask(name: string): Promise<{ link: string }> }): Promise<void> {
   using browser = new Client()
   const { link } = await croft.ask('login')
@@ -308,7 +308,7 @@ async function signIn(croft: { ask(name: string): Promise<{ link: string }> }): 
   if (status !== 303) throw new Error(`a sign-in came to ${status}`)
 }
 
-/** A connection to the gateway that says nothing, or not even waits. */
+/** Opens a connection to the gateway that sends nothing, or closes without waiting. */
 function silence(waits: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect(sshPort, '127.0.0.1')

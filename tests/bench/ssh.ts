@@ -8,7 +8,7 @@ import { type Figure, median } from './figures.ts'
 const rounds = 9
 const bytes = Number(process.env.CROFT_BENCH_BYTES ?? 512 * 10 ** 6)
 
-/** SSH through the gateway beside OpenSSH straight to the same VM: to the first output, and how much goes through in a second. */
+/** SSH through the gateway compared with OpenSSH directly to the same VM: time to the first output, and throughput. */
 export async function sshFigures(): Promise<Figure[]> {
   await using reached = await startReached()
   const { croft, laptop } = reached

@@ -3,7 +3,9 @@ import type { Figure } from './figures.ts'
 
 const rounds = 5
 
-/** Where the time of a `new` without a spare goes, by the daemon's own log. What is indented is part of the line above. */
+/**
+ * Where the time of a `new` without a spare goes, by the daemon's own log. Indented lines are part of the line above.
+ */
 export async function stepFigures(): Promise<Figure[]> {
   await using croft = await startCroft({ env: { CROFT_LOG: 'debug' } })
   for (let round = 0; round <= rounds; round++) {

@@ -14,12 +14,12 @@ import { type Figure, median, timed } from './figures.ts'
 import { daemonPercent } from './memory.ts'
 
 const asleep = 300
-/** The daemon has just read all of that: it is measured when it has come to rest. */
+/** The daemon has just read all of that, so it is measured when it has come to rest. */
 const settleMs = 60_000
 
 /**
- * A daemon with 1,000 VMs in its store, all of them defined in libvirt: 300 asleep, the others stopped. Its size, idling and
- * speed, and whether the sleepers wake as quickly as one that is alone.
+ * A daemon with 1,000 VMs in its store, all of them defined in libvirt: 300 asleep, the others stopped. Measures its
+ * size, idle CPU and speed, and whether the sleepers wake as quickly as a VM that is alone.
  */
 export async function thousandFigures(): Promise<Figure[]> {
   await using croft = await startCroft()
@@ -58,7 +58,7 @@ export async function thousandFigures(): Promise<Figure[]> {
     aim: 0.5,
   })
   const some = ['vm-a3', 'vm-a150', 'vm-a290']
-  await wakes(croft, some) // as a copy, it has to be told that it is another; only then it is like any that has slept
+  await wakes(croft, some) // a copy must first be told that it is another VM; after that it is like any VM that has slept
   const among = await wakes(croft, some)
   figures.push({ what: '`wake` → usable, alone', unit: 'ms', values: alone })
   figures.push({ what: '… one of the 300', unit: 'ms', values: among, aim: 1.5 * median(alone) })
@@ -68,7 +68,7 @@ export async function thousandFigures(): Promise<Figure[]> {
 
 const model = 'model'
 
-/** A VM that sleeps, its memory compressed, as that of every VM that sleeps for a while. */
+/** Makes a sleeping VM with compressed memory, as every VM has that sleeps for a while. */
 async function sleeper(croft: Croft): Promise<string[]> {
   await croft.do('new', model)
   await asleepCompressed(croft, model)
@@ -89,7 +89,9 @@ async function wakes(croft: Croft, vms: readonly string[]): Promise<number[]> {
   return took
 }
 
-/** Has as many of the filled VMs sleep as the model does: with a copy each of its memory, its disk and its host key. */
+/**
+ * Makes this many of the filled VMs sleep as the model does, each with a copy of its memory, its disk and its host key.
+ */
 async function multiply(croft: Croft, count: number): Promise<void> {
   const state = await croft.state()
   const { id: modelId, memory: memoryId, disk: diskId } = Object.values(state.vms).find(({ name }) => name === model)!
@@ -122,7 +124,7 @@ async function ofSleepers(croft: Croft): Promise<number> {
 }
 
 /**
- * More VMs for a daemon that does not run: their records, and files that stand for their disks.
+ * Adds VMs to a daemon that does not run: their records, and files in place of their disks.
  * @param vary what is different about each
  */
 export async function fill(croft: Croft, count: number, vary: (i: number) => Partial<Vm> = () => ({})): Promise<void> {
@@ -168,14 +170,14 @@ export async function fill(croft: Croft, count: number, vary: (i: number) => Par
   await writeFile(join(croft.folder, 'state.json'), JSON.stringify(filled))
 }
 
-/** The first start defines a thousand domains in libvirt; what is measured is the time after that. */
+/** The first start defines a thousand domains in libvirt; measuring begins after that. */
 export async function allDefined(croft: Croft): Promise<void> {
   const last = Object.values((await croft.state()).vms).at(-1)!
   while (!(await must('virsh', ['-q', 'list', '--all', '--name'])).includes(last.id)) await delay(1000)
   await delay(3000)
 }
 
-/** @returns the daemon's process and its children, once none of them is there for a moment only */
+/** @returns the processes of the daemon and its children, once none of them is short-lived */
 async function settled(pid: number): Promise<number[]> {
   for (let before = await family(pid); ; ) {
     await delay(5000)

@@ -12,7 +12,7 @@ import { must, program } from '../lib/program.ts'
 import { timed } from './figures.ts'
 import { firstSsh, introduction } from './guest-steps.ts'
 
-/** Of the so-manieth at once: its domain's name, and what Croft's network and firewall know of it. */
+/** Of the nth that runs at the same time: its domain's name, and its identity in Croft's network and firewall. */
 function plainVm(nth: number): { domain: string; vm: Vm; host: string } {
   const two = String(nth).padStart(2, '0')
   const vm = {
@@ -27,9 +27,9 @@ const virsh = (...args: string[]) => must('virsh', ['-q', '-c', 'qemu:///system'
 
 /**
  * A VM made with virt-install from the same image, on the same network, told who it is by the same script through the
- * same agent. What can be done beforehand (overlay, keys, firewall, DHCP) is, and doesn't count.
- * @param meanwhile is done while it runs, with the id of its process, and what runs a script in it as root
- * @param nth of those that run at once, 1 to 99
+ * same agent. Overlay, keys, firewall and DHCP are made beforehand and don't count.
+ * @param meanwhile runs while it is up; receives its process id, and a function that runs a script in it as root
+ * @param nth of those that run at the same time, 1 to 99
  * @returns milliseconds from the command to the first SSH command that works
  */
 export async function virtInstall(
@@ -63,7 +63,9 @@ export async function virtInstall(
   }
 }
 
-/** What `croft new` gives a VM by default, as virt-install says it; its files in the folder, so that none of Croft's is changed. */
+/**
+ * The defaults of `croft new` as virt-install arguments, with files in the folder, so that none of Croft's is changed.
+ */
 async function commandLine(
   croft: Croft,
   folder: string,
@@ -104,7 +106,7 @@ async function removeDomain(domain: string): Promise<void> {
   for (const verb of ['destroy', 'undefine']) await program('virsh', ['-q', '-c', 'qemu:///system', verb, domain])
 }
 
-/** virt-install has no event to wait for: asks again until it works, for at most three minutes. */
+/** virt-install has no event to wait for, so this retries for at most three minutes. */
 async function until(works: () => Promise<unknown>): Promise<void> {
   const end = Date.now() + 180_000
   for (;;) {

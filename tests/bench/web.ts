@@ -11,15 +11,15 @@ const seconds = 3
 const [plainPort, vmPort] = [17_400, 9000]
 const many = 5_000
 
-/** The way through the gate beside a plain `reverse_proxy` of Caddy to the same server. */
+/** Requests through the gate compared with a plain `reverse_proxy` of Caddy to the same server. */
 export const webFigures = (): Promise<Figure[]> => withServer(besidePlain)
 
-/** What it takes to make a port reachable, to reach it and to be refused, with 1 VM and with 5,000. */
+/** The time to make a port reachable, to reach it and to be refused, with 1 VM and with 5,000. */
 export const reachFigures = (): Promise<Figure[]> => withServer(withMany)
 
 /**
- * A server in an emulated guest would be measured instead of the gate: the VM's address is given to this machine, and
- * another Caddy answers there.
+ * With a server in an emulated guest, this would measure the guest instead of the gate. So the VM's address is given to
+ * this machine, and another Caddy answers there.
  */
 async function withServer(measure: (croft: Croft) => Promise<Figure[]>): Promise<Figure[]> {
   process.env.TMPDIR = '/dev/shm' // in memory, as /run of a box is
@@ -57,7 +57,7 @@ async function besidePlain(croft: Croft): Promise<Figure[]> {
     { what: 'by a token: the gate is asked about each', headers: { Authorization: `Bearer ${token}` } },
   ]
   const measured = ways.map(() => ({ rate: [] as number[], p50: [] as number[], p99: [] as number[] }))
-  // One round more, which is not counted.
+  // One more round, which is not counted.
   for (let round = -1; round < rounds; round++)
     for (const [i, { what, before, headers }] of ways.entries()) {
       await before?.()
@@ -107,7 +107,7 @@ async function withMany(croft: Croft): Promise<Figure[]> {
   return [...few, ...(await reaching(croft, `with ${many} VMs`))]
 }
 
-/** Each by a new connection: nothing but the gate says what becomes of it. */
+/** Sends each request on a new connection, so that only the gate decides about it. */
 async function reaching(croft: Croft, among: string): Promise<Figure[]> {
   const [share, first, lookup]: [number[], number[], number[]] = [[], [], []]
   const ask = async (label: string, status: number) => {
