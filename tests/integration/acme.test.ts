@@ -137,7 +137,7 @@ const unknownNames = (domain: string, from: number, many: number) =>
 const processesIn = async (vm: string) =>
   Number((await croft.do('exec', vm, '--', 'cut', '-d ', '-f5', '/proc/loadavg')).trim())
 
-test('a flood of names that nobody allowed orders nothing, and costs the daemon a lookup each', async () => {
+test('a flood of names that are not allowed orders nothing, and costs the daemon a lookup each', async () => {
   await setDomain('three.test', ca.root)
   expect((await curl('croft.three.test')).code).toBe(0)
   const refused = new Set(['ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR'])

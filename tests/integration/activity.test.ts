@@ -15,7 +15,7 @@ afterAll(() => croft?.[Symbol.asyncDispose]())
 const activity = async (...args: string[]): Promise<Entry[]> =>
   JSON.parse(await croft.do('activity', '--json', ...args)).entries
 
-test('a command line is written down with who typed it, on which VM, and what came of it', async () => {
+test('a command line is logged with its author, its VM and its outcome', async () => {
   await croft.do('new', 'web', '--image', 'tiny', '--stopped')
   await croft.run(['rm', 'nobody', '--yes'])
   await croft.do('ls')
@@ -37,7 +37,7 @@ test('a command line is written down with who typed it, on which VM, and what ca
   expect(more).toEqual([])
 })
 
-test('a token is known by its name, sees its own VM’s, and what it may not do is written down as refused', async () => {
+test('a token appears by its name, sees only entries of its own VM, and its refused attempts are logged', async () => {
   await croft.do('new', 'other', '--image', 'tiny', '--stopped')
   const token = (
     await croft.do('token', 'new', '--name', 'agent', '--vm', 'web', '--commands', 'activity,comment')
@@ -63,7 +63,7 @@ test('a token is known by its name, sees its own VM’s, and what it may not do 
   expect(await readFile(join(croft.folder, 'activity.jsonl'), 'utf8')).not.toContain(token)
 })
 
-test('a question that is not answered is nothing that was done', async () => {
+test('a question without an answer is not logged as an action', async () => {
   const before = (await activity()).length
   const refused = await croft.run(['rm', 'other'])
   expect(refused.stderr).toContain('--yes')

@@ -238,7 +238,7 @@ describe('Chromium', () => {
       await hearsNoMore(page)
     })
 
-    test('what it had open before the daemon was started again ends, too', async () => {
+    test('what it had open before a restart of the daemon ends, too', async () => {
       const { page, revoke } = await listenByHttp3()
       await croft.kill('SIGKILL')
       await croft.start()

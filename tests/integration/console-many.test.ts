@@ -101,7 +101,7 @@ test('every row is reached by the keyboard', async () => {
   await page.waitForSelector('.vms a.name')
 })
 
-test('what has the keyboard keeps it when the order changes or it is out of sight, and the page stays where it is', async () => {
+test('the focused row keeps the focus when the order changes or it is out of sight, and the page does not scroll', async () => {
   await page.focus(`.vms a:has-text("${names[5]}")`)
   const stood = await page.evaluate('scrollY')
   // With its name its place changes, from near the first to the last.

@@ -100,7 +100,7 @@ test('a token is shown once, works, and works no more when it is revoked', async
   expect(await status(shop, '-H', `Authorization: Bearer ${secret}`)).not.toBe('200')
 })
 
-test('a key is let in and shut out, and one that is none is refused where it was pasted', async () => {
+test('a key is added and removed, and an invalid one is refused at its field', async () => {
   const page = await consoles.signedIn({}, 'link')
   await page.goto(at('/settings/keys'))
   await page.fill('#key', 'not a key')
@@ -130,7 +130,7 @@ test('a key is let in and shut out, and one that is none is refused where it was
   await page.waitForSelector('text=No keys yet')
 })
 
-test('a VM has a name of its own, and loses it', async () => {
+test('a VM gets a custom name, and loses it', async () => {
   const page = await consoles.signedIn({}, 'link')
   await page.goto(at('/settings/domains'))
   await page.fill('#host', 'shop.box.test')
@@ -144,7 +144,7 @@ test('a VM has a name of its own, and loses it', async () => {
   expect(JSON.parse(await croft.do('domain', 'ls', '--json')).hosts).toEqual([])
 })
 
-test('what can be changed of a VM is changed in its settings', async () => {
+test('a VM’s settings change everything that can be changed', async () => {
   const page = await consoles.signedIn({}, 'link')
   await page.goto(at('/vms/shop/settings'))
   await page.fill('#comment', 'sells things')

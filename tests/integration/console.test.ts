@@ -201,7 +201,7 @@ const screen = async (page: Page) =>
 const shows = (page: Page, words: string) =>
   vi.waitFor(async () => expect(await screen(page)).toContain(words), patience)
 
-test('a terminal goes on while nobody looks, has the size of its window, and is seen by whoever looks', async () => {
+test('a terminal goes on while nobody looks, has the size of its window, and can be seen from several places', async () => {
   const page = await signedIn({ viewport: { width: 1024, height: 800 } })
   await page.goto(at('/vms/first'))
   await vi.waitFor(async () => expect((await screen(page)).join()).toContain('dev@first'), patience)
@@ -240,7 +240,7 @@ test('a terminal goes on while nobody looks, has the size of its window, and is 
   expect(complaints).toEqual([])
 })
 
-test('a terminal is nobody’s who may not enter the VM', async () => {
+test('a terminal is refused to those who may not enter the VM', async () => {
   const refused = (headers: Record<string, string>) =>
     new Promise<number | undefined>((resolve) => {
       const socket = new WebSocket(at('/api/terminal?vm=first').replace('http', 'ws'), { headers })
@@ -325,7 +325,7 @@ test('a copy has the name that is asked for', async () => {
   await croft.do('rm', 'still-try', '--yes')
 })
 
-test('what a guest or a user writes is text, wherever it is shown', async () => {
+test('text from a guest or a user is shown as text everywhere', async () => {
   const evil = `<img src=x onerror="document.title='bad'">`
   await croft.do('comment', 'first', evil)
   await croft.do('exec', 'first', `echo '<script>document.title="bad"</script>' | sudo tee /dev/ttyS0 > /dev/null`)
@@ -380,7 +380,7 @@ test('everything is found by typing, and done by keyboard alone', async () => {
   await croft.do('wake', 'first')
 })
 
-test('what a VM and the box have used is drawn, and said in words', async () => {
+test('usage of a VM and the box is drawn, and given in words', async () => {
   const page = await signedIn()
   const memory = () => page.textContent('.charts figure:has(h3:has-text("Memory")) figcaption')
   for (const path of ['/', '/vms/first/charts']) {

@@ -66,7 +66,7 @@ describe('a full disk', () => {
     expect(Object.keys((await croft.state()).vms)).toHaveLength(Object.keys(before.vms).length + 1)
   })
 
-  test('a change is written down all the same, into room that is kept for that; with that gone, it does not happen', async () => {
+  test('a change is still written, into room that is kept for it; without that room it does not happen', async () => {
     const reserve = join(folder, 'disk-reserve')
     const isWhole = () =>
       vi.waitFor(async () => expect((await stat(reserve)).size).toBe(Math.floor(24 * 2 ** 20 * 0.01)), {
@@ -155,7 +155,7 @@ describe('a disk that is full when memory is to be saved', () => {
     expect(Object.values(vms).map(({ name }) => name)).toEqual(['late'])
   })
 
-  test('a VM that can not write stands still, and goes on by itself when there is room, also after the daemon was killed', async () => {
+  test('a VM that can’t write stands still, and goes on by itself when there is room, also after the daemon was killed', async () => {
     await fill(80)
     const written = croft.run([
       'exec',

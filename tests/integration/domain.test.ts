@@ -39,7 +39,7 @@ test('HTTP leads to HTTPS', async () => {
   expect(stdout).toContain(`Location: ${secure('croft', '/x?y')}`)
 })
 
-test('who signs in has a cookie that no other host can set or see', async () => {
+test('signing in sets a cookie that no other host can set or see', async () => {
   const [link] = (await croft.do('login')).split('\n')
   expect(link).toMatch(new RegExp(`^${secure('croft', '/login')}`))
   const origin = ['-H', `Origin: ${secure('croft').slice(0, -1)}`]
@@ -47,14 +47,14 @@ test('who signs in has a cookie that no other host can set or see', async () => 
   expect(stdout).toMatch(/^set-cookie: __Host-croft_session=\S+; Path=\/; HttpOnly; SameSite=Lax; Max-Age=\d+; Secure/m)
 })
 
-test('domain check says what is not right yet', async () => {
+test('domain check says what is wrong', async () => {
   const { code, stdout } = await croft.run(['domain', 'check'])
   expect(code).toBe(1)
   expect(stdout).toMatch(/✗ DNS of croft\.box\.test +has no address/)
   expect(stdout).toMatch(/! certificate of croft\.box\.test +issued by Croft/)
 })
 
-test('what can’t be is refused, and nothing has changed', async () => {
+test('an impossible setting is refused and changes nothing', async () => {
   for (const [args, code] of [
     [['domain', 'set', 'not a name'], 2],
     [['domain', 'set', '192.0.2.1'], 2],

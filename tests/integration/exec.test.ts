@@ -79,7 +79,7 @@ test('a text that is too long for one answer is cut off, and says so', async () 
   expect(peak).toBeLessThan(64)
 })
 
-test('a caller that does not read has the command wait, not the daemon collect what it prints', async () => {
+test('a caller that does not read makes the command wait; the daemon does not buffer its output', async () => {
   const size = 100_000_000
   let heard = 0
   const peak = await peakOf(async () => {
@@ -106,7 +106,7 @@ test('a connection that was broken is opened again', async () => {
   expect(await inside('echo back')).toBe('back\n')
 })
 
-test('a connection that waits is no use of the VM, and not in what is saved of it', async () => {
+test('a waiting connection does not count as use of the VM, and is not saved with it', async () => {
   await inside('true')
   expect((await croft.ask('stat', { vm: 'web' })).use.why).not.toContain('SSH')
   await croft.do('sleep', 'web')
@@ -174,7 +174,7 @@ describe('files', () => {
     expect(await croft.run(args)).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(says) })
   })
 
-  test('what a guest sends reaches nothing beyond the folder that it was wanted in', async () => {
+  test('files from a guest reach nothing outside the target folder', async () => {
     await inside(`mkdir -p evil/deep && cd evil && echo good > good && ln -s /etc outside && ln -s ../../.. deep/above &&
       ln -s good within && sudo mknod device c 1 5 && mkfifo pipe && cp /bin/true setuid && sudo chown root setuid && sudo chmod 4755 setuid`)
     const pulled = await croft.run(['pull', 'web', 'evil', folder])

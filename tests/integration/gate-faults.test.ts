@@ -107,7 +107,7 @@ async function untilClosed(socket: Socket): Promise<number> {
   return performance.now() - began
 }
 
-test('a client that never finishes its headers keeps nobody waiting', async () => {
+test('a client that never finishes its headers delays nobody', async () => {
   const drips = await Promise.all(Array.from({ length: 300 }, () => raw(`GET / HTTP/1.1\r\nHost: ${host}\r\nX-Slow: `)))
   const began = performance.now()
   expect(await statusOf()).toBe(200)
@@ -164,7 +164,7 @@ test('a VM’s events come as it sends them', async () => {
   events.destroy()
 })
 
-test('a client that reads slowly holds up nobody, and what it does not read stays in the VM', async () => {
+test('a client that reads slowly delays nobody, and what it does not read stays in the VM', async () => {
   const reader = await ask('/big')
   await once(reader, 'data')
   reader.pause()
@@ -177,7 +177,7 @@ test('a client that reads slowly holds up nobody, and what it does not read stay
   reader.destroy()
 })
 
-test('a port on which nothing listens is answered for, to the owner with what does listen', async () => {
+test('a port on which nothing listens gets an answer, which tells the owner what does listen', async () => {
   await croft.do('share', 'public', 'web', '7777')
   using client = new Client()
   const html = { Accept: 'text/html' }
@@ -192,7 +192,7 @@ test('a port on which nothing listens is answered for, to the owner with what do
   })
 })
 
-test('100 MB of headers are refused soon, and kept by nobody', async () => {
+test('100 MB of headers are refused soon, and no process keeps them', async () => {
   const before = [await residentMb(caddy.pid), await residentMb(croft.pid)]
   const socket = await raw(`GET / HTTP/1.1\r\nHost: ${host}\r\n`)
   let said = ''
@@ -286,7 +286,7 @@ describe('a request that lies about who comes, or where to', () => {
     expect(said).toMatch(/^HTTP\/1\.1 (200|40[0145]) /)
   })
 
-  test('what only Croft says is taken from nobody else, however it is spelled', async () => {
+  test('headers that only Croft sets are accepted from nobody else, however they are spelled', async () => {
     using client = new Client()
     const names = [
       'X-Croft-User',
@@ -324,7 +324,7 @@ describe('a request that lies about who comes, or where to', () => {
     expect(arrived).toHaveLength(said.startsWith('HTTP/1.1 200 ') ? 1 : 0)
   })
 
-  test('nobody has the VM’s server go over to HTTP/2, past what Croft says; to other protocols, yes', async () => {
+  test('no client can switch the VM’s server to HTTP/2, past Croft’s headers; other protocols are allowed', async () => {
     const offered = async (protocol: string) => {
       await seen()
       const offer = `Connection: close, Upgrade, HTTP2-Settings\r\nUpgrade: ${protocol}\r\nHTTP2-Settings: AAMAAABkAAQAAP__`
@@ -338,7 +338,7 @@ describe('a request that lies about who comes, or where to', () => {
     expect(await offered('foo')).toEqual([['Upgrade', 'foo']])
   })
 
-  test('what Croft says can’t be struck out by the client', async () => {
+  test('the client can’t remove Croft’s headers', async () => {
     const session = await enter(croft, label)
     using client = new Client()
     await seen()
@@ -396,7 +396,7 @@ test('headers that are not finished within 30 s are waited for no longer', async
   expect(took).toBeLessThan(45_000)
 })
 
-test('what was open before the daemon was started again ends too when something is taken back', async () => {
+test('what was open before a restart of the daemon ends too when a right is revoked', async () => {
   const [link, revoke] = (await croft.do('share', 'link', 'web', '--port', '9001')).trim().split('\n')
   const guest = { Host: `web-9001.localhost:${httpPort}`, Cookie: `croft_session=${link!.split('key=')[1]}` }
   const events = await ask('/events', { headers: guest })
@@ -501,7 +501,7 @@ describe('by HTTP/2, which is handed on as HTTP/1.1, a request with', () => {
   })
 })
 
-test('a download ends unfinished when its VM is turned off, and who asks next is told that it is', async () => {
+test('a download ends unfinished when its VM is turned off, and the next request is told that it is', async () => {
   const owner = await enter(croft, label)
   const download = await ask('/big')
   await once(download, 'data')

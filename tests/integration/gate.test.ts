@@ -145,7 +145,7 @@ test('nobody gets in without signing in, and nobody is told what there is', asyn
   expect((await curl(at('croft'), ...page)).body).toContain('croft login')
 })
 
-test('names that are nobody’s get an answer that says nothing', async () => {
+test('unknown names get an answer that reveals nothing', async () => {
   for (const host of ['example.com', 'a.b.localhost', 'localhost', 'web-99999.localhost'])
     expect((await curl(`http://127.0.0.1:${httpPort}/`, '-H', `Host: ${host}`)).status).toBe(404)
   for (const path of ['//', '//[', '/?%', '/..%2f..'])
@@ -260,7 +260,7 @@ describe('who has signed in', () => {
     expect((await curl(link)).status).toBe(410)
   })
 
-  test('nobody is sent elsewhere by an address of ours, or signed in by a page of another’s', async () => {
+  test('our addresses send nobody elsewhere, and no other site’s page can sign anybody in', async () => {
     for (const to of ['//evil.example', 'https://evil.example', '/\\evil.example', 'javascript:alert(1)']) {
       const entering = await curl(
         at('croft', `/enter?host=web.localhost:${httpPort}&to=${encodeURIComponent(to)}`),
@@ -282,13 +282,13 @@ describe('who has signed in', () => {
     expect(body).toContain(`href="//web-8000.localhost:${httpPort}/"`)
   })
 
-  test('a sleeping VM wakes for whoever comes', async () => {
+  test('a sleeping VM wakes for a visitor', async () => {
     await croft.do('sleep', 'web')
     expect((await curl(at('web'), ...browser)).body).toBe('hello from web\n')
     expect(await croft.do('ls', '-q', '--state', 'awake')).toBe('web\n')
   })
 
-  test('signing out ends every session, at once', async () => {
+  test('signing out ends every session immediately', async () => {
     const other = await signIn('other')
     const out = await curl(at('croft', '/logout'), ...other, '-H', `Origin: ${at('croft').slice(0, -1)}`, '-X', 'POST')
     expect(out.body).toContain('Signed out')
@@ -296,7 +296,7 @@ describe('who has signed in', () => {
   })
 })
 
-test('a public port is told at the address where anybody may open it, also where the plain one only happens to lead to it', async () => {
+test('a public port is shown at the address where anybody may open it, also when the plain address only happens to lead to it', async () => {
   expect(await croft.do('share', 'public', 'web', '8000')).toBe(`Anybody may open ${at('web-8000')}\n`)
   expect((await curl(at('web-8000'))).status).toBe(200)
   expect((await curl(at('web'))).status).toBe(401)

@@ -109,7 +109,7 @@ const busy = (name: string) =>
   croft.do('exec', name, 'for i in 1 2; do timeout 40 yes > /dev/null 2>&1 < /dev/null & done')
 const idle = (name: string) => croft.do('exec', name, 'pkill yes || true')
 
-test('VMs that all want CPUs get them by their priority, and whoever takes most is named', async () => {
+test('VMs that all want CPUs get them by their priority, and the one that takes most is named', async () => {
   await using events = await croft.events()
   await croft.do('resize', 'web', '--priority', 'high')
   const both = ['web', 'idle']
@@ -227,7 +227,7 @@ test('VMs made from one image share pages that are the same, if the owner wants 
   expect([await run(), (await stat()).samePagesBytes]).toEqual(['0', null])
 })
 
-test('when it is tight, a VM gives back what it does not use, and has it again as soon as it needs it', async () => {
+test('when memory is tight, a VM gives back what it does not use, and gets it again as soon as it needs it', async () => {
   await using events = await croft.events()
   expect(await level()).toBe('plenty')
   await croft.do('exec', 'web', 'head -c 500M /dev/zero > big; cat big > /dev/null')
@@ -248,7 +248,7 @@ test('when it is tight, a VM gives back what it does not use, and has it again a
   ).toMatch(/0\n$/)
 })
 
-test('what was taken is given back when there is enough again, also after the daemon was killed', async () => {
+test('memory that was taken is given back when there is enough again, also after the daemon was killed', async () => {
   await stands('plenty')
   await vi.waitFor(async () => expect((await stat('web')).governor).toBe(null), wait)
   await croft.do('exec', 'kept', 'head -c 400M /dev/zero > big; cat big > /dev/null')
@@ -262,7 +262,7 @@ test('what was taken is given back when there is enough again, also after the da
   await vi.waitFor(async () => expect(await balloon('kept')).toBe(memoryMiB), wait)
 })
 
-test('when it is full, whom nobody uses is put to sleep, but not whoever is to stay awake, and no more are let in', async () => {
+test('when memory is full, unused VMs are put to sleep except those that are to stay awake, and no more are admitted', async () => {
   for (const name of ['kept', 'web']) await croft.do('sleep', name, '--after', 'never')
   // More of the reserve is gone than all VMs together could bring back.
   await leave(-0.2)

@@ -41,7 +41,7 @@ async function sshPast(): Promise<ChildProcess> {
   return spawn('ssh', ['-F', 'none', ...flags, `dev@${vm.address}`, 'echo in; sleep 1000'])
 }
 
-test('a VM that nobody uses is asleep, and wakes for whoever enters it, with its memory', async () => {
+test('an unused VM is asleep, and wakes with its memory when somebody enters it', async () => {
   expect(await inState('asleep')).toBe('other\nweb\n')
   expect(await must('virsh', ['-q', 'list', '--name'])).not.toContain((await croft.ask('show', { vm: 'web' })).id)
   expect(await croft.do('exec', 'web', 'cat /dev/shm/kept')).toBe('kept\n')

@@ -215,7 +215,7 @@ describe('many at once', () => {
     expect((await croft.state()).vms).toEqual({})
   })
 
-  test('of 20 that want the same name one gets it, and the others are told so', async () => {
+  test('of 20 that want the same name one gets it, and the others are refused', async () => {
     const made = await Promise.all(Array.from({ length: 20 }, () => make({ name: 'same' })))
     const refused = made.filter(({ status }) => status !== 200)
     expect(refused).toHaveLength(19)
@@ -227,7 +227,7 @@ describe('many at once', () => {
     await croft.ask('rm', { vm: 'same', yes: true })
   })
 
-  test('a VM that is deleted twice at once is deleted once', async () => {
+  test('a VM that is deleted twice at the same time is deleted once', async () => {
     await make({ name: 'twice' })
     const both = await Promise.all([1, 2].map(() => croft.call('rm', { vm: 'twice', yes: true })))
     expect(both.map(({ status }) => status).sort()).toEqual([200, 404])
@@ -258,7 +258,7 @@ describe('the door on loopback', () => {
     expect(answer.status).toBe(403)
     expect(JSON.parse(answer.text).code).toBe('not-allowed')
   })
-  test('has metrics for Prometheus, for who may see the whole box', async () => {
+  test('has metrics for Prometheus, for callers that may see the whole box', async () => {
     await make({ name: 'counted' })
     const secret = async (args: object): Promise<string> => (await croft.ask('token-new', args)).secret
     const metrics = (given?: string) =>
@@ -288,7 +288,7 @@ describe('the door on loopback', () => {
 })
 
 describe('the API', () => {
-  test('completes for who is limited what he may see, and nothing else', async () => {
+  test('completes only what a limited caller may see', async () => {
     for (const name of ['mine', 'other']) await make({ name })
     const { secret } = await croft.ask('token-new', { vm: 'mine' })
     const headers = { host: `localhost:${croft.port}`, authorization: `Bearer ${secret}` }

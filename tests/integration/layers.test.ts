@@ -296,7 +296,7 @@ describe('while much is merged', () => {
     },
   )
 
-  test.runIf(deep)('nor does who needs a VM that is off, into whose disk it is copied', async () => {
+  test.runIf(deep)('nor does a caller that needs a stopped VM into whose disk it is copied', async () => {
     await croft.do('new', 'off', '--stopped')
     const diskFile = async () => join(croft.folder, (await croft.state()).layers[(await vmOf('off')).disk]!.file)
     await must('qemu-io', ['-c', 'write -P 7 5G 800M', await diskFile()])

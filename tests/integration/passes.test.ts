@@ -121,7 +121,7 @@ test('a request that a client itself spoils takes back no other client’s pass'
   }
 })
 
-test('who is signed in is answered without asking, with all that the VM is told, until he is signed out', async () => {
+test('a signed-in client is answered without asking the gate, with all headers for the VM, until it is signed out', async () => {
   using client = new Client()
   const session = await enter(croft, 'web-9000')
   await gets(client, session)
@@ -144,12 +144,12 @@ test('who is signed in is answered without asking, with all that the VM is told,
   await vi.waitFor(async () => expect((await client.get('web-9000', '/', session)).status).toBe(401), takenBack)
 })
 
-test('who signs in on the way to a path that no header can hold is sent there', async () => {
+test('signing in on the way to a path that no header can hold leads there', async () => {
   const { status, headers } = await enterAt(croft, 'web-9000', '/日?q=ü')
   expect([status, headers.location]).toEqual([303, '/%E6%97%A5?q=%C3%BC'])
 })
 
-test('an address that leads elsewhere does so at once', async () => {
+test('an address that leads elsewhere does so immediately', async () => {
   using client = new Client()
   const session = await enter(croft, 'web')
   await croft.do('share', 'port', 'web', '9000')
@@ -193,7 +193,7 @@ test('a pass is no other connection’s, host’s or session’s', async () => {
   expect(await passes()).toEqual([])
 })
 
-test('a VM that has gone to sleep wakes for the next request of who had a pass', async () => {
+test('a VM that has gone to sleep wakes for the next request of a client that had a grant', async () => {
   using client = new Client()
   const session = await enter(croft, 'web-9000')
   await gets(client, session)

@@ -58,7 +58,7 @@ test('what it had measured is still there', async () => {
   }
 })
 
-test('a network that is taken away comes back at once, and running VMs with it', async () => {
+test('a removed network comes back immediately, with running VMs on it', async () => {
   const boot = await bootId()
   using events = await croft.events()
   const back = async () => {
@@ -85,7 +85,7 @@ test('a network that is taken away comes back at once, and running VMs with it',
   expect(await bootId()).toBe(boot)
 })
 
-test('a VM that stood still knows what time it is when it goes on', async () => {
+test('a paused VM knows the time when it goes on', async () => {
   const { id } = Object.values((await croft.state()).vms)[0]!
   await must('virsh', ['-q', 'suspend', `croft-${id}`])
   await new Promise((resolve) => setTimeout(resolve, 3000))
@@ -109,7 +109,7 @@ test('a guest that reboots itself is starting, then awake again, with the same n
   expect(await bootId()).not.toBe(before)
 })
 
-test('a daemon that finds the box rebooted starts what should run, what somebody waits for before the others', async () => {
+test('a daemon that finds the box rebooted starts what should run, first the VMs that somebody waits for', async () => {
   await croft.do('new', 'off', '--stopped')
   const others = ['second', 'third', 'wanted']
   for (const name of others) await croft.do('new', name, '--priority', 'low', '--stopped')
@@ -139,7 +139,7 @@ test('a daemon that finds the box rebooted starts what should run, what somebody
   expect(await croft.do('ls', '-q', '--state', 'stopped')).toBe('off\n')
 })
 
-test('a VM that ends while it starts is told of at once', async () => {
+test('a VM that ends while it starts is reported immediately', async () => {
   using events = await croft.events()
   const pid = await qemuPid(await croft.ask('show', { vm: 'steady' }))
   await croft.run(['exec', 'steady', 'sudo reboot'])
@@ -170,7 +170,7 @@ test('a VM that has crashed says when and why, and is started again where that i
   expect(await croft.do('activity', '--find', 'steady')).toContain('started it after it crashed')
 })
 
-test('a VM whose SSH server lets nobody in is entered by its agent, as the message says', async () => {
+test('a VM whose SSH server admits nobody is entered by its agent, as the message says', async () => {
   await croft.do('exec', 'steady', 'sudo mv /usr/sbin/sshd /usr/sbin/sshd.off; sync')
   await croft.do('restart', 'steady', '--grace', '0')
   const refused = await croft.run(['exec', 'steady', 'true'])

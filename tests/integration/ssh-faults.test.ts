@@ -77,7 +77,7 @@ test('what is not SSH, or is damaged, ends its own connection and nothing else',
   await enters()
 })
 
-test('who opens connections and says nothing keeps nobody out', async () => {
+test('silent connections keep nobody out', async () => {
   const silent = await Promise.all(Array.from({ length: 300 }, dial))
   // The oldest have made room.
   await vi.waitFor(() => expect(silent.filter((socket) => !socket.destroyed).length).toBeLessThanOrEqual(100), wait)
@@ -85,7 +85,7 @@ test('who opens connections and says nothing keeps nobody out', async () => {
   for (const socket of silent) socket.destroy()
 })
 
-test('200 connections at once are all served, with little memory each', async () => {
+test('200 connections at the same time are all served, with little memory each', async () => {
   const key = await readFile(laptop.path('id_ed25519'))
   const before = await residentMb(reached.gateway.pid)
   const clients: ssh2.Client[] = []
@@ -103,7 +103,7 @@ test('200 connections at once are all served, with little memory each', async ()
   for (const client of clients) client.end()
 })
 
-test('a key that may not enter is told of once, also to a client with BatchMode, and never again beside one that may', async () => {
+test('a key that may not enter is reported once, also to a client with BatchMode, and never again beside one that may', async () => {
   const strange = await laptop.key('strange')
   const as = await laptop.as('strange')
   const told = (text: string) =>
@@ -118,7 +118,7 @@ test('a key that may not enter is told of once, also to a client with BatchMode,
   expect([first.code, again.code, told(first.stderr), told(again.stderr)]).toEqual([0, 0, 1, 0])
 })
 
-test('failed log-ins have a limit that says what it does, and never shuts out a key that may enter', async () => {
+test('failed logins have a limit that says what it does, and never shuts out a key that may enter', async () => {
   const tries = deep ? 10_000 : 300
   const { private: strange } = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 })
   const attempt = (): Promise<string> =>
@@ -168,7 +168,7 @@ async function connected(username = 'croft'): Promise<ssh2.Client> {
   return client
 }
 
-test('a connection has so many channels, and is told so of one more', async () => {
+test('a connection has a limit of channels, and one more is refused with the reason', async () => {
   const client = await connected()
   const open = () =>
     new Promise<ssh2.ClientChannel | string>((resolve) =>
@@ -183,7 +183,7 @@ test('a connection has so many channels, and is told so of one more', async () =
   client.end()
 })
 
-test('a client that reads nothing, or types without an end, takes no memory and keeps nobody out', async () => {
+test('a client that reads nothing, or types endlessly, takes no memory and keeps nobody out', async () => {
   const typing = await connected()
   const deaf = await connected()
   const grown = await growth(async () => {
@@ -200,7 +200,7 @@ test('a client that reads nothing, or types without an end, takes no memory and 
   for (const each of [typing, deaf]) each.destroy()
 })
 
-test('a connection to a VM that is not there is refused with the reason', async () => {
+test('a connection to a VM that does not exist is refused with the reason', async () => {
   const { code, stderr } = await laptop.ssh(['-W', 'nothing:22', 'croft@box'])
   expect(code).not.toBe(0)
   expect(stderr).toContain('No VM called')

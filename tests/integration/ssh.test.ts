@@ -221,7 +221,7 @@ test.each(sample(watches, watches[1]!))('nothing goes on for a client that went 
   await idle()
 })
 
-test('a client that goes away at the prompt takes nobody with it', async () => {
+test('a client that disconnects at the prompt affects nobody else', async () => {
   const { pid } = reached.gateway
   const child = start('-tt', 'croft@box')
   await once(child.stdout!, 'data')
@@ -363,7 +363,7 @@ describe('a VM', () => {
     expect(ended).toMatchObject({ stdout: 'web\n' })
   })
 
-  test('is a host like any other to who has what ssh-config prints, and its host key is known', async () => {
+  test('is a host like any other with the settings that ssh-config prints, and its host key is known', async () => {
     const { stdout } = await laptop.ssh(['croft@box', 'ssh-config', '--host', '127.0.0.1'])
     const config = laptop.path('config-own')
     // The file that is ~/.ssh/config elsewhere must be named here.
@@ -391,7 +391,7 @@ describe('a VM', () => {
     await croft.do('rm', 'other', '--yes')
   })
 
-  test('can’t write to the terminal of who reads its console', async () => {
+  test('can’t write to the terminal of somebody who reads its console', async () => {
     await laptop.ssh(['root+web@box', "printf '\\033]0;evil\\007 said by the guest\\n' > /dev/console"])
     await vi.waitFor(async () => {
       const { stdout } = await laptop.ssh(['-tt', 'croft@box', 'logs', 'web'])
@@ -495,7 +495,7 @@ test.runIf(deep)('Ansible reaches three VMs by their names, and sets them up', a
 })
 
 describe('whoever may not enter', () => {
-  test('is told which key he came with, and the command that lets it in, which does', async () => {
+  test('is told which key it was, and the command that admits it, which works', async () => {
     const line = await laptop.key('stranger')
     const asStranger = await laptop.as('stranger')
     const refused = await program('ssh', [...asStranger, 'croft@box', 'ls'], { timeoutMs: 60_000 })

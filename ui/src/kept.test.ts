@@ -3,7 +3,7 @@ import { kept } from './kept.ts'
 
 const vm = (id: string, state = 'stopped') => ({ id, state, tags: ['a'], web: { port: null } })
 
-test('what is the same stays the same object, and the list too when nothing differs', () => {
+test('unchanged items stay the same objects, and so does the list when nothing differs', () => {
   const before = [vm('1'), vm('2')]
   expect(kept(before, [vm('1'), vm('2')])).toBe(before)
   const after = kept(before, [vm('1'), vm('2', 'awake'), vm('3')])

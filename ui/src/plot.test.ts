@@ -5,7 +5,7 @@ import { divide, settle } from './plot.ts'
 const sizes = fc.array(fc.double({ min: 0.001, max: 1000, noNaN: true }), { minLength: 1, maxLength: 60 })
 const aspects = fc.double({ min: 0.2, max: 5, noNaN: true })
 
-test('each parcel has its part of the field, inside it, and none lies on another', () => {
+test('each parcel has its share of the field, lies inside it, and overlaps no other', () => {
   fc.assert(
     fc.property(sizes, aspects, (given, aspect) => {
       const whole = given.reduce((all, size) => all + size, 0)
@@ -44,7 +44,7 @@ test('shares of nothing have no parcel', () => {
   expect(divide([], 1)).toEqual([])
 })
 
-test('what is used has its part of the area, and never more than all of it', () => {
+test('the used part has its share of the area, and never more than all of it', () => {
   expect(settle(25, 100)).toBe(0.5)
   expect(settle(120, 100)).toBe(1)
   expect(settle(0, 0)).toBe(0)
