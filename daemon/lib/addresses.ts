@@ -18,3 +18,6 @@ export function isWithin(address: string, list: string): boolean {
   const plain = plainAddress(address)
   return isIP(plain) !== 0 && known.check(plain, family(plain))
 }
+
+/** Returns the address at which the box itself reaches a server that listens on `address`. Pure. */
+export const reachedFromBox = (address: string): string => (['::', '0.0.0.0'].includes(address) ? '127.0.0.1' : address)

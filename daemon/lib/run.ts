@@ -44,8 +44,8 @@ export async function runProgram(
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   })
-  const out = collectGarbage(child.stdout, options.onLine)
-  const err = collectGarbage(child.stderr)
+  const out = collect(child.stdout, options.onLine)
+  const err = collect(child.stderr)
   child.stdin.on('error', () => {}) // a program may ignore its input
   child.stdin.end(options.input)
 
@@ -107,7 +107,7 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-function collectGarbage(stream: NodeJS.ReadableStream, onLine?: (line: string) => void): () => string {
+function collect(stream: NodeJS.ReadableStream, onLine?: (line: string) => void): () => string {
   const chunks: string[] = []
   let size = 0
   let rest = ''

@@ -9,9 +9,6 @@ export const gatewayKeys = (folder: string): { host: string; own: string } => ({
   own: join(folder, 'ssh', 'id_ed25519'),
 })
 
-/** Returns the address at which the box itself reaches a server that listens on `address`. Pure. */
-export const reachedFromBox = (address: string): string => (['::', '0.0.0.0'].includes(address) ? '127.0.0.1' : address)
-
 /**
  * How Node runs the gateway: so that it soon collects the garbage of ten thousand logins and gives the memory back.
  * With its defaults it keeps some 200 MB of that for nothing. The unit (packaging/croft-ssh.service) says the same.

@@ -7,9 +7,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { SshConfig } from '../config.ts'
 import { caddyUser, groupId, userId } from '../lib/accounts.ts'
+import { reachedFromBox } from '../lib/addresses.ts'
 import { CroftError } from '../lib/error.ts'
 import { runProgram } from '../lib/run.ts'
-import { lean, reachedFromBox } from './gateway-process.ts'
+import { lean } from './gateway-process.ts'
 
 interface Service {
   name: string

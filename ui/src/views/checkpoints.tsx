@@ -33,7 +33,7 @@ export function Checkpoints({ vm }: { vm: VmView }) {
             style={{ marginLeft: `${Math.min(depth, 8) * 24}px` }}
           >
             <b>{checkpoint.label}</b>
-            <TerminalSize of={checkpoint} largest={largest} />
+            <SizeBar of={checkpoint} largest={largest} />
             <span class="soft">
               <Ago at={checkpoint.createdAt} /> · {bytes(checkpoint.layerBytes)} disk
               {checkpoint.memory ? ` · ${bytes(checkpoint.savedMemoryBytes)} memory` : ' · no memory'}
@@ -77,7 +77,7 @@ export function Checkpoints({ vm }: { vm: VmView }) {
 }
 
 /** A checkpoint's size relative to the others: its disk, then its memory. */
-function TerminalSize({ of, largest }: { of: CheckpointResult; largest: number }) {
+function SizeBar({ of, largest }: { of: CheckpointResult; largest: number }) {
   const width = (count: number) => `${((100 * count) / Math.max(1, largest)).toFixed(1)}%`
   return (
     <span class="size" aria-hidden="true">

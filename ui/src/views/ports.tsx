@@ -87,7 +87,7 @@ export function Ports({ vm }: { vm: VmView }) {
           </tr>
         ))}
       </Table>
-      {vm.web && <LinkSettings vm={vm} ports={value.ports} />}
+      {vm.web && <ShareLinks vm={vm} ports={value.ports} />}
     </>
   )
 }
@@ -103,7 +103,7 @@ function Tunnel({ vm, port, service }: { vm: VmView; port: number; service: stri
   )
 }
 
-function LinkSettings({ vm, ports }: { vm: VmView; ports: readonly PortResult[] }) {
+function ShareLinks({ vm, ports }: { vm: VmView; ports: readonly PortResult[] }) {
   const { value, again } = useCommand<{ shares: ShareResult[] }>('share ls', { vm: vm.name })
   const [whom, port, expires] = [useSignal(''), useSignal(''), useSignal('7d')]
   const made = useSignal<string | undefined>(undefined)

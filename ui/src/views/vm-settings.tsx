@@ -32,7 +32,7 @@ export function VmSettings({ vm }: { vm: VmView }) {
       </section>
       <section>
         <h2>Share of the box</h2>
-        <ShareResult vm={vm} />
+        <ShareForm vm={vm} />
       </section>
     </div>
   )
@@ -201,7 +201,7 @@ function Limits({ vm }: { vm: VmView }) {
   )
 }
 
-function ShareResult({ vm }: { vm: VmView }) {
+function ShareForm({ vm }: { vm: VmView }) {
   const [priority, cpu, disk, net] = [useSignal(''), useSignal(''), useSignal(''), useSignal('')]
   const held = rates(vm)
   const others = (['low', 'normal', 'high'] satisfies VmView['priority'][]).filter((each) => each !== vm.priority)
