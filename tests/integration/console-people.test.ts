@@ -125,7 +125,7 @@ test('a key is added and removed, and an invalid one is refused at its field', a
   await page.click('main >> button:has-text("Rename")')
   await page.waitForSelector('tr:has(b:text-is("ada"))')
   await page.click('tr:has(b:text-is("ada")) >> text=Remove')
-  expect(await page.textContent('dialog')).toMatch(/can't enter any more/)
+  expect(await page.textContent('dialog')).toMatch(/will no longer be let in/)
   await page.click('dialog >> button:text-is("Remove")')
   await page.waitForSelector('text=No keys yet')
 })

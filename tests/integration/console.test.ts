@@ -126,7 +126,7 @@ test('an error is shown at its field, and placeholders are the box’s defaults'
   await refused('memory', /MiB of memory/)
   await page.fill('#memory', '')
   await page.fill('#tags', 'UPPER')
-  await refused('tags', /a tag takes/)
+  await refused('tags', /a tag has/)
   expect(await croft.do('ls', '-q')).toBe('')
 })
 

@@ -319,7 +319,7 @@ test('a VM whose saved memory is gone says so: it is not copied, and boots when 
     ),
   })
   expect(await croft.do('wake', 'steady')).toMatch(
-    /^steady is awake, in [\d.]+ s\.\nIt had to boot: the saved memory of steady is gone: .*\nWhat was only in its memory is lost\.\n$/,
+    /^steady is awake, in [\d.]+ s\.\nIt had to boot: the saved memory of steady is gone: .*\nAnything that was only in its memory is lost\.\n$/,
   )
 })
 

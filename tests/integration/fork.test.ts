@@ -315,7 +315,7 @@ describe('a checkpoint', () => {
     await croft.do('cp', 'alpha', 'beta')
     await inside('beta', 'echo one > file; sync')
     await croft.do('stop', 'beta')
-    expect(await croft.do('checkpoint', 'beta', 'off')).toContain('of the disk alone')
+    expect(await croft.do('checkpoint', 'beta', 'off')).toContain('disk only')
     await croft.do('start', 'beta')
     await inside('beta', 'echo two > file; sync')
     await croft.do('restore', 'beta', 'off')

@@ -297,7 +297,7 @@ describe('who has signed in', () => {
 })
 
 test('a public port is shown at the address where anybody may open it, also when the plain address only happens to lead to it', async () => {
-  expect(await croft.do('share', 'public', 'web', '8000')).toBe(`Anybody may open ${at('web-8000')}\n`)
+  expect(await croft.do('share', 'public', 'web', '8000')).toBe(`Anybody can now open ${at('web-8000')}\n`)
   expect((await curl(at('web-8000'))).status).toBe(200)
   expect((await curl(at('web'))).status).toBe(401)
   expect((await croft.ask('share-ls', { vm: 'web' })).shares[0].public).toEqual([{ port: 8000, web: at('web-8000') }])
@@ -360,7 +360,7 @@ describe('a VM that comes to the address of a VM', () => {
 
 describe('a public port', () => {
   test('is open to anybody, and opens no other', async () => {
-    expect(await croft.do('share', 'public', 'web')).toBe(`Anybody may open ${at('web')}\n`)
+    expect(await croft.do('share', 'public', 'web')).toBe(`Anybody can now open ${at('web')}\n`)
     expect((await curl(at('web'))).body).toBe('hello from web\n')
     expect((await curl(at('web-8000'))).body).toBe('hello from web\n')
     expect((await curl(at('web-9000'))).status).toBe(401)
@@ -437,7 +437,7 @@ describe('a share link', () => {
     expect(JSON.stringify(await croft.state())).not.toContain(url!.split('=')[1])
     const id = revoke!.split(' ').at(-1)!
     expect(await croft.do('share', 'ls', 'web')).toContain(id)
-    expect(await croft.do('share', 'revoke', id)).toBe(`The link to ${at('web-9000')} for Ann Ö works no more.\n`)
+    expect(await croft.do('share', 'revoke', id)).toBe(`The link to ${at('web-9000')} for Ann Ö no longer works.\n`)
     expect((await curl(at('web-9000'), ...guest)).status).toBe(401)
     expect((await curl(at('web-9000'), ...guest, ...page, '-L')).body).toContain('it is over: ask for another')
     expect((await curl(url!, ...guest)).status).toBe(410)

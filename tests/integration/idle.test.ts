@@ -106,16 +106,16 @@ test.runIf(deep)('VMs that run are left alone by a daemon that was killed, and s
 
 test('each VM may have a policy of its own', async () => {
   using events = await croft.events()
-  expect(await croft.do('sleep', 'web', '--after', 'never')).toBe('web never sleeps by itself.\n')
+  expect(await croft.do('sleep', 'web', '--after', 'never')).toBe('web never goes to sleep by itself.\n')
   await croft.do('wake', 'other')
   await asleep(events, 'other')
   expect(await inState('awake')).toBe('web\n')
-  expect(await croft.do('stat', 'web')).toMatch(/awake +it never sleeps by itself\n/)
-  expect(await croft.do('sleep', 'web', '--after', '10')).toBe('web goes to sleep when it is idle for 10 min.\n')
+  expect(await croft.do('stat', 'web')).toMatch(/awake +it never goes to sleep by itself\n/)
+  expect(await croft.do('sleep', 'web', '--after', '10')).toBe('web goes to sleep after being idle for 10 min.\n')
   expect(await croft.do('stat', 'web')).toMatch(/awake +used just now \(.*\); sleeps in 10 min\n/)
   expect(await croft.run(['sleep', 'web', '--after', 'soon'])).toMatchObject({ code: 2 })
   expect(await croft.do('sleep', 'web', '--after', 'default')).toBe(
-    'web goes to sleep when it is idle for 3 s, as VMs of this box do.\n',
+    'web goes to sleep after being idle for 3 s, the default on this box.\n',
   )
   await asleep(events, 'web')
 })

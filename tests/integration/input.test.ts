@@ -177,11 +177,11 @@ describe('wrong input', () => {
   test.each([
     [['new', '--memroy', '1G'], 2, 'Did you mean --memory?'],
     [['lss'], 2, 'Did you mean croft ls?'],
-    [['new', 'a', 'b'], 2, '"b" is one word too many'],
+    [['new', 'a', 'b'], 2, '"b" is one argument too many'],
     [['show'], 2, 'needs <vm>'],
     [['show', 'wbe'], 3, 'No VM called "wbe".'],
     [['new', 'x', '--setup-script', '/nowhere'], 2, "can't be read"],
-    [['image'], 2, 'needs a verb'],
+    [['image'], 2, 'needs a subcommand'],
     [['image', 'bulid'], 2, 'Did you mean croft image build?'],
     [['key', 'add', '/etc/hostname'], 2, 'is not a key'],
     [['rm', 'none', '--yes'], 3, 'There are none'],
@@ -381,7 +381,10 @@ describe('keys', () => {
   const add = (input: string, ...flags: string[]) => croft.run(['key', 'add', '-', ...flags], { input })
   test('are added from standard input, listed and shut out', async () => {
     const added = await croft.run(['key', 'add', '-'], { input: `# mine\n${key}\n` })
-    expect(added).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ann@laptop may enter now \(SHA256:/) })
+    expect(added).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^ann@laptop can now enter all VMs \(SHA256:/),
+    })
     expect(await croft.do('key', 'ls', '-q')).toBe('ann@laptop\n')
     expect(await croft.run(['key', 'rm', 'ann@laptop'])).toMatchObject({
       code: 1,
@@ -395,13 +398,13 @@ describe('keys', () => {
     await make({ name: 'shop' })
     const [ada, runner, ca] = await Promise.all(['ada@laptop', 'runner', 'ca'].map(newKey))
     expect(await add(ada!, '--vm', 'shop')).toMatchObject({
-      stdout: expect.stringMatching(/^ada@laptop may enter shop now \(SHA256:/),
+      stdout: expect.stringMatching(/^ada@laptop can now enter shop \(SHA256:/),
     })
     expect(await add(runner!, '--tag', 'ci')).toMatchObject({
-      stdout: expect.stringMatching(/^runner may enter VMs with the tag ci now \(/),
+      stdout: expect.stringMatching(/^runner can now enter VMs tagged ci \(/),
     })
     expect(await add(ca!, '--name', 'company', '--authority')).toMatchObject({
-      stdout: expect.stringMatching(/^Who has a certificate by company may enter now \(/),
+      stdout: expect.stringMatching(/^Anybody with a certificate signed by company can now enter all VMs \(/),
     })
     const listed = (await croft.do('key', 'ls')).split('\n').map((line) => line.split(/ {2,}/).slice(0, 3))
     expect(listed).toEqual([
@@ -437,7 +440,7 @@ describe('keys', () => {
     const taken = { code: 1, stderr: expect.stringContaining('There is already a key called "me@laptop".') }
     expect(await add(await newKey('other'), '--name', 'me@laptop')).toMatchObject(taken)
     expect(await croft.run(['key', 'rename', 'me@laptop-2', 'me@laptop'])).toMatchObject(taken)
-    expect(await croft.do('key', 'rename', 'me@laptop-2', 'phone')).toMatch(/^It is called phone now/)
+    expect(await croft.do('key', 'rename', 'me@laptop-2', 'phone')).toMatch(/^It is now called phone/)
     expect((await croft.run(['key', 'rename', 'nobody', 'x'])).code).toBe(3)
     expect(await croft.do('key', 'ls', '-q')).toBe('me@laptop\nphone\n')
     for (const name of ['me@laptop', 'phone']) await croft.do('key', 'rm', name, '--yes')

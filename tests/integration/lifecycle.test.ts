@@ -172,7 +172,7 @@ describe('a VM', () => {
     await using terminal = await Terminal.open('top', size, ['sh', '-c', line], { CROFT_SOCKET: croft.socket })
     const { shows, type } = terminal
     const below = '\n[\\s\\S]*\nweb +awake.*\nstill +stopped.*'
-    await shows(new RegExp(`^before\nThe box {3}VMs by CPU; Ctrl-C leaves${below}$`))
+    await shows(new RegExp(`^before\nThe box {3}VMs by CPU; Ctrl-C quits${below}$`))
     expect(await terminal.cursorSeen()).toBe(false)
     await Promise.all([
       croft.do('exec', 'web', 'sleep 5'),

@@ -50,9 +50,9 @@ async function restart(change: (checkpoint: Checkpoint) => Partial<Checkpoint> =
 }
 
 test('a schedule is set, shown, and refused when it makes no sense', async () => {
-  expect(await croft.do('checkpoint', 'auto', 'runs')).toBe('No checkpoints of runs are taken by the clock.\n')
+  expect(await croft.do('checkpoint', 'auto', 'runs')).toBe('runs has no checkpoint schedule.\n')
   expect(await croft.do('checkpoint', 'auto', 'runs', 'hourly=2', 'daily=2')).toBe(
-    'runs keeps a checkpoint of each of the latest 2 hours and the latest 2 days.\n',
+    'runs keeps one checkpoint for each of the latest 2 hours and the latest 2 days.\n',
   )
   expect(await croft.ask('checkpoint-auto', { vm: 'runs' })).toEqual({ vm: 'runs', hourly: 2, daily: 2, taken: 0 })
   for (const words of [['hourly=2', 'hourly=3'], ['off', 'daily=1'], ['weekly=1']]) {

@@ -185,7 +185,7 @@ test('top in the lobby goes on until it is left, and then the prompt is back', a
   const { type, shows } = terminal
   await shows(/croft>$/)
   await type('top --every 1s', 'Enter')
-  await shows(/croft> top --every 1s\nThe box {3}VMs by CPU; Ctrl-C leaves\n[\s\S]*\nweb +awake .*\nstill +stopped .*$/)
+  await shows(/croft> top --every 1s\nThe box {3}VMs by CPU; Ctrl-C quits\n[\s\S]*\nweb +awake .*\nstill +stopped .*$/)
   expect(await terminal.cursorSeen()).toBe(false)
   const session = start('web@box', 'echo in; sleep 100')
   await once(session.stdout!, 'data')

@@ -26,7 +26,7 @@ export const keyAddCommand = command({
     name: keyNameArg.optional().describe('Its name (default: the comment in the key)'),
     vm: vmArg.optional().describe('Let it into this VM only'),
     tag: tagArg.optional().describe('Let it into VMs with this tag only'),
-    authority: z.boolean().optional().describe('Trust it as a CA: let in certificates that it has signed'),
+    authority: z.boolean().optional().describe('Trust it as a CA: accept certificates signed by it'),
   }),
   positional: ['key'],
   result: z.object({ keys: z.array(keyResult) }),
@@ -40,6 +40,6 @@ export const keyAddCommand = command({
 })
 
 function inWords({ name, vm, tag, authority }: KeyResult): string {
-  const who = authority ? `Who has a certificate by ${name}` : name
-  return `${who} may enter ${vm !== null ? `${vm} ` : tag !== null ? `VMs with the tag ${tag} ` : ''}now`
+  const who = authority ? `Anybody with a certificate signed by ${name}` : name
+  return `${who} can now enter ${vm !== null ? vm : tag !== null ? `VMs tagged ${tag}` : 'all VMs'}`
 }

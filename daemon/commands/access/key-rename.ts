@@ -12,6 +12,6 @@ export const keyRenameCommand = command({
   result: keyResult,
   touches: 'changes',
   run: async ({ box }, { key, name }) => describeKey(box.store.state, await renameKey(box, key, name)),
-  print: ({ name, fingerprint }) => `It is called ${name} now (${fingerprint}).\n`,
+  print: ({ name, fingerprint }) => `It is now called ${name} (${fingerprint}).\n`,
   names: (key) => [key.name],
 })

@@ -14,10 +14,10 @@ export const keyRmCommand = command({
   async confirm(box, { key: name }) {
     const key = findKey(box.store.state, name)
     const last = Object.keys(box.store.state.keys).length === 1 ? ' It is the only key.' : ''
-    const who = key.authority ? `Certificates by ${key.name}` : key.name
-    return `${who} (${key.fingerprint}) can't enter any more.${last} Remove it?`
+    const who = key.authority ? `Certificates signed by ${key.name}` : key.name
+    return `${who} (${key.fingerprint}) will no longer be let in.${last} Remove it?`
   },
   run: async ({ box }, { key }) => describeKey(box.store.state, await removeKey(box, key)),
-  print: (key) => `${key.name} is shut out.\n`,
+  print: (key) => `${key.name} is locked out.\n`,
   names: (key) => [key.name],
 })

@@ -12,7 +12,7 @@ export const keyArg = z
 
 export const keyNameArg = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9@._-]{0,63}$/, 'a name takes letters, digits, "@", ".", "_" and "-"')
+  .regex(/^[A-Za-z0-9][A-Za-z0-9@._-]{0,63}$/, 'a name has 1 to 64 letters, digits, "@", ".", "_" and "-"')
   .meta({ placeholder: 'name' })
 
 export const keyResult = z.object({

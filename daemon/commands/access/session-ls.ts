@@ -40,7 +40,7 @@ export const sessionLsCommand = command({
   run: async ({ host }) => ({ sessions: host.web.signIns().map(describeSignIn) }),
   names: ({ sessions }) => sessions.map(({ id }) => id),
   print({ sessions }, view) {
-    if (sessions.length === 0) return `Nobody is signed in. A link that does it: ${view.croft} login\n`
+    if (sessions.length === 0) return `Nobody is signed in. Get a sign-in link: ${view.croft} login\n`
     return table(
       sessions,
       [

@@ -14,7 +14,7 @@ export const sshConfigCommand = command({
   args: z.object({
     host: z
       .string()
-      .regex(/^[A-Za-z0-9:.][A-Za-z0-9.:-]{0,252}$/, 'that is not the name or address of a host')
+      .regex(/^[A-Za-z0-9:.][A-Za-z0-9.:-]{0,252}$/, 'it is not a host name or address')
       .optional()
       .describe("The box's host name (default: its domain, or the name you reached the lobby by, or its own name)")
       .meta({ placeholder: 'host' }),
@@ -37,7 +37,7 @@ export const sshConfigCommand = command({
     }
     if (!box.ssh)
       throw new CroftError('conflict', 'This box has no SSH gateway.', {
-        hint: 'The configuration turns it off: "ssh"',
+        hint: 'The configuration turns it off with "ssh": false.',
       })
     const { port } = box.ssh
     const reached = host ?? box.ssh.host(connected)

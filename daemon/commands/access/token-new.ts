@@ -35,7 +35,7 @@ export const tokenNewCommand = command({
     const unknown = allowed?.find((each) => !known.has(each))
     if (unknown !== undefined) {
       throw new CroftError('bad-value', `There is no command ${JSON.stringify(unknown.slice(0, 40))}.`, {
-        hint: 'croft help lists them; they are separated by commas, as in: --commands ls,exec,"image ls"',
+        hint: 'croft help lists them. Separate several with commas: --commands ls,exec,"image ls"',
         argument: 'commands',
       })
     }
@@ -44,5 +44,5 @@ export const tokenNewCommand = command({
     return { ...describeToken(box.store.state, token), secret }
   },
   print: ({ secret, id }, view) =>
-    `${secret}\n  ${style(view, 'dim', 'It is not shown again. Take it back:')}   ${view.croft} token revoke ${id}\n`,
+    `${secret}\n  ${style(view, 'dim', 'It is not shown again. Revoke it:')}   ${view.croft} token revoke ${id}\n`,
 })

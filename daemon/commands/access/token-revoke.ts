@@ -24,5 +24,5 @@ export const tokenRevokeCommand = command({
     await box.store.update((state) => ({ ...state, tokens: without(state.tokens, id) }))
     return describeToken(box.store.state, token)
   },
-  print: ({ id, name }) => `${id}${name && `, for ${name},`} works no more.\n`,
+  print: ({ id, name }) => `${id}${name && `, for ${name},`} no longer works.\n`,
 })

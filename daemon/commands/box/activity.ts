@@ -36,7 +36,7 @@ export const activityCommand = command({
       .describe('Only entries with all of these words')
       .meta({ placeholder: 'words' }),
     failed: z.boolean().optional().describe('Only entries that failed or were refused'),
-    since: durationArg.optional().describe('Only the last 30m, 12h, 7d'),
+    since: durationArg.optional().describe('Only entries from the last 30m, 12h or 7d'),
     limit: z.int().min(1).max(1000).default(50).describe('The most entries to show').meta({ placeholder: 'n' }),
     before: z.int().min(1).optional().describe('Only entries before the one with this id').meta({ placeholder: 'id' }),
   }),
@@ -59,7 +59,7 @@ export const activityCommand = command({
     return found
   },
   print({ entries }, view) {
-    if (entries.length === 0) return 'Nothing of that kind was done yet.\n'
+    if (entries.length === 0) return 'No such activity yet.\n'
     return table(
       entries,
       [

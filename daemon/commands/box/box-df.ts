@@ -43,7 +43,7 @@ const shownMost = 10
 
 export const boxDfCommand = command({
   name: 'box df',
-  summary: 'Show what uses the disk, what can go, and when it will be full',
+  summary: 'Show what uses the disk, what can be freed, and when it will be full',
   details:
     'OWN is freed when you delete it alone (a VM with its checkpoints, a checkpoint, or an image). SHARED is also used by others, and stays. DISK and MEMORY are its own disk layer and saved memory.',
   examples: ['croft box df', 'croft box df --json'],
@@ -108,7 +108,7 @@ const isHead = ({ id, group }: PartResult): boolean => id === group
 
 function whatIs({ kind, createdAt }: PartResult, now: Date): string {
   if (kind === 'vm') return 'VM'
-  if (kind === 'memory') return 'it sleeps in that'
+  if (kind === 'memory') return 'its memory while asleep'
   if (kind === 'golden') return 'golden checkpoint'
   if (kind === 'spare') return 'for the next new VM'
   return `${kind}, ${ago(createdAt, now)}`
@@ -120,7 +120,7 @@ function reclaimableLines(all: BoxDfResult['reclaimable'], view: View): string {
     shown,
     [
       { title: 'AT LEAST', value: (each) => bytes(each.bytes), right: true },
-      { title: 'CAN GO BY', value: (each) => each.command },
+      { title: 'FREED BY', value: (each) => each.command },
       { title: 'WHY', value: (each) => each.why },
     ],
     view,

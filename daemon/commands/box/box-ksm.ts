@@ -19,9 +19,9 @@ export const boxKsmCommand = command({
       await box.store.update((state) => ({ ...state, samePages: wanted === 'on' }))
     }
     const found = await host.samePages.read()
-    if (!found) throw new CroftError('unavailable', 'The kernel of this box can not share pages (KSM).')
+    if (!found) throw new CroftError('unavailable', 'The kernel of this box has no memory deduplication (KSM).')
     return found
   },
   print: ({ on, savedBytes }) =>
-    on ? `VMs share pages that are the same: ${bytes(savedBytes)} saved.\n` : 'Each VM has pages of its own.\n',
+    on ? `Memory deduplication is on: ${bytes(savedBytes)} saved.\n` : 'Memory deduplication is off.\n',
 })

@@ -9,8 +9,8 @@ import { maySee, seesSome } from '../kit/scope.ts'
 
 export const completeCommand = command({
   name: 'complete',
-  summary: 'Say what could come next on a command line',
-  details: 'The scripts of croft completion ask this.',
+  summary: 'Suggest what can come next on a command line',
+  details: 'The scripts that croft completion prints call this.',
   examples: ['croft complete -- new --i'],
   args: z.object({
     words: z

@@ -27,7 +27,7 @@ complete -c croft -a '(__croft_complete)'
 
 export const completionCommand = command({
   name: 'completion',
-  summary: 'Print a script for completion in your shell',
+  summary: 'Print a completion script for your shell',
   examples: ['croft completion bash > /etc/bash_completion.d/croft'],
   args: z.object({
     shell: z.enum(['bash', 'zsh', 'fish']).describe('bash, zsh or fish').meta({ placeholder: 'shell' }),

@@ -19,7 +19,7 @@ export const doctorCommand = command({
   }),
   touches: 'reads',
   run: async ({ host }) => ({ checks: await host.checks() }),
-  print: ({ checks }, view) => printChecks(checks, view, 'The box is well.'),
+  print: ({ checks }, view) => printChecks(checks, view, 'The box is healthy.'),
   exitCode: ({ checks }) => (checks.some((check) => check.state === 'wrong') ? 1 : 0),
 })
 
@@ -33,5 +33,5 @@ export function printChecks(checks: readonly z.infer<typeof checkResult>[], view
       (check.advice ? `${' '.repeat(longest + 5)}${style(view, 'dim', check.advice)}\n` : ''),
   )
   const wrong = checks.filter((check) => check.state === 'wrong').length
-  return `${lines.join('')}${wrong ? `${wrong} of ${checks.length} things are wrong.` : well}\n`
+  return `${lines.join('')}${wrong ? `${wrong} of ${checks.length} checks failed.` : well}\n`
 }

@@ -41,7 +41,7 @@ export function printOverview(commands: readonly z.infer<typeof line>[], view: V
   })
   return (
     `Croft: your own cloud of VMs on this box.\n\n${parts.join('')}` +
-    `Every command takes --json, and -q for only names. ${style(view, 'bold', `${view.croft} help <command>`)} shows one in full.\n`
+    `Every command takes --json, and -q to print only names. ${style(view, 'bold', `${view.croft} help <command>`)} explains one.\n`
   )
 }
 
@@ -55,9 +55,9 @@ export function describeCommand(command: Command): Page {
     return { form: positional ? `<${each.placeholder}>` : flag, description: `${each.description}${fallback}` }
   })
   const general = [
-    { form: '--json', description: 'The answer as JSON' },
-    { form: '-q, --quiet', description: 'Only names' },
-    ...(command.confirm ? [{ form: '-y, --yes', description: 'Do not ask' }] : []),
+    { form: '--json', description: 'Print the result as JSON' },
+    { form: '-q, --quiet', description: 'Print only names' },
+    ...(command.confirm ? [{ form: '-y, --yes', description: 'Do not ask for confirmation' }] : []),
   ]
   const { name, summary, details, examples } = command
   return {

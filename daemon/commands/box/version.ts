@@ -4,7 +4,7 @@ import { facts } from '../kit/text.ts'
 
 export const versionCommand = command({
   name: 'version',
-  summary: 'Show the versions of Croft and of what it drives',
+  summary: 'Show the versions of Croft, Node.js, libvirt and QEMU',
   examples: ['croft version'],
   args: z.object({}),
   result: z.object({ croft: z.string(), node: z.string(), libvirt: z.string(), qemu: z.string() }),

@@ -21,7 +21,7 @@ export const checkpointAutoCommand = command({
   args: z.object({
     vm: vmArg,
     keep: z
-      .array(z.string().regex(/^(off|(hourly|daily)=[0-9]{1,3})$/, 'it is hourly=<number>, daily=<number> or off'))
+      .array(z.string().regex(/^(off|(hourly|daily)=[0-9]{1,3})$/, 'it must be hourly=<number>, daily=<number> or off'))
       .max(2)
       .optional()
       .describe('How many to keep: hourly=24, daily=7, or off')
@@ -49,10 +49,10 @@ export const checkpointAutoCommand = command({
   print({ vm, hourly, daily, taken }) {
     if (isOn({ hourly, daily })) {
       const kept = [hourly && `the latest ${count(hourly, 'hour')}`, daily && `the latest ${count(daily, 'day')}`]
-      return `${vm} keeps a checkpoint of each of ${kept.filter(Boolean).join(' and ')}.\n`
+      return `${vm} keeps one checkpoint for each of ${kept.filter(Boolean).join(' and ')}.\n`
     }
-    const stay = taken ? `The ${count(taken, 'scheduled one')} there ${taken === 1 ? 'is' : 'are'} stay.\n` : ''
-    return `No checkpoints of ${vm} are taken by the clock.\n${stay}`
+    const stay = taken ? `${count(taken, 'scheduled checkpoint')} ${taken === 1 ? 'stays' : 'stay'}.\n` : ''
+    return `${vm} has no checkpoint schedule.\n${stay}`
   },
 })
 
@@ -62,8 +62,8 @@ const count = (number: number, what: string): string => `${number} ${what}${numb
 function parseKeep(words: readonly string[]): Schedule {
   const names = words.map((word) => word.split('=')[0])
   if (new Set(names).size < names.length || (names.includes('off') && names.length > 1)) {
-    throw new CroftError('misuse', `${words.join(' ')} can't be kept together.`, {
-      hint: 'Say how many of each, once: hourly=24 daily=7. Or: off',
+    throw new CroftError('misuse', `${words.join(' ')} can't be combined.`, {
+      hint: 'Give each once, such as hourly=24 daily=7, or only off.',
     })
   }
   const of = (name: string) => Number(words.find((word) => word.startsWith(`${name}=`))?.split('=')[1] ?? 0)

@@ -17,12 +17,12 @@ export const checkpointRmCommand = command({
   async confirm(box, { vm: name, label }) {
     const vm = findVm(box.store.state, name)
     const checkpoint = findCheckpoint(box.store.state, vm, label)
-    return `There is no way back to ${checkpoint.label} afterwards. Forget it?`
+    return `This deletes the checkpoint ${checkpoint.label} of ${vm.name}. It can't be undone. Delete it?`
   },
   async run({ box }, { vm: name, label }) {
     const vm = findVm(box.store.state, name)
     return { vm: vm.name, label: (await removeCheckpoint(box, vm.id, label)).label }
   },
-  print: ({ label }) => `${label} is forgotten.\n`,
+  print: ({ label }) => `${label} is deleted.\n`,
   names: ({ label }) => [label],
 })

@@ -31,7 +31,7 @@ export const checkpointCommand = command({
     return { ...(await describeCheckpoint(box, checkpoint)), vm, tookMs: performance.now() - began }
   },
   print: ({ label, vm, memory, savedMemoryBytes, tookMs }, { croft }) =>
-    `${label} is taken, in ${seconds(tookMs)}${memory ? `, with ${bytes(savedMemoryBytes)} of memory` : ', of the disk alone'}.\n` +
+    `${label} is taken, in ${seconds(tookMs)}${memory ? `, with ${bytes(savedMemoryBytes)} of memory` : ', disk only'}.\n` +
     `  go back   ${croft} restore ${vm} ${label}\n`,
   names: ({ label }) => [label],
 })

@@ -26,7 +26,7 @@ export const imageRmCommand = command({
   },
   print: ({ name, vms }) =>
     vms
-      ? `${name} is off the list; ${vms} VM${vms === 1 ? ' keeps' : 's keep'} what they need of it.\n`
+      ? `${name} is off the list; ${vms} VM${vms === 1 ? ' still uses' : 's still use'} its files.\n`
       : `${name} is removed.\n`,
   names: ({ name }) => [name],
 })

@@ -41,7 +41,7 @@ export const execCommand = command({
       .boolean()
       .optional()
       .describe(
-        'Run it as root through the guest agent, for when SSH lets nobody in. There is no input, and output comes at the end',
+        'Run it as root through the guest agent, for when SSH does not work. No input; output comes at the end',
       ),
   }),
   positional: ['vm'],
@@ -56,7 +56,7 @@ export const execCommand = command({
   async run({ box, host, report, stdin: given, output, signal }, { vm: name, command: words, stdin, user, byAgent }) {
     if (byAgent) {
       if (user !== undefined || stdin !== undefined)
-        throw new CroftError('misuse', 'The guest agent runs it as root and without input.', {
+        throw new CroftError('misuse', 'The guest agent runs commands as root and without input.', {
           hint: 'Leave out --user and --stdin, or --by-agent.',
         })
       const line = shellLine(words)

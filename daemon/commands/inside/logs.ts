@@ -18,7 +18,7 @@ export const logsCommand = command({
       .min(1)
       .max(10_000)
       .default(100)
-      .describe('How many of the last lines to show to show to show')
+      .describe('How many of the last lines to show')
       .meta({ placeholder: 'n' }),
   }),
   positional: ['vm'],

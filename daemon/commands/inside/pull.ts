@@ -34,11 +34,11 @@ export const pullCommand = command({
       const there = source.replace(/(?<=.)\/+$/, '')
       const looked = await inside(look, there)
       if (looked.code === 3) throw new CroftError('not-found', `${vm.name} has no ${posix.normalize(there)}.`)
-      if (looked.code !== 0) throw new CroftError('guest-failed', `${vm.name} does not give it: ${said(looked)}.`)
+      if (looked.code !== 0) throw new CroftError('guest-failed', `It can't be read in ${vm.name}: ${said(looked)}.`)
       const kind = looked.stdout.trim() === 'folder' ? 'folder' : 'file'
       await transfer({ way: 'pull', here: here(target), there, kind })
       return { vm: vm.name, source: there }
     }),
-  print: ({ vm, source }) => `It is here: ${source} of ${vm}\n`,
+  print: ({ vm, source }) => `Copied ${source} from ${vm}.\n`,
   names: ({ source }) => [source],
 })

@@ -47,10 +47,11 @@ export const pushCommand = command({
           'not-found',
           `${vm.name} has no folder ${target.endsWith('/') ? target : posix.dirname(target)}.`,
           {
-            hint: `Make it first: croft exec ${vm.name} mkdir -p …`,
+            hint: `Create it first: croft exec ${vm.name} mkdir -p …`,
           },
         )
-      if (prepared.code !== 0) throw new CroftError('guest-failed', `${vm.name} does not take it: ${said(prepared)}.`)
+      if (prepared.code !== 0)
+        throw new CroftError('guest-failed', `It can't be written in ${vm.name}: ${said(prepared)}.`)
       const isFolder = prepared.stdout.trim() === 'folder'
       const folder = isFolder ? target : posix.dirname(target)
       const from = here(source)
@@ -60,13 +61,14 @@ export const pushCommand = command({
       try {
         await transfer({ way: 'push', here: from, there })
         const placed = await inside(place, there, own, to)
-        if (placed.code !== 0) throw new CroftError('guest-failed', `${vm.name} does not take it: ${said(placed)}.`)
+        if (placed.code !== 0)
+          throw new CroftError('guest-failed', `It can't be written in ${vm.name}: ${said(placed)}.`)
       } catch (error) {
         await inside('rm -rf -- "$1"', there).catch(() => {})
         throw error
       }
       return { vm: vm.name, target: to }
     }),
-  print: ({ vm, target }) => `It is in ${vm}: ${target}\n`,
+  print: ({ vm, target }) => `Copied to ${vm}: ${target}\n`,
   names: ({ target }) => [target],
 })

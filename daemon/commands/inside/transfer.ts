@@ -15,11 +15,11 @@ export const pathArg = z
   .string()
   .min(1)
   .max(4096)
-  .regex(/^[^\0]*$/, 'a path has no NUL')
+  .regex(/^[^\0]*$/, "a path can't contain NUL")
 
 export const userArg = z
   .string()
-  .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'the name of a user takes a-z, 0-9, "_" and "-"')
+  .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'a user name can have a-z, 0-9, "_" and "-"')
   .optional()
   .describe('The user in the VM (default: the login user)')
   .meta({ placeholder: 'user' })
@@ -83,9 +83,9 @@ export async function betweenEnds<T>(
 
 /** A caller that came by SSH has scp. */
 const notFromHere = ({ ssh }: Box, vm: string, reached: string): CroftError =>
-  new CroftError('misuse', 'Files of yours are not seen from here.', {
+  new CroftError('misuse', "Your files can't be reached from here.", {
     hint: ssh
-      ? `Where they are, scp copies them both ways: scp -P ${ssh.port} -r site ${vm}@${ssh.host(reached)}:`
+      ? `Run scp where they are; it copies both ways: scp -P ${ssh.port} -r site ${vm}@${ssh.host(reached)}:`
       : undefined,
   })
 

@@ -71,12 +71,12 @@ export const portArg = z
 
 export const tagArg = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,39}$/, 'a tag takes 1 to 40 of a-z, 0-9, ".", "_" and "-"')
+  .regex(/^[a-z0-9][a-z0-9._-]{0,39}$/, 'a tag has 1 to 40 characters of a-z, 0-9, ".", "_" and "-"')
   .meta({ placeholder: 'tag', complete: 'tag' })
 
 export const labelArg = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a label takes 1 to 64 letters, digits, ".", "_" and "-"')
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a label has 1 to 64 letters, digits, ".", "_" and "-"')
   .meta({ placeholder: 'checkpoint', complete: 'checkpoint' })
 
 export const commentArg = z.string().max(200).regex(printable, 'a comment is one line without control characters')
@@ -85,7 +85,7 @@ export const commentArg = z.string().max(200).regex(printable, 'a comment is one
 export const nameArg = z
   .string()
   .max(60)
-  .regex(/^[\p{L}\p{N} .,'’_@+-]*$/u, "a name takes letters, digits, spaces and . , ' _ @ + -")
+  .regex(/^[\p{L}\p{N} .,'’_@+-]*$/u, "a name can have letters, digits, spaces and . , ' _ @ + -")
   .meta({ placeholder: 'name' })
 
 /** A host name by RFC 1123, as people write it; the value is in lower case. */
@@ -98,15 +98,15 @@ export const hostNameArg = z
       .string()
       .regex(
         /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
-        'a host name is like box.example.com: letters, digits and "-", with dots between',
+        'a host name looks like box.example.com: letters, digits and "-", separated by dots',
       )
-      .regex(/[a-z][a-z0-9-]*$/, 'it is an address, and a host name is wanted'),
+      .regex(/[a-z][a-z0-9-]*$/, 'it looks like an IP address, not a host name'),
   )
 
 export const envArg = z
   .string()
   .max(4096)
-  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}=/, 'write it as NAME=value, the name of letters, digits and "_"')
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}=/, 'write it as NAME=value; the name can have letters, digits and "_"')
   .regex(printable, 'a value is one line without control characters')
   .meta({ placeholder: 'K=V', secret: true })
 

@@ -41,7 +41,7 @@ function unknownKey(command: Command, known: readonly Parameter[], key: string):
 }
 
 const takes = (known: readonly Parameter[]): string =>
-  known.length ? `It takes: ${known.map(({ key }) => key).join(', ')}` : 'It takes none.'
+  known.length ? `It takes: ${known.map(({ key }) => key).join(', ')}` : 'It takes no arguments.'
 
 /** How an argument is called on a command line. */
 export function labelOf(command: Command, { key, flag, placeholder }: Parameter): string {

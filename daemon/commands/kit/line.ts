@@ -96,13 +96,13 @@ export function findCommand(
     throw new CroftError(
       'misuse',
       second && !second.startsWith('-')
-        ? `croft ${first} has no verb ${quotedWord(second)}.`
-        : `croft ${first} needs a verb.`,
+        ? `croft ${first} has no subcommand ${quotedWord(second)}.`
+        : `croft ${first} needs a subcommand.`,
       {
         hint:
           meant && second
             ? `Did you mean croft ${first} ${meant}?`
-            : `There are: ${verbs.map((verb) => `croft ${first} ${verb}`).join(', ')}`,
+            : `Choose one of: ${verbs.map((verb) => `croft ${first} ${verb}`).join(', ')}`,
       },
     )
   }
@@ -111,7 +111,7 @@ export function findCommand(
   const meant = near && (elsewhere.get(near) ?? near)
   throw new CroftError(
     'misuse',
-    first.startsWith('-') ? `A command comes before ${first}.` : `There is no command ${quotedWord(first)}.`,
+    first.startsWith('-') ? `Put the command before ${first}.` : `There is no command ${quotedWord(first)}.`,
     { hint: meant ? `Did you mean croft ${meant}?` : 'croft help lists them all.' },
   )
 }
@@ -189,7 +189,7 @@ function takeFlag(line: ParsedLine, known: readonly Parameter[], word: string, q
   const parameter = known.find((each) => each.flag === flag || each.key === short)
   const isFlag = parameter && !command.positional?.includes(parameter.key) && command.rest !== parameter.key
   if (inline !== undefined && (isFlag ? parameter.type === 'boolean' : isGeneral(flag)))
-    throw new CroftError('misuse', `${flag} takes no value.`, { hint: `Write it alone: ${flag}` })
+    throw new CroftError('misuse', `${flag} takes no value.`, { hint: `Write just: ${flag}` })
   if (!isFlag) {
     if (!isGeneral(flag)) throw unknownFlag(command, known, flag, parameter)
     line[general[flag]] = true
@@ -218,14 +218,14 @@ function unknownFlag(
   if (positional)
     return new CroftError(
       'misuse',
-      `croft ${command.name} has no flag ${flag}: <${positional.placeholder}> is given without one.`,
+      `croft ${command.name} has no flag ${flag}: <${positional.placeholder}> is a positional argument.`,
       { hint: `Usage: ${usageLine(command)}` },
     )
   const meant = flag.startsWith('--')
     ? closest(flag, [...flagsOf(command, known), ...Object.keys(general).filter((each) => each.startsWith('--'))])
     : undefined
   const passesOn = known.some(({ key, required }) => key === command.rest && required)
-  const afterDashes = passesOn ? ' What is to be run comes after --, if it begins with "-".' : ''
+  const afterDashes = passesOn ? ' If the command to run begins with "-", put -- before it.' : ''
   return new CroftError('misuse', `croft ${command.name} has no flag ${shown}.`, {
     hint: meant ? `Did you mean ${meant}?` : `croft help ${command.name} lists its flags.${afterDashes}`,
   })
@@ -238,7 +238,7 @@ function takePosition(line: ParsedLine, known: readonly Parameter[], positions: 
   const key = positions[0]
   const parameter = known.find((each) => each.key === key)
   if (!parameter) {
-    throw new CroftError('misuse', `${quotedWord(word)} is one word too many for croft ${line.command.name}.`, {
+    throw new CroftError('misuse', `${quotedWord(word)} is one argument too many for croft ${line.command.name}.`, {
       hint: `Usage: ${usageLine(line.command)}`,
     })
   }
@@ -250,7 +250,7 @@ function put(line: ParsedLine, parameter: Parameter, text: string): void {
   const { key } = parameter
   const value = parameter.type === 'number' && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
   if (parameter.many) line.args[key] = [...((line.args[key] as unknown[] | undefined) ?? []), value]
-  else if (key in line.args) throw new CroftError('misuse', `${parameter.flag} is given twice, and takes one value.`)
+  else if (key in line.args) throw new CroftError('misuse', `${parameter.flag} is given twice but takes one value.`)
   else line.args[key] = value
   if (parameter.file && isOfFile(parameter, text)) line.files.push(key)
 }

@@ -108,7 +108,7 @@ describe('who is limited', () => {
   test('to commands has those, and is told which', () => {
     expect(outcome(few, 'show', { vm: 'secret' })).toBe('fine')
     expect(outcome(few, 'rm', { vm: 'web' })).toBe('You may not run rm. You may run: ls, show, login, key add, tag')
-    expect(outcome({ ...everything, commands: [] }, 'ls')).toBe('You may not run ls. You may run no command.')
+    expect(outcome({ ...everything, commands: [] }, 'ls')).toBe('You may not run ls. You may not run any command.')
     expect(outcome({ ...everything, commands: [] }, 'help')).toBe('fine')
   })
 

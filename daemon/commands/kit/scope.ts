@@ -29,11 +29,11 @@ export function checkScope(scope: Scope, command: Command, args: Record<string, 
   if (touches === 'nothing') return
   if (scope.commands !== null && !scope.commands.includes(name)) {
     throw new CroftError('not-allowed', `You may not run ${name}.`, {
-      hint: scope.commands.length ? `You may run: ${scope.commands.join(', ')}` : 'You may run no command.',
+      hint: scope.commands.length ? `You may run: ${scope.commands.join(', ')}` : 'You may not run any command.',
     })
   }
   if ((givers.has(name) && isLimited(scope)) || (movers.has(name) && seesSome(scope)))
-    throw new CroftError('not-allowed', `You may not run ${name}: it could let somebody in where you may not.`)
+    throw new CroftError('not-allowed', `You may not run ${name}: it could grant more access than you have.`)
   if (!seesSome(scope)) return
   const named = parameters(command).flatMap(({ complete, key }) =>
     complete === 'vm' && args[key] !== undefined ? [args[key]].flat().map(String) : [],
@@ -45,7 +45,7 @@ export function checkScope(scope: Scope, command: Command, args: Record<string, 
 }
 
 const inWords = ({ vm, tag }: Scope, state: State): string =>
-  vm === null ? `VMs tagged ${JSON.stringify(tag)}` : (state.vms[vm]?.name ?? 'a VM that is gone')
+  vm === null ? `VMs tagged ${JSON.stringify(tag)}` : (state.vms[vm]?.name ?? 'a VM that was deleted')
 
 /** Whether there is another VM by that name is not said. */
 function maySeeNamed(scope: Scope, name: string, state: State): boolean {

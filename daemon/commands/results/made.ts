@@ -35,7 +35,7 @@ export function hadToBoot(why: string | null): string {
 
 /** The same of a VM that slept: what was in its memory is gone. */
 export const lostMemory = (why: string | null): string =>
-  why === null ? '' : `${hadToBoot(why)}What was only in its memory is lost.\n`
+  why === null ? '' : `${hadToBoot(why)}Anything that was only in its memory is lost.\n`
 
 export function printMade(vm: MadeResult, view: View): string {
   const name = style(view, 'bold', vm.name)

@@ -28,12 +28,9 @@ export const lsCommand = command({
     state: z
       .enum(vmStates)
       .optional()
-      .describe(`Only those in this state: ${vmStates.join(', ')}`)
+      .describe(`Only VMs in this state: ${vmStates.join(', ')}`)
       .meta({ placeholder: 'state' }),
-    tag: z
-      .array(tagArg)
-      .optional()
-      .describe('Only those with this tag; give it more than once for VMs with all of them'),
+    tag: z.array(tagArg).optional().describe('Only VMs with this tag; if repeated, only VMs with all of the tags'),
   }),
   result: z.object({
     vms: z.array(vmResult.extend(usageResult.shape)),

@@ -38,21 +38,17 @@ export const newCommand = command({
     priority: priorityArg.optional(),
     restart: restartArg.optional(),
     ...rateArgs,
-    env: z
-      .array(envArg)
-      .max(200)
-      .optional()
-      .describe('An environment variable for everything in it; can be given more than once'),
+    env: z.array(envArg).max(200).optional().describe('An environment variable for everything in it; repeatable'),
     setupScript: z
       .string()
       .max(256 * 1024)
       .optional()
       .describe('A script that runs in it once, as its login user')
       .meta({ file: true, placeholder: 'file' }),
-    tag: z.array(tagArg).max(50).optional().describe('A tag; can be given more than once'),
+    tag: z.array(tagArg).max(50).optional().describe('A tag; repeatable'),
     comment: commentArg.optional().describe('What it is for'),
     stopped: z.boolean().optional().describe('Make it without starting it'),
-    cold: z.boolean().optional().describe('Boot it instead of forking one that has booted'),
+    cold: z.boolean().optional().describe('Boot it instead of forking one that has already booted'),
   }),
   positional: ['name'],
   result: madeResult,
@@ -60,7 +56,7 @@ export const newCommand = command({
   revocable: true,
   async run({ box, report, host, reached, revoked }, args) {
     if (args.stopped && args.setupScript !== undefined) {
-      throw new CroftError('misuse', 'A set-up script needs a VM that runs.', {
+      throw new CroftError('misuse', 'A set-up script needs a running VM.', {
         hint: 'Leave out --stopped or --setup-script.',
       })
     }
@@ -97,11 +93,12 @@ export const newCommand = command({
         args.setupScript,
         { signal: revoked },
       )
-      if (revoked?.aborted) throw new CroftError('cancelled', `${vm.name} is made; its set-up script was ended.`)
+      if (revoked?.aborted)
+        throw new CroftError('cancelled', `${vm.name} is made, but its set-up script was cancelled.`)
       if (result.code !== 0) {
         throw new CroftError(
           'guest-failed',
-          `${vm.name} runs, but its set-up script ended with exit code ${result.code}.`,
+          `${vm.name} is running, but its set-up script ended with exit code ${result.code}.`,
           {
             hint: `Its output ends with:\n${result.tail}`,
           },

@@ -13,6 +13,6 @@ export const renameCommand = command({
   result: vmResult,
   touches: 'changes',
   run: async ({ box }, { vm, to }) => toVmResult(box, await renameVm(box, vm, to)),
-  print: (vm) => `It is called ${vm.name} now.\n`,
+  print: (vm) => `It is now called ${vm.name}.\n`,
   names: (vm) => [vm.name],
 })

@@ -45,7 +45,7 @@ export const resizeCommand = command({
     const shares = priority !== undefined || Object.keys(share.rates).length > 0
     if (!resizes && !shares && restart === undefined) {
       throw new CroftError('misuse', 'Nothing to change.', {
-        hint: 'Say what: --cpu, --memory, --disk, --priority, --restart, --cpu-limit, --disk-limit, --net-limit.',
+        hint: 'Give at least one of: --cpu, --memory, --disk, --priority, --restart, --cpu-limit, --disk-limit, --net-limit.',
       })
     }
     checkRates(box, share.rates)
@@ -57,8 +57,8 @@ export const resizeCommand = command({
   },
   print: (vm, { croft }) =>
     `${vm.name} has ${vm.cpus} CPUs, ${mebibytes(vm.memoryMiB)} memory, ${vm.diskGiB} GiB disk, ${vm.priority} priority.\n` +
-    (rates(vm).length > 0 ? `It takes at most ${rates(vm).join(', ')}.\n` : '') +
-    (vm.restart === 'on-crash' ? 'It is started again when it crashes.\n' : '') +
+    (rates(vm).length > 0 ? `It gets at most ${rates(vm).join(', ')}.\n` : '') +
+    (vm.restart === 'on-crash' ? 'It restarts when it crashes.\n' : '') +
     (vm.atNextStart ? `CPUs and memory change at its next start: ${croft} restart ${vm.name}\n` : ''),
   names: (vm) => [vm.name],
 })

@@ -70,7 +70,7 @@ function showVm(vm: ShowResult, view: View): string {
 
 function lastWords({ id, name }: VmResult, { reason, console }: z.output<typeof crashResult>, view: View): string {
   const lines = console ? ` Its console ends with:\n${console.replace(/^/gm, '  ')}\n` : '\n'
-  return `\n${whyCrashed(id, reason)}${lines}More of it: ${view.croft} logs ${name}\nStart it:   ${view.croft} start ${name}\n`
+  return `\n${whyCrashed(id, reason)}${lines}More lines: ${view.croft} logs ${name}\nStart it:   ${view.croft} start ${name}\n`
 }
 
 /** What it takes of the box now, as far as it takes anything. */

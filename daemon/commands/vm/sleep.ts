@@ -17,7 +17,7 @@ export const sleepCommand = command({
     vm: vmArg,
     after: z
       .string()
-      .regex(/^([0-9]{1,5}|never|default)$/, 'it is a number of minutes, never or default')
+      .regex(/^([0-9]{1,5}|never|default)$/, 'it must be a number of minutes, never or default')
       .optional()
       .describe('Minutes of idleness before it goes to sleep by itself, never, or default')
       .meta({ placeholder: 'minutes' }),
@@ -38,9 +38,9 @@ export const sleepCommand = command({
   print({ name, policy }) {
     if (!policy) return `${name} is asleep.\n`
     const when = policy.minutes
-      ? `goes to sleep when it is idle for ${minutes(policy.minutes)}`
-      : 'never sleeps by itself'
-    return `${name} ${when}${policy.byDefault ? ', as VMs of this box do' : ''}.\n`
+      ? `goes to sleep after being idle for ${minutes(policy.minutes)}`
+      : 'never goes to sleep by itself'
+    return `${name} ${when}${policy.byDefault ? ', the default on this box' : ''}.\n`
   },
   names: ({ name }) => [name],
 })

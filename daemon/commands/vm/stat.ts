@@ -117,7 +117,7 @@ const vmLines = (vm: StatResult, view: View): string =>
         'disk',
         vm.diskBytes === null
           ? undefined
-          : `${bytes(vm.diskBytes)} with its checkpoints; its disk can grow to ${vm.diskGiB} GiB`,
+          : `${bytes(vm.diskBytes)} including its checkpoints; its disk can grow to ${vm.diskGiB} GiB`,
       ],
       ['', vm.governor ? `${vm.governor.what}: ${vm.governor.why}` : undefined],
       ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
@@ -131,7 +131,7 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`],
     ['', standing(memory).join(', ')],
-    ['', samePagesBytes === null ? undefined : `${bytes(samePagesBytes)} saved by sharing pages that are the same`],
+    ['', samePagesBytes === null ? undefined : `${bytes(samePagesBytes)} saved by memory deduplication (KSM)`],
     ['swap', box.swapTotalBytes === 0 ? undefined : `${bytes(box.swapUsedBytes)} of ${bytes(box.swapTotalBytes)}`],
     [
       'disk',
@@ -146,7 +146,7 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
 /** Why a VM is awake, in a few words. Pure. */
 function whyAwake({ use, sleepsAt }: StatResult, now: Date): string {
   if (use?.now) return use.why
-  if (!use || sleepsAt === null) return 'it never sleeps by itself'
+  if (!use || sleepsAt === null) return 'it never goes to sleep by itself'
   const left = Math.max(0, (Date.parse(sleepsAt) - now.getTime()) / 60_000)
   return `used ${ago(use.at, now)} (${use.why}); sleeps in ${minutes(left)}`
 }

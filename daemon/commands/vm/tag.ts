@@ -12,7 +12,7 @@ export const tagCommand = command({
   args: z.object({
     vm: vmArg,
     tags: z.array(tagArg).max(50).optional().describe('Tags to add').meta({ placeholder: 'tag' }),
-    remove: z.array(tagArg).max(50).optional().describe('A tag to remove; can be given more than once'),
+    remove: z.array(tagArg).max(50).optional().describe('A tag to remove; repeatable'),
   }),
   positional: ['vm', 'tags'],
   result: vmResult,

@@ -42,7 +42,7 @@ const linesOf = (result: TopResult, view: object = {}) =>
 
 test('the picture at 80 columns', () => {
   expect(linesOf(few)).toEqual([
-    'The box   VMs by CPU; Ctrl-C leaves',
+    'The box   VMs by CPU; Ctrl-C quits',
     '  CPU         ▰▰▰▱▱▱▱▱ 38.2 % of 2',
     '  memory      ▰▱▱▱▱▱▱▱ 4.1 GB of 25 GB',
     '  disk        ▰▰▰▰▱▱▱▱ 210 GB free',
@@ -67,7 +67,7 @@ test('the picture when memory is short', () => {
 
 test('the picture at 40 columns, in 12 lines', () => {
   expect(linesOf(many, { columns: 40, rows: 12 })).toEqual([
-    'The box   VMs by CPU; Ctrl-C leaves',
+    'The box   VMs by CPU; Ctrl-C quits',
     '  CPU         ▰▰▰▱▱▱▱▱ 38.2 % of 2',
     '  memory      ▰▱▱▱▱▱▱▱ 4.1 GB of 25 GB',
     '  disk        ▰▰▰▰▱▱▱▱ 210 GB free',
@@ -105,7 +105,7 @@ test('of a box without VMs, or to a key for some of them, there is less to say',
   const lines = linesOf({ ...few, box: { ...box, pressure }, vms: [] })
   expect(lines.slice(4)).toEqual(['  VMs      none', '', 'No VMs. Make one: croft new'])
   expect(linesOf({ ...few, box: null, vms: [idea] })).toEqual([
-    'Your VMs   by CPU; Ctrl-C leaves',
+    'Your VMs   by CPU; Ctrl-C quits',
     '  VMs   1 asleep',
     '',
     'NAME       STATE      CPU   MEMORY     DISK   USED BY',

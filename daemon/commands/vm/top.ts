@@ -46,7 +46,7 @@ export type TopResult = z.infer<typeof topResult>
 
 const everyArg = z
   .string()
-  .regex(/^([1-9]|[1-5][0-9]|60)s?$/, 'a time between two pictures is 1s to 60s')
+  .regex(/^([1-9]|[1-5][0-9]|60)s?$/, 'the interval is 1s to 60s')
   .default('2s')
   .transform((text) => Number.parseInt(text, 10))
   .describe('How often to measure, 1s to 60s')
@@ -109,7 +109,7 @@ export function sorted<T extends { name: string } & UsageResult>(vms: readonly T
 /** The box, and below it as many of the VMs as there is room for. Pure. */
 function picture({ sort, box, vms }: TopResult, view: View): string {
   const { rows: room = Number.POSITIVE_INFINITY } = view
-  const hint = `${box ? 'VMs by' : 'by'} ${sort === 'cpu' ? 'CPU' : sort}${view.rows === undefined ? '' : '; Ctrl-C leaves'}`
+  const hint = `${box ? 'VMs by' : 'by'} ${sort === 'cpu' ? 'CPU' : sort}${view.rows === undefined ? '' : '; Ctrl-C quits'}`
   const title = style(view, 'bold', box ? 'The box' : 'Your VMs')
   const head = [`${title}   ${style(view, 'dim', hint)}`, ...linesOf(facts(rowsOf(box, vms, view), view)), '']
   const [titles = '', ...rows] = vms.length

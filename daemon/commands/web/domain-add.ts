@@ -9,7 +9,7 @@ import { webOf } from './share.ts'
 export const domainAddCommand = command({
   name: 'domain add',
   summary: 'Give a VM a host name of its own',
-  details: "Its DNS must lead to this box. It opens the same things as the VM's other addresses, to the same people.",
+  details: "The name must resolve to this box. It opens what the VM's other addresses open, to the same people.",
   examples: ['croft domain add shop.example.com shop', 'croft domain add api.example.com shop 3000'],
   args: z.object({ host: customHostArg, vm: vmArg, port: portArg.optional() }),
   positional: ['host', 'vm', 'port'],
@@ -21,16 +21,16 @@ export const domainAddCommand = command({
     await box.store.update((state) => {
       const { domain } = state.web
       if (host === domain || host.endsWith(`.${domain}`)) {
-        throw new CroftError('bad-value', `${host} is one of the box's own names, beneath ${domain}.`, {
-          hint: 'A name of its own is for other domains; a VM is renamed with: croft rename',
+        throw new CroftError('bad-value', `${host} is one of the box's own names, under ${domain}.`, {
+          hint: 'Use a name in another domain. To rename a VM: croft rename',
           argument: 'host',
         })
       }
       const taken = Object.hasOwn(state.hosts, host) ? state.hosts[host] : undefined
       const owner = taken && state.vms[taken.vm]
       if (taken && owner && (taken.vm !== record.vm || taken.port !== port)) {
-        throw new CroftError('name-taken', `${host} leads to ${owner.name} already.`, {
-          hint: `Take it away first: croft domain rm ${host}`,
+        throw new CroftError('name-taken', `${host} already leads to ${owner.name}.`, {
+          hint: `Remove it first: croft domain rm ${host}`,
           argument: 'host',
         })
       }
@@ -39,5 +39,5 @@ export const domainAddCommand = command({
     return describeHost(box.store.state, web, record)
   },
   print: ({ web, vm, port }, { croft }) =>
-    `${web} leads to ${port === null ? vm : `port ${port} of ${vm}`}.\n  whether its DNS does too   ${croft} domain check\n`,
+    `${web} leads to ${port === null ? vm : `port ${port} of ${vm}`}.\n  check its DNS   ${croft} domain check\n`,
 })

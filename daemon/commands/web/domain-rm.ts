@@ -18,5 +18,5 @@ export const domainRmCommand = command({
     await box.store.update((state) => ({ ...state, hosts: without(state.hosts, host) }))
     return describeHost(box.store.state, web, found)
   },
-  print: ({ host, vm }) => `${host} leads to ${vm} no more.\n`,
+  print: ({ host, vm }) => `${host} no longer leads to ${vm}.\n`,
 })

@@ -11,7 +11,7 @@ const modes = ['acme', 'internal', 'off'] as const
 export const domainSetCommand = command({
   name: 'domain set',
   summary: "Set the domain of the VMs' addresses, and how they get certificates",
-  details: `The name and everything beneath it (a wildcard record) must lead to this box; croft domain check tells you whether it does. Certificates come from a CA by ACME when needed, from the box's own CA (internal), or not at all (off: plain HTTP). Everybody who is signed in has to sign in again at the new address. "localhost" restores the default.`,
+  details: `The name and everything beneath it (a wildcard record) must resolve to this box; croft domain check tells you whether they do. Certificates come from a CA by ACME when needed, from the box's own CA (internal), or not at all (off: plain HTTP). Everybody who is signed in has to sign in again at the new address. "localhost" restores the default.`,
   examples: [
     'croft domain set box.example.com --email me@example.com',
     'croft domain set box.lan --tls internal',
@@ -34,7 +34,7 @@ export const domainSetCommand = command({
       .string()
       .max(64 * 1024)
       .optional()
-      .describe('Root certificate to trust that CA by')
+      .describe('Root certificate of that CA')
       .meta({ file: true, placeholder: 'file' }),
   }),
   positional: ['domain'],
@@ -47,13 +47,13 @@ export const domainSetCommand = command({
       throw new CroftError('misuse', `--email, --acme-directory and --acme-root are for --tls acme, not for ${mode}.`)
     }
     if (mode === 'acme' && domain === 'localhost') {
-      throw new CroftError('bad-value', 'No CA gives certificates for localhost.', {
+      throw new CroftError('bad-value', 'No CA issues certificates for localhost.', {
         hint: 'Leave out --tls, or choose internal.',
         argument: 'tls',
       })
     }
     if (acmeRoot !== undefined && !/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(acmeRoot)) {
-      throw new CroftError('bad-value', 'That root certificate is not one in PEM.')
+      throw new CroftError('bad-value', 'The root certificate is not in PEM format.')
     }
     const tls: Tls =
       mode === 'acme'
@@ -63,5 +63,5 @@ export const domainSetCommand = command({
     return { domain, tls: mode, example: web.addressOfName('<vm>') }
   },
   print: ({ example }, view) =>
-    `VMs are at ${example}\n  ${style(view, 'dim', 'whether all leads here')}   ${view.croft} domain check\n  ${style(view, 'dim', 'sign in there')}            ${view.croft} login\n`,
+    `VMs are at ${example}\n  ${style(view, 'dim', 'check DNS')}       ${view.croft} domain check\n  ${style(view, 'dim', 'sign in there')}   ${view.croft} login\n`,
 })

@@ -26,9 +26,7 @@ export function describeHost(state: State, web: Web, { host, vm: id, port }: Cus
 export function findHost(state: State, host: string): CustomHost {
   const found = Object.hasOwn(state.hosts, host) ? state.hosts[host] : undefined
   if (found) return found
-  throw new CroftError('not-found', `${host} is no name of a VM's own.`, { hint: 'croft domain ls shows them.' })
+  throw new CroftError('not-found', `No VM has the host name ${host}.`, { hint: 'croft domain ls shows them.' })
 }
 
-export const customHostArg = hostNameArg
-  .describe('A host name whose DNS leads to this box')
-  .meta({ placeholder: 'host' })
+export const customHostArg = hostNameArg.describe('A host name that resolves to this box').meta({ placeholder: 'host' })

@@ -29,5 +29,5 @@ export const shareLinkCommand = command({
     const { link, url } = await web.shareLink(vm, port ?? null, name, expires)
     return { ...describeLink(web, vm, link), url }
   },
-  print: ({ url, id }, { croft }) => `${url}\n  take it back   ${croft} share revoke ${id}\n`,
+  print: ({ url, id }, { croft }) => `${url}\n  revoke it   ${croft} share revoke ${id}\n`,
 })

@@ -24,6 +24,6 @@ export const sharePrivateCommand = command({
   },
   print: ({ vm, public: open }) =>
     open.length
-      ? `Of ${vm}, anybody may still open:\n${open.map(({ web }) => `  ${web}\n`).join('')}`
+      ? `Anybody can still open these addresses of ${vm}:\n${open.map(({ web }) => `  ${web}\n`).join('')}`
       : `${vm} is private.\n`,
 })

@@ -7,7 +7,7 @@ export const sharePublicCommand = command({
   name: 'share public',
   summary: 'Make a port public',
   details:
-    'Anybody can then open that port, and no other. Without a port, it is the main one, which the plain address leads to.',
+    'Anybody can then open that port, and no other. The default is the main port, which the plain address leads to.',
   examples: ['croft share public web', 'croft share public web 3000'],
   args: z.object({ vm: vmArg, port: portArg.optional() }),
   positional: ['vm', 'port'],
@@ -22,5 +22,5 @@ export const sharePublicCommand = command({
     }))
     return { ...shareOf(web, vm), opened: portAddress(web, vm, port) }
   },
-  print: ({ opened }) => `Anybody may open ${opened}\n`,
+  print: ({ opened }) => `Anybody can now open ${opened}\n`,
 })

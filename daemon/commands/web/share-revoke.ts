@@ -24,5 +24,5 @@ export const shareRevokeCommand = command({
     await box.store.update((state) => ({ ...state, links: without(state.links, id) }))
     return describeLink(web, vm, link)
   },
-  print: ({ web, name }) => `The link to ${web}${name && ` for ${name}`} works no more.\n`,
+  print: ({ web, name }) => `The link to ${web}${name && ` for ${name}`} no longer works.\n`,
 })

@@ -34,7 +34,7 @@ export type ShareResult = z.infer<typeof shareResult>
 export function webOf(host: Host): Web {
   if (host.web.on) return host.web
   throw new CroftError('unavailable', 'This box has no web addresses.', {
-    hint: 'Its configuration turns them off: take "web": false out of it, then run install.sh again.',
+    hint: 'The configuration turns them off: remove "web": false from it, then run install.sh again.',
   })
 }
 
@@ -76,7 +76,7 @@ export async function meantPort(box: Box, web: Web, name: string, port: number |
   if (vm.web.port !== null) return vm.web.port
   const found = await web.findPort(await ensureAwake(box, vm.id))
   if (found !== undefined) return found
-  throw new CroftError('conflict', `Nothing listens in ${vm.name}, so there is nothing to open.`, {
-    hint: `Start what should be seen, or name its port: croft share public ${vm.name} 8000`,
+  throw new CroftError('conflict', `Nothing is listening in ${vm.name}, so there is nothing to open.`, {
+    hint: `Start a server in it, or name the port: croft share public ${vm.name} 8000`,
   })
 }
