@@ -45,7 +45,7 @@ export async function tame(root: string): Promise<LeftOut[]> {
   }
   await walk('')
   for (const { paths, count } of linked.values())
-    if (paths.length < count) for (const path of paths) await leaveOut(path, 'a file that is linked elsewhere, too')
+    if (paths.length < count) for (const path of paths) await leaveOut(path, 'a file with hard links elsewhere')
   return left
 }
 

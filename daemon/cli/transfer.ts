@@ -24,7 +24,7 @@ const quietMs = 2000
 
 async function push({ ssh, vm, here, there }: Transfer): Promise<void> {
   const found = await stat(here).catch(() => {
-    throw new Failed(`There is no ${here} here.`)
+    throw new Failed(`There is no file or folder ${here} here.`)
   })
   const kind = found.isDirectory() ? 'folder' : 'file'
   // What somebody names by a link is what the link leads to.
@@ -71,16 +71,14 @@ async function parseHost(target: string, name: string): Promise<{ folder: string
 /** In one step, but a folder that is there already, which is added to. */
 async function putInPlace(made: string, kind: 'folder' | 'file', to: string): Promise<void> {
   const sent = await stat(made).catch(() => undefined)
-  if (kind === 'file' && !sent?.isFile()) throw new Failed('The VM sent something else than what was asked for.')
+  if (kind === 'file' && !sent?.isFile()) throw new Failed('The VM sent something other than the requested file.')
   const there = await stat(to).catch(() => undefined)
   if (there && there.isDirectory() !== (kind === 'folder'))
-    throw new Failed(
-      `${to} is a ${there.isDirectory() ? 'folder' : 'file'} already, and a ${kind} was to be put there.`,
-    )
+    throw new Failed(`${to} is a ${there.isDirectory() ? 'folder' : 'file'}, and a ${kind} can't replace it.`)
   if (!there || kind === 'file') return rename(made, to)
   const copying = started('cp', ['-a', '--remove-destination', '--', `${made}/.`, to])
   copying.child.stdin?.end()
-  if ((await copying.code) !== 0) throw new Failed(`Not all of it could be put into ${to}.`)
+  if ((await copying.code) !== 0) throw new Failed(`Not everything could be copied into ${to}.`)
 }
 
 interface Started {

@@ -146,7 +146,7 @@ describe('Chromium', () => {
       await page.click('text=Sign out everywhere')
       expect(await page.textContent('h1')).toBe('Signed out')
       await page.goto(at('web'))
-      expect(await page.textContent('h1')).toBe('You are not let in any more')
+      expect(await page.textContent('h1')).toBe('Your access has ended')
     },
   )
 
@@ -164,7 +164,7 @@ describe('Chromium', () => {
     await ended(page)
     expect(performance.now() - (await revoked)).toBeLessThan(1_000)
     await page.reload()
-    expect(await page.textContent('main')).toContain('it is over: ask for another')
+    expect(await page.textContent('main')).toContain('has expired or was revoked: ask for another')
   })
 
   test('has a WebSocket that goes both ways, until the link is taken back', async () => {
@@ -292,7 +292,7 @@ test('OpenSSL finds a certificate for the name, from the CA that it is told, and
 
 test('a port on which nothing listens has a page by HTTPS, too, and strangers get certificates for 20 of them at most', async () => {
   const said = await curl(at('web-9999'), '-u', `me:${await newToken()}`)
-  expect(said).toBe('Not here just now.\n')
+  expect(said).toBe('Not available right now.\n')
   const greeted = async (port: number) => {
     const args = ['-connect', `127.0.0.1:${httpsPort}`, '-servername', `web-${port}.box.test`]
     return (await program('openssl', ['s_client', ...args], { input: '' })).stdout.includes('BEGIN CERTIFICATE')

@@ -57,7 +57,7 @@ test('the owner signs in at the box’s address, opens a terminal there and a VM
   await page.click('td >> text=Sign out')
   await page.waitForSelector('header >> text=signed out')
   await opened.reload()
-  expect(await opened.textContent('h1')).toBe('You are not let in any more')
+  expect(await opened.textContent('h1')).toBe('Your access has ended')
 })
 
 test('a share link lets somebody into one address, until it is revoked', async () => {

@@ -160,7 +160,7 @@ describe('files', () => {
   })
 
   test.each([
-    [['push', 'web', '/nowhere/at all'], 1, 'There is no /nowhere/at all here.'],
+    [['push', 'web', '/nowhere/at all'], 1, 'There is no file or folder /nowhere/at all here.'],
     [['push', 'web', '/etc/hostname', '/nowhere/x'], 3, 'web has no folder /nowhere.'],
     [['push', 'web', '/etc/hostname', '/etc/'], 1, "It can't be written in web: "],
     [['push', 'web', '/etc/hostname', 'folder/'], 3, 'web has no folder folder/.'],

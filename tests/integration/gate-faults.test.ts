@@ -183,7 +183,7 @@ test('a port on which nothing listens gets an answer, which tells the owner what
   const html = { Accept: 'text/html' }
   expect(await client.get('web-7777', '/', html)).toMatchObject({
     status: 502,
-    body: expect.stringContaining('Not here just now'),
+    body: expect.stringContaining('Not available right now'),
   })
   const session = await enter(croft, 'web-7777')
   expect(await client.get('web-7777', '/', { ...session, ...html })).toMatchObject({

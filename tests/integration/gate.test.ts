@@ -439,7 +439,9 @@ describe('a share link', () => {
     expect(await croft.do('share', 'ls', 'web')).toContain(id)
     expect(await croft.do('share', 'revoke', id)).toBe(`The link to ${at('web-9000')} for Ann Ö no longer works.\n`)
     expect((await curl(at('web-9000'), ...guest)).status).toBe(401)
-    expect((await curl(at('web-9000'), ...guest, ...page, '-L')).body).toContain('it is over: ask for another')
+    expect((await curl(at('web-9000'), ...guest, ...page, '-L')).body).toContain(
+      'has expired or was revoked: ask for another',
+    )
     expect((await curl(url!, ...guest)).status).toBe(410)
     expect(await croft.run(['share', 'revoke', id])).toMatchObject({ code: 3 })
   })

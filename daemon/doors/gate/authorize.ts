@@ -285,7 +285,7 @@ async function awaken(box: Box, vm: Vm, visit: AuthRequest, principal: Principal
   if (isAwake(box, vm.id)) return undefined
   const wakes = stateOf(box, vm) === 'asleep' && !isWaking(box, vm.id)
   const waking = ensureAwake(box, vm.id)
-  if (wakes) box.activity.during(noteOf(visit, vm, principal, 'woke it by a web request'), waking).catch(() => {})
+  if (wakes) box.activity.during(noteOf(visit, vm, principal, 'woke it with a web request'), waking).catch(() => {})
   const woken = waking.then(
     () => undefined,
     (error) => {

@@ -5,7 +5,7 @@ import type { Note } from '../../activity/index.ts'
 export const noSuchLink = {
   result: 'refused',
   code: 'not-allowed',
-  says: 'The link was none of ours, used, or over.',
+  says: 'The link was unknown, used or expired.',
 } as const satisfies Partial<Note>
 
-export const tooOften = { ...noSuchLink, says: 'It was tried too often from this address.' } as const
+export const tooOften = { ...noSuchLink, says: 'Too many attempts came from this address.' } as const

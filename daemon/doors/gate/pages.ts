@@ -51,7 +51,7 @@ export const nothingHere: Page = {
 
 export const notNow: Page = {
   status: 502,
-  title: 'Not here just now',
+  title: 'Not available right now',
   body: html`<p>This site isn't responding right now. Try again later.</p>`,
 }
 
@@ -59,7 +59,7 @@ export const notNow: Page = {
 export const signInFirst: Page = {
   status: 401,
   title: 'Sign in',
-  says: 'Sign in: croft login. A program sends a token, as bearer or as basic password: croft token new',
+  says: 'Sign in with croft login. Programs send a token, as a bearer token or as the password of basic authentication: croft token new',
   body: html``,
 }
 
@@ -77,9 +77,9 @@ export interface Aim {
  */
 export const signIn = (aim: Aim | undefined, wasIn: boolean): Page => ({
   ...signInFirst,
-  title: wasIn ? 'You are not let in any more' : 'Sign in',
-  body: html`${wasIn ? html`<p>If somebody gave you a link to this address, it is over: ask for another. If the box is yours, sign in again.</p>` : html``}
-<p>On the box, type</p><p><code>croft login</code></p><p>and open the link that it prints, or paste it here.</p>
+  title: wasIn ? 'Your access has ended' : 'Sign in',
+  body: html`${wasIn ? html`<p>If you came by a share link, it has expired or was revoked: ask for another. If the box is yours, sign in again.</p>` : html``}
+<p>On the box, run</p><p><code>croft login</code></p><p>and open the link it prints, or paste it here.</p>
 <form method="post" action="/login"><input name="code" aria-label="The link" autocomplete="off" required>${
     aim
       ? html`<input type="hidden" name="host" value="${aim.host}"><input type="hidden" name="to" value="${aim.to}">`
@@ -90,36 +90,36 @@ export const signIn = (aim: Aim | undefined, wasIn: boolean): Page => ({
 export const signedIn = (aim: Aim | undefined): Page => ({
   status: 200,
   title: 'You are signed in',
-  body: html`${aim ? html`<p><a href="/enter?${String(new URLSearchParams({ ...aim }))}">Go on to ${aim.host}</a></p>` : html``}
-<p>The addresses of your VMs open in this browser now.</p><p class="soft"><code>croft ls</code> shows what there is,
+  body: html`${aim ? html`<p><a href="/enter?${String(new URLSearchParams({ ...aim }))}">Continue to ${aim.host}</a></p>` : html``}
+<p>You can now open the addresses of your VMs in this browser.</p><p class="soft"><code>croft ls</code> lists the VMs,
 <code>croft session ls</code> who is signed in.</p><form method="post" action="/logout"><button>Sign out everywhere</button></form>`,
 })
 
 export const signedOut: Page = {
   status: 200,
   title: 'Signed out',
-  body: html`<p>Nobody is signed in any more, on any address of this box.</p>`,
+  body: html`<p>Everybody is signed out of every address of this box.</p>`,
 }
 
 /** A link was opened that would change something: who opened it says so first. */
 export const confirmSignIn = (code: string): Page => ({
   status: 200,
   title: 'Sign in to this box',
-  body: html`<p>This browser will open everything on it, for 30 days.</p>
+  body: html`<p>This browser will have access to everything on it for 30 days.</p>
 <form method="post" action="/login"><input type="hidden" name="code" value="${code}"><button>Sign in</button></form>`,
 })
 
 export const linkIsOver: Page = {
   status: 410,
-  title: 'This link is over',
-  body: html`<p>Links end: one to sign in works once, within 10 minutes (<code>croft login</code> makes another); one that
-you were given, when its time is over or its owner takes it back.</p>`,
+  title: 'This link no longer works',
+  body: html`<p>A sign-in link works once, within 10 minutes; <code>croft login</code> makes another. A share link works until it
+expires or the owner revokes it.</p>`,
 }
 
 export const tooMany = (seconds: number): Page => ({
   status: 429,
-  title: 'Too many tries',
-  body: html`<p>Too many links and codes from here were none. Try again in ${seconds} s.</p>`,
+  title: 'Too many attempts',
+  body: html`<p>Too many invalid links or codes came from your address. Try again in ${seconds} s.</p>`,
   wait: seconds,
 })
 
@@ -140,7 +140,7 @@ export const isOff = (name: string, why: string, command: string): Page => ({
 const noHttp = (name: string, port: number, service: string): Page => ({
   status: 502,
   title: `Nothing speaks HTTP on port ${port} of ${name}`,
-  body: html`<p>${service} usually listens there, which no browser opens. From elsewhere it is reached through SSH:</p><p><code>croft ssh ${name} -L ${port}:localhost:${port}</code></p>`,
+  body: html`<p>${service} usually listens there, and no browser speaks its protocol. Reach it through SSH:</p><p><code>croft ssh ${name} -L ${port}:localhost:${port}</code></p>`,
 })
 
 /** @param open ports that listen, and may be opened by their addresses @param hidden ports that only the VM itself reaches */
@@ -157,9 +157,9 @@ export function nothingListens(
   return {
     status: 502,
     title: what,
-    body: html`${open.length ? html`<p>What does:</p><ul>${links}</ul>` : html`<p>Start a web server in it, for example:</p><p><code>croft exec ${name} -- tmux new -d python3 -m http.server 8000</code></p>`}${
+    body: html`${open.length ? html`<p>These ports are open:</p><ul>${links}</ul>` : html`<p>Start a web server in it, for example:</p><p><code>croft exec ${name} -- tmux new -d python3 -m http.server 8000</code></p>`}${
       hidden.length
-        ? html`<p class="soft">${hidden.join(', ')} listens on 127.0.0.1 alone, where only the VM itself reaches it. Have it listen on 0.0.0.0.</p>`
+        ? html`<p class="soft">Port ${hidden.join(', ')} listens only on 127.0.0.1, which only the VM itself can reach. Listen on 0.0.0.0 instead.</p>`
         : html``
     }`,
   }

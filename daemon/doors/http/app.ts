@@ -34,7 +34,7 @@ export function makeHttp(app: AppContext, version: string, listener: Listener, t
   http.notFound((c) => {
     const problem = problemOf(
       new CroftError('not-found', `There is nothing at ${c.req.path.slice(0, 100)}.`, {
-        hint: 'GET /api/openapi.json says what there is.',
+        hint: 'GET /api/openapi.json describes the API.',
       }),
     )
     return c.json(problem, 404, { 'Content-Type': 'application/problem+json' })
@@ -64,7 +64,7 @@ export function makeHttp(app: AppContext, version: string, listener: Listener, t
   const limited = bodyLimit({
     maxSize: largestBody,
     onError: () => {
-      throw new CroftError('too-large', 'That is more than 1 MiB.', {
+      throw new CroftError('too-large', 'The body is larger than 1 MiB.', {
         hint: 'Send large data through croft exec, on its standard input.',
       })
     },
@@ -79,7 +79,8 @@ export function makeHttp(app: AppContext, version: string, listener: Listener, t
     return c.body(expose(await readMetrics(app, version)), 200, { 'Content-Type': expositionType })
   })
   http.get('/api/events', (c) => {
-    if (isLimited(c.var.actor.by.scope)) throw new CroftError('not-allowed', 'You may not follow all events.')
+    if (isLimited(c.var.actor.by.scope))
+      throw new CroftError('not-allowed', 'Your access does not include events, which cover the whole box.')
     return eventsRoute(app, c, () => isStillIn(c))
   })
   terminalRoutes(http, app, terminals, isStillIn)
@@ -132,7 +133,7 @@ export function depthOf(json: string): number {
 async function readJson(text: string): Promise<Record<string, unknown>> {
   if (text.trim() === '') return {}
   if (depthOf(text) > deepest)
-    throw new CroftError('misuse', `The body has more than ${deepest} arrays and objects in one another.`)
+    throw new CroftError('misuse', `The body nests arrays and objects more than ${deepest} deep.`)
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -107,8 +107,8 @@ function localSite(parts: ListenerParts, boxToken: string): Hono {
     const host = c.req.header('host') ?? ''
     if (hosts.includes(host)) return next()
     const problem = problemOf(
-      new CroftError('not-allowed', `This is not ${JSON.stringify(host.slice(0, 100))}.`, {
-        hint: `It answers as ${hosts.join(', ')}.`,
+      new CroftError('not-allowed', `This server is not ${JSON.stringify(host.slice(0, 100))}.`, {
+        hint: `It answers to ${hosts.join(', ')}.`,
       }),
     )
     return c.json(problem, 403, { 'Content-Type': 'application/problem+json' })
@@ -120,7 +120,7 @@ function localSite(parts: ListenerParts, boxToken: string): Hono {
   const may = (c: Context): Authenticated => {
     const origin = c.req.header('origin')
     if (origin !== undefined && !hosts.some((each) => origin === `http://${each}`))
-      throw new CroftError('not-allowed', 'Pages from elsewhere can not use this.')
+      throw new CroftError('not-allowed', "Pages from other origins can't use this API.")
     const [scheme, given] = (c.req.header('authorization') ?? '').split(' ')
     if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return byBoxToken
     return authenticate(gate, seat, c)
@@ -152,7 +152,7 @@ function authenticate(gate: Gate, seat: SiteOrigin, c: Context): Authenticated {
   const ownPage = c.req.header('origin') === undefined ? ['GET', 'HEAD'].includes(c.req.method) : isFrom(seat, c)
   const session = ownPage ? sessionAt(gate, seat, c) : undefined
   if (session) return { actor: { by: ownerBy(session.signIn), from: { way: 'console', ...from } } }
-  throw new CroftError('not-allowed', 'This needs a token, or somebody who is signed in.', {
+  throw new CroftError('not-allowed', 'This needs a token or a signed-in browser.', {
     hint: 'Send "Authorization: Bearer …" with a token: croft token new',
   })
 }
@@ -170,8 +170,8 @@ function listen(server: Server, where: { path: string } | { host: string; port: 
   return new Promise((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new CroftError('unavailable', `${name} can't be listened on: ${cause.message}.`, {
-          hint: 'Something else uses it; "port" and "socket" in the configuration choose others.',
+        new CroftError('unavailable', `Croft can't listen on ${name}: ${cause.message}.`, {
+          hint: 'If something else uses it, choose another with "port" or "socket" in the configuration.',
           cause,
         }),
       ),

@@ -92,30 +92,30 @@ export function metricsOf({
     return known(percent === null ? null : percent / 100, { resource })
   })
   return [
-    gauge('croft_build_info', 'What runs here.', { labels: build, value: 1 }),
+    gauge('croft_build_info', 'Versions of Croft and Node.js.', { labels: build, value: 1 }),
     gauge('croft_libvirt_up', 'Whether libvirt answers.', { value: libvirtAnswers ? 1 : 0 }),
 
     gauge('croft_box_cpus', 'CPUs of the box.', { value: usage.cpus }),
-    counter('croft_box_cpu_busy_seconds_total', 'Time in which the CPUs of the box were busy, of all together.', {
+    counter('croft_box_cpu_busy_seconds_total', 'Time that the CPUs of the box were busy, summed over all CPUs.', {
       value: counters.cpuBusySeconds,
     }),
     gauge('croft_box_memory_bytes', 'Memory of the box.', { value: usage.memoryTotalBytes }),
     gauge('croft_box_memory_used_bytes', 'Memory of the box that is not available.', { value: usage.memoryUsedBytes }),
-    gauge('croft_box_swap_bytes', 'Swap of the box, of all kinds together.', { value: usage.swapTotalBytes }),
-    gauge('croft_box_swap_used_bytes', 'What is in it.', { value: usage.swapUsedBytes }),
-    gauge('croft_box_disk_bytes', 'Size of the file system that VMs are on.', { value: usage.diskTotalBytes }),
-    gauge('croft_box_disk_free_bytes', 'What is free there.', { value: usage.diskFreeBytes }),
-    gauge('croft_box_disk_kept_bytes', 'What images, and what several VMs stand on, take of it.', {
+    gauge('croft_box_swap_bytes', 'Swap of the box, all kinds together.', { value: usage.swapTotalBytes }),
+    gauge('croft_box_swap_used_bytes', 'Swap of the box in use.', { value: usage.swapUsedBytes }),
+    gauge('croft_box_disk_bytes', 'Size of the file system with the VMs.', { value: usage.diskTotalBytes }),
+    gauge('croft_box_disk_free_bytes', 'Free space on the file system with the VMs.', { value: usage.diskFreeBytes }),
+    gauge('croft_box_disk_kept_bytes', 'Disk used by images and by layers that several VMs share.', {
       value: usage.diskKeptBytes,
     }),
     gauge(
       'croft_box_pressure_ratio',
-      'Part of the last 10 s in which something waited for a CPU, memory or the disk (PSI, some avg10).',
+      'Share of the last 10 s in which something waited for a CPU, memory or the disk (PSI, some avg10).',
       ...stalls,
     ),
     gauge(
       'croft_box_memory_level',
-      'How the memory of the box stands: 1 for the level that it is at.',
+      'Memory level of the box: 1 for the current level.',
       ...levels.map((each) => ({ labels: { level: each }, value: each === level ? 1 : 0 })),
     ),
 
@@ -126,32 +126,32 @@ export function metricsOf({
     ),
     gauge(
       'croft_vm_info',
-      'What a VM is.',
+      'Name, image and tags of a VM.',
       ...vms.map(({ id, name, image, tags }) => ({ labels: { id, name, image, tags: tags.join(',') }, value: 1 })),
     ),
     gauge(
       'croft_vm_memory_resident_bytes',
-      'What a VM that runs takes of the memory of the box.',
+      'Memory of the box that a running VM takes.',
       ...ofVms((id) => vmUsage.get(id)?.memoryBytes),
     ),
     gauge(
       'croft_vm_memory_balloon_bytes',
-      'What a VM that runs is left of its memory: less than all while it is held to what it uses.',
+      'Memory that the balloon leaves a running VM: less than all while the governor holds it down.',
       ...ofVms((id) => counters.vms.get(id)?.balloon?.bytes),
     ),
     gauge(
       'croft_vm_disk_bytes',
-      'What a VM takes of the disk of the box: all that goes when it is deleted.',
+      'Disk of the box that deleting the VM frees.',
       ...ofVms((id) => vmUsage.get(id)?.diskBytes),
     ),
     gauge(
       'croft_vm_ssh_sessions',
-      'SSH sessions in a VM by the gateway.',
+      'SSH sessions in a VM through the gateway.',
       ...vms.map(({ id, name, sshSessions }) => ({ labels: { id, name }, value: sshSessions })),
     ),
     gauge(
       'croft_vm_heavy',
-      'A VM that takes so much of a resource that others wait for it, or may come to: as `croft top` names it.',
+      '1 for a VM that takes so much of a resource that others wait for it, or may have to; as `croft top` names it.',
       ...vms.flatMap(({ id, name, heavyOn }) =>
         heavyOn === undefined ? [] : [{ labels: { id, name, resource: heavyOn }, value: 1 }],
       ),

@@ -2,14 +2,14 @@ import { z } from 'zod'
 import { type Command, slug } from '../../commands/kit/command.ts'
 import { errorCodes } from '../../lib/error.ts'
 
-const what = 'Every command, as one POST. Errors are RFC 9457 problem details.'
+const what = 'Every command is one POST. Errors are RFC 9457 problem details.'
 
 /** What programs that were written for an older version have to know. */
-const changes = `Since 0.2, a property means one thing in all answers. \`address\` is an IP address; where something is opened by
-the web is \`web\` (was \`address\`) in ports, share and domain. What the box has is memoryTotalBytes (was memoryBytes),
-swapTotalBytes (was swapBytes) and diskTotalBytes (was diskBytes) in ls, top, stat and box df; what saved memory takes is
-savedMemoryBytes (was memoryBytes), and its own layer layerBytes (was diskBytes), in checkpoint and box df. A VM's diskBytes is
-all that goes when it is deleted. \`show\` has cpuPercent, memoryBytes and diskBytes, as \`ls\` has.`
+const changes = `Since 0.2, a property means one thing in all answers. \`address\` is an IP address; a web address is \`web\` (was
+\`address\`) in ports, share and domain. Totals of the box are memoryTotalBytes (was memoryBytes), swapTotalBytes (was swapBytes)
+and diskTotalBytes (was diskBytes) in ls, top, stat and box df. In checkpoint and box df, savedMemoryBytes (was memoryBytes) is
+the disk that saved memory takes, and layerBytes (was diskBytes) the disk that the own layer takes. A VM's diskBytes is what
+deleting it frees. \`show\` has cpuPercent, memoryBytes and diskBytes, as \`ls\` has.`
 
 /** The OpenAPI 3.1 document of the API, derived from the commands' declarations. */
 export function openApi(commands: readonly Command[], version: string): object {
@@ -41,17 +41,17 @@ export function openApi(commands: readonly Command[], version: string): object {
             content: { 'text/plain': { schema: { type: 'string' }, example: 'ls --json' } },
           },
           responses: {
-            200: { description: 'What it printed; its exit code is in X-Croft-Exit', content: { 'text/plain': {} } },
+            200: { description: 'Its output; the exit code is in X-Croft-Exit', content: { 'text/plain': {} } },
           },
         },
       },
       '/api/terminals': {
         get: {
           operationId: 'terminals',
-          summary: 'List the terminals that are open in a VM',
+          summary: 'List the open terminals of a VM',
           parameters: [{ name: 'vm', in: 'query', required: true, schema: { type: 'string' } }],
           responses: {
-            200: { description: 'Id, beginning and number of viewers of each', content: { 'application/json': {} } },
+            200: { description: 'Id, start time and number of viewers of each', content: { 'application/json': {} } },
           },
         },
       },
@@ -60,25 +60,25 @@ export function openApi(commands: readonly Command[], version: string): object {
           operationId: 'terminal',
           summary: 'Open a terminal in a VM, as a WebSocket',
           description:
-            'Binary messages are what is typed and what is shown. Texts are JSON: {"id"} of the terminal first, {"problem"} when there is none, {"ended":true}; and from the client {"columns","rows"}.',
+            'Binary messages carry input and output. Text messages are JSON: first {"id"} of the terminal, or {"problem"} if there is none; {"ended":true} at its end; from the client {"columns","rows"}.',
           parameters: [
             { name: 'vm', in: 'query', required: true, schema: { type: 'string' } },
             {
               name: 'id',
               in: 'query',
               schema: { type: 'string' },
-              description: 'One that is open; without it one begins',
+              description: 'An open terminal; without it, a new one starts',
             },
             { name: 'columns', in: 'query', schema: { type: 'integer', default: 80 } },
             { name: 'rows', in: 'query', schema: { type: 'integer', default: 24 } },
           ],
-          responses: { 101: { description: 'It is a WebSocket now' } },
+          responses: { 101: { description: 'The connection is now a WebSocket' } },
         },
       },
       '/metrics': {
         get: {
           operationId: 'metrics',
-          summary: 'The box, its VMs and the daemon in numbers, for Prometheus; not at the web address',
+          summary: 'Metrics of the box, its VMs and the daemon, for Prometheus; not served at the web address',
           responses: { 200: { description: 'Text exposition format 0.0.4', content: { 'text/plain': {} } } },
         },
       },
@@ -100,7 +100,7 @@ export function openApi(commands: readonly Command[], version: string): object {
 
 function operation(command: Command): object {
   const input = z.toJSONSchema(command.args, { io: 'input' }) as { properties?: object }
-  const confirmed = { yes: { type: 'boolean', description: 'Do it without being asked' } }
+  const confirmed = { yes: { type: 'boolean', description: 'Skip the confirmation' } }
   const schema = command.confirm ? { ...input, properties: { ...input.properties, ...confirmed } } : input
   return {
     operationId: slug(command),
@@ -135,9 +135,9 @@ const problemSchema = {
     title: { type: 'string' },
     status: { type: 'integer' },
     code: { enum: Object.keys(errorCodes) },
-    detail: { type: 'string', description: 'What did not happen, and why' },
+    detail: { type: 'string', description: 'What failed, and why' },
     hint: { type: 'string', description: 'What to do' },
-    argument: { type: 'string', description: 'The argument that is at fault' },
-    exit: { type: 'integer', description: 'The exit code of the same on a command line' },
+    argument: { type: 'string', description: 'The argument at fault' },
+    exit: { type: 'integer', description: 'The exit code of the same error on a command line' },
   },
 }

@@ -64,7 +64,7 @@ export function gatewaySite(app: AppContext, version: string, terminals: Termina
 
   site.post('/api/ssh/link', (c) => {
     const body = c.req.raw.body
-    if (!body) throw new CroftError('misuse', 'The link has no beginning.')
+    if (!body) throw new CroftError('misuse', 'The link has no request body.')
     return stream(c, async (out) => {
       const over = new AbortController()
       const send = (message: FromDaemon) => void out.write(`${JSON.stringify(message)}\n`).catch(() => over.abort())
@@ -123,7 +123,7 @@ function authenticateKey(state: State, c: Context): Authenticated {
     reached: c.req.header('x-croft-reached'),
   })
   const key = said.success ? mayCome(state, said.data.fingerprint) : undefined
-  if (!said.success || !key) throw new CroftError('not-allowed', 'This key may not enter, or not any more.')
+  if (!said.success || !key) throw new CroftError('not-allowed', 'This key has no access, or has lost it.')
   const { as, address, reached } = said.data
   return {
     reached,
@@ -133,6 +133,6 @@ function authenticateKey(state: State, c: Context): Authenticated {
 
 async function bodyOf<T extends z.ZodType>(c: Context, schema: T): Promise<z.output<T>> {
   const body = schema.safeParse(await c.req.json().catch(() => undefined))
-  if (!body.success) throw new CroftError('misuse', 'That is not what the gateway says.')
+  if (!body.success) throw new CroftError('misuse', 'The body is not a message of the gateway.')
   return body.data
 }
