@@ -10,9 +10,9 @@ import type { Command } from './kit/command.ts'
 import { type Parameter, parameters, parseLine } from './kit/line.ts'
 
 /**
- * What each command says to each thing that can be wrong with its arguments: missing, empty, too small, too large, of the
- * wrong type, an unknown flag, one too many. The table stands in golden/errors.golden, so that a change of a sentence is
- * read. What several commands take alike (`vmArg`) is there once.
+ * What each command answers to every kind of wrong argument: missing, empty, too small, too large, of the wrong type, an
+ * unknown flag, one too many. The answers are kept in golden/errors.golden, so that every changed sentence is reviewed.
+ * An argument that several commands share (`vmArg`) is listed once.
  */
 
 const outcome = (work: () => unknown): string | undefined => {
@@ -25,7 +25,7 @@ const outcome = (work: () => unknown): string | undefined => {
   }
 }
 
-/** What comes of words after `croft`, whose files have this content. */
+/** The outcome of the words after `croft`. */
 function byLine(words: readonly string[]): string | undefined {
   return outcome(() => {
     const { command, args } = parseLine(commands, words)
@@ -46,9 +46,9 @@ const wrongJson = {
   list: ['many', [5], [long]],
 }
 
-/** Words of a command line that are right, from its first example: the name, and what is given by position. */
+/** The words of a valid command line, taken from the first example: the name and the positional arguments. */
 function rightWords(command: Command): { name: string[]; positions: string[]; rest: string[] } {
-  // Not what is for the shell.
+  // The redirection is the shell's.
   const example = command.examples[0]!.split(' > ')[0]!
   const { args } = parseLine(commands, splitWords(example).slice(1))
   const known = parameters(command)
@@ -112,7 +112,7 @@ function* bodiesToTry(command: Command, isNew: (parameter: Parameter) => boolean
 
 function table(): string {
   const seen = { line: new Set<string>(), json: new Set<string>() }
-  /** Whether a parameter is not in the table yet, under another command. */
+  /** Whether a parameter is not in the table yet under another command. */
   const isNewIn = (form: 'line' | 'json', command: Command) => {
     const { properties = {} } = z.toJSONSchema(command.args, { io: 'input' }) as { properties?: Record<string, object> }
     const mine = new Map(
@@ -163,7 +163,7 @@ function table(): string {
   ].join('\n')
 }
 
-test('what is said to wrong arguments is what it was: a change of it is meant', async () => {
+test('the answers to wrong arguments have not changed unintentionally', async () => {
   await expect(table()).toMatchFileSnapshot(join(import.meta.dirname, 'golden/errors.golden'))
 })
 
@@ -179,6 +179,6 @@ test.each([
   [['delete', 'web'], 'There is no command "delete".\n      Did you mean croft rm?'],
 ])('croft %j: %s', (words, says) => expect(byLine(words)).toContain(says))
 
-test('nothing is said in the language of what checks it', () => {
+test('no message uses the validator’s vocabulary', () => {
   expect(table()).not.toMatch(/expected|too (small|big)|invalid|received|undefined|\bobject\b|>=|<=/i)
 })

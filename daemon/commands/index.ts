@@ -60,7 +60,7 @@ import { sharePrivateCommand } from './web/share-private.ts'
 import { sharePublicCommand } from './web/share-public.ts'
 import { shareRevokeCommand } from './web/share-revoke.ts'
 
-/** The commands that people type, as help lists them. A new capability is a new file here and a new line. */
+/** The commands that people type, in the order in which help lists them. A new command is a new file and a line here. */
 const groups: readonly { title: string; commands: readonly Command[] }[] = [
   {
     title: 'VMs',
@@ -147,7 +147,7 @@ const groups: readonly { title: string; commands: readonly Command[] }[] = [
   },
 ]
 
-/** Every command there is. */
+/** Every command. */
 export const commands: readonly Command[] = [
   ...groups.flatMap(({ title, commands }) => commands.map((command) => ({ ...command, group: title }))),
   completeCommand,

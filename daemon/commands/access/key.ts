@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Key, State } from '../../store/index.ts'
 
-/** What the `key` commands have in common. */
+/** Shared by the `key` commands. */
 
 export const keyArg = z
   .string()
@@ -19,10 +19,10 @@ export const keyResult = z.object({
   name: z.string(),
   fingerprint: z.string(),
   publicKey: z.string(),
-  /** The one VM that it may enter, or the tag of those that it may; nulls for all. */
+  /** The one VM that it can enter, or the tag of the VMs that it can enter; both null for all. */
   vm: z.string().nullable(),
   tag: z.string().nullable(),
-  /** Whether it is that of a CA: certificates signed with it may enter. */
+  /** Whether it is the key of a CA: certificates signed with it are accepted. */
   authority: z.boolean(),
   createdAt: z.string(),
 })

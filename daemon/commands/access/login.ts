@@ -10,9 +10,9 @@ export const loginCommand = command({
   examples: ['croft login'],
   args: z.object({}),
   result: z.object({
-    /** At the box's own web address; null when it has none. */
+    /** For the box's own web address; null when it has none. */
     link: z.string().nullable(),
-    /** At the daemon's own port, on this machine. */
+    /** For the daemon's own port, on this machine. */
     local: z.string(),
   }),
   touches: 'enters',

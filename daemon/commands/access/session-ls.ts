@@ -7,12 +7,12 @@ import { table } from '../kit/text.ts'
 
 export const sessionResult = z.object({
   id: z.string(),
-  /** The address that it was signed in at. */
+  /** The address where it signed in. */
   host: z.string(),
-  /** What the browser calls itself, and where it came from. */
+  /** The browser's User-Agent, and the address that it came from. */
   agent: z.string(),
   from: z.string(),
-  /** The addresses that it has opened since. */
+  /** The addresses that it has opened since then. */
   hosts: z.array(z.string()),
   createdAt: z.string(),
   expiresAt: z.string(),

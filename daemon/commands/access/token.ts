@@ -1,17 +1,17 @@
 import { z } from 'zod'
 import type { State, Token } from '../../store/index.ts'
 
-/** What the `token` commands have in common. */
+/** Shared by the `token` commands. */
 
 export const tokenResult = z.object({
   id: z.string(),
   name: z.string(),
   /** The one VM that it is for; null for all. */
   vm: z.string().nullable(),
-  /** What it may do; null for everything. */
+  /** The commands that it can run; null for everything. */
   commands: z.array(z.string()).nullable(),
   createdAt: z.string(),
-  /** Null: it does not end by itself. */
+  /** Null if it does not expire. */
   expiresAt: z.string().nullable(),
 })
 

@@ -9,9 +9,9 @@ import { maySee, seesSome } from '../kit/scope.ts'
 import { table } from '../kit/text.ts'
 
 const activityResult = z.object({
-  /** The oldest first. */
+  /** Oldest first. */
   entries: z.array(entrySchema),
-  /** Whether there are older ones of what was asked for. */
+  /** Whether there are older matching entries. */
   more: z.boolean(),
 })
 export type ActivityResult = z.infer<typeof activityResult>
@@ -20,7 +20,7 @@ export const activityCommand = command({
   name: 'activity',
   summary: 'Show who did what, when and from where',
   details:
-    'Everything that changes something, enters a VM or lets somebody in is recorded, and so is what Croft does by itself; commands that only read are not. Values of variables, scripts, keys and tokens are never recorded. The latest 8 to 16 MB are kept.',
+    'Croft records every command that changes something, enters a VM or grants access, and what it does by itself; it does not record commands that only read. It never records values of variables, scripts, keys or tokens. It keeps the latest 8 to 16 MB.',
   examples: [
     'croft activity',
     'croft activity web --since 24h',
@@ -54,7 +54,7 @@ export const activityCommand = command({
         (vm === undefined || vms.some((each) => each.id === vm || each.name === vm)) &&
         (!seen || (vms.length > 0 && vms.every(({ id }) => seen.has(id)))),
     })
-    // One that is gone is known by the name that it had; of one that never was, that is to be said.
+    // A deleted VM is found by its former name. Throws for a VM that never existed.
     if (name !== undefined && found.entries.length === 0) findVm(box.store.state, name)
     return found
   },
@@ -79,10 +79,10 @@ export const activityCommand = command({
   names: ({ entries }) => entries.map(({ id }) => String(id)),
 })
 
-/** About what the columns before it take, in characters: what was done may be long. */
+/** Approximate width of the other columns, in characters: WHAT may be long. */
 const others = 46
 
-/** A command line names its VM; what else happens does not. Pure. */
+/** Prefixes the names of the VMs, unless the entry is a command line, which names them itself. Pure. */
 function withNames(entry: z.output<typeof entrySchema>): string {
   const names = entry.command === null ? entry.vms.map(({ name }) => name).join(', ') : ''
   return names ? `${names}: ${whatOf(entry)}` : whatOf(entry)

@@ -29,7 +29,7 @@ const result: BoxDfResult = {
 }
 const view = { columns: 80, color: false, croft: 'croft', now: new Date('2026-11-26T12:00:00Z') }
 
-test('fits 80 columns, and says at most ten things that can go', () => {
+test('fits 80 columns, and lists at most ten things that can be freed', () => {
   const text = boxDfCommand.print(result, view)
   for (const line of text.split('\n')) expect([...line].length).toBeLessThanOrEqual(80)
   expect(text).toMatch(/^ {2}before-upgrade +412 MB +1\.1 GB +– +212 MB$/m)
@@ -38,7 +38,7 @@ test('fits 80 columns, and says at most ten things that can go', () => {
   expect(boxDfCommand.names?.(result)).toEqual(['a'.repeat(40)])
 })
 
-test('is said of an empty box too', () => {
+test('also describes an empty box', () => {
   const text = boxDfCommand.print({ ...result, parts: [], reclaimable: [], forecast: null }, view)
   expect(text).toMatch(/^No VMs and no images\.\n\n {2}Croft/)
   expect(text).not.toContain('forecast')

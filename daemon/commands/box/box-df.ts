@@ -8,15 +8,15 @@ import { facts, style, table } from '../kit/text.ts'
 import { diskTotalBytes, layerBytes, savedMemoryBytes } from '../results/measures.ts'
 
 const partResult = z.object({
-  /** `memory`: what a VM sleeps in. `spare`: loaded for the next `new`. */
+  /** `memory`: saved memory of a sleeping VM. `spare`: loaded for the next `new`. */
   kind: z.enum(['vm', 'memory', 'checkpoint', 'image', 'golden', 'spare']),
   id: z.string(),
   name: z.string(),
-  /** Id of the VM or the image that it belongs to and goes with; its own when it is one. */
+  /** Id of the VM or image that it belongs to and is deleted with; its own id for a VM or an image. */
   group: z.string(),
-  /** Freed when it goes alone: a VM or an image with all that belongs to it. */
+  /** Freed by deleting it alone: a VM or an image with everything that belongs to it. */
   ownBytes: z.number(),
-  /** What it uses besides; what stays uses that too. */
+  /** Also used by it, but needed by others too. */
   sharedBytes: z.number(),
   layerBytes,
   savedMemoryBytes,
@@ -26,19 +26,19 @@ type PartResult = z.infer<typeof partResult>
 
 const boxDf = z.object({
   parts: z.array(partResult),
-  /** All of Croft's, and what of it several VMs or images use; each file counted once. */
+  /** Total of Croft's files, and the part that several VMs or images use; each file is counted once. */
   croftBytes: z.number(),
   sharedBytes: z.number(),
   diskTotalBytes,
   diskFreeBytes: z.number(),
-  /** What can go: at least so many bytes, by which command. */
+  /** What can be freed: at least how many bytes, and by which command. */
   reclaimable: z.array(z.object({ command: z.string(), bytes: z.number(), why: z.string() })),
-  /** When the disk is full if it goes on being filled as over a time; null when that says nothing. */
+  /** When the disk will be full at the pace of the given range; null when the data allow no forecast. */
   forecast: z.object({ fullAt: z.string(), bytesPerDay: z.number(), range: z.enum(['24h', '7d']) }).nullable(),
 })
 export type BoxDfResult = z.infer<typeof boxDf>
 
-/** So many of what can go are printed. */
+/** How many of the reclaimable items are printed. */
 const shownMost = 10
 
 export const boxDfCommand = command({

@@ -32,8 +32,8 @@ export const completeCommand = command({
 })
 
 /**
- * The words that may stand where the last of `words` stands, among them only those that begin as it does.
- * @param listening the ports that a VM listens on
+ * Returns the words that can replace the last of `words`, limited to those that begin with it.
+ * @param listening returns the ports that a VM listens on
  */
 export async function candidates(
   commands: readonly Command[],
@@ -45,18 +45,18 @@ export async function candidates(
   const begun = words.at(-1) ?? ''
   const { given = [], value, others } = wanted(commands, words.slice(0, -1))
   const named = vmsOf(state).find((vm) => maySee(scope, vm) && given.includes(vm.name))
-  // Where nothing is offered, the shell offers files.
+  // When this offers nothing, the shell offers files.
   if (value?.path && !begun.startsWith('-')) return []
   const values = value ? await valuesOf(value, state, scope, named, listening) : []
   return [...values, ...others].filter((word) => word.startsWith(begun))
 }
 
 interface Wanted {
-  /** The words that are given by position. */
+  /** The positional words so far. */
   given?: readonly string[]
-  /** What a value is wanted of. */
+  /** The parameter whose value comes next. */
   value?: Parameter | undefined
-  /** What may stand there instead. */
+  /** Other words that can stand there. */
   others: readonly string[]
 }
 
@@ -86,7 +86,7 @@ function isValue(known: readonly Parameter[], before: string | undefined): boole
   return known.some((each) => each.flag === before && each.type !== 'boolean')
 }
 
-/** Who is limited to some VMs is shown those and what is theirs, and nothing of the rest of the box. */
+/** A caller limited to some VMs is offered only those and what belongs to them, and nothing of the rest of the box. */
 async function valuesOf(
   { complete: kind, values }: Parameter,
   state: State,

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { command } from '../kit/command.ts'
 
-/** Each script asks `croft complete -- <words so far>`, so a shell knows whatever the daemon knows, VM names too. */
+/** Each script calls `croft complete -- <words so far>`, so completion knows what the daemon knows, such as names of VMs. */
 const scripts = {
   bash: `_croft() {
   local IFS=$'\\n'

@@ -11,7 +11,7 @@ export const checkResult = z.object({
 
 export const doctorCommand = command({
   name: 'doctor',
-  summary: 'Check the box, and say what to do',
+  summary: 'Check the box and say what to fix',
   examples: ['croft doctor'],
   args: z.object({}),
   result: z.object({
@@ -23,7 +23,7 @@ export const doctorCommand = command({
   exitCode: ({ checks }) => (checks.some((check) => check.state === 'wrong') ? 1 : 0),
 })
 
-/** @param well what is said when nothing is wrong */
+/** @param well the last line when no check failed */
 export function printChecks(checks: readonly z.infer<typeof checkResult>[], view: View, well: string): string {
   const signs = { fine: style(view, 'green', '✓'), look: style(view, 'amber', '!'), wrong: style(view, 'red', '✗') }
   const longest = Math.max(...checks.map((check) => check.what.length))

@@ -45,7 +45,7 @@ export function printOverview(commands: readonly z.infer<typeof line>[], view: V
   )
 }
 
-/** The help page of one command, from its declaration alone. */
+/** Derives the help page of a command from its declaration. */
 export function describeCommand(command: Command): Page {
   const own = parameters(command).map((each) => {
     const positional = command.positional?.includes(each.key) || command.rest === each.key

@@ -11,7 +11,7 @@ export const checkpointAutoCommand = command({
   name: 'checkpoint auto',
   summary: 'Schedule automatic checkpoints, or show the schedule',
   details:
-    'A checkpoint is taken every hour, or every day if only daily ones are kept. A VM that is not running gets one only after its disk has changed. The newest checkpoint of each recent hour and day is kept, by UTC; the others are deleted. Checkpoints that you took yourself always stay.',
+    'Croft takes a checkpoint every hour, or every day if you keep only daily ones. A VM that is not running gets one only after its disk has changed. The newest checkpoint of each recent hour and day (UTC) is kept; the others are deleted. Checkpoints that you took yourself always stay.',
   examples: [
     'croft checkpoint auto web hourly=24 daily=7',
     'croft checkpoint auto web daily=14',
@@ -32,7 +32,7 @@ export const checkpointAutoCommand = command({
     vm: z.string(),
     hourly: z.int(),
     daily: z.int(),
-    /** How many scheduled ones there are. */
+    /** Number of scheduled checkpoints. */
     taken: z.int(),
   }),
   touches: 'changes',
@@ -58,7 +58,7 @@ export const checkpointAutoCommand = command({
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
 
-/** What is not named is not kept. @throws CroftError `misuse` when a word contradicts another */
+/** Parses the words; kinds that are not named are not kept. @throws CroftError `misuse` when words contradict each other */
 function parseKeep(words: readonly string[]): Schedule {
   const names = words.map((word) => word.split('=')[0])
   if (new Set(names).size < names.length || (names.includes('off') && names.length > 1)) {

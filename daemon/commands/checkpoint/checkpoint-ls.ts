@@ -16,7 +16,7 @@ export const checkpointLsCommand = command({
   result: z.object({
     vm: z.string(),
     checkpoints: z.array(checkpointResult),
-    /** How many of the latest are taken and kept by the clock. */
+    /** How many hourly and daily checkpoints the schedule keeps. */
     schedule: z.object({ hourly: z.int(), daily: z.int() }),
   }),
   touches: 'reads',
@@ -44,7 +44,7 @@ export const checkpointLsCommand = command({
   names: ({ checkpoints }) => checkpoints.map(({ label }) => label),
 })
 
-/** Each checkpoint after the one it came after, one step in where there are branches. Pure. */
+/** Orders each checkpoint after its parent, indented where the history branches. Pure. */
 function asTree(all: readonly CheckpointResult[]): { depth: number; each: CheckpointResult }[] {
   const labels = new Set(all.map(({ label }) => label))
   const rows: { depth: number; each: CheckpointResult }[] = []

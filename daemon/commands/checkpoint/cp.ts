@@ -7,7 +7,7 @@ import { newNameArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { describeMade, madeResult, printMade } from '../results/made.ts'
 
-/** What is copied by scp, docker cp and the like is a file: `web:/etc/hostname .` */
+/** The error for arguments as in scp or docker cp, which copy files: `web:/etc/hostname .` */
 function notFiles(source: string, target = ''): CroftError {
   const into = /^([^:/]+):(.*)$/.exec(target)
   const outOf = /^([^:/]+):(.*)$/.exec(source)
@@ -24,12 +24,12 @@ export const cpCommand = command({
   name: 'cp',
   summary: 'Copy a VM, with everything that runs in it',
   details:
-    'The copy goes on from the same instant, with its processes, open files and tmux sessions, under its own name, address and keys. Its open connections to the outside are closed. The source pauses for a moment. A copy of a sleeping VM is asleep; a copy of a stopped one is stopped.',
+    'The copy continues from the same instant, with the same processes, open files and tmux sessions, under its own name, address and keys. Its open connections to the outside are closed. The source pauses for a moment. A copy of a sleeping VM is asleep; a copy of a stopped one is stopped.',
   examples: ['croft cp web', 'croft cp web web-try', 'croft cp web web-clean --disk-only'],
   args: z.object({
     vm: vmArg,
     name: newNameArg.optional().describe('Name of the copy').meta({ placeholder: 'name' }),
-    diskOnly: z.boolean().optional().describe('Copy the disk only: the copy boots from the disk as it is now'),
+    diskOnly: z.boolean().optional().describe('Copy only the disk: the copy boots from the disk as it is now'),
   }),
   positional: ['vm', 'name'],
   result: madeResult,

@@ -12,7 +12,7 @@ export const restoreCommand = command({
   name: 'restore',
   summary: 'Go back to a checkpoint, or make a new VM from it',
   details:
-    "Disk and memory go back to the checkpoint. The VM's current state is saved as a checkpoint first, so you can undo this the same way. With --as the VM is left alone, and a new one is made.",
+    "Disk and memory go back to the checkpoint. The VM's current state is saved as a checkpoint first, so you can undo this the same way. With --as, the VM stays as it is and a new VM is made.",
   examples: ['croft restore web before-upgrade', 'croft restore web c1 --as web-old'],
   args: z.object({
     vm: vmArg,

@@ -10,7 +10,7 @@ export const imageResult = z.object({
   name: z.string(),
   id: z.string(),
   version: z.string(),
-  /** False for an older build that only its VMs still need. */
+  /** False for an older build that only existing VMs need. */
   current: z.boolean(),
   user: z.string(),
   ports: z.array(z.int()),
@@ -45,7 +45,7 @@ export async function describeImage(box: Box, image: Image): Promise<ImageResult
   }
 }
 
-/** How many VMs were made from an image, without Croft's own. */
+/** Counts the VMs made from an image, without Croft's own. */
 export const countVms = (box: Box, image: string): number =>
   vmsOf(box.store.state).filter((vm) => vm.image === image).length
 

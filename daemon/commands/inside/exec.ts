@@ -7,7 +7,7 @@ import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { userArg } from './transfer.ts'
 
-/** How long a command may take that is run by the guest agent. */
+/** Time limit for a command run by the guest agent. */
 const agentMs = 10 * 60_000
 
 export const execCommand = command({

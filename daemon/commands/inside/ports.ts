@@ -9,11 +9,11 @@ import { portAddress } from '../web/share.ts'
 
 const portResult = z.object({
   port: z.int(),
-  /** Whether something listens there now; of a VM that is not awake nobody knows. */
+  /** Whether something listens there now; false for a VM that is not awake, where this is unknown. */
   listens: z.boolean(),
-  /** Only the VM itself reaches it: it listens on loopback. */
+  /** Whether it listens only on loopback, where only the VM itself can reach it. */
   loopback: z.boolean(),
-  /** Whether anybody may open it. */
+  /** Whether anybody can open it. */
   public: z.boolean(),
   /** Whether the VM's plain address leads to it. */
   main: z.boolean(),
@@ -27,7 +27,7 @@ export type PortResult = z.infer<typeof portResult>
 
 export const portsCommand = command({
   name: 'ports',
-  summary: 'Show which ports a VM listens on, and where they are open',
+  summary: 'Show which ports a VM listens on, and who can open them',
   details: 'This does not wake a sleeping VM; its public ports are shown anyway.',
   examples: ['croft ports web', 'croft ports web --json'],
   args: z.object({ vm: vmArg }),

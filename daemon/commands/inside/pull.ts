@@ -15,7 +15,7 @@ export const pullCommand = command({
   name: 'pull',
   summary: 'Copy a file or a folder out of a VM',
   details:
-    'If the target is a folder, the copy goes into it under its own name; otherwise it gets the name you give. Without a target, it goes into the current folder. Existing folders are added to. Modes and times are kept; devices, and links that lead outside the copy, are left out. From a laptop, scp does the same: scp -P 2222 -r web@box.example.com:/srv/www .',
+    'If the target is a folder, the copy goes into it under its own name; otherwise it gets the name you give. Without a target, it goes into the current folder. The contents of a folder are merged into an existing one. Modes and times are kept; devices, and links that lead outside the copy, are left out. From a laptop, scp does the same: scp -P 2222 -r web@box.example.com:/srv/www .',
   examples: ['croft pull web /etc/hostname', 'croft pull web /srv/www site', 'croft pull web /etc/shadow --user root'],
   args: z.object({
     vm: vmArg,

@@ -5,13 +5,13 @@ import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { betweenEnds, pathArg, said, temporaryName, userArg } from './transfer.ts'
 
-/** Makes the folder that takes what is sent, beside where it goes, and says whether that is a folder. */
+/** Creates a temporary folder beside the target for what is sent, and prints whether the target is a folder. */
 const prepare = `
 if [ -d "$1" ]; then mkdir -m 700 -- "$1/$2" && echo folder
 elif [ -d "$3" ] && [ "$1" = "\${1%/}" ]; then mkdir -m 700 -- "$3/$2" && echo name
 else exit 3; fi`
 
-/** Puts what was sent in its place, in one step, but a folder that is there already, which is added to. */
+/** Moves what was sent into place atomically, except into an existing folder, which it is merged into. */
 const place = `
 made=$1/file/$2
 [ -d "$1/folder" ] && made=$1/folder
@@ -23,7 +23,7 @@ export const pushCommand = command({
   name: 'push',
   summary: 'Copy a file or a folder into a VM',
   details:
-    'If the target is a folder, the copy goes into it under its own name; otherwise it gets the name you give. Without a target, it goes into the login user’s home. Existing folders are added to. Modes and times are kept. From a laptop, scp does the same: scp -P 2222 -r site web@box.example.com:',
+    'If the target is a folder, the copy goes into it under its own name; otherwise it gets the name you give. Without a target, it goes into the login user’s home. The contents of a folder are merged into an existing one. Modes and times are kept. From a laptop, scp does the same: scp -P 2222 -r site web@box.example.com:',
   examples: [
     'croft push web site /srv/www',
     'croft push web notes.txt',

@@ -9,7 +9,7 @@ import { plainLine } from '../../lib/plain-text.ts'
 import type { Vm } from '../../store/index.ts'
 import type { Context } from '../kit/command.ts'
 
-/** What `push` and `pull` have in common: files on the box go into a VM and out of it. */
+/** Shared by `push` and `pull`, which copy files between the box and a VM. */
 
 export const pathArg = z
   .string()
@@ -24,32 +24,32 @@ export const userArg = z
   .describe('The user in the VM (default: the login user)')
   .meta({ placeholder: 'user' })
 
-/** What cli/transfer.ts is to do. */
+/** The job of cli/transfer.ts. */
 export interface Transfer {
   way: 'push' | 'pull'
-  /** Arguments of ssh by which the VM is entered. */
+  /** Arguments with which ssh enters the VM. */
   ssh: readonly string[]
   vm: string
-  /** Here, absolute: what is sent, or where what comes is put. */
+  /** Absolute path on this machine: the source of a push, or the target of a pull. */
   here: string
-  /** In the VM: the empty folder that takes what is sent, or what is wanted. */
+  /** Path in the VM: the empty folder that a push writes to, or the source of a pull. */
   there: string
-  /** What is wanted; what is sent, this end sees itself. */
+  /** Kind of the source of a pull; for a push, cli/transfer.ts finds out itself. */
   kind?: 'folder' | 'file'
 }
 
-/** Somebody's files, and the VM, which is awake. */
+/** The two ends of a transfer: the caller's files, and the VM, which is awake. */
 interface Ends {
   vm: Vm
-  /** A path of the caller's, absolute. */
+  /** Makes a path of the caller's absolute. */
   here(path: string): string
-  /** Runs a script of sh in the VM. */
+  /** Runs an sh script in the VM. */
   inside(script: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>
-  /** Has the files go over, where the caller is. @throws CroftError `program-failed`, when the caller has been told why */
+  /** Transfers the files, on the caller's side. @throws CroftError `program-failed`, after the caller was told why */
   transfer(what: Pick<Transfer, 'way' | 'here' | 'there' | 'kind'>): Promise<void>
 }
 
-/** @throws CroftError `misuse` where there are no files of the caller's */
+/** Runs `work` with both ends of a transfer. @throws CroftError `misuse` where the caller's files can't be reached */
 export async function betweenEnds<T>(
   { box, host, report, handOff, cwd, root, reached }: Context,
   name: string,
@@ -81,7 +81,7 @@ export async function betweenEnds<T>(
   })
 }
 
-/** A caller that came by SSH has scp. */
+/** The error for a caller that came by SSH, who has scp instead. */
 const notFromHere = ({ ssh }: Box, vm: string, reached: string): CroftError =>
   new CroftError('misuse', "Your files can't be reached from here.", {
     hint: ssh
@@ -89,8 +89,8 @@ const notFromHere = ({ ssh }: Box, vm: string, reached: string): CroftError =>
       : undefined,
   })
 
-/** A new name for a folder that is there only for a while. */
+/** Returns a new name for a temporary folder. */
 export const temporaryName = (): string => `.croft-${randomBytes(6).toString('hex')}`
 
-/** What a guest said of a failure, as one line. */
+/** Returns the last line that the guest wrote about a failure. */
 export const said = ({ stderr }: { stderr: string }): string => plainLine(stderr.trim().split('\n').at(-1) ?? '')

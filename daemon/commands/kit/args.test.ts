@@ -5,22 +5,22 @@ import { rateArgs, ratesFrom } from './args.ts'
 const args = z.object(rateArgs)
 const read = (given: object) => ratesFrom(args.parse(given))
 
-describe('limits as a person writes them', () => {
+describe('limits as people write them', () => {
   test.each([
     ['150%', { cpuPercent: 150 }],
     ['50', { cpuPercent: 50 }],
     ['none', { cpuPercent: null }],
-  ])('of CPU time: %s', (cpuLimit, rates) => expect(read({ cpuLimit })).toEqual(rates))
+  ])('for CPU time: %s', (cpuLimit, rates) => expect(read({ cpuLimit })).toEqual(rates))
 
   test.each([
     ['50M', 50_000_000],
     ['1.5g', 1_500_000_000],
     ['none', null],
-  ])('of disk and network, by powers of 1000: %s', (rate, value) => {
+  ])('for disk and network, in powers of 1000: %s', (rate, value) => {
     expect(read({ diskLimit: rate, netLimit: rate })).toEqual({ diskBytesPerS: value, netBitsPerS: value })
   })
 
-  test('one that was not given stays as it is', () => expect(read({})).toEqual({}))
+  test('a limit that is not given stays unchanged', () => expect(read({})).toEqual({}))
 
   test.each([
     { cpuLimit: '0%' },

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { priorities, type Rates, restartPolicies } from '../../store/index.ts'
 
-/** The pieces that commands' arguments are made of. Free text is data: bounded, and without control characters. */
+/** Building blocks for the arguments of commands. Free text is data: bounded, and without control characters. */
 
 const printable = /^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]*$/
 
@@ -29,7 +29,7 @@ export const restartArg = z
 
 const noLimit = 'none'
 
-/** What a VM is held to, as `rates` of its record has it; `none` for no limit. */
+/** Rate limits of a VM, as in `rates` of its record; `none` for no limit. */
 export const rateArgs = {
   cpuLimit: z
     .string()
@@ -48,7 +48,7 @@ export const rateArgs = {
     .meta({ placeholder: 'rate' }),
 }
 
-/** Those that were given, as `rates` has them. */
+/** Returns the limits that were given, in the form of `rates`. */
 export function ratesFrom(args: {
   cpuLimit?: number | null | undefined
   diskLimit?: number | null | undefined
@@ -81,14 +81,14 @@ export const labelArg = z
 
 export const commentArg = z.string().max(200).regex(printable, 'a comment is one line without control characters')
 
-/** What a link or a token is for. */
+/** The purpose of a link or a token. */
 export const nameArg = z
   .string()
   .max(60)
   .regex(/^[\p{L}\p{N} .,'’_@+-]*$/u, "a name can have letters, digits, spaces and . , ' _ @ + -")
   .meta({ placeholder: 'name' })
 
-/** A host name by RFC 1123, as people write it; the value is in lower case. */
+/** A host name as in RFC 1123; the value is in lower case. */
 export const hostNameArg = z
   .string()
   .max(253)
@@ -120,7 +120,7 @@ export const graceArg = z
 
 const seconds = { m: 60, h: 3600, d: 86_400 } as const
 
-/** A span of time as a person writes it; the value is in seconds. */
+/** A duration as people write it; the value is in seconds. */
 export const durationArg = z
   .string()
   .regex(/^[1-9][0-9]{0,3}[mhd]$/, 'a time is a number and m, h or d, such as 12h')
@@ -129,7 +129,7 @@ export const durationArg = z
 
 const units = { M: 1, G: 1024, T: 1024 * 1024 } as const
 
-/** A size as a person writes it; the value is a whole number of MiB (`M`) or GiB (`G`). A bare number has that unit. */
+/** A size as people write it; the value is a whole number of MiB (`M`) or GiB (`G`), which is also the default unit. */
 function sizeArg(unit: 'M' | 'G', least: number) {
   return z
     .string()
@@ -147,7 +147,7 @@ function sizeArg(unit: 'M' | 'G', least: number) {
 
 const powers = { k: 1e3, m: 1e6, g: 1e9 } as const
 
-/** So much per second, as a person writes it, by powers of 1000; null for `none`. */
+/** A rate per second as people write it, in powers of 1000; null for `none`. */
 function rateArg(least: number, leastText: string) {
   return z
     .string()

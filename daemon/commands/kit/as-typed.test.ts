@@ -3,7 +3,7 @@ import { asTyped, croftFrom } from './as-typed.ts'
 
 const ssh = { port: 2222, host: (reached?: string) => reached ?? 'debian' }
 
-test('a command begins with croft on the box, and from elsewhere with the ssh that brings it', () => {
+test('a command begins with croft on the box, and with the ssh command elsewhere', () => {
   expect(croftFrom({ ssh }, undefined)).toBe('croft')
   expect(croftFrom({ ssh }, '192.0.2.7')).toBe('ssh -p 2222 croft@192.0.2.7')
 })

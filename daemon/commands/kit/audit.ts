@@ -7,24 +7,24 @@ import type { State } from '../../store/index.ts'
 import type { Command } from './command.ts'
 import { type Parameter, parameters } from './line.ts'
 
-/** Whether what it does is written into the activity log. */
+/** Whether the activity log records a command. */
 const isNoted = ({ touches }: Command): boolean =>
   touches === 'changes' || touches === 'enters' || touches === 'destroys'
 
-/** An entry of the activity log to be. */
+/** An entry of the activity log that is not written yet. */
 export interface PendingEntry {
-  /** It is written now: what goes on from here may last for hours. */
+  /** Writes the entry now, because the command may run for hours. */
   now(): Promise<void>
-  /** It is not written: what was asked for is not wanted after all. */
+  /** Discards the entry: the caller changed their mind. */
   drop(): void
 }
 
-/** Of what is not written down at all. */
+/** For commands that are not recorded. */
 const nothing: PendingEntry = { now: async () => {}, drop() {} }
 
 /**
- * Does what a command is for, and writes it down: who, with which command line, and what came of it.
- * @param given its arguments as they came; contents of files may be among them
+ * Runs the work of a command and records it in the activity log: who ran it, the command line and the outcome.
+ * @param given the arguments as received; they may include the contents of files
  */
 export async function audited<R>(
   box: Box,
@@ -68,7 +68,7 @@ export async function audited<R>(
   }
 }
 
-/** The VMs that arguments name. */
+/** Returns the VMs that the arguments name. */
 function vmsIn(state: State, known: readonly Parameter[], given: Readonly<Record<string, unknown>>): Entry['vms'] {
   const names = known.flatMap(({ complete, key }) => (complete === 'vm' ? [given[key] ?? []].flat() : []))
   return names.flatMap((each) => {
@@ -81,14 +81,14 @@ function vmsIn(state: State, known: readonly Parameter[], given: Readonly<Record
   })
 }
 
-/** The VM that a command has made, as its result says. Pure. */
+/** Returns the VM that a command created, according to its result. Pure. */
 function vmMade(before: Entry['vms'], result: unknown): Entry['vms'] {
   const { id, name } = (result ?? {}) as { id?: unknown; name?: unknown }
   const isOne = typeof id === 'string' && id.startsWith('vm_') && typeof name === 'string'
   return isOne && !before.some((each) => each.id === id) ? [{ id, name }] : []
 }
 
-/** The command line without contents of files, and of what may be secret with no more than what it is called. Pure. */
+/** Formats the command line without the contents of files; of a secret argument it shows only the name. Pure. */
 function commandLineOf(
   command: Command,
   known: readonly Parameter[],
@@ -101,17 +101,17 @@ function commandLineOf(
   })
   const files = known.filter(({ file }) => file)
   const { name, positional = [], rest } = command
-  // What is left out is to be seen as that: no quotes around it.
+  // No quotes around an ellipsis: it marks an omission and is not part of the command.
   return formatCommandLine(name, Object.fromEntries(shown), { positional, rest, files }).replace(
     /'([\w./=-]*…)'/g,
     '$1',
   )
 }
 
-/** `PORT=…` of a variable. */
+/** Shortens a variable to `PORT=…`. */
 const nameIn = (value: unknown): string => `${/^[A-Za-z_]\w{0,63}=/.exec(String(value))?.[0] ?? ''}…`
 
-/** `tar …` of words for a shell: the program alone. */
+/** Shortens the words for a shell to the program: `tar …`. */
 function programIn(words: unknown): string[] {
   const all = [words].flat().map(String)
   const program = /^[\w./-]{1,40}(?=\s|$)/.exec(all[0] ?? '')?.[0]
@@ -119,5 +119,5 @@ function programIn(words: unknown): string[] {
   return all.length === 1 && all[0] === program ? [program] : [program, '…']
 }
 
-/** What a message quotes may be a part of what is hidden. Pure. */
+/** Removes quotations from a message: they may repeat a hidden value. Pure. */
 const unquoted = (message: string): string => message.replace(/"(?:[^"\\]|\\.)*"?/g, '“…”')

@@ -6,7 +6,7 @@ import type { Command } from './command.ts'
 import { type Parameter, parameters, usageLine } from './line.ts'
 
 /**
- * Checks what was given to a command.
+ * Checks the arguments given to a command.
  * @throws CroftError `misuse` (something missing or unknown) or `bad-value`, naming the argument and the rule
  */
 export function checkArgs(command: Command, given: Record<string, unknown>, form: ValueForm): Record<string, unknown> {
@@ -29,7 +29,7 @@ export function checkArgs(command: Command, given: Record<string, unknown>, form
   throw new CroftError('bad-value', wrongValue(label, value, issue, form), { argument: key })
 }
 
-/** Only JSON has keys of its own. */
+/** Only JSON can have unknown keys: `parseLine` rejects unknown flags. */
 function unknownKey(command: Command, known: readonly Parameter[], key: string): CroftError {
   const meant = closest(
     key,
@@ -43,7 +43,7 @@ function unknownKey(command: Command, known: readonly Parameter[], key: string):
 const takes = (known: readonly Parameter[]): string =>
   known.length ? `It takes: ${known.map(({ key }) => key).join(', ')}` : 'It takes no arguments.'
 
-/** How an argument is called on a command line. */
+/** Returns the name of an argument on a command line. */
 export function labelOf(command: Command, { key, flag, placeholder }: Parameter): string {
   return command.positional?.includes(key) || command.rest === key ? `<${placeholder}>` : flag
 }

@@ -3,28 +3,28 @@ import type { Principal } from '../../core/access/principal.ts'
 import type { Box, Report } from '../../core/box.ts'
 import type { Host } from '../../core/interfaces/host.ts'
 
-/** How the caller's end looks. */
+/** How output looks at the caller's end. */
 export interface View {
   columns: number
-  /** How many lines there is room for; absent where more of them scroll by. */
+  /** Number of lines that fit; absent where output scrolls. */
   rows?: number | undefined
   color: boolean
-  /** How a command of Croft begins where the caller is: `croft`, or `ssh -p 2222 croft@box.example.com`. */
+  /** How the caller begins a Croft command: `croft`, or `ssh -p 2222 croft@box.example.com`. */
   croft: string
-  /** The moment that ages are counted from. */
+  /** The time that ages are relative to. */
   now: Date
 }
 
-/** Where a command that goes on talking while it runs says what it has to say: more of it once the promise resolves. */
+/** Where a command streams its output. A resolved promise means that it can write more (backpressure). */
 export interface Output {
   out(chunk: Uint8Array | string): Promise<void>
   err(chunk: Uint8Array | string): Promise<void>
 }
 
 /**
- * Has the caller run a program that enters a VM.
- * @param enters the VM's name, and the words of the caller's own among the arguments: for who has another way there
- * @returns its exit code
+ * Asks the caller to run a program that enters a VM.
+ * @param enters the VM's name, and which of the arguments are the caller's own words, for callers with another way into it
+ * @returns the exit code of the program
  */
 export type HandOff = (
   program: string,
@@ -33,81 +33,81 @@ export type HandOff = (
 ) => Promise<number>
 
 export interface Context {
-  /** All commands, this one among them. */
+  /** All commands, including this one. */
   commands: readonly Command[]
   box: Box
   host: Host
   report: Report
-  /** Aborted when the caller has gone. A command that changes the box goes on all the same. */
+  /** Aborted when the caller disconnects. A command that changes the box continues regardless. */
   signal: AbortSignal
   /** The caller's standard input, if there is one. */
   stdin?: AsyncIterable<Uint8Array> | undefined
-  /** Absent when the caller wants one answer at the end. */
+  /** Absent when the caller wants a single answer at the end. */
   output?: Output | undefined
-  /** Has the caller run a program on his terminal; its exit code. Absent where there is no terminal. */
+  /** Absent where the caller has no terminal. */
   handOff?: HandOff | undefined
-  /** Aborted when the caller asks to take back what was begun, which only `revocable` commands do. */
+  /** Aborted when the caller asks to undo what has begun, which only `revocable` commands support. */
   revoked?: AbortSignal | undefined
-  /** The caller's current folder, if its files are on this box. */
+  /** The caller's current folder, if the caller is on this box. */
   cwd?: string | undefined
   /** The address of the box that the caller's SSH client connected to. */
   reached?: string | undefined
-  /** Whether the caller may read what only root may. */
+  /** Whether the caller can read files that only root can. */
   root: boolean
-  /** Who asks: a command that shows many VMs shows those that `maySee` says of their scope. */
+  /** The caller. A command that lists VMs shows only those that `maySee` allows in the caller's scope. */
   principal: Principal
 }
 
 /**
  * A command, declared once and served everywhere: command line, lobby, HTTP, OpenAPI, completion, help.
- * Its arguments' schema is the one source of names, types and descriptions. In it, `meta` may have
- * - `placeholder`: how the value is called in help
+ * The schema of its arguments is the single source of names, types and descriptions. Its `meta` may have
+ * - `placeholder`: name of the value in help
  * - `complete`: what the value names ('vm', 'image', …), so that a shell can complete it
- * - `file: true`: on a command line the value is the path of a file, whose content is meant
- * - `literal`, with `file`: how a value begins that is not a path
- * - `path: true`: the path of a file of the caller's itself is meant
+ * - `file: true`: on a command line the value is a path, and the argument is the content of that file
+ * - `literal`, with `file`: prefix of values that are not paths
+ * - `path: true`: the argument is the path itself, of a file of the caller's
  * - `options: true`, of `rest`: its words are flags of another program
- * - `secret: true`: it may have what only its reader should know, so the activity log has no more of it than its name
+ * - `secret: true`: the value may be confidential, so the activity log records only its name
  */
 export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   name: string
   summary: string
-  /** The heading under which help lists it; `commands/index.ts` gives it. What has none is not for people. */
+  /** The heading under which help lists it, set by `commands/index.ts`. Commands without one are not for people. */
   group?: string
-  /** More for its help page: what a newcomer should know. */
+  /** Further text for the help page: what a newcomer should know. */
   details?: string
   examples: readonly string[]
   args: A
-  /** The arguments given by position, in their order. */
+  /** The positional arguments, in order. */
   positional?: readonly (keyof z.input<A> & string)[]
-  /** The argument that takes all words from the first that is no flag of ours, or from `--`. */
+  /** The argument that takes all words from the first that is not a flag of Croft's, or from `--`. */
   rest?: keyof z.input<A> & string
   /** One-letter flags. */
   short?: Partial<Record<keyof z.input<A> & string, string>>
   result: z.ZodType<R>
-  /** Ctrl-C takes back what it has begun. Of others it goes on. */
+  /** Ctrl-C undoes what the command has begun. Other commands continue after Ctrl-C. */
   revocable?: true
-  /** What it may touch; tokens and keys are limited by this. */
+  /** The kind of access that it needs: decides what the activity log records and what a scope has to cover. */
   touches: 'nothing' | 'reads' | 'changes' | 'enters' | 'destroys'
-  /** A question that names what is lost; asked on a terminal, and answered by --yes (HTTP: `yes`) elsewhere. */
+  /** Returns a question that names what will be lost. It is asked on a terminal; elsewhere --yes (HTTP: `yes`) answers it. */
   confirm?(box: Box, args: z.output<A>): Promise<string | undefined>
   run(context: Context, args: z.output<A>): Promise<R>
   /**
-   * Of a command that goes on until it is left, and only reads: how long, in ms, until it is run again. On a terminal what
-   * it prints then stands in the place of what it printed before; elsewhere it is run once.
+   * For a read-only command that refreshes until the caller quits: returns the interval in ms. On a terminal each output
+   * replaces the previous one; elsewhere the command runs once.
    */
   refreshMs?(args: z.output<A>): number
-  /** The result as lines for a person. */
+  /** Formats the result as lines for a person. */
   print(result: R, view: View): string
-  /** The names in the result, for -q. */
+  /** Returns the names in the result, for -q. */
   names?(result: R): string[]
   exitCode?(result: R): number
 }
 
-/** Declares a command, with its types inferred from its schemas. */
+/** Declares a command, with types inferred from its schemas. */
 export function command<A extends z.ZodObject, R>(declaration: Command<A, R>): Command {
   return declaration as unknown as Command
 }
 
-/** The command's name as one word, for addresses and file names: `image-build`. */
+/** Returns the command's name as one word, for URLs and file names: `image-build`. */
 export const slug = (command: Pick<Command, 'name'>): string => command.name.replaceAll(' ', '-')

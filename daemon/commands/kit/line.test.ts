@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { commands } from '../index.ts'
 import { parseLine, usageLine } from './line.ts'
 
-test('what stands for a file is read, and what is meant as it is, is not', () => {
+test('a path stands for the content of the file, a literal value for itself', () => {
   expect(parseLine(commands, ['key', 'add', 'key.pub'])).toMatchObject({ args: { key: 'key.pub' }, files: ['key'] })
   expect(parseLine(commands, ['key', 'add', './gh:ada'])).toMatchObject({ files: ['key'] })
   expect(parseLine(commands, ['key', 'add', 'gh:ada', '--vm', 'web'])).toMatchObject({
@@ -21,11 +21,11 @@ test.each([
   ['ssh v -L 8080:localhost:80', { vm: 'v', args: ['-L', '8080:localhost:80'] }],
   ['ssh v -q', { vm: 'v', args: ['-q'] }],
   ['complete -- new --i', { words: ['new', '--i'] }],
-])('of croft %s the flags of Croft are those before the words that are passed on', (line, args) => {
+])('in croft %s, only flags before the passed-on words are Croft’s', (line, args) => {
   expect(parseLine(commands, line.split(' ')).args).toEqual(args)
 })
 
-test('a flag before a command that nobody knows is not passed into the VM, and usage says where flags stand', () => {
+test('an unknown flag before the command is not passed into the VM, and usage says where flags go', () => {
   expect(() => parseLine(commands, ['exec', 'v', '--usr', 'root', 'id'])).toThrow('croft exec has no flag --usr.')
   const usageOf = (name: string) => usageLine(commands.find((each) => each.name === name)!)
   expect(usageOf('exec')).toBe('croft exec <vm> [flags] [--] <command>…')

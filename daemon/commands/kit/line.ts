@@ -15,13 +15,13 @@ export interface Parameter {
   description: string
   placeholder: string
   file: boolean
-  /** It names a file of the caller's, whose shell completes it. */
+  /** The value is the path of a file of the caller's, so the caller's shell completes it. */
   path: boolean
   literal: string | undefined
   secret: boolean
   options: boolean
   complete: string | undefined
-  /** All that it may be, where those are few. */
+  /** All possible values, if there is a fixed set. */
   values: readonly string[] | undefined
   default: unknown
 }
@@ -35,7 +35,7 @@ type JsonSchema = {
   required?: string[]
 } & Record<string, unknown>
 
-/** What can be given to a command, read off its schema. */
+/** Derives the parameters of a command from its schema. */
 export function parameters(command: Command): Parameter[] {
   const schema = z.toJSONSchema(command.args, { io: 'input' }) as JsonSchema
   return Object.entries(schema.properties ?? {}).map(([key, outer]) => {
@@ -64,10 +64,10 @@ export function parameters(command: Command): Parameter[] {
   })
 }
 
-/** A command line understood: which command, what was given to it, and the flags that every command has. */
+/** A parsed command line: the command, its arguments, and the flags that every command has. */
 export interface ParsedLine {
   command: Command
-  /** As the command's schema takes it, not checked yet; `files` are still paths. */
+  /** Keyed as in the command's schema, not checked yet; the values of `files` are still paths. */
   args: Record<string, unknown>
   files: string[]
   json: boolean
@@ -77,8 +77,8 @@ export interface ParsedLine {
 }
 
 /**
- * Finds the command that words begin with, preferring a name of two words.
- * @throws CroftError `misuse`, with the command that was probably meant
+ * Finds the command that the words begin with, preferring a name of two words.
+ * @throws CroftError `misuse`, suggesting the command that was probably meant
  */
 export function findCommand(
   commands: readonly Command[],
@@ -116,7 +116,7 @@ export function findCommand(
   )
 }
 
-/** What people call things who come from other tools, and how they are called here. */
+/** Names of commands in other tools, mapped to the names here. */
 const elsewhere = new Map(
   Object.entries({
     ls: ['list', 'ps', 'status'],
@@ -138,7 +138,7 @@ const elsewhere = new Map(
   }).flatMap(([name, words]) => words.map((word) => [word, name])),
 )
 
-/** @throws CroftError `misuse` with a sentence that names the word which is wrong */
+/** Parses a command line. @throws CroftError `misuse`, naming the wrong word */
 export function parseLine(commands: readonly Command[], words: readonly string[]): ParsedLine {
   const [first = ''] = words
   const { command, rest: after } = findCommand(commands, Object.hasOwn(alone, first) ? [alone[first]!] : words)
@@ -161,11 +161,11 @@ export function parseLine(commands: readonly Command[], words: readonly string[]
   return line
 }
 
-/** Whether the words that are passed on begin with this one: what comes before them is for Croft, flags among it. */
+/** Whether the words that are passed on begin with this one. All words before it, flags included, are Croft's. */
 const beginsRest = ({ options }: Parameter, word: string): boolean =>
   !word.startsWith('-') || word === '-' || word === '--' || (options && !(word.startsWith('--') && isGeneral(word)))
 
-/** Flags that many programs know without a command. */
+/** Flags that many programs accept without a command. */
 const alone: Readonly<Record<string, string>> = { '--help': 'help', '-h': 'help', '--version': 'version' }
 
 const general = {
@@ -207,7 +207,7 @@ function takeFlag(line: ParsedLine, known: readonly Parameter[], word: string, q
   put(line, parameter, value)
 }
 
-/** @param positional what is meant by position alone, if it is called so */
+/** @param positional the positional parameter of that name, if there is one */
 function unknownFlag(
   command: Command,
   known: readonly Parameter[],
@@ -255,7 +255,7 @@ function put(line: ParsedLine, parameter: Parameter, text: string): void {
   if (parameter.file && isOfFile(parameter, text)) line.files.push(key)
 }
 
-/** `croft new [name] [--image image] …`, in one line. */
+/** Returns the usage in one line, such as `croft new [<name>] [flags]`. */
 export function usageLine(command: Command): string {
   const known = parameters(command)
   const positional = command.positional ?? []

@@ -35,7 +35,7 @@ const web: Scope = { ...everything, vm: 'v1' }
 const ci: Scope = { ...everything, tag: 'ci' }
 const few: Scope = { ...everything, commands: ['ls', 'show', 'login', 'key add', 'tag'] }
 
-/** What comes of it: `fine`, or what is said. */
+/** The outcome: `fine`, or the message. */
 function outcome(scope: Scope, name: string, given: Record<string, unknown> = {}, now = state): string {
   const command = commands.find((each) => each.name === name)!
   try {
@@ -49,14 +49,14 @@ function outcome(scope: Scope, name: string, given: Record<string, unknown> = {}
   }
 }
 
-describe('who is limited', () => {
-  test('to a VM has that one alone', () => {
+describe('a limited caller', () => {
+  test('with one VM can use only that VM', () => {
     expect(outcome(web, 'show', { vm: 'web' })).toBe('fine')
     expect(outcome(web, 'show', { vm: 'v1' })).toBe('fine')
     expect(outcome(web, 'show', { vm: 'build' })).toContain('Your access is limited to web.')
   })
 
-  test('to a tag has each VM that has it now', () => {
+  test('with a tag can use each VM that has the tag now', () => {
     expect(outcome(ci, 'rm', { vm: 'web' })).toBe('fine')
     expect(outcome(ci, 'show', { vm: 'build' })).toBe('fine')
     expect(outcome(ci, 'show', { vm: 'secret' })).toContain('Your access is limited to VMs tagged "ci".')
@@ -64,12 +64,12 @@ describe('who is limited', () => {
     expect(outcome(ci, 'show', { vm: 'build' }, later)).not.toBe('fine')
   })
 
-  test.each([web, ci])('is not told whether there is another VM: %j', (scope) => {
+  test.each([web, ci])('does not learn whether another VM exists: %j', (scope) => {
     for (const name of ['ssh', 'rm', 'logs', 'activity', 'share ls', 'cp'])
       expect(outcome(scope, name, { vm: 'secret' })).toBe(outcome(scope, name, { vm: 'nothing' }))
   })
 
-  test.each([web, ci])('has no name of another VM said to him, whatever he runs: %j', (scope) => {
+  test.each([web, ci])('never sees the name of another VM, whatever command it runs: %j', (scope) => {
     const others = scope.vm ? /secret|build|spare-1/ : /secret|spare-1/
     for (const command of commands.filter(({ touches }) => touches !== 'nothing')) {
       const asks = parameters(command).some(({ complete }) => complete === 'vm')
@@ -81,7 +81,7 @@ describe('who is limited', () => {
     }
   })
 
-  test('to some VMs runs what shows many, and nothing that is of the whole box', () => {
+  test('with some VMs can run commands that list VMs, and none that cover the whole box', () => {
     for (const scope of [web, ci]) {
       for (const name of ['ls', 'top', 'share ls', 'activity', 'complete']) expect(outcome(scope, name)).toBe('fine')
       for (const name of ['new', 'stat', 'key ls', 'token ls', 'session ls', 'image ls', 'doctor', 'domain ls'])
@@ -91,7 +91,7 @@ describe('who is limited', () => {
     }
   })
 
-  test('can not get more by letting somebody in, also into his own VMs', () => {
+  test('cannot gain access by granting it, not even to its own VMs', () => {
     for (const scope of [web, ci, few]) {
       expect(outcome(scope, 'login')).not.toBe('fine')
       expect(outcome(scope, 'key add', { key: 'x' })).not.toBe('fine')
@@ -105,14 +105,14 @@ describe('who is limited', () => {
     expect(outcome(few, 'tag', { vm: 'web', tags: ['prod'] })).toBe('fine')
   })
 
-  test('to commands has those, and is told which', () => {
+  test('with some commands can run those, and is told which', () => {
     expect(outcome(few, 'show', { vm: 'secret' })).toBe('fine')
     expect(outcome(few, 'rm', { vm: 'web' })).toBe('You may not run rm. You may run: ls, show, login, key add, tag')
     expect(outcome({ ...everything, commands: [] }, 'ls')).toBe('You may not run ls. You may not run any command.')
     expect(outcome({ ...everything, commands: [] }, 'help')).toBe('fine')
   })
 
-  test('is known as that', () => {
+  test('is recognized as limited', () => {
     expect([everything, web, ci, few].map(isLimited)).toEqual([false, true, true, true])
     expect(
       Object.values(state.vms)
@@ -122,12 +122,12 @@ describe('who is limited', () => {
   })
 })
 
-describe('words to complete', () => {
+describe('completion', () => {
   const next = (scope: Scope, ...words: string[]) => candidates(commands, state, scope, words, async () => [3000, 8080])
   const values = async (scope: Scope, ...words: string[]) =>
     (await next(scope, ...words)).filter((word) => !word.startsWith('-'))
 
-  test('are names of those VMs alone, and none of keys and images', async () => {
+  test('offers the names of those VMs only, and no keys or images', async () => {
     expect(await next(everything, 'start', '')).toEqual(expect.arrayContaining(['web', 'build', 'secret']))
     expect(await next(everything, 'start', 'spare')).toEqual([])
     expect(await values(ci, 'start', '')).toEqual(['web', 'build'])
@@ -154,16 +154,16 @@ describe('words to complete', () => {
     ['start web ', []],
     ['push web ', []],
     ['new --setup-script ', []],
-  ])('are values of what is wanted there: croft %s', async (line, expected) => {
+  ])('offers values for the argument at that place: croft %s', async (line, expected) => {
     expect(await values(everything, ...line.split(' '))).toEqual(expected)
   })
 
-  test('are left to the shell where a file of the caller’s is wanted', async () => {
+  test('leaves the caller’s files to the shell', async () => {
     expect(await next(everything, 'push', 'web', '')).toEqual([])
     expect(await next(everything, 'push', 'web', '--u')).toEqual(['--user'])
   })
 
-  test('are ports, checkpoints and tags of VMs that one may see', async () => {
+  test('offers ports, checkpoints and tags of visible VMs only', async () => {
     expect(await values(ci, 'share', 'public', 'secret', '')).toEqual([])
     expect(await values(ci, 'restore', 'secret', '')).toEqual([])
     expect(await values(ci, 'ls', '--tag', '')).toEqual(['ci', 'shop'])

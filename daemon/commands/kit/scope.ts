@@ -6,24 +6,24 @@ import type { State, Vm } from '../../store/index.ts'
 import type { Command } from './command.ts'
 import { parameters } from './line.ts'
 
-/** Commands that show many VMs, and to who is limited to some, those. */
+/** Commands that list VMs and, for a caller limited to some VMs, list only those. */
 const lists = new Set(['ls', 'top', 'share ls', 'activity', 'complete', 'ssh-config'])
 
-/** Commands that let somebody in: who is limited could rid himself of his limits by them. */
+/** Commands that grant access: a limited caller could use them to escape the limits. */
 const givers = new Set(['login', 'token new', 'key add'])
 
-/** Commands that change who may enter a VM: not for who is limited to some of them. */
+/** Commands that change who can enter a VM: denied to callers limited to some VMs. */
 const movers = new Set(['tag'])
 
-/** Whether somebody may see only some of the VMs. */
+/** Whether a scope covers only some of the VMs. */
 export const seesSome = ({ vm, tag }: Scope): boolean => vm !== null || tag !== null
 
-/** Whether there is anything that somebody may not do. */
+/** Whether a scope is limited in any way. */
 export const isLimited = (scope: Scope): boolean => seesSome(scope) || scope.commands !== null
 
 export const maySee = (scope: Scope, vm: Pick<Vm, 'id' | 'tags'>): boolean => covers(scope, vm)
 
-/** @param args as they were checked @throws CroftError `not-allowed` unless the scope covers the command with these arguments */
+/** @param args as checked @throws CroftError `not-allowed` unless the scope covers the command with these arguments */
 export function checkScope(scope: Scope, command: Command, args: Record<string, unknown>, state: State): void {
   const { name, touches } = command
   if (touches === 'nothing') return
@@ -47,7 +47,7 @@ export function checkScope(scope: Scope, command: Command, args: Record<string, 
 const inWords = ({ vm, tag }: Scope, state: State): string =>
   vm === null ? `VMs tagged ${JSON.stringify(tag)}` : (state.vms[vm]?.name ?? 'a VM that was deleted')
 
-/** Whether there is another VM by that name is not said. */
+/** False also for a name that does not exist, so that the answer does not reveal other VMs. */
 function maySeeNamed(scope: Scope, name: string, state: State): boolean {
   try {
     return maySee(scope, findVm(state, name))

@@ -6,7 +6,7 @@ import type { TerminalSize } from '../../lib/terminal-size.ts'
 import { type Command, command } from './command.ts'
 import { type AppContext, type Caller, serveLine } from './serve.ts'
 
-/** A command that goes on until it is left, and counts how often it was run. */
+/** A command that refreshes until the caller quits, and counts its runs. */
 function counting(): { command: Command; under: () => number } {
   const count = { runs: 0, under: 0 }
   return {
@@ -33,7 +33,7 @@ function counting(): { command: Command; under: () => number } {
   }
 }
 
-/** Runs a line for somebody who looks at so many pictures, in terminals of these sizes, and is gone then. */
+/** Runs a line for a caller that takes one frame for each of these terminal sizes and then disconnects. */
 async function watched(line: string[], sizes: TerminalSize[], rows?: number) {
   const { command, under } = counting()
   const app = { commands: [command], box: { store: { state: {} } } } as unknown as AppContext
@@ -57,7 +57,7 @@ async function watched(line: string[], sizes: TerminalSize[], rows?: number) {
   return { exit: await serveLine(app, ['count', ...line], caller), ...said }
 }
 
-test('a command that goes on is run again whenever the next picture is wanted, for the room there is then', async () => {
+test('a refreshing command runs again for each requested frame, at the current terminal size', async () => {
   const { exit, shown, out } = await watched(
     [],
     [
@@ -70,14 +70,14 @@ test('a command that goes on is run again whenever the next picture is wanted, f
   expect({ exit, out }).toEqual({ exit: 1, out: [] })
 })
 
-test('it is run once where pictures can’t be shown, and for a program', async () => {
+test('it runs once where frames can’t be shown, and for a program', async () => {
   const once = { exit: 0, shown: [], err: [] }
   expect(await watched([], [])).toEqual({ ...once, out: ['1 in 80xundefined\n'] })
   expect(await watched(['--json'], [], 24)).toEqual({ ...once, out: ['{\n  "runs": 1\n}\n'] })
   expect(await watched(['-q'], [], 24)).toEqual({ ...once, out: ['n1\n'] })
 })
 
-test('it ends by what it fails at', async () => {
+test('it ends with the error of a failed run', async () => {
   const size = { columns: 80, rows: 24 }
   expect(await watched(['--fail', '3'], [size, size, size], 24)).toEqual({
     exit: 5,

@@ -18,7 +18,7 @@ export interface AppContext {
   host: Host
 }
 
-/** Somebody who types command lines: the CLI, the lobby, or a program that sends a line of text. */
+/** The source of a command line: the CLI, the lobby, or a program that sends a line of text. */
 export interface Caller {
   stdin: AsyncIterable<Uint8Array> | undefined
   output: Output
@@ -26,24 +26,25 @@ export interface Caller {
   terminal: Pick<View, 'columns' | 'rows' | 'color'> | undefined
   /** The address of the box that an SSH client connected to. */
   reached?: string | undefined
-  /** Whether it was typed at the lobby's prompt, where commands stand alone. */
+  /** Whether it was typed at the lobby's prompt, where commands need no `ssh` in front. */
   atPrompt: boolean
-  /** @param revocable whether what goes on can be taken back */
+  /** @param revocable whether the current work can be undone */
   progress(progress: Progress | undefined, revocable?: boolean): void
   /**
-   * Shows a picture in the place of the one before, on a terminal that has `rows`. It is the caller who waits, so nothing is
-   * measured for one that is gone, or takes nothing in.
-   * @returns the room there is when the next is wanted: after `ms`, or before @throws CroftError `cancelled` when he has gone
+   * Shows a frame in place of the previous one, on a terminal that has `rows`. The caller sets the pace, so nothing is
+   * measured for a caller that has disconnected or does not read.
+   * @returns the size of the terminal when the caller wants the next frame, after `ms` or earlier
+   * @throws CroftError `cancelled` when the caller has disconnected
    */
   show?: ((picture: string, ms: number) => Promise<TerminalSize>) | undefined
-  /** Asks a question; absent when nobody is there to answer. */
+  /** Asks a question; absent when nobody can answer. */
   ask?: ((question: string) => Promise<boolean>) | undefined
-  /** The content of a file of the caller's; "-" is standard input. @throws CroftError */
+  /** Returns the content of a file of the caller's; "-" is standard input. @throws CroftError */
   readFile(path: string): Promise<string>
   handOff?: HandOff | undefined
-  /** Aborted when the caller asks to take back what was begun. */
+  /** Aborted when the caller asks to undo what has begun. */
   revoked?: AbortSignal | undefined
-  /** The caller's current folder, if its files are on this box. */
+  /** The caller's current folder, if the caller is on this box. */
   cwd?: string | undefined
   signal: AbortSignal
   root: boolean
@@ -51,8 +52,8 @@ export interface Caller {
 }
 
 /**
- * Runs one command line from beginning to end, with everything that goes around a command: files, questions, help,
- * JSON, errors as a sentence. @returns the exit code
+ * Runs one command line from beginning to end, with everything around a command: files, questions, help, JSON, and errors
+ * as sentences. @returns the exit code
  */
 export async function serveLine(app: AppContext, words: readonly string[], caller: Caller): Promise<number> {
   const view: View = {
@@ -135,7 +136,7 @@ async function runParsed(app: AppContext, line: ParsedLine, caller: Caller, view
   return command.exitCode?.(result) ?? 0
 }
 
-/** Makes pictures, one after the other, for as long as the caller is there. @throws CroftError `cancelled` when he has gone */
+/** Renders frames, one after the other, until the caller disconnects. @throws CroftError `cancelled` then */
 async function showOn(
   picture: (size: TerminalSize) => Promise<string>,
   show: NonNullable<Caller['show']>,
@@ -145,7 +146,7 @@ async function showOn(
   for (let size = first; ; ) size = await show(await picture(size), ms)
 }
 
-/** @throws CroftError unless there is nothing to ask, or the answer is yes */
+/** Asks for confirmation, if the command needs it. @throws CroftError `cancelled` or `needs-confirmation` without a yes */
 async function confirm(
   box: Box,
   command: Command,
@@ -160,7 +161,7 @@ async function confirm(
   throw new CroftError('needs-confirmation', question, { hint })
 }
 
-/** Runs a command given by its slug and its arguments as JSON. @throws CroftError */
+/** Runs a command given by its slug, with arguments from JSON. @throws CroftError */
 export async function serveCall(
   app: AppContext,
   slug: string,

@@ -40,23 +40,23 @@ describe('a table', () => {
     { title: 'SIZE', value: (row: (typeof rows)[0]) => row.size, right: true },
     { title: 'NOTE', value: () => 'x'.repeat(30) },
   ]
-  test('lines its columns up', () => {
+  test('aligns its columns', () => {
     expect(table(rows, columns.slice(0, 2), view)).toBe(
       'NAME            SIZE\nweb             9 MB\nquiet-otter   212 MB\n',
     )
   })
-  test('drops columns from the right when the terminal is narrow, and never wraps', () => {
+  test('drops columns from the right on a narrow terminal, and never wraps', () => {
     for (const width of [20, 30, 50, 80]) {
       const lines = table(rows, columns, { ...view, columns: width }).split('\n')
       for (const line of lines) expect(line.length).toBeLessThanOrEqual(width)
     }
     expect(table(rows, columns, { ...view, columns: 22 })).not.toContain('NOTE')
   })
-  test('ends no line with blanks, also where the last column has nothing', () => {
+  test('has no trailing blanks, even where the last column is empty', () => {
     const from = { title: 'FROM', value: () => '' }
     expect(table(rows, [columns[0]!, from], view)).toBe('NAME          FROM\nweb\nquiet-otter\n')
   })
-  test('has colours only where they are wanted', () => {
+  test('has colours only when asked to', () => {
     expect(table(rows, columns, view)).not.toContain('\u001b')
     expect(table(rows, columns, { ...view, color: true })).toContain('\u001b[1mweb        \u001b[0m')
   })

@@ -9,14 +9,14 @@ export function style(view: View, kind: keyof typeof codes, text: string): strin
 export interface Column<T> {
   title: string
   value(row: T): string
-  /** How the cell is dressed after it was padded. */
+  /** Style of the cell, applied after padding. */
   dress?(row: T): 'bold' | 'dim' | 'red' | 'green' | 'amber' | undefined
   right?: boolean
-  /** Its width at least, where that would change with what is in it. */
+  /** Minimum width, for columns whose width would otherwise change with their content. */
   least?: number
 }
 
-/** A table in as many of the columns as fit, dropped from the right; never wrapped. */
+/** Formats a table. Columns that do not fit are dropped from the right; lines never wrap. */
 export function table<T>(rows: readonly T[], columns: readonly Column<T>[], view: View): string {
   const widths = columns.map((column) =>
     Math.max(column.least ?? 0, width(column.title), ...rows.map((row) => width(column.value(row)))),
@@ -41,7 +41,7 @@ export function table<T>(rows: readonly T[], columns: readonly Column<T>[], view
   return [head, ...body].map((each) => `${each.trimEnd()}\n`).join('')
 }
 
-/** Lines of "label   value", the labels in one column. Without a value, no line. */
+/** Formats lines of "label   value" with the values aligned. Rows without a value are left out. */
 export function facts(rows: readonly (readonly [string, string | undefined])[], view: View): string {
   const shown = rows.filter(([, value]) => value !== undefined && value !== '')
   const longest = Math.max(0, ...shown.map(([label]) => width(label)))

@@ -3,17 +3,17 @@ import { type Box, layerOf } from '../../core/box.ts'
 import type { Checkpoint } from '../../store/index.ts'
 import { layerBytes, savedMemoryBytes } from './measures.ts'
 
-/** A checkpoint as every command answers it. */
+/** A checkpoint, as all commands return it. */
 export const checkpointResult = z.object({
   label: z.string(),
   id: z.string(),
-  /** `asked` for, `scheduled`, or taken by Croft `before-restore` of another. */
+  /** `asked` for, `scheduled`, or taken by Croft `before-restore` of another checkpoint. */
   kind: z.string(),
-  /** Label of the checkpoint that the VM's disk went on from when this one was taken. */
+  /** Label of the checkpoint that the VM's disk was based on when this one was taken. */
   parent: z.string().nullable(),
-  /** Whether the VM's disk goes on from it now. */
+  /** Whether the VM's disk is based on it now. */
   current: z.boolean(),
-  /** Whether it has memory: whoever goes back to it finds running what ran. */
+  /** Whether it has memory: a restore then brings back the running processes. */
   memory: z.boolean(),
   layerBytes,
   savedMemoryBytes,

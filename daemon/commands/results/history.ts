@@ -12,9 +12,9 @@ export const rangeArg = z
 
 export const historyResult = z.object({
   stepSeconds: z.int(),
-  /** The beginning of the first step, in seconds since 1970. */
+  /** Start of the first step, in seconds since 1970. */
   from: z.int(),
-  /** The mean of each step up to now; null where nothing was measured, as of a VM while it does not run. */
+  /** The mean of each step up to now; null where nothing was measured, for example while a VM was not running. */
   series: z.record(z.string(), z.array(z.number().nullable())),
 })
 export type HistoryResult = z.infer<typeof historyResult>
@@ -34,7 +34,7 @@ const titles: Record<string, string> = {
   ioPressure: 'wait disk',
 }
 
-/** A row for each series: its course, from 0 up to its most, and what it was at least, in the mean and at most. */
+/** Formats a row per series: a sparkline from 0 to the maximum, then minimum, mean and maximum. */
 export function historyLines(history: HistoryResult, range: Range, view: View): string {
   const rows = Object.entries(history.series).flatMap(([name, values]) => {
     const known = values.filter((value) => value !== null)
@@ -55,7 +55,7 @@ export function historyLines(history: HistoryResult, range: Range, view: View): 
   )
 }
 
-/** A value of a series with its unit, by the series' name. */
+/** Formats a value with the unit that the name of its series implies. */
 export function amount(name: string, value: number): string {
   if (name.endsWith('PerSecond')) return `${bytes(value)}/s`
   if (name.endsWith('Bytes')) return bytes(value)
@@ -64,7 +64,7 @@ export function amount(name: string, value: number): string {
 
 const blocks = [...'▁▂▃▄▅▆▇█']
 
-/** So many characters; a gap is a space. Pure. */
+/** Draws `across` characters; a gap is a space. Pure. */
 export function sparklineText(values: readonly (number | null)[], across: number): string {
   const cells = Array.from({ length: across }, (_, i) => {
     const [from, to] = [i, i + 1].map((at) => Math.round((at * values.length) / across)) as [number, number]

@@ -7,15 +7,15 @@ import { style } from '../kit/text.ts'
 import { sharing } from './sharing.ts'
 import { toVmResult, vmResult } from './vm.ts'
 
-/** What every command answers that makes a VM. */
+/** The result of every command that makes a VM. */
 export const madeResult = vmResult.extend({
   tookMs: z.number(),
-  /** Why it was booted and not forked; null when it was forked, or so asked for. */
+  /** Why it was booted and not forked; null when it was forked, or when the caller asked for a boot. */
   cold: z.string().nullable(),
 })
 export type MadeResult = z.infer<typeof madeResult>
 
-/** @param began when the command began, by `performance.now()` */
+/** @param began when the command began, from `performance.now()` */
 export function describeMade(
   { box, reached }: Pick<Context, 'box' | 'reached'>,
   { id }: Pick<Vm, 'id'>,
@@ -26,14 +26,14 @@ export function describeMade(
   return { ...vm, tookMs: performance.now() - began, cold: cold ?? null }
 }
 
-/** The line that says so, or none. @param why a sentence, or a part of one; null when it did not have to */
+/** Returns a line that says that a VM had to boot, or ''. @param why a sentence or part of one; null when it did not boot */
 export function hadToBoot(why: string | null): string {
   if (why === null) return ''
   const part = why.replace(/\.$/, '').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase())
   return `It had to boot: ${part}.\n`
 }
 
-/** The same of a VM that slept: what was in its memory is gone. */
+/** Returns the same for a VM that was asleep, whose memory is then lost. */
 export const lostMemory = (why: string | null): string =>
   why === null ? '' : `${hadToBoot(why)}Anything that was only in its memory is lost.\n`
 

@@ -1,7 +1,7 @@
 import { perSecond } from '../../lib/units.ts'
 import type { VmResult } from './vm.ts'
 
-/** What it is held to, in words: `150 % of a CPU`, `50 MB/s of disk`. */
+/** Returns the rate limits of a VM in words: `150 % of a CPU`, `50 MB/s of disk`. */
 export function rates(vm: Pick<VmResult, 'cpuLimitPercent' | 'diskLimitBytesPerS' | 'netLimitBitsPerS'>): string[] {
   const { cpuLimitPercent: cpu, diskLimitBytesPerS: disk, netLimitBitsPerS: net } = vm
   return [

@@ -9,22 +9,22 @@ import { priorities, restartPolicies, type Vm } from '../../store/index.ts'
 import type { Column } from '../kit/text.ts'
 import { diskTotalBytes, ipAddress, memoryBytes, memoryTotalBytes, webAddress } from './measures.ts'
 
-/** A VM as every command answers it. */
+/** A VM, as all commands return it. */
 export const vmResult = z.object({
   id: z.string(),
   name: z.string(),
   state: z.enum(vmStates),
-  /** Why it is in that state, in a word of libvirt's. */
+  /** Why it is in that state, as libvirt reports it. */
   reason: z.string(),
   image: z.string(),
   address: ipAddress,
   /** Null when this box has no web addresses. */
   web: webAddress.nullable(),
-  /** The command that enters it from elsewhere; null when this box has no SSH gateway. */
+  /** The command that enters it from another machine; null when this box has no SSH gateway. */
   ssh: z.string().nullable(),
-  /** SSH sessions that it has now by the gateway. */
+  /** Number of SSH sessions in it through the gateway. */
   sshSessions: z.int(),
-  /** Ports that anybody may open at its web address. */
+  /** Ports that anybody can open at its web address. */
   public: z.array(z.int()),
   mac: z.string(),
   cpus: z.int(),
@@ -32,11 +32,11 @@ export const vmResult = z.object({
   diskGiB: z.int(),
   priority: z.enum(priorities),
   restart: z.enum(restartPolicies),
-  /** Percent of one CPU; null for no limit, as the next two. */
+  /** Percent of one CPU; null for no limit, as for the next two. */
   cpuLimitPercent: z.int().nullable(),
-  /** Read and written together. */
+  /** Reads and writes together. */
   diskLimitBytesPerS: z.int().nullable(),
-  /** Each way. */
+  /** In each direction. */
   netLimitBitsPerS: z.int().nullable(),
   env: z.record(z.string(), z.string()),
   tags: z.array(z.string()),
@@ -45,7 +45,7 @@ export const vmResult = z.object({
 })
 export type VmResult = z.infer<typeof vmResult>
 
-/** @param reached as `Context` has it */
+/** @param reached as in `Context` */
 export function toVmResult(box: Box, vm: Vm, reached?: string): VmResult {
   return {
     id: vm.id,
@@ -74,22 +74,22 @@ export function toVmResult(box: Box, vm: Vm, reached?: string): VmResult {
   }
 }
 
-/** How many SSH sessions it has, behind what they came by; nothing when there are none. */
+/** Formats the number of SSH sessions, to follow the `ssh` command; empty when there are none. */
 export const sessions = ({ sshSessions: count }: Pick<VmResult, 'sshSessions'>): string =>
   count === 0 ? '' : `   ${count === 1 ? '1 session' : `${count} sessions`}`
 
-/** What a VM takes of the box now; nulls while it takes nothing. */
+/** What a VM uses of the box now; nulls while it uses nothing. */
 export const usageResult = z.object({
   /** Percent of one CPU. */
   cpuPercent: z.number().nullable(),
   memoryBytes: memoryBytes.nullable(),
-  diskBytes: z.number().describe('Disk of the box that goes when the VM is deleted').nullable(),
+  diskBytes: z.number().describe('Disk of the box that deleting the VM frees').nullable(),
 })
 export type UsageResult = z.infer<typeof usageResult>
 
 export const noUsage: UsageResult = { cpuPercent: null, memoryBytes: null, diskBytes: null }
 
-/** By what a VM that is awake is used, or was last, and when that was; and when it goes to sleep if it is left alone. */
+/** What uses an awake VM now, or used it last, and when; and when it goes to sleep if nothing else uses it. */
 export const useResult = z.object({
   use: z.object({ why: z.string(), at: z.string(), now: z.boolean() }).nullable(),
   sleepsAt: z.string().nullable(),
@@ -104,15 +104,15 @@ export function describeUse(box: Box, vm: Vm): UseResult {
   }
 }
 
-/** What Croft does to a VM's memory now, so that there is enough for all, or that it takes so much that others wait, and why. */
+/** What the governor does with a VM's memory now, or that the VM takes so much that others wait; and why. */
 export const governedResult = z.object({ what: z.string(), why: z.string() }).nullable()
 
 const none = '–'
 
-/** In these states a disk can be measured, if it is there. */
+/** States in which the disk can be measured, if it exists. */
 const hasDisk: readonly VmState[] = ['stopped', 'asleep', 'crashed']
 
-/** Columns of a list of VMs: what each is, and takes. */
+/** Columns of a list of VMs: name, state and usage. */
 export const vmColumns: readonly Column<Pick<VmResult, 'name' | 'state'> & UsageResult>[] = [
   { title: 'NAME', value: ({ name }) => name, dress: () => 'bold' },
   {
@@ -135,28 +135,28 @@ export const vmColumns: readonly Column<Pick<VmResult, 'name' | 'state'> & Usage
   },
 ]
 
-/** How many of them are in which state. */
+/** Counts the VMs in each state. */
 export const countStates = (states: readonly VmState[]): Record<VmState, number> =>
   Object.fromEntries(vmStates.map((state) => [state, states.filter((each) => each === state).length])) as Record<
     VmState,
     number
   >
 
-/** `2 awake`, `1 asleep`: how many are in which state, without those in which none is. */
+/** Formats the counts that are not zero: `2 awake`, `1 asleep`. */
 export const counted = (counts: Record<VmState, number>): string[] =>
   vmStates.flatMap((state) => (counts[state] > 0 ? `${counts[state]} ${state}` : []))
 
-/** Percent of the last 10 s in which something waited for it; nulls where the kernel does not tell. */
+/** Percent of the last 10 s in which something waited for the resource; null where the kernel does not report it. */
 export const pressureResult = z.object({
   cpu: z.number().nullable(),
   memory: z.number().nullable(),
   io: z.number().nullable(),
 })
 
-/** How the box's memory stands, and why. */
+/** The memory level of the box, and why. */
 export const memoryPressureResult = z.object({ level: z.enum(levels), reason: z.string() })
 
-/** What the machine under the box has and uses now. Bytes, and percent of all CPUs together. */
+/** What the machine has and uses now. Bytes, and percent of all CPUs together. */
 export const hostUsageResult = z.object({
   cpus: z.int(),
   cpuPercent: z.number(),
@@ -167,6 +167,6 @@ export const hostUsageResult = z.object({
   swapUsedBytes: z.number(),
   diskTotalBytes,
   diskFreeBytes: z.number(),
-  /** Of images, and of what several VMs stand on. */
+  /** Used by images and by layers that several VMs share. */
   diskKeptBytes: z.number(),
 })

@@ -1,4 +1,4 @@
-/** Why a VM crashed, as a sentence. Pure. @param reason in a word of libvirt's */
+/** Returns a sentence that says why a VM crashed. Pure. @param reason as libvirt reports it */
 export const whyCrashed = (id: string, reason: string): string =>
   reason === 'panicked'
     ? 'Its kernel panicked.'

@@ -34,7 +34,7 @@ export const lsCommand = command({
   }),
   result: z.object({
     vms: z.array(vmResult.extend(usageResult.shape)),
-    /** Null to who sees only some of the VMs. */
+    /** Null for a caller who sees only some of the VMs. */
     box: hostUsageResult.nullable(),
   }),
   touches: 'reads',

@@ -12,7 +12,7 @@ import { whyCrashed } from '../results/why-crashed.ts'
 
 const crashResult = z.object({
   at: z.string(),
-  /** In a word of libvirt's: `panicked` when the guest said so. */
+  /** libvirt's word for it: `panicked` when the guest reported a panic. */
   reason: z.string(),
   /** The last lines of its console. */
   console: z.string(),
@@ -73,7 +73,7 @@ function lastWords({ id, name }: VmResult, { reason, console }: z.output<typeof 
   return `\n${whyCrashed(id, reason)}${lines}More lines: ${view.croft} logs ${name}\nStart it:   ${view.croft} start ${name}\n`
 }
 
-/** What it takes of the box now, as far as it takes anything. */
+/** Formats what the VM uses of the box now; empty while it uses nothing. */
 const uses = ({ cpuPercent, memoryBytes, diskBytes }: UsageResult): string =>
   [
     cpuPercent === null ? [] : `${Math.round(cpuPercent)} % of a CPU`,

@@ -24,7 +24,7 @@ export const sleepCommand = command({
   }),
   positional: ['vm'],
   result: vmResult.extend({
-    /** What --after has set: minutes without use, 0 for never; `byDefault`: as the box has it for all its VMs. */
+    /** The setting of --after: minutes without use, 0 for never; `byDefault` when it is the default of the box. */
     policy: z.object({ minutes: z.number(), byDefault: z.boolean() }).nullable(),
   }),
   touches: 'changes',

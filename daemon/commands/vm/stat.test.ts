@@ -4,7 +4,7 @@ import { checkScope } from '../kit/scope.ts'
 import { historyLines, sparklineText } from '../results/history.ts'
 import { statCommand } from './stat.ts'
 
-test('a sparkline goes from nothing to its most, with gaps', () => {
+test('a sparkline goes from zero to its maximum, with gaps', () => {
   expect(sparklineText([0, 1, null, null, 7, 7], 3)).toBe('▂ █')
   expect(sparklineText([0, 0, 0], 3)).toBe('▁▁▁')
 })
@@ -24,7 +24,7 @@ test('history fits 80 columns', () => {
   for (const line of lines.split('\n')) expect([...line].length).toBeLessThanOrEqual(80)
 })
 
-test('who is limited to one VM sees that, and not the box', () => {
+test('a caller limited to one VM sees that VM, and not the box', () => {
   const scope = { vm: 'v1', tag: null, commands: null }
   const state = { vms: { v1: { id: 'v1', name: 'web' }, v2: { id: 'v2', name: 'db' } } } as unknown as State
   expect(() => checkScope(scope, statCommand, { vm: 'web', range: '1h' }, state)).not.toThrow()

@@ -26,9 +26,9 @@ import {
 } from '../results/vm.ts'
 
 const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend({
-  /** Since when it is in its state. */
+  /** When it entered its current state. */
   since: z.string().nullable(),
-  /** Minutes without use until it is put to sleep; 0 for never. */
+  /** Minutes without use until Croft puts it to sleep; 0 for never. */
   sleepAfter: z.number(),
   governor: governedResult,
   history: historyResult.optional(),
@@ -37,9 +37,9 @@ const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend
 const boxStat = hostUsageResult.extend({
   pressure: pressureResult,
   memory: memoryPressureResult,
-  /** What sharing pages that are the same saves; null while it is off. */
+  /** Memory saved by KSM; null while it is off. */
   samePagesBytes: z.number().nullable(),
-  /** How many VMs are in which state. */
+  /** Number of VMs in each state. */
   vms: z.record(z.enum(vmStates), z.int()),
   history: historyResult.optional(),
 })
@@ -143,7 +143,7 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
   return `${style(view, 'bold', 'The box')}\n${facts(rows, view)}`
 }
 
-/** Why a VM is awake, in a few words. Pure. */
+/** Says in a few words why a VM is awake. Pure. */
 function whyAwake({ use, sleepsAt }: StatResult, now: Date): string {
   if (use?.now) return use.why
   if (!use || sleepsAt === null) return 'it never goes to sleep by itself'

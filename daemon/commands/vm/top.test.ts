@@ -40,7 +40,7 @@ const linesOf = (result: TopResult, view: object = {}) =>
     .replace(/\n$/, '')
     .split('\n')
 
-test('the picture at 80 columns', () => {
+test('the view at 80 columns', () => {
   expect(linesOf(few)).toEqual([
     'The box   VMs by CPU; Ctrl-C quits',
     '  CPU         ▰▰▰▱▱▱▱▱ 38.2 % of 2',
@@ -56,7 +56,7 @@ test('the picture at 80 columns', () => {
   ])
 })
 
-test('the picture when memory is short', () => {
+test('the view when memory is short', () => {
   const held = { ...otter, governor: { what: 'held to 212 MB', why: 'it uses 160 MB at most' } }
   const memory = { level: 'tight', reason: '2.1 GB of 25 GB left for VMs' } as const
   const lines = linesOf({ ...few, box: { ...box, memory }, vms: [shop, held] }, { columns: 100 })
@@ -65,7 +65,7 @@ test('the picture when memory is short', () => {
   expect(linesOf({ ...few, box: { ...box, memory } })[3]).toBe('              tight: VMs give back what they don’t use')
 })
 
-test('the picture at 40 columns, in 12 lines', () => {
+test('the view at 40 columns and 12 lines', () => {
   expect(linesOf(many, { columns: 40, rows: 12 })).toEqual([
     'The box   VMs by CPU; Ctrl-C quits',
     '  CPU         ▰▰▰▱▱▱▱▱ 38.2 % of 2',
@@ -82,7 +82,7 @@ test('the picture at 40 columns, in 12 lines', () => {
   ])
 })
 
-test('never has more lines than there is room for, and says how many VMs are left out', () => {
+test('the view never has more lines than fit, and says how many VMs are left out', () => {
   for (let rows = 1; rows <= 80; rows++) {
     const lines = linesOf(many, { rows })
     expect(lines.length).toBeLessThanOrEqual(rows)
@@ -92,7 +92,7 @@ test('never has more lines than there is room for, and says how many VMs are lef
   }
 })
 
-test('is whole where there is no terminal, and has colours only where they are wanted', () => {
+test('the view is complete without a terminal, and has colours only when asked to', () => {
   const lines = linesOf(many, { columns: 1000, rows: undefined })
   expect(lines.length).toBe(8 + 62)
   expect(lines[0]).toBe('The box   VMs by CPU')
@@ -100,7 +100,7 @@ test('is whole where there is no terminal, and has colours only where they are w
   expect(linesOf(few, { color: true }).join('')).toContain('\u001b[32mawake ')
 })
 
-test('of a box without VMs, or to a key for some of them, there is less to say', () => {
+test('the view is shorter without VMs, and for a key to some VMs', () => {
   const pressure = { cpu: null, memory: null, io: null }
   const lines = linesOf({ ...few, box: { ...box, pressure }, vms: [] })
   expect(lines.slice(4)).toEqual(['  VMs      none', '', 'No VMs. Make one: croft new'])
@@ -113,7 +113,7 @@ test('of a box without VMs, or to a key for some of them, there is less to say',
   ])
 })
 
-test('VMs are sorted by what is asked for, and those of which there is nothing by name', () => {
+test('VMs are sorted by the chosen column, and VMs without a value by name', () => {
   const all = [idea, otter, vm('asleep-too'), shop, vm('new', { diskBytes: null })]
   const names = (order: Parameters<typeof sorted>[1]) => sorted(all, order).map(({ name }) => name)
   expect(names('cpu')).toEqual(['shop', 'quiet-otter', 'asleep-too', 'new', 'old-idea'])
@@ -127,10 +127,10 @@ test.each([
   [{ every: '1s' }, 1000],
   [{ every: '60s' }, 60_000],
   [{ every: '5' }, 5000],
-])('%j is another picture every %i ms', (given, ms) => {
+])('%j refreshes every %i ms', (given, ms) => {
   expect(topCommand.refreshMs?.(checkArgs(topCommand, given, 'line'))).toBe(ms)
 })
 
-test.each(['0s', '61s', '1m', '0.1s', '-1s', ''])('a time of %j is refused', (every) => {
+test.each(['0s', '61s', '1m', '0.1s', '-1s', ''])('an interval of %j is refused', (every) => {
   expect(() => checkArgs(topCommand, { every }, 'line')).toThrow('1s to 60s')
 })

@@ -32,14 +32,15 @@ const topVm = vmResult
 type TopVm = z.infer<typeof topVm>
 
 /**
- * CPU, as the box's meter has it: of a VM, what QEMU took for it and in it, in percent of one CPU; of the box, in percent of
- * all. Both are means over the time since it was measured before, by whomever: a second at least, and of a VM 10 s at most.
+ * CPU comes from the box's meter. For a VM it is the CPU time of its QEMU, guest included, in percent of one CPU; for the box
+ * it is in percent of all CPUs. Both are means since the last measurement for any caller: over at least a second, and for a
+ * VM over at most 10 s.
  */
 const topResult = z.object({
   sort: z.enum(orders),
-  /** Null to who sees only some of the VMs. */
+  /** Null for a caller who sees only some of the VMs. */
   box: hostUsageResult.extend({ pressure: pressureResult, memory: memoryPressureResult }).nullable(),
-  /** What is most comes first. */
+  /** The largest first. */
   vms: z.array(topVm),
 })
 export type TopResult = z.infer<typeof topResult>
@@ -98,7 +99,7 @@ export const topCommand = command({
 
 const measures = { cpu: 'cpuPercent', memory: 'memoryBytes', disk: 'diskBytes' } as const
 
-/** What is most comes first, and what there is nothing of last. Pure. */
+/** Sorts the largest first and VMs without a value last. Pure. */
 export function sorted<T extends { name: string } & UsageResult>(vms: readonly T[], order: Order): T[] {
   const byName = vms.toSorted((a, b) => a.name.localeCompare(b.name))
   if (order === 'name') return byName
@@ -106,7 +107,7 @@ export function sorted<T extends { name: string } & UsageResult>(vms: readonly T
   return byName.sort((a, b) => (b[measure] ?? -1) - (a[measure] ?? -1))
 }
 
-/** The box, and below it as many of the VMs as there is room for. Pure. */
+/** Renders the box and, below it, as many VMs as fit. Pure. */
 function picture({ sort, box, vms }: TopResult, view: View): string {
   const { rows: room = Number.POSITIVE_INFINITY } = view
   const hint = `${box ? 'VMs by' : 'by'} ${sort === 'cpu' ? 'CPU' : sort}${view.rows === undefined ? '' : '; Ctrl-C quits'}`
@@ -150,14 +151,14 @@ const columnsAt = (now: Date): Column<TopVm>[] => [
   { title: 'USED BY', value: (vm) => (vm.state === 'awake' ? (vm.governor?.what ?? usedBy(vm, now)) : '–') },
 ]
 
-/** Why it is awake, and for how long. Pure. */
+/** Says why a VM is awake, and for how long. Pure. */
 function usedBy({ use, sleepsAt }: TopVm, now: Date): string {
   if (use?.now) return use.why
   if (sleepsAt === null) return 'nothing'
   return `nothing, sleeps in ${minutes(Math.max(0, (Date.parse(sleepsAt) - now.getTime()) / 60_000))}`
 }
 
-/** As many of them as there is room for, dropped from the right. Pure. */
+/** Joins as many of the words as fit, dropping from the right. Pure. */
 function fitting(words: readonly string[], room: number): string {
   let kept = words.length
   while (kept > 0 && words.slice(0, kept).join(', ').length > room) kept--

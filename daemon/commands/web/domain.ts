@@ -5,12 +5,12 @@ import type { CustomHost, State } from '../../store/index.ts'
 import { hostNameArg } from '../kit/args.ts'
 import { webAddress } from '../results/measures.ts'
 
-/** What the `domain` commands have in common. */
+/** Shared by the `domain` commands. */
 
 export const customHostResult = z.object({
   host: z.string(),
   vm: z.string(),
-  /** Null: what the VM's plain address leads to. */
+  /** Null for the port that the VM's plain address leads to. */
   port: z.int().nullable(),
   web: webAddress,
 })

@@ -8,7 +8,7 @@ import { CroftError } from '../../lib/error.ts'
 import type { Link, Vm } from '../../store/index.ts'
 import { webAddress } from '../results/measures.ts'
 
-/** What the `share` commands have in common. */
+/** Shared by the `share` commands. */
 
 export const linkResult = z.object({
   id: z.string(),
@@ -21,7 +21,7 @@ export const linkResult = z.object({
 
 export const shareResult = z.object({
   vm: z.string(),
-  /** The port that its plain address leads to; null to look which one listens. */
+  /** The port that its plain address leads to; null for one that listens. */
   port: z.int().nullable(),
   web: webAddress,
   public: z.array(z.object({ port: z.int(), web: webAddress })),
@@ -44,8 +44,8 @@ export function describeLink(web: Web, vm: Vm, link: Link): z.output<typeof link
 }
 
 /**
- * Where a port is opened by all who may: at the plain address only where that is set to lead there. Where the plain address
- * leads to what it finds, it is private.
+ * Returns the address that opens a port for everybody with access: the plain address only if it is set to that port. A plain
+ * address that leads to whatever port listens is private.
  */
 export const portAddress = (web: Web, vm: Vm, port: number): string =>
   web.address(vm, port === vm.web.port ? null : port)
@@ -61,14 +61,15 @@ export function shareOf(web: Web, vm: Vm): ShareResult {
   }
 }
 
-/** Changes how a VM is reached. */
+/** Changes the web settings of a VM. */
 export async function changeWeb(box: Box, name: string, change: (web: Vm['web']) => Vm['web']): Promise<Vm> {
   return editVm(box, name, (vm) => ({ web: change(vm.web) }))
 }
 
 /**
- * The port that is meant: the one named, else the VM's main port. One that is only found is the main port from then on,
- * so that what is opened stays what was seen. @throws CroftError `conflict` when none listens
+ * Returns the port to share: the given one, otherwise the VM's main port. If no main port is set, it looks for one that
+ * listens; the caller should then set it, so that the shared port cannot change later.
+ * @throws CroftError `conflict` when none listens
  */
 export async function meantPort(box: Box, web: Web, name: string, port: number | undefined): Promise<number> {
   const vm = findVm(box.store.state, name)

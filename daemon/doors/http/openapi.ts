@@ -5,11 +5,12 @@ import { errorCodes } from '../../lib/error.ts'
 const what = 'Every command is one POST. Errors are RFC 9457 problem details.'
 
 /** What programs that were written for an older version have to know. */
-const changes = `Since 0.2, a property means one thing in all answers. \`address\` is an IP address; a web address is \`web\` (was
-\`address\`) in ports, share and domain. Totals of the box are memoryTotalBytes (was memoryBytes), swapTotalBytes (was swapBytes)
-and diskTotalBytes (was diskBytes) in ls, top, stat and box df. In checkpoint and box df, savedMemoryBytes (was memoryBytes) is
-the disk that saved memory takes, and layerBytes (was diskBytes) the disk that the own layer takes. A VM's diskBytes is what
-deleting it frees. \`show\` has cpuPercent, memoryBytes and diskBytes, as \`ls\` has.`
+const changes = `Since 0.2, a property means one thing in all answers. \`address\` is an IP address; a web address is
+\`web\` (was \`address\`) in ports, share and domain. Totals of the box are memoryTotalBytes (was memoryBytes),
+swapTotalBytes (was swapBytes) and diskTotalBytes (was diskBytes) in ls, top, stat and box df. In checkpoint and box df,
+savedMemoryBytes (was memoryBytes) is the disk that saved memory takes, and layerBytes (was diskBytes) the disk that the
+own layer takes. A VM's diskBytes is what deleting it frees. \`show\` has cpuPercent, memoryBytes and diskBytes, as
+\`ls\` has.`
 
 /** The OpenAPI 3.1 document of the API, derived from the commands' declarations. */
 export function openApi(commands: readonly Command[], version: string): object {
