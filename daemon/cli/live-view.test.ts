@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import { expect, test, vi } from 'vitest'
 import { LiveView } from './live-view.ts'
 
-/** A terminal, of what is drawn here the least that shows it: it moves the cursor, erases, and does not wrap. */
+/** A minimal terminal: moves the cursor, erases, and does not wrap. */
 class Screen extends EventEmitter {
   columns = 20
   rows = 6
@@ -49,7 +49,7 @@ class Screen extends EventEmitter {
   }
 }
 
-test('each picture stands where the one before stood, also when it has fewer lines', async () => {
+test('each frame replaces the previous one, even with fewer lines', async () => {
   const screen = new Screen()
   screen.write('$ top\n', () => {})
   const picture = new LiveView(screen)
@@ -69,14 +69,14 @@ test('each picture stands where the one before stood, also when it has fewer lin
   expect([picture.shown, screen.cursorSeen]).toEqual([false, true])
 })
 
-test('a line as wide as the terminal keeps its last character, and a wider one stays one line', async () => {
+test('a line as wide as the terminal keeps its last character, and a wider one does not wrap', async () => {
   const screen = new Screen()
   const picture = new LiveView(screen)
   await picture.show(`${'x'.repeat(20)}\n${'y'.repeat(50)}\nz\n`, 0)
   expect(screen.text).toBe(`${'x'.repeat(20)}\n${'y'.repeat(20)}\nz`)
 })
 
-test('another size is told at once, and what comes then has the screen for itself', async () => {
+test('a resize is reported immediately, and the next frame starts at the top of the screen', async () => {
   const screen = new Screen()
   screen.write('$ top\n', () => {})
   const picture = new LiveView(screen)
@@ -90,7 +90,7 @@ test('another size is told at once, and what comes then has the screen for itsel
   expect(screen.listenerCount('resize')).toBe(0)
 })
 
-test('whoever leaves it waits for nothing, also where the terminal takes nothing in', async () => {
+test('leaving ends the wait, even when the terminal does not read', async () => {
   const screen = new Screen()
   const picture = new LiveView(screen)
   const waiting = picture.show('a\n', 60_000)

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util'
 import type { TerminalSize } from '../lib/terminal-size.ts'
 
-/** A terminal, or what stands for one. */
+/** A terminal, or a stand-in for one. */
 interface Stream {
   columns?: number
   rows?: number
@@ -10,7 +10,7 @@ interface Stream {
   off(event: 'resize', then: () => void): unknown
 }
 
-/** Of ECMA-48, and of DEC's private modes 7 (a line that is too long goes on in the next) and 25 (the cursor is seen). */
+/** Control sequences of ECMA-48, and DEC's private modes 7 (autowrap) and 25 (cursor visible). */
 const csi = '\u001b['
 const home = `${csi}H`
 const eraseLine = `${csi}K`
@@ -18,7 +18,7 @@ const eraseBelow = `${csi}J`
 const wrap = { off: `${csi}?7l`, on: `${csi}?7h` }
 const cursor = { off: `${csi}?25l`, on: `${csi}?25h` }
 
-/** What the terminal has room for; at least 20 columns, for less is no use to anybody. */
+/** Returns the terminal's size, with at least 20 columns: a narrower view would be useless. */
 export const sizeOf = ({ columns, rows }: Pick<Stream, 'columns' | 'rows'>): TerminalSize => ({
   columns: Math.max(20, columns || 80),
   rows: rows || 24,
@@ -26,15 +26,15 @@ export const sizeOf = ({ columns, rows }: Pick<Stream, 'columns' | 'rows'>): Ter
 
 const isSame = (a: TerminalSize, b: TerminalSize): boolean => a.columns === b.columns && a.rows === b.rows
 
-/** A picture on a terminal, each in the place of the one before. */
+/** A view on a terminal in which each frame replaces the previous one. */
 export class LiveView {
   readonly #stream: Stream
-  /** How many lines of it stand there, the cursor in the last of them; 0 for none. */
+  /** Number of lines shown, with the cursor in the last one; 0 for none. */
   #height = 0
   #size: TerminalSize | undefined
-  /** What was last said of the terminal: what comes is made for that. */
+  /** The size last reported to the caller: the next frame is made for it. */
   #told: TerminalSize
-  /** The next one is wanted. */
+  /** Ends the wait for the next frame. */
   #next = () => {}
 
   constructor(stream: Stream) {
@@ -47,8 +47,8 @@ export class LiveView {
   }
 
   /**
-   * Shows one, in one piece and without an empty moment; but not one that was made for another size.
-   * @returns the terminal's size when the next is wanted: after `ms`, when it has another size, or when this one was left
+   * Shows a frame in a single write, without flicker. A frame made for another size is skipped.
+   * @returns the terminal's size when the next frame is due: after `ms`, on a resize, or after `leave`
    */
   async show(text: string, ms: number): Promise<TerminalSize> {
     if (isSame(this.#told, sizeOf(this.#stream))) await this.#stand(text, ms)
@@ -62,7 +62,7 @@ export class LiveView {
     this.#next = resolve
     stream.once('resize', resolve)
     let timer: NodeJS.Timeout | undefined
-    // One that can't take it yet is not given more.
+    // The interval starts when the terminal has taken the frame (backpressure).
     stream.write(this.#draw(text), () => {
       if (this.#next === resolve) timer = setTimeout(resolve, ms)
     })
@@ -72,7 +72,7 @@ export class LiveView {
     stream.off('resize', resolve)
   }
 
-  /** Leaves the last one where it is; what is written then comes below it. */
+  /** Leaves the last frame on the screen; later output appears below it. */
   leave(): void {
     if (this.shown) this.#stream.write(`\n${cursor.on}`, () => {})
     this.#height = 0
@@ -85,11 +85,11 @@ export class LiveView {
     const lines = text.replace(/\n$/, '').split('\n')
     const size = sizeOf(this.#stream)
     const before = this.#size
-    // Where the lines of the one before are when the size is another, each terminal decides for itself.
+    // After a resize, each terminal puts the lines of the previous frame elsewhere.
     const moved = before && !isSame(before, size)
     const start = moved ? home : `\r${this.#height > 1 ? `${csi}${this.#height - 1}A` : ''}`
     const drawn = lines.map((line) =>
-      // In the last column it would erase what has just been written there.
+      // In the last column, the erase would remove the character just written.
       [...stripVTControlCharacters(line)].length < size.columns ? line + eraseLine : line,
     )
     const last = drawn.pop()

@@ -4,12 +4,12 @@ import type { Progress } from './conversation.ts'
 /** A stream that may be a terminal. */
 type Line = { isTTY?: boolean; columns?: number; write(text: string): unknown }
 
-/** One line on a terminal that shows how far a long command is; on anything else, nothing. */
+/** A line that shows the progress of a long command on a terminal; shows nothing elsewhere. */
 export class ProgressLine {
   readonly #stream: Line
   #shown = false
   subject = ''
-  /** Whether what goes on can be taken back. */
+  /** Whether the current work can be undone. */
   revocable = false
 
   constructor(stream: Line) {

@@ -21,11 +21,11 @@ test.each([
   ['a', '/etc/passwd', false],
   ['a', '..', false],
   ['deep/a', '../../x', false],
-  // Down and up again: what is down there may be a link to somewhere that is not as deep.
+  // Down and up again: the folder below may be a link to a place that is less deep.
   ['a', 'b/../c', false],
 ])('a link at %s to %s stays within: %s', (path, target, within) => expect(staysWithin(path, target)).toBe(within))
 
-test('what reaches beyond an unpacked folder is left out, and the rest is as it was', async () => {
+test('removes what reaches beyond an unpacked folder, and keeps the rest unchanged', async () => {
   const root = join(folder, 'root')
   await mkdir(join(root, 'closed'), { recursive: true })
   await writeFile(join(folder, 'mine'), 'mine')
@@ -39,7 +39,7 @@ test('what reaches beyond an unpacked folder is left out, and the rest is as it 
   await symlink('/etc', join(root, 'outside'))
   await symlink('../../mine', join(root, 'closed', 'above'))
   await run('mkfifo', [join(root, 'pipe')])
-  await run('mknod', [join(root, 'closed', 'zero'), 'c', '1', '5']).catch(() => {}) // where this user may
+  await run('mknod', [join(root, 'closed', 'zero'), 'c', '1', '5']).catch(() => {}) // if this user is allowed to
   await chmod(join(root, 'closed'), 0o000)
 
   const left = await tame(root)

@@ -1,7 +1,7 @@
 import { chmod, lstat, opendir, readlink, unlink } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 
-/** What was unpacked and is not kept: its path, beneath the folder, and what it is. */
+/** A removed file: its path within the folder, and what it is. */
 export interface LeftOut {
   path: string
   why: string
@@ -13,8 +13,9 @@ interface Linked {
 }
 
 /**
- * Takes from an unpacked folder whatever reaches beyond it: links that lead outside, devices, pipes and sockets, files that
- * are linked elsewhere too, and the set-user-ID, set-group-ID and sticky bits. Its owner may read what is left.
+ * Removes from an unpacked folder everything that reaches beyond it: links that lead outside, devices, pipes, sockets,
+ * and files with hard links elsewhere; it also clears the set-user-ID, set-group-ID and sticky bits. The owner can
+ * enter every folder afterwards.
  */
 export async function tame(root: string): Promise<LeftOut[]> {
   const left: LeftOut[] = []
@@ -25,7 +26,7 @@ export async function tame(root: string): Promise<LeftOut[]> {
   }
 
   const walk = async (folder: string): Promise<void> => {
-    // Open to its owner first: the guest may have closed it.
+    // Give the owner access first: the guest may have taken it away.
     const { mode } = await lstat(join(root, folder))
     await chmod(join(root, folder), (mode & 0o777) | 0o700)
     for await (const { name } of await opendir(join(root, folder))) {
@@ -50,9 +51,9 @@ export async function tame(root: string): Promise<LeftOut[]> {
 }
 
 /**
- * Whether a link leads to something beneath the folder, whatever other links there are: it goes up first, from a real
- * folder, as far as the top at most, and then only down. Pure.
- * @param path of the link, beneath the folder
+ * Whether a link stays within the folder, regardless of other links: it may first go up, through real folders, at most
+ * to the top, and then only down. Pure.
+ * @param path of the link, within the folder
  */
 export function staysWithin(path: string, target: string): boolean {
   if (posix.isAbsolute(target)) return false

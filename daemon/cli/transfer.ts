@@ -11,15 +11,15 @@ import { bytes } from '../lib/units.ts'
 import { tame } from './tame.ts'
 
 /**
- * Copies a file or a folder between this machine and a VM, as tar's stream through ssh: `croft push` and `croft pull` have
- * it run where their files are, as their owner. What comes from a VM is unpacked in a folder of its own, tamed, and
- * put in place when all of it is there. One argument: a `Transfer` as JSON.
+ * Copies a file or a folder between this machine and a VM, as a tar stream through ssh. `croft push` and `croft pull`
+ * run it on the caller's side, as the caller's user. Data from a VM is untrusted: it is unpacked into a temporary
+ * folder, tamed, and moved into place once it is complete. The one argument is a `Transfer` as JSON.
  */
 
-/** Something that ends it, as a sentence. */
+/** A failure that ends the transfer; its message is a sentence. */
 class Failed extends Error {}
 
-/** So long a transfer says nothing. */
+/** How long a transfer runs before it shows progress. */
 const quietMs = 2000
 
 async function push({ ssh, vm, here, there }: Transfer): Promise<void> {
@@ -27,7 +27,7 @@ async function push({ ssh, vm, here, there }: Transfer): Promise<void> {
     throw new Failed(`There is no file or folder ${here} here.`)
   })
   const kind = found.isDirectory() ? 'folder' : 'file'
-  // What somebody names by a link is what the link leads to.
+  // A link on the command line stands for its target.
   const what = kind === 'folder' ? ['-C', here, '.'] : ['-h', '-C', dirname(here), `./${basename(here)}`]
   const into = quote(`${there}/${kind}`)
   const from = started('tar', ['-cf', '-', ...what])
@@ -54,7 +54,7 @@ async function pull({ ssh, vm, here, there, kind = 'file' }: Transfer): Promise<
   }
 }
 
-/** Where it goes: into a folder that is there, under its own name; else under the name that was given. */
+/** Finds the target: inside an existing folder, under the source's name; otherwise the given path. */
 async function parseHost(target: string, name: string): Promise<{ folder: string; to: string }> {
   const isFolder = (path: string) =>
     stat(path).then(
@@ -68,7 +68,7 @@ async function parseHost(target: string, name: string): Promise<{ folder: string
   return { folder, to: target }
 }
 
-/** In one step, but a folder that is there already, which is added to. */
+/** Moves the result into place atomically, or merges a folder into an existing one. */
 async function putInPlace(made: string, kind: 'folder' | 'file', to: string): Promise<void> {
   const sent = await stat(made).catch(() => undefined)
   if (kind === 'file' && !sent?.isFile()) throw new Failed('The VM sent something other than the requested file.')
@@ -86,7 +86,7 @@ interface Started {
   code: Promise<number>
 }
 
-/** Its input and output are ours; what it complains of is shown. */
+/** Starts a program with pipes for its input and output; its standard error is shown. */
 function started(program: string, args: readonly string[]): Started {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const code = new Promise<number>((resolve) => {
@@ -99,7 +99,7 @@ function started(program: string, args: readonly string[]): Started {
   return { child, code }
 }
 
-/** Has one program's output be another's input, to the end of both. @throws Failed */
+/** Pipes one program's output into another's input until both have ended. @throws Failed */
 async function flow(from: Started, to: Started, label: string): Promise<void> {
   let count = 0
   const began = performance.now()

@@ -10,9 +10,9 @@ import type { Command } from './kit/command.ts'
 import { type Parameter, parameters, parseLine } from './kit/line.ts'
 
 /**
- * What each command answers to every kind of wrong argument: missing, empty, too small, too large, of the wrong type, an
- * unknown flag, one too many. The answers are kept in golden/errors.golden, so that every changed sentence is reviewed.
- * An argument that several commands share (`vmArg`) is listed once.
+ * What each command answers to every kind of wrong argument: missing, empty, too small, too large, of the wrong type,
+ * an unknown flag, one too many. The answers are kept in golden/errors.golden, so that every changed sentence is
+ * reviewed. An argument that several commands share (`vmArg`) is listed once.
  */
 
 const outcome = (work: () => unknown): string | undefined => {

@@ -60,7 +60,9 @@ import { sharePrivateCommand } from './web/share-private.ts'
 import { sharePublicCommand } from './web/share-public.ts'
 import { shareRevokeCommand } from './web/share-revoke.ts'
 
-/** The commands that people type, in the order in which help lists them. A new command is a new file and a line here. */
+/**
+ * The commands that people type, in the order in which help lists them. A new command is a new file and a line here.
+ */
 const groups: readonly { title: string; commands: readonly Command[] }[] = [
   {
     title: 'VMs',

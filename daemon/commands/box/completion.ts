@@ -1,7 +1,10 @@
 import { z } from 'zod'
 import { command } from '../kit/command.ts'
 
-/** Each script calls `croft complete -- <words so far>`, so completion knows what the daemon knows, such as names of VMs. */
+/**
+ * Each script calls `croft complete -- <words so far>`, so completion knows what the daemon knows, such as names of
+ * VMs.
+ */
 const scripts = {
   bash: `_croft() {
   local IFS=$'\\n'

@@ -58,7 +58,10 @@ export const checkpointAutoCommand = command({
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
 
-/** Parses the words; kinds that are not named are not kept. @throws CroftError `misuse` when words contradict each other */
+/**
+ * Parses the words; kinds that are not named are not kept.
+ * @throws CroftError `misuse` when words contradict each other
+ */
 function parseKeep(words: readonly string[]): Schedule {
   const names = words.map((word) => word.split('=')[0])
   if (new Set(names).size < names.length || (names.includes('off') && names.length > 1)) {

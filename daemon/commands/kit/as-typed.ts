@@ -1,8 +1,8 @@
 import type { Box } from '../../core/box.ts'
 
 /**
- * Returns how the caller begins a Croft command: `croft` on the box and at the lobby's prompt, otherwise the `ssh` command
- * that runs it.
+ * Returns how the caller begins a Croft command: `croft` on the box and at the lobby's prompt, otherwise the `ssh`
+ * command that runs it.
  * @param reached the address of the box that the caller's SSH client connected to, if the caller uses SSH
  */
 export function croftFrom({ ssh }: Pick<Box, 'ssh'>, reached: string | undefined): string {

@@ -23,7 +23,8 @@ export interface Output {
 
 /**
  * Asks the caller to run a program that enters a VM.
- * @param enters the VM's name, and which of the arguments are the caller's own words, for callers with another way into it
+ * @param enters the VM's name, and which of the arguments are the caller's own words, for callers with another way into
+ * it
  * @returns the exit code of the program
  */
 export type HandOff = (
@@ -89,12 +90,15 @@ export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   revocable?: true
   /** The kind of access that it needs: decides what the activity log records and what a scope has to cover. */
   touches: 'nothing' | 'reads' | 'changes' | 'enters' | 'destroys'
-  /** Returns a question that names what will be lost. It is asked on a terminal; elsewhere --yes (HTTP: `yes`) answers it. */
+  /**
+   * Returns a question that names what will be lost. It is asked on a terminal; elsewhere --yes (HTTP: `yes`) answers
+   * it.
+   */
   confirm?(box: Box, args: z.output<A>): Promise<string | undefined>
   run(context: Context, args: z.output<A>): Promise<R>
   /**
-   * For a read-only command that refreshes until the caller quits: returns the interval in ms. On a terminal each output
-   * replaces the previous one; elsewhere the command runs once.
+   * For a read-only command that refreshes until the caller quits: returns the interval in ms. On a terminal each
+   * output replaces the previous one; elsewhere the command runs once.
    */
   refreshMs?(args: z.output<A>): number
   /** Formats the result as lines for a person. */

@@ -52,8 +52,8 @@ export interface Caller {
 }
 
 /**
- * Runs one command line from beginning to end, with everything around a command: files, questions, help, JSON, and errors
- * as sentences. @returns the exit code
+ * Runs one command line from beginning to end, with everything around a command: files, questions, help, JSON, and
+ * errors as sentences. @returns the exit code
  */
 export async function serveLine(app: AppContext, words: readonly string[], caller: Caller): Promise<number> {
   const view: View = {
@@ -146,7 +146,10 @@ async function showOn(
   for (let size = first; ; ) size = await show(await picture(size), ms)
 }
 
-/** Asks for confirmation, if the command needs it. @throws CroftError `cancelled` or `needs-confirmation` without a yes */
+/**
+ * Asks for confirmation, if the command needs it.
+ * @throws CroftError `cancelled` or `needs-confirmation` without a yes
+ */
 async function confirm(
   box: Box,
   command: Command,

@@ -26,7 +26,10 @@ export function describeMade(
   return { ...vm, tookMs: performance.now() - began, cold: cold ?? null }
 }
 
-/** Returns a line that says that a VM had to boot, or ''. @param why a sentence or part of one; null when it did not boot */
+/**
+ * Returns a line that says that a VM had to boot, or ''.
+ * @param why a sentence or part of one; null when it did not boot
+ */
 export function hadToBoot(why: string | null): string {
   if (why === null) return ''
   const part = why.replace(/\.$/, '').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase())

@@ -32,9 +32,9 @@ const topVm = vmResult
 type TopVm = z.infer<typeof topVm>
 
 /**
- * CPU comes from the box's meter. For a VM it is the CPU time of its QEMU, guest included, in percent of one CPU; for the box
- * it is in percent of all CPUs. Both are means since the last measurement for any caller: over at least a second, and for a
- * VM over at most 10 s.
+ * CPU comes from the box's meter. For a VM it is the CPU time of its QEMU, guest included, in percent of one CPU; for
+ * the box it is in percent of all CPUs. Both are means since the last measurement for any caller: over at least a
+ * second, and for a VM over at most 10 s.
  */
 const topResult = z.object({
   sort: z.enum(orders),

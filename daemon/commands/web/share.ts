@@ -44,8 +44,8 @@ export function describeLink(web: Web, vm: Vm, link: Link): z.output<typeof link
 }
 
 /**
- * Returns the address that opens a port for everybody with access: the plain address only if it is set to that port. A plain
- * address that leads to whatever port listens is private.
+ * Returns the address that opens a port for everybody with access: the plain address only if it is set to that port. A
+ * plain address that leads to whatever port listens is private.
  */
 export const portAddress = (web: Web, vm: Vm, port: number): string =>
   web.address(vm, port === vm.web.port ? null : port)

@@ -12,10 +12,10 @@ test.each([
   '/a\nb',
   '\\\\evil',
   '/\t/evil',
-])('%j is no path to be sent to', (to) => expect(localPath(to)).toBe('/'))
-test.each(['/', '/a/b?c=d#e', '/@user', '/a//b'])('%s is', (to) => expect(localPath(to)).toBe(to))
+])('%j is not a local path', (to) => expect(localPath(to)).toBe('/'))
+test.each(['/', '/a/b?c=d#e', '/@user', '/a//b'])('%s is a local path', (to) => expect(localPath(to)).toBe(to))
 
-test('what a header can’t hold is percent-encoded', () => {
+test('characters that a header can’t hold are percent-encoded', () => {
   expect(localPath('/日?q=ü 1#\u007f')).toBe('/%E6%97%A5?q=%C3%BC%201#%7F')
   expect(localPath('/\ud800')).toBe('/%EF%BF%BD')
 })
@@ -29,14 +29,14 @@ test('the token is read from among other cookies', () => {
 })
 
 test.each(['', '/', '/.', '"', token.slice(1), `${token}a`, `${token}=`, `${token.slice(1)}/`])(
-  '%j is no token',
+  '%j is not a token',
   (value) => {
     expect(tokenIn(`croft_session=${value}`, false)).toBeUndefined()
     expect(tokenIn(`croft_session=${value}; croft_session=${token}`, false)).toBe(token)
   },
 )
 
-test('by HTTPS only the cookie counts that no other host can have set', () => {
+test('over HTTPS, only the cookie counts that no other host can set', () => {
   expect(tokenIn(`croft_session=evil; __Host-croft_session=${token}`, true)).toBe(token)
   expect(tokenIn('croft_session=evil', true)).toBeUndefined()
 })

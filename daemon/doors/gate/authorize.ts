@@ -29,32 +29,32 @@ import { serviceOn } from './services.ts'
 import { type Browser, type Sessions, sessionSeconds } from './sessions.ts'
 import type { Tokens } from './tokens.ts'
 
-/** A request as the gate is asked about it. What the client said is data, whatever it is. */
+/** A request that Caddy asks the gate about. Everything from the client is untrusted data. */
 export interface AuthRequest {
   /** The Host header. */
   host: string
   /** Path and query. */
   uri: string
-  /** Who waits for the answer: a person's browser for a `page`, a `script` in one, or another `program`. */
+  /** The kind of client: a browser that loads a `page`, a `script` in a page, or another `program`. */
   client: 'page' | 'script' | 'program'
   /** The token of the session cookie. */
   token: string | undefined
-  /** The secret of one of our tokens. */
+  /** The secret of a Croft token. */
   secret: string | undefined
   browser: Browser
   peer: Peer
 }
 
 export type Verdict =
-  /** On to the VM: `upstream` is `address:port`. */
+  /** Forward to the VM: `upstream` is `address:port`. */
   | { kind: 'pass'; upstream: string; principal: Principal }
-  /** `cookie`: the token of a session that begins, and for how long. */
+  /** `cookie`: the token of a new session, and its lifetime. */
   | { kind: 'redirect'; to: string; cookie?: { token: string; seconds: number } }
   | { kind: 'page'; page: pages.Page }
 
 export interface Gate {
   box: Box
-  /** How the box is reached now. */
+  /** The public origin of the box now. */
   front(): PublicOrigin
   sessions: Sessions
   links: Links
@@ -65,19 +65,19 @@ export interface Gate {
   grants: GrantCache
 }
 
-/** The paths on every VM's address that are the gate's own. */
+/** Paths on every VM's address that belong to the gate. */
 const enterPath = '/.croft/enter'
 export const linkPath = '/.croft/link'
 
-/** How long a browser waits for a VM to wake before it gets a page that says so. */
+/** How long a browser waits for a VM to wake before it gets the waking page. */
 const patienceMs = 2_000
 
-/** What becomes of a request for a VM's address. */
+/** Decides about a request for a VM's address. */
 export async function authorize(gate: Gate, visit: AuthRequest): Promise<Verdict> {
   const host = hostName(visit.host)
   const { state } = gate.box.store
   const target = targetOf(state, host)
-  // To a browser the two spellings of a name are two places, with cookies of their own.
+  // To a browser, a host name with a trailing dot is another origin, with its own cookies.
   const isSiteOrPage = target ? visit.client === 'page' : parseHost(host, state.web.domain)?.kind === 'croft'
   if (isAbsolute(visit.host) && isSiteOrPage)
     return { kind: 'redirect', to: `//${host}${portSuffix(visit.host)}${localPath(visit.uri)}` }
@@ -87,7 +87,7 @@ export async function authorize(gate: Gate, visit: AuthRequest): Promise<Verdict
   const { principal, digest } = whoComes(gate, host, target, visit)
   if (path === enterPath) return tried(gate, visit, target, () => enter(gate, host, query, visit.browser))
   if (path === linkPath) return tried(gate, visit, target, () => openLink(gate, target, query, principal, visit))
-  // Whether there is such a VM is nobody's to know who may not enter it.
+  // Do not reveal to strangers whether such a VM exists.
   if (principal.kind === 'stranger' && !isPublic(target)) return signIn(gate, visit)
   if (!vm) return page(pages.nothingHere)
   const away = await awaken(gate.box, vm, visit, principal)
@@ -102,7 +102,7 @@ export async function authorize(gate: Gate, visit: AuthRequest): Promise<Verdict
   return { kind: 'pass', upstream, principal }
 }
 
-/** To a connection's second request: for one alone it would cost more than it saves. */
+/** Gives a pass at a connection's second request: for a single request it would cost more than it saves. */
 function givePass(
   gate: Gate,
   { host, peer, token, secret }: AuthRequest,
@@ -111,7 +111,7 @@ function givePass(
 ): void {
   const owner = kind === 'owner' && token !== undefined && digestOf(token) === grant.digest
   const anybody = kind === 'stranger' && token === undefined
-  // What was asked for meanwhile took its time: it must still be so.
+  // Finding the port may have taken a while: check again that access still holds.
   if (secret !== undefined || !(owner || anybody) || !stillHolds(gate, grant) || !isAwake(gate.box, vm)) return
   gate.grants.give({
     host: host.slice(0, host.length - portSuffix(host).length),
@@ -123,34 +123,34 @@ function givePass(
   })
 }
 
-/** Nothing is to be done before a request can go to it. */
+/** Whether a VM can take a request without being woken first. */
 function isAwake(box: Box, id: string): boolean {
   const vm = box.store.state.vms[id]
   return vm !== undefined && stateOf(box, vm) === 'awake' && !isFallingAsleep(box, id)
 }
 
-/** What is said about a request that was sent on and failed: the VM's port refused, or did not answer. */
+/** Returns the page for a request that was forwarded and failed: the VM's port refused it or did not answer. */
 export async function explain(gate: Gate, visit: AuthRequest, user: string): Promise<Verdict> {
   const target = targetOf(gate.box.store.state, hostName(visit.host))
   const vm = target?.vm
   if (vm) {
     gate.ports.forget(vm)
-    // The client itself may have made it fail: other connections' passes are none of its business.
+    // The client itself may have caused the failure, so the passes of other connections stay.
     gate.grants.takeBack((pass) => pass.vm === vm.id && pass.peer === visit.peer)
   }
-  // What else there is in a VM is its owner's to know.
+  // Only the owner learns what else listens in a VM.
   if (!vm || user !== 'owner') return page(pages.notNow)
   return page(await nothingListens(gate, vm, portOf(target), visit.host))
 }
 
-/** Whether what let a request in would do so now. */
+/** Whether a grant that admitted a request would still admit it. */
 export function stillHolds(gate: Gate, { host, digest }: Grant): boolean {
   const target = targetOf(gate.box.store.state, host)
   if (!target) return false
   return digest === null ? isPublic(target) : whoIs(gate, host, target, digest) !== undefined
 }
 
-/** Whether a pass would be given now, and lead to the same place. */
+/** Whether a pass would still be given, and lead to the same upstream. */
 export function isStillRight(gate: Gate, { vm: id, upstream, grant }: Pass): boolean {
   const target = targetOf(gate.box.store.state, grant.host)
   if (target?.vm?.id !== id || !stillHolds(gate, grant)) return false
@@ -158,25 +158,25 @@ export function isStillRight(gate: Gate, { vm: id, upstream, grant }: Pass): boo
   return port === null || upstream === `${target.vm.ip}:${port}`
 }
 
-/** The port that an address is for; null: the VM's main one, and none has been set. */
+/** Returns the port that an address leads to; null for the VM's main port when none is set. */
 const portOf = ({ vm, port }: Target): number | null => port ?? vm?.web.port ?? null
 
-/** A public port opens that port alone; the plain address is its VM's main port, where one has been set. */
+/** Whether the port behind an address is public. The plain address stands for the VM's main port, if one is set. */
 function isPublic(target: Target): boolean {
   const port = portOf(target)
   return port !== null && (target.vm?.web.public.includes(port) ?? false)
 }
 
-/** By way of Croft's own address, where the owner's session is, and back with a code for this one. */
+/** Redirects to Croft's own address, where the owner's session is; it redirects back with a code for this host. */
 function signIn({ front }: Gate, visit: AuthRequest): Verdict {
   if (visit.client !== 'page') return page({ ...pages.signInFirst, challenge: visit.client === 'program' })
   const query = new URLSearchParams({ host: visit.host, to: visit.uri })
-  // A session that is over, of the owner's or by a link: who had it by a link can't sign in.
+  // A session that has ended, the owner's or a guest's. Guests can't sign in, so the page tells them what to do.
   if (visit.token !== undefined) query.set('was', 'in')
   return { kind: 'redirect', to: `//${hostOf(front(), 'croft')}${portSuffix(visit.host)}/enter?${query}` }
 }
 
-/** Who comes, and by the digest of what that is known; null: of nothing. */
+/** Identifies the principal of a request, and returns the digest of the credential; null for a stranger. */
 function whoComes(
   gate: Gate,
   host: string,
@@ -192,7 +192,10 @@ function whoComes(
   return { principal: stranger, digest: null }
 }
 
-/** Whose a digest is: a session's of this host name, a link's into this address, a token's; undefined when it is none of them. */
+/**
+ * Finds the principal of a digest: of a session at this host name, a link into this address, or a token. Undefined for
+ * any other digest.
+ */
 function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): Principal | undefined {
   const session = gate.sessions.find(host, digest)
   if (session) return ownerBy(session.signIn)
@@ -204,7 +207,7 @@ function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): 
   return undefined
 }
 
-/** What takes a code or a link: who brings many that are none waits. */
+/** Runs `work`, which redeems a code or a link, and rate-limits clients that bring many invalid ones. */
 async function tried(
   gate: Gate,
   visit: AuthRequest,
@@ -226,13 +229,13 @@ async function tried(
   return page(pages.linkIsOver)
 }
 
-/** What somebody does by the web, to be written down. Pure. */
+/** Builds an entry of the activity log for a web request. Pure. */
 function noteOf({ browser }: AuthRequest, vm: Vm | undefined, by: Principal, what: string): Note {
   const from = { way: 'web', address: browser.from, agent: browser.agent } as const
   return { by, from, what, vms: vm ? [{ id: vm.id, name: vm.name }] : [] }
 }
 
-/** Path and query of what was asked for, whatever it is. Pure. */
+/** Splits an untrusted URI into path and query. Pure. */
 function partsOf(uri: string): { path: string; query: URLSearchParams } {
   const at = uri.indexOf('?')
   return at < 0
@@ -251,7 +254,7 @@ async function enter(
   return { kind: 'redirect', to: localPath(query.get('to')), cookie: { token, seconds: sessionSeconds } }
 }
 
-/** The owner who opens a link stays the owner. */
+/** Opens a share link. The owner who opens one stays the owner. */
 async function openLink(
   gate: Gate,
   { vm, port }: Target,
@@ -263,7 +266,7 @@ async function openLink(
   const link = vm && gate.links.find(vm, port, digestOf(token))
   if (!link) return undefined
   if (principal.kind === 'owner') return { kind: 'redirect', to: '/' }
-  // Once for each browser: it comes with the link's cookie from then on.
+  // Recorded once per browser: later requests carry the link's cookie.
   if (principal.id !== link.id) {
     await gate.box.activity.note(noteOf(visit, vm, guestBy(link), `opened the share link ${link.id}`))
   }
@@ -272,15 +275,15 @@ async function openLink(
 }
 
 /**
- * A path on the same host, whatever was asked for: nobody is sent elsewhere from here. What a header can't hold is
- * percent-encoded. Pure.
+ * Turns any target into a path on the same host, so that the gate is not an open redirect. Characters that a header
+ * can't hold are percent-encoded. Pure.
  */
 export function localPath(to: string | null): string {
   if (to === null || !/^\/(?![/\\])/.test(to) || /[\u0000-\u001f\\]/.test(to)) return '/'
   return to.toWellFormed().replace(/[^\x21-\x7e]/gu, encodeURIComponent)
 }
 
-/** @returns a page instead, when the VM is not there yet or can't be */
+/** Wakes the VM if needed. @returns a page if it is not awake in time, or can't wake */
 async function awaken(box: Box, vm: Vm, visit: AuthRequest, principal: Principal): Promise<pages.Page | undefined> {
   if (isAwake(box, vm.id)) return undefined
   const wakes = stateOf(box, vm) === 'asleep' && !isWaking(box, vm.id)

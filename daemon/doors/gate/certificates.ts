@@ -3,26 +3,29 @@ import type { Vm } from '../../store/index.ts'
 import type { Gate } from './authorize.ts'
 import { hostName, parseHost, targetOf } from './routing.ts'
 
-/** How many ports of one VM get a certificate because it listens on them, or somebody asked: there are 65,535 of each. */
+/** How many ports of a VM can get a certificate because it listens on them or a client asked, out of 65,535. */
 const mostPorts = 20
 
 /**
- * Which host names Caddy may have certificates for: Croft's own, those of VMs that there are, the names of their own that
- * VMs have, and of ports those that somebody has shared or that a guest listens on; with the box's own CA a few more of each VM,
- * so that there is a page which says that nothing listens there. Every other name costs a lookup.
+ * Decides for which host names Caddy can get certificates: Croft's own, those of existing VMs, custom host names, and
+ * names of ports that are shared or that a guest listens on. With the box's own CA it allows a few more ports per VM,
+ * so that a page can say that nothing listens there. Every other name costs only a lookup.
  */
 export class Certificates {
   readonly #gate: Gate
-  /** Ports that guests were found to listen on, by the VM's id: their certificates are renewed while nothing listens, too. */
+  /** Ports that a guest once listened on, by VM id: their certificates are renewed even while nothing listens. */
   readonly #ports = new Map<string, Set<number>>()
-  /** Ports that have one from the box's own CA though nothing listens: apart, so that strangers can't use up the others' room. */
+  /**
+   * Ports with a certificate from the box's own CA although nothing listens. They are counted separately, so that
+   * strangers can't use up the limit of `#ports`.
+   */
   readonly #asked = new Map<string, Set<number>>()
 
   constructor(gate: Gate) {
     this.#gate = gate
   }
 
-  /** @param name a host name as a TLS client says it, whatever it is */
+  /** @param name the host name from a TLS client; untrusted */
   async allows(name: string): Promise<boolean> {
     const { state } = this.#gate.box.store
     const host = hostName(name)
@@ -44,7 +47,7 @@ export class Certificates {
     return box.store.state.web.tls.mode === 'internal' && this.#note(this.#asked, vm, port)
   }
 
-  /** @returns whether it is among those of the VM now: there is room for so many */
+  /** Adds a port, up to the limit. @returns whether the port is among those of the VM now */
   #note(all: Map<string, Set<number>>, vm: Vm, port: number): boolean {
     for (const id of all.keys()) if (!(id in this.#gate.box.store.state.vms)) all.delete(id)
     const noted = all.get(vm.id) ?? new Set()

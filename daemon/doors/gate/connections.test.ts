@@ -3,7 +3,7 @@ import { OpenConnections } from './connections.ts'
 
 const grant = (digest: string | null) => ({ host: 'web.localhost', digest })
 
-test('a connection is over when one of the things that let it in is', () => {
+test('a connection ends when one of its grants does', () => {
   const connections = new OpenConnections()
   connections.note('tcp 192.0.2.1:1', grant('a'))
   connections.note('tcp 192.0.2.1:1', grant('b'))
@@ -15,7 +15,7 @@ test('a connection is over when one of the things that let it in is', () => {
   expect(connections.takeOver(() => false)).toEqual(['tcp 192.0.2.2:1'])
 })
 
-test('of those from before, nobody knows, until something is asked by them', () => {
+test('the grants of earlier connections are unknown until their next request', () => {
   const connections = new OpenConnections(['tcp 192.0.2.1:1', 'tcp 192.0.2.2:1'])
   connections.note('tcp 192.0.2.1:1', grant('a'))
   expect(connections.takeUnknown()).toEqual(['tcp 192.0.2.2:1'])
@@ -30,7 +30,7 @@ test('closed ones are forgotten', () => {
   expect(connections.takeOver(() => false)).toEqual(['tcp 192.0.2.2:1'])
 })
 
-test('those that are closed are looked for once there are a thousand, and then whenever there are twice as many', () => {
+test('closed connections are looked for from a thousand on, and then whenever the number has doubled', () => {
   const connections = new OpenConnections()
   const open = new Set<`tcp ${string}`>()
   let count = 0

@@ -1,24 +1,26 @@
 import type { Peer } from '../../core/interfaces/web.ts'
 
-/** What let a request in: a host name, and the digest of the session, link or token; null: the port is public. */
+/** What admitted a request: a host name, and the digest of the session, link or token; null for a public port. */
 export interface Grant {
   host: string
   digest: string | null
 }
 
-/** How many there may be before it is looked which of them are closed, at least, and before the oldest are forgotten all the same. */
+/**
+ * Above `many` connections, closed ones are removed now and then; above `most`, the oldest are evicted, open or not.
+ */
 const many = 1_000
 const most = 100_000
 
 /**
- * The connections by which clients have been let in, each with what let them in: so that those that go on for long
- * (WebSockets, streams, downloads) end when that does.
+ * The client connections that were admitted, each with its grants, so that long-lived ones (WebSockets, streams,
+ * downloads) end when a grant ends.
  */
 export class OpenConnections {
   readonly #grants = new Map<Peer, Map<string, Grant>>()
-  /** Those that were open before this daemon was: nobody knows any more what let them in. */
+  /** Connections that were open before this daemon started; their grants are unknown. */
   readonly #unknown: Set<Peer>
-  /** How many were left when it was last looked which are closed. */
+  /** How many were left when closed ones were last removed. */
   #left = 0
   /** Called when there are so many that those that are closed should be forgotten. */
   onCrowded = () => {}
@@ -27,7 +29,7 @@ export class OpenConnections {
     this.#unknown = new Set(open)
   }
 
-  /** A request was let in by this connection. @returns whether one was before, by the same grant */
+  /** Notes an admitted request. @returns whether the connection had an earlier request with the same grant */
   note(peer: Peer, grant: Grant): boolean {
     const key = `${grant.host} ${grant.digest ?? ''}`
     const known = this.#grants.get(peer)
@@ -44,25 +46,25 @@ export class OpenConnections {
     return this.#grants.size > Math.max(many, 2 * this.#left)
   }
 
-  /** @param open those that are not closed; by UDP that can't be seen, and they are kept */
+  /** Forgets closed connections, except UDP ones, whose end can't be seen. @param open the connections that are open */
   forgetClosed(open: ReadonlySet<Peer>): void {
     for (const peer of this.#grants.keys()) if (peer.startsWith('tcp') && !open.has(peer)) this.#grants.delete(peer)
     this.#left = this.#grants.size
   }
 
-  /** Takes out those that something let in which does so no more. @param holds whether it still does */
+  /** Removes and returns the connections with a grant that has ended. @param holds whether a grant still holds */
   takeOver(holds: (grant: Grant) => boolean): Peer[] {
     const over = [...this.#grants].filter(([, grants]) => !grants.values().every(holds)).map(([peer]) => peer)
     for (const peer of over) this.#grants.delete(peer)
     return over
   }
 
-  /** Whether there are some from before this daemon. */
+  /** Whether there are connections from before this daemon. */
   get someUnknown(): boolean {
     return this.#unknown.size > 0
   }
 
-  /** Takes out those from before this daemon. */
+  /** Removes and returns the connections from before this daemon. */
   takeUnknown(): Peer[] {
     const unknown = [...this.#unknown]
     this.#unknown.clear()

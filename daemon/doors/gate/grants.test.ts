@@ -26,7 +26,7 @@ const pass = (change: Partial<Pass> = {}): Pass => ({
   ...change,
 })
 
-test('a pass is a folder with one file, which says where it leads', async () => {
+test('a pass is a folder with one file, which names the upstream', async () => {
   passes.give(pass())
   passes.give(pass({ peer: 'udp [2001:db8::1]:2', token: null }))
   expect((await readdir(folder)).sort()).toEqual([
@@ -36,7 +36,7 @@ test('a pass is a folder with one file, which says where it leads', async () => 
   expect(await readdir(join(folder, 'owner~web.localhost~192.0.2.1:1~abc'))).toEqual(['10.77.0.2:80'])
 })
 
-test('what is taken back is gone at once, and can be given again', async () => {
+test('a revoked pass is gone immediately, and can be given again', async () => {
   passes.give(pass())
   passes.give(pass({ vm: 'vm_2', token: 'other' }))
   passes.takeBack(({ vm }) => vm === 'vm_1')
@@ -54,7 +54,7 @@ test('each lasts 10 s', async () => {
   expect(await readdir(folder)).toEqual(['owner~web.localhost~192.0.2.1:1~later'])
 })
 
-test('none is made that leads out of the folder, or has too long a name', async () => {
+test('no pass is made outside the folder or with too long a name', async () => {
   passes.give(pass({ host: '../x' }))
   passes.give(pass({ token: 'a/b' }))
   passes.give(pass({ upstream: '../../x' }))
@@ -63,7 +63,7 @@ test('none is made that leads out of the folder, or has too long a name', async 
   expect(await readdir(join(folder, '..'))).toEqual(['passes'])
 })
 
-test('those of an earlier daemon are not there any more', async () => {
+test('passes of an earlier daemon are removed', async () => {
   passes.give(pass())
   await new GrantCache(folder).open(0)
   expect(await readdir(folder)).toEqual([])

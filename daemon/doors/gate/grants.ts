@@ -9,36 +9,37 @@ export interface Pass {
   /** The host name as the client writes it. */
   host: string
   peer: Peer
-  /** The session's token, or null: it is for a public port. */
+  /** The session's token; null for a public port. */
   token: string | null
-  /** Id of the VM that it leads to, and `address:port` there. */
+  /** Id of the VM, and the `address:port` in it. */
   vm: string
   upstream: string
   grant: Grant
 }
 
-/** After this long the gate is asked again: it notes what is used, and that a page has been found elsewhere meanwhile. */
+/** Lifetime of a pass. Then the gate is asked again, so that it notes the use of the VM and can find another port. */
 const lastsMs = 10_000
 const most = 10_000
-/** Of a name in a folder (NAME_MAX of Linux). */
+/** Maximum length of a file name (NAME_MAX of Linux). */
 const longestName = 255
 
 /**
- * The passes that are given: each lets a connection's next requests go to a VM without asking (see `passName`, which says
- * how Caddy finds them). They are files, so that taking one back is over when it returns, and Caddy is told nothing.
- * Whatever happens to a VM or to a right takes back what stands on it; the connection is asked about again.
+ * The passes in force. A pass lets the next requests of a connection go to a VM without asking the gate; `passName`
+ * explains how Caddy finds it. Passes are files: a revocation is effective as soon as the call returns, and Caddy needs
+ * no notice. When a VM or an access right changes, its passes are revoked, and Caddy asks about the connection's next
+ * request again.
  */
 export class GrantCache {
   readonly #folder: string
   readonly #given = new Map<string, Pass & { until: number }>()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param folder is the passes' alone, and only Caddy and root may look into it: names have tokens in them */
+  /** @param folder for passes only; only Caddy and root can read it, because the file names contain tokens */
   constructor(folder: string) {
     this.#folder = folder
   }
 
-  /** Begins with none. @param gid the group that Caddy runs with */
+  /** Starts with an empty folder. @param gid the group that Caddy runs with */
   async open(gid: number): Promise<void> {
     await this.close()
     await mkdir(this.#folder, { recursive: true, mode: 0o750 })
@@ -62,7 +63,7 @@ export class GrantCache {
       writeFileSync(join(this.#folder, name, pass.upstream), '')
       this.#timer ??= setTimeout(() => this.#takeBackOld(), lastsMs).unref()
     } catch {
-      // Without it the gate is asked, as before.
+      // Best effort: without a pass, Caddy asks the gate.
       this.#takeBack(name)
     }
   }

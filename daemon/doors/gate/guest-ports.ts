@@ -3,20 +3,20 @@ import type { Listening } from '../../core/interfaces/web.ts'
 import type { Vm } from '../../store/index.ts'
 import { listeningScript, mainPort, parseListening } from './listening.ts'
 
-/** How long what a guest listens on is taken to stay so. */
+/** How long an answer of a guest counts as current. */
 const freshMs = 2_000
-/** How long a guest that listened on something is taken to do so still, while it is asked again. */
+/** How long an older answer can still be used while the guest is asked again. */
 const usableMs = 60_000
 const answerMs = 10_000
 
 interface Known {
   at: number
   ports: Promise<Listening[]>
-  /** What `ports` came to, once it has. */
+  /** The result of `ports` once it has settled; until then, the previous one. */
   found: Listening[]
 }
 
-/** What guests listen on: asked of themselves, and remembered for a moment. */
+/** The ports that guests listen on. The guests are asked, and their answers are cached briefly. */
 export class GuestPorts {
   readonly #box: Box
   readonly #known = new Map<string, Known>()
@@ -25,7 +25,9 @@ export class GuestPorts {
     this.#box = box
   }
 
-  /** As it is now, or was within the last 2 s; whoever asks meanwhile shares the answer. Empty for a guest that says nothing. */
+  /**
+   * Returns the ports, at most 2 s old. Concurrent callers share the answer. Empty for a guest that does not answer.
+   */
   of(vm: Vm): Promise<Listening[]> {
     const now = performance.now()
     const known = this.#known.get(vm.id)
@@ -41,7 +43,9 @@ export class GuestPorts {
     return ports
   }
 
-  /** The port that a VM's plain address leads to when none is set. One that was found lately is used while it is looked again. */
+  /**
+   * Returns the port for a VM's plain address when none is set: a recent one if known, while the guest is asked again.
+   */
   async mainPort({ id }: Vm): Promise<number | undefined> {
     const { state } = this.#box.store
     const vm = findVm(state, id)
@@ -52,7 +56,7 @@ export class GuestPorts {
     return last ?? mainPort(await asked, image)
   }
 
-  /** Something that was thought to listen does not: it is asked anew. */
+  /** Drops the cached answer, because a port that it names did not answer. */
   forget({ id }: Vm): void {
     this.#known.delete(id)
   }

@@ -44,13 +44,13 @@ export { Tokens, tokenOf } from './tokens.ts'
 export { addressOf, makeWeb } from './web.ts'
 
 /**
- * Opens the socket at which Caddy asks about each request, and where Croft's own address is served. Only Caddy gets
- * there: what its configuration sets and takes away (`X-Croft-…`) is trusted.
- * @param site what is at Croft's own address @param gid the group that may use the socket
- * @returns a function that closes it
+ * Opens the socket at which Caddy asks about each request, and which serves Croft's own address. Only Caddy can
+ * connect, so headers that its configuration sets or removes (`X-Croft-…`) are trusted.
+ * @param site serves Croft's own address @param gid the group that can use the socket
+ * @returns a function that closes the socket
  */
 export async function openGate(gate: Gate, site: Hono, socket: string, gid: number): Promise<() => Promise<void>> {
-  // Caddy has read the headers already: what it lets through is decided, also when it is more than Node would take.
+  // Caddy has already accepted the headers, so the limit is higher than Node's default.
   const { server, close } = makeWebServer(site, { maxHeaderSize: 2 ** 21 }, (request, response) => {
     const asked = request.headers[askHeader.toLowerCase()]
     if (asked === undefined) return false
@@ -71,17 +71,17 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
   await chmod(socket, 0o660)
   await chown(socket, 0, gid)
   return async () => {
-    // Nobody would take them back.
+    // After this, nothing would revoke the passes.
     await gate.grants.close()
     await close()
   }
 }
 
-/** Answers what Caddy asks. @param failed about a request that a VM did not answer; else about one that is to go on */
+/** Answers Caddy. @param failed whether it asks about a request that a VM did not answer, and not about a new one */
 async function settle(gate: Gate, request: IncomingMessage, response: ServerResponse, failed: boolean): Promise<void> {
   const { secure } = gate.front()
   const visit = visitOf(request, secure)
-  // A request that failed has no session any more: it has been made ready for the VM.
+  // A failed request carries no session: it was removed before the request went to the VM.
   const user = String(request.headers[userHeader.toLowerCase()] ?? '')
   const verdict = await (failed ? explain(gate, visit, user) : authorize(gate, visit))
   answer(response, verdict, visit, secure)
@@ -93,7 +93,7 @@ function visitOf({ headers }: IncomingMessage, secure: boolean): AuthRequest {
   return {
     host: headers.host ?? '',
     uri: uri.startsWith('/') ? uri : '/',
-    // Browsers say what they fetch something for; at HTTP's basic kind of asking they would ask the person.
+    // Browsers send Sec-Fetch-Mode. A basic authentication challenge would make them prompt the user.
     client: page ? 'page' : headers['sec-fetch-mode'] !== undefined ? 'script' : 'program',
     token: tokenIn(headers.cookie, secure),
     secret: secretIn(headers.authorization),
@@ -102,7 +102,7 @@ function visitOf({ headers }: IncomingMessage, secure: boolean): AuthRequest {
   }
 }
 
-/** The session's token among a request's cookies: the first that is whole. Pure. */
+/** Returns the session token from a Cookie header: the first well-formed one. Pure. */
 export function tokenIn(cookies: string | undefined, secure: boolean): string | undefined {
   const name = sessionCookie(secure)
   const whole = new RegExp(`^${tokenPattern}$`)
@@ -110,18 +110,18 @@ export function tokenIn(cookies: string | undefined, secure: boolean): string | 
   return tokens.find((token) => whole.test(token))
 }
 
-/** Caddy says `HTTP/3.0 203.0.113.9:51234`. Pure. */
+/** Parses what Caddy sends: `HTTP/3.0 203.0.113.9:51234`. Pure. */
 const peerOf = (said: string): string =>
   `${said.startsWith('HTTP/3') ? 'udp' : 'tcp'} ${said.slice(said.indexOf(' ') + 1)}`
 
-/** What a VM is told of who comes: `owner`, `guest`, `token`, or nothing. Pure. */
+/** Returns what the VM learns about the client: `owner`, `guest`, `token`, or ''. Pure. */
 const userOf = ({ kind }: Principal): string => (kind === 'stranger' ? '' : kind)
 
 function answer(response: ServerResponse, verdict: Verdict, visit: AuthRequest, secure: boolean): void {
   switch (verdict.kind) {
     case 'pass':
       response.writeHead(204, {
-        // A token is ours, and goes no further.
+        // A Croft token must not reach the VM.
         [verdictHeader]: visit.secret === undefined ? 'pass' : 'pass-without-authorization',
         [upstreamHeader]: verdict.upstream,
         [userHeader]: userOf(verdict.principal),

@@ -6,7 +6,7 @@ const at = (time: string) => `2026-01-${time}:00.000Z`
 const link = (createdAt: string, expiresAt: string) =>
   ({ id: 'l', digest: '', vm: 'v', port: null, name: '', createdAt: at(createdAt), expiresAt: at(expiresAt) }) as const
 
-test('when the clock is set, what was made since the start moves with it, and what is older stays', () => {
+test('when the clock is set, times since the start move with it, and older ones stay', () => {
   const links = {
     older: link('01T10:00', '09T10:00'),
     made: link('03T10:00', '03T11:00'),

@@ -1,9 +1,9 @@
 import type { State, Store } from '../../store/index.ts'
 
 /**
- * Has what lets somebody in (sessions, links, tokens) end after the time that it was given, however the clock of the box is
- * set: see `movedLifetimes`. What was made before this daemon started goes by the time of day.
- * @returns to be called when the clock was set, by how much
+ * Makes sessions, links and tokens last as long as they were meant to, even when the clock of the box is set: see
+ * `movedLifetimes`. Those from before this daemon started go by the time of day.
+ * @returns a function to call when the clock was set, with the difference
  */
 export function keepLifetimes(store: Store): (byMs: number) => Promise<void> {
   let from = new Date()
@@ -15,9 +15,9 @@ export function keepLifetimes(store: Store): (byMs: number) => Promise<void> {
 }
 
 /**
- * Moves the times of what lets somebody in along with the clock of the box, for all that was made between two moments: it
- * ends after the time that it was given, whichever of the clock's times was the right one. Pure.
- * @param from and `to`, by the clock as it was before it was set by so many milliseconds
+ * Shifts the times of sessions, links and tokens created between `from` and `to` along with the clock of the box, so
+ * that they keep their lifetime whichever setting of the clock was right. Pure.
+ * @param from like `to`, by the clock before it was set @param byMs how far the clock was set
  */
 export function movedLifetimes(state: State, from: Date, to: Date, byMs: number): State {
   const moved = (iso: string) => new Date(Date.parse(iso) + byMs).toISOString()

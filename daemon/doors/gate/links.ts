@@ -5,8 +5,8 @@ import { filterRecord, indexBy, type Link, type Store, type Vm } from '../../sto
 const byDigest = indexBy((link: Link) => link.digest)
 
 /**
- * Share links: each lets whoever has it into one address of one VM, until it is over or revoked. Its secret is also what
- * the visitor's cookie holds, so there is nothing beside the link that could outlive it.
+ * Share links. A link opens one address of one VM to anybody who has it, until it expires or is revoked. Its secret is
+ * also the guest's cookie, so nothing can outlive the link.
  */
 export class Links {
   readonly #store: Store
@@ -17,7 +17,7 @@ export class Links {
     this.#clock = clock
   }
 
-  /** @returns the link and its secret, which is kept nowhere @param port null for what the VM's plain address leads to */
+  /** @param port null for the VM's plain address @returns the link, and its secret, which is not stored */
   async make(vm: Vm, port: number | null, name: string, seconds: number): Promise<{ link: Link; secret: string }> {
     const secret = newSecret()
     const now = this.#clock()
@@ -37,13 +37,13 @@ export class Links {
     return { link, secret }
   }
 
-  /** The link that a secret's digest is of, if it lets into this address of the VM. */
+  /** Finds the link with the digest of its secret, if it opens this address of the VM. */
   find(vm: Vm, port: number | null, digest: string): Link | undefined {
     const link = byDigest(this.#store.state.links, digest)
     return link?.vm === vm.id && link.port === port && this.#isAlive(link) ? link : undefined
   }
 
-  /** The links into a VM that work now. */
+  /** Returns the valid links into a VM. */
   of(vm: Vm): Link[] {
     return Object.values(this.#store.state.links).filter((link) => link.vm === vm.id && this.#isAlive(link))
   }

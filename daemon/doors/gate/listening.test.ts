@@ -7,7 +7,7 @@ const line = (address: string, port: number, state = '0A') =>
 const [any, any6] = ['00000000', '0'.repeat(32)]
 const [loopback, loopback6] = ['0100007F', `${'0'.repeat(24)}01000000`]
 
-test('ports are read with whether they can be reached', () => {
+test('parses ports, and whether they can be reached', () => {
   const text =
     header + line(any, 8000) + line(loopback, 5432) + line(any, 22) + line(loopback, 53) + header + line(any6, 3000)
   expect(parseListening(text)).toEqual([
@@ -17,19 +17,19 @@ test('ports are read with whether they can be reached', () => {
   ])
 })
 
-test('a port that listens on both can be reached, whichever comes first', () => {
+test('a port that listens on both can be reached, in either order', () => {
   for (const text of [line(loopback, 80) + line(any6, 80), line(any6, 80) + line(loopback, 80)]) {
     expect(parseListening(text)).toEqual([{ port: 80, loopback: false }])
   }
   expect(parseListening(line(loopback6, 80))).toEqual([{ port: 80, loopback: true }])
 })
 
-test('connections, and what makes no sense, are passed over', () => {
+test('ignores connections and garbage', () => {
   const text = `${line(any, 8000, '01')}\u001b[31m rubbish\n   0: ZZ:1F40 00000000:0000 0A \n${'x'.repeat(1e5)}`
   expect(parseListening(text)).toEqual([])
 })
 
-test('the main port is a usual one, else the lowest; what the image says comes first', () => {
+test('the main port is one that the image names, else a usual one, else the lowest', () => {
   const on = (...ports: number[]) => ports.map((port) => ({ port, loopback: false }))
   expect(mainPort(on(1234, 3000, 8080))).toBe(8080)
   expect(mainPort(on(5000, 1234))).toBe(1234)

@@ -1,19 +1,19 @@
 import type { Listening } from '../../core/interfaces/web.ts'
 import { serviceOn } from './services.ts'
 
-/** Has a guest say what `parseListening` reads. */
+/** Makes a guest print what `parseListening` reads. */
 export const listeningScript = 'cat /proc/net/tcp /proc/net/tcp6'
 
-/** State 10 of a socket, in the kernel's net/tcp_states.h. */
+/** TCP_LISTEN: socket state 10 in the kernel's net/tcp_states.h. */
 const listen = '0A'
-/** What every Debian guest listens on without being a web server: SSH, names. */
+/** Ports of every Debian guest that are not web servers: SSH, DNS, LLMNR. */
 const notWeb = new Set([22, 53, 5355])
 const preferred = [80, 8000, 8080, 3000]
 
 /**
- * What /proc/net/tcp and tcp6 say (proc_net_tcp in the kernel's documentation): a line per socket, with number, local
- * address, remote address, state. It is the guest's to say, so anything may be in it: what does not look like that is
- * passed over. Lowest port first, each once. Pure.
+ * Parses /proc/net/tcp and tcp6 (proc_net_tcp in the kernel's documentation): a line per socket, with number, local
+ * address, remote address, state. The text comes from the guest and is untrusted, so lines in any other form are
+ * ignored. Each port once, the lowest first. Pure.
  */
 export function parseListening(text: string): Listening[] {
   const found = new Map<number, boolean>()
@@ -28,7 +28,10 @@ export function parseListening(text: string): Listening[] {
   return [...found].map(([port, loopback]) => ({ port, loopback })).sort((a, b) => a.port - b.port)
 }
 
-/** 127.0.0.0/8, ::1, and the first within IPv6: 32-bit words in the byte order of the machine, x86's. Pure. */
+/**
+ * Matches 127.0.0.0/8, ::1, and 127.0.0.0/8 mapped into IPv6: 32-bit words in the byte order of the machine, x86's.
+ * Pure.
+ */
 function isLoopback(address: string): boolean {
   if (address.length === 8) return address.endsWith('7F')
   return (
@@ -38,8 +41,8 @@ function isLoopback(address: string): boolean {
 }
 
 /**
- * The port that a VM's plain address leads to: a usual one for the web, else the lowest that can be reached and isn't
- * the usual port of another protocol. Pure.
+ * Chooses the port for a VM's plain address: a usual web port, otherwise the lowest reachable one that isn't the usual
+ * port of another protocol. Pure.
  */
 export function mainPort(listening: readonly Listening[], exposed: readonly number[] = []): number | undefined {
   const open = listening.filter(({ loopback }) => !loopback).map(({ port }) => port)

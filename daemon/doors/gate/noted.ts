@@ -1,6 +1,6 @@
 import type { Note } from '../../activity/index.ts'
 
-/** What the activity log says of those who come by the web and are turned away. */
+/** Outcomes in the activity log for web clients that are refused. */
 
 export const noSuchLink = {
   result: 'refused',

@@ -10,7 +10,7 @@ describe('a host name', () => {
     ['web.localhost.:8080', { kind: 'vm', name: 'web', port: null }],
     ['quiet-otter-3000.localhost:80', { kind: 'vm', name: 'quiet-otter', port: 3000 }],
     ['croft.localhost:8080', { kind: 'croft' }],
-  ])('%s leads to its place', (host, place) => {
+  ])('%s leads to its target', (host, place) => {
     expect(parseHost(hostName(host), 'localhost')).toEqual(place)
   })
 
@@ -34,7 +34,7 @@ describe('a host name', () => {
     expect(parseHost(host, 'localhost')).toBeUndefined()
   })
 
-  test('of another domain is not ours', () => {
+  test('of another domain leads nowhere', () => {
     expect(parseHost('web.box.example.com', 'box.example.com')).toEqual({ kind: 'vm', name: 'web', port: null })
     expect(parseHost('web.localhost', 'box.example.com')).toBeUndefined()
   })

@@ -2,12 +2,12 @@ import type { WebConfig } from '../../config.ts'
 import { vmNamed } from '../../core/box.ts'
 import type { State, Vm, WebSettings } from '../../store/index.ts'
 
-/** How the box is reached by the web: the settings in the store, and the ports in the configuration. */
+/** How clients reach the box on the web: from the settings in the store and the ports in the configuration. */
 export interface PublicOrigin {
   domain: string
-  /** By HTTPS. */
+  /** Whether it uses HTTPS. */
   secure: boolean
-  /** The port as it stands in an address: `:8080`, or nothing where it is the usual one. */
+  /** The port as it appears in a URL: `:8080`, or '' for the default port. */
   suffix: string
 }
 
@@ -17,24 +17,24 @@ export function publicOriginOf({ domain, tls }: WebSettings, ports: Pick<WebConf
   return { domain, secure, suffix: port === (secure ? 443 : 80) ? '' : `:${port}` }
 }
 
-/** Host name of a VM, or of one of its ports; of Croft's own address, by the name `croft`. Pure. */
+/** Returns the host name of a VM or of one of its ports; the name `croft` gives Croft's own address. Pure. */
 export const hostOf = ({ domain }: PublicOrigin, name: string, port?: number | null): string =>
   `${name}${port == null ? '' : `-${port}`}.${domain}`
 
-/** The address of a host name, without a path: `https://web.box.example.com`. Pure. */
+/** Returns the origin of a host name: `https://web.box.example.com`. Pure. */
 export const originOf = ({ secure, suffix }: PublicOrigin, host: string): string =>
   `${secure ? 'https' : 'http'}://${host}${suffix}`
 
-/** Where a host name leads: to Croft itself, or to a VM and one of its ports (null: its main one). */
+/** Where a host name leads: to Croft itself, or to a VM and one of its ports (null for the main one). */
 export type Place = { kind: 'croft' } | { kind: 'vm'; name: string; port: number | null }
 
-/** `<vm>` or `<vm>-<port>`: no VM's name ends in `-<digits>` (see `checkVmName`), so there is only one way to read it. */
+/** `<vm>` or `<vm>-<port>`. No VM's name ends in `-<digits>` (see `checkVmName`), so a label is unambiguous. */
 const label = /^([a-z](?:[a-z0-9-]{0,38}[a-z0-9])?)$/
 const portLabel = /^(.+)-([0-9]{1,40})$/
 
 /**
- * What a host name stands for on a box with this domain: `croft.<domain>`, `<vm>.<domain>` or `<vm>-<port>.<domain>`. Pure.
- * @param host as `hostName` gives it @returns undefined for anything else, which gets no answer but that
+ * Parses a host name of a box with this domain: `croft.<domain>`, `<vm>.<domain>` or `<vm>-<port>.<domain>`. Pure.
+ * @param host from `hostName` @returns undefined for anything else
  */
 export function parseHost(host: string, domain: string): Place | undefined {
   if (!host.endsWith(`.${domain}`)) return undefined
@@ -46,14 +46,14 @@ export function parseHost(host: string, domain: string): Place | undefined {
   return { kind: 'vm', name: vm, port }
 }
 
-/** The VM that an address is for, and which of its ports. */
+/** The VM and port that an address leads to. */
 export interface Target {
-  /** Undefined: there might be one, and there is none. */
+  /** Undefined if the name is well formed but no such VM exists. */
   vm: Vm | undefined
   port: number | null
 }
 
-/** What a host name of a VM leads to: one beneath the domain, or one of its own. @param host as `hostName` gives it */
+/** Finds where a host name leads: a custom name, or one under the domain. @param host from `hostName` */
 export function targetOf(state: State, host: string): Target | undefined {
   const own = Object.hasOwn(state.hosts, host) ? state.hosts[host] : undefined
   if (own) return { vm: state.vms[own.vm], port: own.port }
@@ -61,11 +61,11 @@ export function targetOf(state: State, host: string): Target | undefined {
   return place?.kind === 'vm' ? { vm: vmNamed(state, place.name), port: place.port } : undefined
 }
 
-/** A Host header's name, without its port and the dot of an absolute name (RFC 1034, 3.1), in lower case. Pure. */
+/** Returns the name in a Host header, in lower case, without the port and the final dot (RFC 1034, 3.1). Pure. */
 export const hostName = (host: string): string => host.toLowerCase().replace(/\.?(:[0-9]{1,5})?$/, '')
 
-/** Whether a Host header has that dot. Pure. */
+/** Whether the name in a Host header has a final dot. Pure. */
 export const isAbsolute = (host: string): boolean => /\.(:[0-9]{1,5})?$/.test(host)
 
-/** The port in a Host header, as it stands in an address: `:8080`, or nothing. Pure. */
+/** Returns the port in a Host header as it appears in a URL: `:8080`, or ''. Pure. */
 export const portSuffix = (host: string): string => /:[0-9]{1,5}$/.exec(host)?.[0] ?? ''

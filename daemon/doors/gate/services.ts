@@ -15,5 +15,5 @@ const services = new Map([
   [33060, 'MySQL'],
 ])
 
-/** The server that usually listens on a port, if it doesn't speak HTTP. Pure. */
+/** Returns the server that usually listens on a port, if it doesn't speak HTTP. Pure. */
 export const serviceOn = (port: number): string | undefined => services.get(port)

@@ -27,14 +27,14 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 const browser = { agent: 'curl', from: '192.0.2.1' }
-/** Somebody sets the clock. */
+/** Sets the clock, without time passing. */
 const step = (count: number) => (now = new Date(now.getTime() + count * 60_000))
 const minutes = (count: number) => {
   steadyMs += count * 60_000
   step(count)
 }
 
-test('a code makes one session, for its host alone, within 10 minutes', async () => {
+test('a code gives one session, for its host only, within 10 minutes', async () => {
   const code = sessions.makeCode('web.localhost')
   expect(await sessions.redeem('other.localhost', code, browser)).toBeUndefined()
   const token = await sessions.redeem('web.localhost', code, browser)
@@ -47,14 +47,14 @@ test('a code makes one session, for its host alone, within 10 minutes', async ()
   expect(await sessions.redeem('web.localhost', late, browser)).toBeUndefined()
 })
 
-test('a session ends after 30 days, and with all others', async () => {
+test('a session ends after 30 days, and when all are ended', async () => {
   const token = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'), browser)
   minutes(29 * 24 * 60)
   expect(sessions.find('web.localhost', digestOf(token!))).toBeDefined()
   minutes(2 * 24 * 60)
   expect(sessions.find('web.localhost', digestOf(token!))).toBeUndefined()
   const next = await sessions.redeem('web.localhost', sessions.makeCode('web.localhost'), browser)
-  expect(Object.keys(store.state.sessions)).toHaveLength(1) // what is over is not kept
+  expect(Object.keys(store.state.sessions)).toHaveLength(1) // expired sessions are dropped
   await sessions.endAll()
   expect(sessions.find('web.localhost', digestOf(next!))).toBeUndefined()
 })
@@ -67,13 +67,13 @@ test('a session outlives the daemon, and its token is nowhere in the store', asy
   expect(new Sessions(store, () => now).find('web.localhost', digestOf(token!))).toBeDefined()
 })
 
-test('codes that are never used take no room for ever', () => {
+test('unused codes are evicted', () => {
   const first = sessions.makeCode('web.localhost')
   for (let i = 0; i < 1000; i++) sessions.makeCode('web.localhost')
   expect(sessions.isCode('web.localhost', first)).toBe(false)
 })
 
-test('of one sign-in twenty sessions at a host name are kept, of all sign-ins a thousand: the oldest make room', async () => {
+test('a sign-in keeps twenty sessions per host name, and there are a thousand sign-ins: the oldest are evicted', async () => {
   const enter = (host: string, signIn?: string) => sessions.redeem(host, sessions.makeCode(host, signIn), browser)
   const found = (host: string, token: string | undefined) => sessions.find(host, digestOf(token!))
   const first = found('croft.localhost', await enter('croft.localhost'))!
@@ -90,7 +90,7 @@ test('of one sign-in twenty sessions at a host name are kept, of all sign-ins a 
   expect(Object.keys(store.state.sessions)).toHaveLength(1000)
 })
 
-test.each([-1, 1])('a code lasts 10 minutes, also when the clock is set by %i days meanwhile', (days) => {
+test.each([-1, 1])('a code lasts 10 minutes even when the clock is set by %i days in between', (days) => {
   const code = sessions.makeCode('web.localhost')
   step(days * 24 * 60)
   minutes(9)

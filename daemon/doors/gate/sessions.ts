@@ -8,29 +8,32 @@ const byHost = indexBy((session: Session) => session.host)
 /** How long a session lasts. */
 export const sessionSeconds = 30 * 24 * 60 * 60
 const codeMs = 10 * 60_000
-/** Who has a link that was never opened takes no memory for ever. */
+/** Limits the memory for codes that are never used. */
 const mostCodes = 1000
-/** Sign-ins at a time: a program that makes one each minute would have 43,000 within 30 days. */
+/** Concurrent sign-ins: a program that signs in every minute would have 43,000 within 30 days. */
 const mostSignIns = 1000
-/** Sessions of one sign-in at one host name: its browser has a cookie for one, and tabs that open at once make more. */
+/**
+ * Sessions of one sign-in at one host name: a browser keeps the cookie of one, but tabs that open together create more.
+ */
 const mostAtHost = 20
 
 interface Code {
-  /** The host name that it lets into, without port. */
+  /** The host name that it is for, without port. */
   host: string
-  /** The sign-in that its session will belong to; undefined when it is one of its own. */
+  /** The sign-in that its session will belong to; undefined to start a new sign-in. */
   signIn: string | undefined
   /** By the steady clock. */
   until: number
 }
 
-/** Who comes with a code, as he says himself. */
+/** The browser that brings a code: its User-Agent, and the address that it comes from. */
 export type Browser = Pick<Session, 'agent' | 'from'>
 
 /**
- * Who is signed in where. A session is for one host name: what a VM's page does with its own can't reach another VM, nor
- * Croft. It belongs to the sign-in that it came from, and ends with it. The store knows it by the digest of its token, so
- * that reading the store lets nobody in. A code is a session to be, for one use, within 10 minutes; it is kept in memory only.
+ * The sessions of signed-in browsers. A session is for one host name, so that a VM's page can't use it to reach another
+ * VM or Croft. It belongs to a sign-in and ends with it. The store keeps only the digest of its token, so that reading
+ * the store gives nobody access. A code can be redeemed for one session, once, within 10 minutes; codes are kept only
+ * in memory.
  */
 export class Sessions {
   readonly #store: Store
@@ -38,14 +41,17 @@ export class Sessions {
   readonly #steady: () => number
   readonly #codes = new Map<string, Code>()
 
-  /** @param clock the time of day @param steady milliseconds by a clock that nobody sets */
+  /** @param clock the time of day @param steady milliseconds of a monotonic clock */
   constructor(store: Store, clock: () => Date = () => new Date(), steady: () => number = () => performance.now()) {
     this.#store = store
     this.#clock = clock
     this.#steady = steady
   }
 
-  /** A code that makes a session for a host name. @param signIn the session that asks for it; none: it is a sign-in */
+  /**
+   * Makes a code for a session at a host name.
+   * @param signIn the sign-in that it belongs to; undefined for a new one
+   */
   makeCode(host: string, signIn?: string): string {
     for (const [digest, { until }] of this.#codes) {
       if (until < this.#steady() || this.#codes.size >= mostCodes) this.#codes.delete(digest)
@@ -55,13 +61,16 @@ export class Sessions {
     return code
   }
 
-  /** Whether a code would make a session; it is not used up. */
+  /** Whether a code is valid. Does not use it up. */
   isCode(host: string, code: string): boolean {
     const found = this.#codes.get(digestOf(code))
     return found !== undefined && found.host === host && found.until >= this.#steady()
   }
 
-  /** Uses up a code. @returns the token of its session; undefined when it is none, used, late, or another host's */
+  /**
+   * Redeems a code.
+   * @returns the token of its session; undefined if the code is unknown, used, expired or another host's
+   */
   async redeem(host: string, code: string, { agent, from }: Browser): Promise<string | undefined> {
     if (!this.isCode(host, code)) return undefined
     const { signIn } = this.#codes.get(digestOf(code))!
@@ -80,7 +89,7 @@ export class Sessions {
       expiresAt,
     }
     await this.#store.update((state) => {
-      // Whoever was signed out meanwhile gets no further.
+      // The sign-in may have ended in the meantime.
       if (signIn !== undefined && !Object.values(state.sessions).some((each) => each.id === signIn)) return state
       const alive = filterRecord(state.sessions, (each) => this.#isAlive(each))
       return { ...state, sessions: { ...besideNew(alive, session), [digestOf(token)]: session } }
@@ -88,18 +97,18 @@ export class Sessions {
     return token
   }
 
-  /** The session that a token's digest is of, if it is one for this host name. */
+  /** Finds the session by the digest of its token, if it is for this host name. */
   find(host: string, digest: string): Session | undefined {
     const session = this.#store.state.sessions[digest]
     return session?.host === host && this.#isAlive(session) ? session : undefined
   }
 
-  /** Whether somebody is signed in at this host name. */
+  /** Whether there is a session at this host name. */
   hasBeenAt(host: string): boolean {
     return byHost(this.#store.state.sessions, host) !== undefined
   }
 
-  /** Those that were signed in to, each with the host names that it has opened since. */
+  /** Returns the sign-ins, each with the host names that it has opened since then. */
   signIns(): SignIn[] {
     const alive = Object.values(this.#store.state.sessions).filter((each) => this.#isAlive(each))
     return alive
@@ -127,7 +136,7 @@ export class Sessions {
   }
 }
 
-/** Those that stay when a session begins, in the order in which they came: the oldest make room. Pure. */
+/** Returns the sessions to keep when a new one begins; beyond the limits, the oldest are evicted. Pure. */
 function besideNew(
   sessions: Readonly<Record<string, Session>>,
   { id, signIn, host }: Session,

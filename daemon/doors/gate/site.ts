@@ -12,15 +12,15 @@ import * as pages from './pages.ts'
 import { hostName, targetOf } from './routing.ts'
 import { type Browser, sessionSeconds } from './sessions.ts'
 
-/** Characters of path and query that a form of ours carries on. */
+/** Maximum length of the path and query that the sign-in form carries along. */
 const longestAim = 2000
 
-/** Headers of every page that the gate makes: it needs nothing from elsewhere, and nobody shows it in a frame. */
+/** Headers of every page of the gate: it loads nothing from elsewhere, and can't be framed. */
 const pageHeaders: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store',
   'Content-Security-Policy':
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-  // With `no-referrer` browsers would not say that the sign-in form is ours either.
+  // With `no-referrer`, browsers would send no usable Origin for our own sign-in form either.
   'Referrer-Policy': 'same-origin',
   'X-Content-Type-Options': 'nosniff',
 }
@@ -36,10 +36,10 @@ export function headersOf({ refresh, wait, challenge }: pages.Page, type: 'html'
   }
 }
 
-/** The address that a request comes from, as Caddy says, who trusts nobody else's word for it. Pure. */
+/** Returns the client address that Caddy reports; Caddy trusts no other proxy's. Pure. */
 export const clientOf = (forwardedFor = ''): string => forwardedFor.split(',').at(-1)!.trim()
 
-/** A Set-Cookie value for the session of one host name: no other host sees it, nor does any script. Pure. */
+/** Returns a Set-Cookie value for the session of one host name, hidden from other hosts and from scripts. Pure. */
 export function sessionCookieFor({ token, seconds }: { token: string; seconds: number }, secure: boolean): string {
   const flags = `Path=/; HttpOnly; SameSite=Lax; Max-Age=${seconds}${secure ? '; Secure' : ''}`
   return `${sessionCookie(secure)}=${token}; ${flags}`
@@ -50,17 +50,17 @@ export interface SiteOrigin {
   /** Its host name, without port. */
   host: string
   secure: boolean
-  /** Where a request to it comes from. */
+  /** Returns the address that a request comes from. */
   client(c: Context): string
 }
 
-/** The session of Croft's own that a request comes with. */
+/** Returns the request's session at Croft's own address. */
 export function sessionAt({ sessions }: Gate, { host, secure }: SiteOrigin, c: Context): Session | undefined {
   const token = getCookie(c, sessionCookie(secure))
   return token === undefined ? undefined : sessions.find(host, digestOf(token))
 }
 
-/** Whether a request comes from a page of this very address, as browsers say of every POST; of one at another port, no. */
+/** Whether a request comes from a page of this same origin, port included. Browsers send Origin with every POST. */
 export function isFrom({ host, secure }: SiteOrigin, c: Context): boolean {
   const url = URL.parse(c.req.header('origin') ?? '')
   return (
@@ -76,13 +76,13 @@ const triedToSignIn = 'tried to sign in'
 const show = (page: pages.Page) =>
   new Response(pages.documentOf(page), { status: page.status, headers: headersOf(page, 'html') })
 
-/** The answer for an unknown path. */
+/** Returns the response for an unknown path. */
 export const nothingHereResponse = (): Response => show(pages.nothingHere)
 
-/** What is where only who is signed in may look. */
+/** Returns the response for pages that need a signed-in browser. */
 export const signInPage = (): Response => show(pages.signIn(undefined, false))
 
-/** What is at an address of Croft's own: signing in and out, and the way from there to a VM's address. */
+/** Makes the site at Croft's own address: sign-in, sign-out, and the redirects from there to VMs' addresses. */
 export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
   const { sessions } = gate
   const site = new Hono()
@@ -92,7 +92,7 @@ export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
   }
   const browserOf = (c: Context): Browser => ({ agent: c.req.header('user-agent') ?? '', from: seatNow().client(c) })
 
-  // A form of another site's must not sign anybody in or out.
+  // A form on another site must not sign anybody in or out (CSRF).
   site.use(async (c, next) => {
     if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(seatNow(), c)) return nothingHereResponse()
     return next()
@@ -110,7 +110,7 @@ export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
     return show(sessionAt(gate, seatNow(), c) ? pages.signedIn(aim) : pages.signIn(aim, false))
   })
 
-  // Opening a link signs nobody in: what looks at links beforehand would use it up.
+  // A GET of the link signs nobody in: a link preview would use it up.
   site.get('/login', (c) => {
     const code = c.req.query('code') ?? ''
     return show(sessions.isCode(seatNow().host, code) ? pages.confirmSignIn(code) : pages.linkIsOver)
@@ -132,11 +132,11 @@ export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
       return show(pages.linkIsOver)
     }
     const session = sessions.find(host, digestOf(token))
-    // It may have been ended meanwhile.
+    // The session may have ended in the meantime.
     if (session) await note(c, ownerBy(session.signIn), 'signed in')
     c.header('Set-Cookie', sessionCookieFor({ token, seconds: sessionSeconds }, secure))
     const aim = aimOf(field('host'), field('to'))
-    // A form's answer leads to no other host (Content-Security-Policy): a link on the page does.
+    // The response to a form can't redirect to another host (Content-Security-Policy), so the page has a link.
     return c.redirect(aim ? `/?${new URLSearchParams({ ...aim })}` : '/', 303)
   })
 
@@ -160,5 +160,5 @@ export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
   return site
 }
 
-/** The code in what somebody pastes: a link of `croft login`, or the code of one. Pure. */
+/** Returns the code in pasted text: a link of `croft login`, or just its code. Pure. */
 const codeIn = (pasted: string): string => pasted.trim().replace(/^.*[?&]code=/, '')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { secretIn } from './tokens.ts'
 
-test('a token of ours is found in either kind of header, and an application’s own credentials are not ours', () => {
+test('finds a Croft token in either kind of header, and ignores an application’s own credentials', () => {
   const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
   expect(secretIn('Bearer croft_abc')).toBe('croft_abc')
   expect(secretIn('bearer croft_abc')).toBe('croft_abc')

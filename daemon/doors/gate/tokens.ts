@@ -2,12 +2,12 @@ import { makeId } from '../../core/vm/identity.ts'
 import { digestOf, newSecret } from '../../lib/secret.ts'
 import { filterRecord, indexBy, type Store, type Token } from '../../store/index.ts'
 
-/** Every token begins so: it can be told from what an application of a VM's takes in the same header. */
+/** Prefix of every token: tells it apart from the credentials of an application in a VM in the same header. */
 const prefix = 'croft_'
 
 const byDigest = indexBy((token: Token) => token.digest)
 
-/** Tokens for programs. The store knows each by its digest, so that reading the store lets nobody in. */
+/** Tokens for programs. The store keeps only their digests, so that reading the store gives nobody access. */
 export class Tokens {
   readonly #store: Store
   readonly #clock: () => Date
@@ -17,7 +17,7 @@ export class Tokens {
     this.#clock = clock
   }
 
-  /** @returns the token and its secret, which is kept nowhere @param seconds null: it does not end by itself */
+  /** @param seconds lifetime; null for no expiry @returns the token, and its secret, which is not stored */
   async make(
     given: Pick<Token, 'name' | 'vm' | 'commands'>,
     seconds: number | null,
@@ -38,13 +38,13 @@ export class Tokens {
     return { token, secret }
   }
 
-  /** The token of a digest, while it works. */
+  /** Finds a valid token by its digest. */
   find(digest: string): Token | undefined {
     const token = byDigest(this.#store.state.tokens, digest)
     return token && this.#isAlive(token) ? token : undefined
   }
 
-  /** Those that work now. */
+  /** Returns the valid tokens. */
   all(): Token[] {
     return Object.values(this.#store.state.tokens).filter((token) => this.#isAlive(token))
   }
@@ -56,8 +56,8 @@ export class Tokens {
 }
 
 /**
- * What an Authorization header has of ours: a bearer token, or a password of HTTP's basic kind (RFC 7617) whatever the
- * user name. An application's own credentials are not ours. Pure.
+ * Returns the Croft token in an Authorization header: a bearer token, or the password of basic authentication (RFC
+ * 7617) with any user name. An application's own credentials are ignored. Pure.
  */
 export function secretIn(authorization = ''): string | undefined {
   const [scheme = '', given = ''] = authorization.split(' ')
@@ -68,7 +68,7 @@ export function secretIn(authorization = ''): string | undefined {
   return password.startsWith(prefix) ? password : undefined
 }
 
-/** The token that a request comes with, if it is one that works. */
+/** Finds the valid token of a request. */
 export function tokenOf({ tokens }: { tokens: Tokens }, authorization: string | undefined): Token | undefined {
   const secret = secretIn(authorization)
   return secret === undefined ? undefined : tokens.find(digestOf(secret))

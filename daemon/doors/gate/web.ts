@@ -6,7 +6,7 @@ import { hostOf, originOf, type PublicOrigin } from './routing.ts'
 
 const byTarget = indexBy(({ vm, port }: CustomHost) => `${vm} ${port}`)
 
-/** Where a VM, or one port of it, is opened: by a name of its own, where it has one. */
+/** Returns the web address of a VM or of one of its ports: with a custom host name if there is one. */
 export function addressOf(gate: Pick<Gate, 'box' | 'front'>, vm: Vm, port: number | null = null): string {
   const front: PublicOrigin = gate.front()
   const own = byTarget(gate.box.store.state.hosts, `${vm.id} ${port}`)
@@ -15,14 +15,14 @@ export function addressOf(gate: Pick<Gate, 'box' | 'front'>, vm: Vm, port: numbe
 
 export interface WebParts {
   gate: Gate
-  /** The port of the daemon itself, on loopback. */
+  /** The daemon's own port, on loopback. */
   port: number
   /** Absent when the configuration has no web addresses. */
   change: ((settings: WebSettings) => Promise<void>) | undefined
   check(): Promise<Check[]>
 }
 
-/** What commands can do with the gate. */
+/** Makes the interface through which commands use the gate. */
 export function makeWeb({ gate, port: localPort, change, check }: WebParts): Web {
   const { sessions, links, tokens } = gate
   const address: Web['address'] = (vm, port) => addressOf(gate, vm, port)

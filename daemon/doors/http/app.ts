@@ -16,12 +16,12 @@ import { openApi } from './openapi.ts'
 import { problemOf } from './problem.ts'
 import { terminalRoutes } from './terminals.ts'
 
-/** Where Prometheus looks, unless it is told otherwise. */
+/** The default path of Prometheus. */
 export const metricsPath = '/metrics'
 
 const largestBody = 1024 * 1024
 
-/** The API, for one of its doors. */
+/** Makes the API for one listener. */
 export function makeHttp(app: AppContext, version: string, listener: Listener, terminals: Terminals): Hono<HttpEnv> {
   const http = new Hono<HttpEnv>()
 
@@ -45,7 +45,7 @@ export function makeHttp(app: AppContext, version: string, listener: Listener, t
     c.header('X-Content-Type-Options', 'nosniff')
     c.header('Cache-Control', 'no-store')
   })
-  /** What lasts is asked again: who was let in may have been signed out, or his token taken back. */
+  /** Authenticates a long-lived request again: the session may have ended, or the token may have been revoked. */
   const isStillIn = (c: Context): boolean => {
     try {
       listener.authenticate(c)
@@ -72,7 +72,7 @@ export function makeHttp(app: AppContext, version: string, listener: Listener, t
 
   http.get('/api/health', (c) => c.json({ ok: true, libvirt: app.box.hypervisor.trouble() ?? 'fine' }))
   http.get('/api/openapi.json', (c) => c.json(openApi(app.commands, version)))
-  // What `stat` says of the whole box, in another form: it is for who may run that.
+  // The metrics tell what `stat` tells about the whole box, so they need the same scope.
   const stat = app.commands.find(({ name }) => name === 'stat')!
   http.get(metricsPath, async (c) => {
     checkScope(c.var.actor.by.scope, stat, {}, app.box.store.state)
@@ -116,10 +116,10 @@ export function makeHttp(app: AppContext, version: string, listener: Listener, t
   return http
 }
 
-/** What is sent to commands is flat: nothing of what reads it has to be ready for more. */
+/** Maximum nesting of a body. Arguments are flat; the limit protects recursive code. */
 const deepest = 32
 
-/** How deep the arrays and objects of a JSON text lie in one another. Pure. */
+/** Returns how deeply the arrays and objects of a JSON text are nested. Pure. */
 export function depthOf(json: string): number {
   let depth = 0
   let most = 0

@@ -6,7 +6,7 @@ import { brotliCompress, gzip } from 'node:zlib'
 import type { Context, Hono } from 'hono'
 import { signInPage } from '../gate/index.ts'
 
-/** Nothing from elsewhere, nothing that is written into the page, and nobody shows it in a frame. */
+/** Nothing from other origins, nothing inline, no framing. */
 const pageHeaders: Readonly<Record<string, string>> = {
   'Content-Security-Policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
@@ -26,7 +26,7 @@ const types: Readonly<Record<string, string>> = {
   ico: 'image/x-icon',
 }
 
-/** Paths of the views, which are all one page: a reload and a link from elsewhere lead to the same. */
+/** Paths of the views. All of them serve the same page, so that reloads and links from elsewhere work. */
 const views = ['/vms', '/vms/:name', '/vms/:name/:tab', '/new', '/images', '/activity', '/settings', '/settings/:part']
 const own = 'no-cache, private'
 
@@ -34,11 +34,11 @@ interface File {
   type: string
   tag: string
   content: Uint8Array<ArrayBuffer>
-  /** What has been asked for so far, by the encoding's name in HTTP. */
+  /** Compressed forms requested so far, by the encoding's name in HTTP. */
   compressed: Map<string, Promise<Uint8Array<ArrayBuffer>>>
 }
 
-/** By path, such as `/assets/index.js`. */
+/** The console's files by path, such as `/assets/index.js`. */
 export type ConsoleFiles = ReadonlyMap<string, File>
 
 const encoders: Readonly<Record<string, (content: Uint8Array) => Promise<Uint8Array>>> = {
@@ -46,7 +46,7 @@ const encoders: Readonly<Record<string, (content: Uint8Array) => Promise<Uint8Ar
   gzip: promisify(gzip),
 }
 
-/** Reads the console's files. @param folder where `npm run ui` has put them; there may be none */
+/** Reads the console's files. @param folder where `npm run ui` puts them; may be missing */
 export async function readConsole(folder: string): Promise<ConsoleFiles> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
@@ -54,15 +54,16 @@ export async function readConsole(folder: string): Promise<ConsoleFiles> {
 }
 
 /**
- * The console. Its page is for who is signed in; what it loads is the same for all and has no secret. What `/` is for others, and for who
- * is on his way to a VM, comes after in the site. Nothing, where there are no files.
+ * Adds the console to the site. Its page needs a signed-in browser; the files that it loads are the same for everybody
+ * and contain no secrets. For other clients, and for browsers on their way to a VM, the site's own `/` follows. Adds
+ * nothing if there are no files.
  */
 export function consoleRoutes(site: Hono, files: ConsoleFiles, isSignedIn: (c: Context) => boolean): void {
   const page = files.get('/index.html')
   if (!page) return
   for (const [path, file] of files) {
     if (file === page) continue
-    // What has its digest in its name never changes.
+    // Files with a digest in their name never change.
     const lasting = path.startsWith('/assets/')
     site.get(path, (c) => send(c, file, lasting ? 'public, max-age=31536000, immutable' : 'no-cache'))
   }
@@ -70,7 +71,7 @@ export function consoleRoutes(site: Hono, files: ConsoleFiles, isSignedIn: (c: C
   for (const view of views) site.get(view, (c) => (isSignedIn(c) ? send(c, page, own) : signInPage()))
 }
 
-/** The console's own not-found page, for a GET that accepts HTML; undefined for anything else. */
+/** Serves the console's own not-found page for a GET that accepts HTML; undefined for anything else. */
 export function notFoundIn(files: ConsoleFiles, c: Context): Promise<Response> | undefined {
   const page = files.get('/index.html')
   const asksForPage = c.req.method === 'GET' && (c.req.header('accept') ?? '').includes('text/html')
@@ -88,7 +89,7 @@ async function read(path: string): Promise<File> {
   }
 }
 
-/** Compressed when somebody asks, and kept. */
+/** Compresses a file on first request, and caches the result. */
 function contentAs({ content, compressed }: File, encoding: string): Promise<Uint8Array<ArrayBuffer>> {
   const known = compressed.get(encoding) ?? encoders[encoding]!(content).then((bytes) => new Uint8Array(bytes))
   compressed.set(encoding, known)

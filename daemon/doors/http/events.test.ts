@@ -40,7 +40,7 @@ test('a listener that does not read is disconnected', async () => {
   await ended
 })
 
-test('one that was away for all that is kept gets all of it, and stays', async () => {
+test('a listener that missed everything in the log gets all of it, and stays connected', async () => {
   const events = new EventLog('run')
   const { client } = await serve(events)
   for (let i = 0; i < 2000; i++) events.publish({ type: 'box.warning', message: `${i}` })

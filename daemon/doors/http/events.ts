@@ -8,13 +8,13 @@ import { vmsOf } from '../../core/box.ts'
 import type { NumberedEvent } from '../../core/events.ts'
 
 const heartbeatMs = 15_000
-/** More than the log keeps, which is what waits for a listener that was away. */
+/** More than the log keeps, because all of that can wait for a listener that reconnects. */
 const mostWaiting = 4000
 
 /**
- * The event log as server-sent events. A listener that names the last event it saw (`Last-Event-ID`) gets what came
- * after it; any other, and one that was away too long, first gets the whole state as a `state` event.
- * One that reads too slowly is disconnected, never silently skipped; so is one that may not listen any more.
+ * Streams the event log as server-sent events. A client that names the last event it saw (`Last-Event-ID`) gets the
+ * events after it; any other client, and one that was away too long, first gets the whole state as a `state` event. A
+ * client that reads too slowly is disconnected, and never misses events silently; so is one that loses access.
  */
 export function eventsRoute({ box }: AppContext, c: Context, isStillIn: () => boolean): Response {
   const resumeAt = c.req.header('last-event-id')
@@ -22,7 +22,7 @@ export function eventsRoute({ box }: AppContext, c: Context, isStillIn: () => bo
     const waiting: NumberedEvent[] = []
     let wake: (() => void) | undefined
     const stop = box.events.listen((event) => {
-      // What is written to a client that does not read never ends: only its connection can.
+      // A write to a client that does not read never finishes, so its connection is closed.
       if (waiting.length >= mostWaiting) (c.env as HttpBindings).outgoing.destroy()
       else waiting.push(event)
       wake?.()

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Inbox } from './exec-socket.ts'
 
-test('standard input that nobody takes holds no more than a little over a megabyte', async () => {
+test('unread standard input is limited to a little over a megabyte', async () => {
   const inbox = new Inbox()
   const line = Buffer.alloc(96 * 1024)
   let taken = 0

@@ -1,4 +1,4 @@
-/** Named by the rules of https://prometheus.io/docs/practices/naming/ */
+/** A metric, named by the rules of https://prometheus.io/docs/practices/naming/ */
 export interface Metric {
   name: string
   type: 'gauge' | 'counter'
@@ -14,8 +14,8 @@ export interface Sample {
 export const expositionType = 'text/plain; version=0.0.4; charset=utf-8'
 
 /**
- * Metrics as Prometheus reads them: https://prometheus.io/docs/instrumenting/exposition_formats/. One that has no samples
- * is left out. Pure.
+ * Formats metrics for Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/. Metrics without samples
+ * are left out. Pure.
  */
 export function expose(metrics: readonly Metric[]): string {
   return metrics

@@ -1,11 +1,11 @@
 import type { Context } from 'hono'
 import type { Actor } from '../../core/access/principal.ts'
 
-/** A way to the API. */
+/** One way to the API: a socket, a port, or the web address. */
 export interface Listener {
-  /** Whether clients are on this machine, and file permissions let them in. */
+  /** Whether its clients are on this machine and are admitted by file permissions. */
   local: boolean
-  /** Who sent a request. @throws CroftError `not-allowed` */
+  /** Identifies the sender of a request. @throws CroftError `not-allowed` */
   authenticate(c: Context): Authenticated
 }
 
@@ -15,7 +15,7 @@ export interface Authenticated {
   reached?: string | undefined
 }
 
-/** What a request carries once it is known who sent it. */
+/** Hono's environment: the variables of an authenticated request. */
 export interface HttpEnv {
   Variables: Authenticated
 }

@@ -39,15 +39,16 @@ export interface ListenerParts {
 }
 
 export interface Listeners {
-  /** What is at the box's own web address, for the gate to serve. */
+  /** The site at the box's own web address, for the gate to serve. */
   site: Hono
-  /** Closes all of them, at once. */
+  /** Closes all listeners in parallel. */
   close(): Promise<void>
 }
 
 /**
- * Opens the API: on a unix socket for root and the group `croft`, and on loopback for who has a token or is signed in.
- * The third door, the box's own web address, is the gate's to open.
+ * Opens the listeners of the API: a unix socket for root and the group `croft`, a loopback port for tokens and
+ * signed-in browsers, and a unix socket for the SSH gateway. The gate opens the remaining one, the box's own web
+ * address.
  */
 export async function openListeners(parts: ListenerParts): Promise<Listeners> {
   const { app, version, config, gate, terminals } = parts
@@ -97,7 +98,7 @@ function siteWithApi(
   return site
 }
 
-/** What is on loopback: where only names of this machine's are ours, whatever name a page elsewhere has pointed here (DNS rebinding). */
+/** Makes the site on loopback. It accepts only local host names: a foreign name may point here (DNS rebinding). */
 function localSite(parts: ListenerParts, boxToken: string): Hono {
   const { config, gate, certificates } = parts
   const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
@@ -113,7 +114,7 @@ function localSite(parts: ListenerParts, boxToken: string): Hono {
     )
     return c.json(problem, 403, { 'Content-Type': 'application/problem+json' })
   })
-  // Caddy asks here, before it gets a certificate for a name.
+  // Caddy asks here before it gets a certificate for a name.
   site.get('/api/certificate', async (c) =>
     (await certificates.allows(c.req.query('domain') ?? '')) ? c.body(null, 200) : c.body(null, 404),
   )
@@ -144,7 +145,7 @@ const byBoxToken: Authenticated = {
   },
 }
 
-/** Who comes with a token of ours, or is signed in here and comes from a page of this address. */
+/** Authenticates by a token, or by a session at this address if the request comes from a page of it. */
 function authenticate(gate: Gate, seat: SiteOrigin, c: Context): Authenticated {
   const from = { address: seat.client(c), agent: c.req.header('user-agent') ?? null }
   const token = tokenOf(gate, c.req.header('authorization'))
@@ -157,10 +158,10 @@ function authenticate(gate: Gate, seat: SiteOrigin, c: Context): Authenticated {
   })
 }
 
-/** Listens at a unix socket for root and one group. */
+/** Listens on a unix socket for root and one group. */
 async function listenFor(server: Server, path: string, gid: number): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 })
-  await rm(path, { force: true }) // the store's lock says that no other daemon uses it
+  await rm(path, { force: true }) // the store's lock guarantees that no other daemon uses it
   await listen(server, { path }, path)
   await chmod(path, 0o660)
   await chown(path, 0, gid)
@@ -185,7 +186,7 @@ function equal(a: string, b: string): boolean {
   return timingSafeEqual(digest(a), digest(b))
 }
 
-/** The token of the box itself, made once, readable by root and the group. */
+/** Reads the token of the box itself, created once and readable by root and the group. */
 async function readToken(path: string, gid: number): Promise<string> {
   const known = await readFile(path, 'utf8').catch(() => '')
   if (known.trim()) return known.trim()

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { expose } from './exposition.ts'
 import { type Found, metricsOf } from './metrics.ts'
 
-test('metrics are written as Prometheus reads them', () => {
+test('metrics are formatted for Prometheus', () => {
   expect(
     expose([
       { name: 'a_bytes', type: 'gauge', help: 'One \\ two\nthree "four".', samples: [{ value: 1.5e21 }] },
@@ -26,7 +26,7 @@ test('metrics are written as Prometheus reads them', () => {
   )
 })
 
-test('whatever a label says, it stays in its quotes and comes back as it was', () => {
+test('any label stays within its quotes and can be read back unchanged', () => {
   const samplesOf = (value: string) => [{ labels: { name: value }, value: 1 }]
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('"', '\\', '\n', 'n', '}', ' ', 'é') }), (value) => {

@@ -7,13 +7,13 @@ import { type VmState, vmStates } from '../../core/vm/state.ts'
 import type { Vm } from '../../store/index.ts'
 import type { Metric, Sample } from './exposition.ts'
 
-/** What is measured when somebody asks. */
+/** The measurements behind the metrics, taken on request. */
 export interface Found {
   build: { version: string; node: string }
   libvirtAnswers: boolean
   usage: HostUsage
   pressure: Pressure
-  /** How the box's memory stands. */
+  /** The memory level of the box. */
   level: Level
   counters: Counters
   vms: readonly (Pick<Vm, 'id' | 'name' | 'tags'> & {
@@ -27,7 +27,7 @@ export interface Found {
   daemon: { cpuSeconds: number; residentBytes: number; startedAtSeconds: number }
 }
 
-/** What the meter has: of libvirt nothing is asked that was asked in the last second. */
+/** Reads the metrics from the meter, which queries libvirt at most once a second. */
 export async function readMetrics({ box, host }: AppContext, version: string): Promise<Metric[]> {
   const [usage, vmUsage, pressure] = await Promise.all([host.usage(), host.vmUsage(), host.pressure()])
   const { user, system } = process.cpuUsage()
@@ -64,7 +64,7 @@ const vmCounters: readonly (readonly [name: string, help: string, of: (stats: Vm
   ['disk_written_bytes_total', 'Written to its disk since its start.', ({ diskWrittenBytes }) => diskWrittenBytes],
 ]
 
-/** The names, by which dashboards know them, stay as they are. Pure. */
+/** Builds the metrics. Their names are stable, because dashboards use them. Pure. */
 export function metricsOf({
   build,
   libvirtAnswers,

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { commands } from '../../commands/index.ts'
 import { openApi } from './openapi.ts'
 
-/** Of each property in the answers of all commands, by its name, what the document says of it. */
+/** Collects the descriptions of each property in the results of all commands, by name. */
 function descriptions(): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>()
   const walk = (value: unknown): void => {
@@ -20,11 +20,11 @@ function descriptions(): Map<string, Set<string>> {
 }
 
 test.each(['address', 'web', 'memoryBytes', 'diskBytes', 'memoryTotalBytes', 'diskTotalBytes', 'savedMemoryBytes'])(
-  '%s means one thing in all answers, and the document says what',
+  '%s means one thing in all results, and the document describes it',
   (name) => expect([...descriptions().get(name)!]).toEqual([expect.stringMatching(/./)]),
 )
 
-test('show has the use of a VM that ls has, and the document says since when', () => {
+test('show has the same usage of a VM as ls, and the document says since which version', () => {
   const result = (name: string) => {
     const schema = commands.find((each) => each.name === name)!.result
     return JSON.stringify(schema.toJSONSchema({ io: 'output' }))

@@ -4,7 +4,7 @@ import { errorCodes } from '../../lib/error.ts'
 
 const what = 'Every command is one POST. Errors are RFC 9457 problem details.'
 
-/** What programs that were written for an older version have to know. */
+/** What authors of programs for an older version need to know. */
 const changes = `Since 0.2, a property means one thing in all answers. \`address\` is an IP address; a web address is
 \`web\` (was \`address\`) in ports, share and domain. Totals of the box are memoryTotalBytes (was memoryBytes),
 swapTotalBytes (was swapBytes) and diskTotalBytes (was diskBytes) in ls, top, stat and box df. In checkpoint and box df,
@@ -12,7 +12,7 @@ savedMemoryBytes (was memoryBytes) is the disk that saved memory takes, and laye
 own layer takes. A VM's diskBytes is what deleting it frees. \`show\` has cpuPercent, memoryBytes and diskBytes, as
 \`ls\` has.`
 
-/** The OpenAPI 3.1 document of the API, derived from the commands' declarations. */
+/** Builds the OpenAPI 3.1 document of the API from the commands' declarations. */
 export function openApi(commands: readonly Command[], version: string): object {
   return {
     openapi: '3.1.0',
@@ -108,7 +108,7 @@ function operation(command: Command): object {
     summary: command.summary,
     ...(command.details && { description: command.details }),
     'x-touches': command.touches,
-    // How it is written on a command line: what is given by position, and what takes the words left over.
+    // The form on a command line: the positional arguments, and the argument that takes the remaining words.
     'x-positional': command.positional ?? [],
     ...(command.rest && { 'x-rest': command.rest }),
     requestBody: { content: { 'application/json': { schema } } },

@@ -10,14 +10,14 @@ export interface Problem {
   code: string
   detail: string
   hint?: string
-  /** The command's argument that is at fault. */
+  /** The command's argument at fault. */
   argument?: string
   exit: number
 }
 
 /**
- * Any error as a problem. What is not ours never shows its message: it may be anything.
- * @param seen for a client of SSH, whose hints name commands as they are typed there
+ * Converts any error into a problem. The message of an unexpected error is not shown: it may contain anything.
+ * @param seen for an SSH client: its hints name commands in the form typed there
  */
 export function problemOf(thrown: unknown, seen?: { box: Box; reached: string | undefined }): Problem {
   const error = asCroftError(thrown)

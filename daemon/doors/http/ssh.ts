@@ -29,8 +29,8 @@ import type { Authenticated } from './listener.ts'
 import { problemOf } from './problem.ts'
 
 /**
- * The API as the gateway has it: what whoever is at the gateway may do, as he says by which key that is, and what the
- * gateway itself has to know (ssh/messages.ts).
+ * Makes the API for the SSH gateway: the commands of its clients, whose key it names in each request, and the questions
+ * of the gateway itself (ssh/messages.ts).
  */
 export function gatewaySite(app: AppContext, version: string, terminals: Terminals): Hono {
   const { box, host } = app
@@ -109,7 +109,7 @@ export function gatewaySite(app: AppContext, version: string, terminals: Termina
   return site
 }
 
-/** The key, if it may enter: itself, or, when it is a CA's, whoever has a certificate of its. */
+/** Returns the key if it has access: itself, or through its certificates if it is the key of a CA. */
 function mayCome(state: State, fingerprint: string): Key | undefined {
   const key = state.keys[fingerprint]
   return key && (key.vm === null || key.vm in state.vms) ? key : undefined
