@@ -14,7 +14,7 @@ export const resizeCommand = command({
   name: 'resize',
   summary: "Change a VM's limits, priority and restart policy",
   details:
-    'The disk grows at once, even while the VM runs, and never shrinks. Priority, and limits on CPU time, disk and network, change at once too. The number of CPUs and the memory change at its next start.',
+    'The disk grows immediately, even while the VM runs, and never shrinks. Priority, and limits on CPU time, disk and network, also change immediately. The number of CPUs and the memory change at the next start.',
   examples: [
     'croft resize web --disk 200G',
     'croft resize web --cpu 4 --memory 8G',

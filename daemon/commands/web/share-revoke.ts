@@ -7,7 +7,7 @@ import { describeLink, linkResult, webOf } from './share.ts'
 export const shareRevokeCommand = command({
   name: 'share revoke',
   summary: 'Revoke a share link',
-  details: 'Anybody who uses it is locked out at once. croft share ls lists the links.',
+  details: 'Anybody who uses it is locked out immediately. croft share ls lists the links.',
   examples: ['croft share revoke lnk_4tq2x7h6ma'],
   args: z.object({
     link: z.string().min(1).max(64).describe("The link's id, from share ls").meta({ placeholder: 'link' }),
