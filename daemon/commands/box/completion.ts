@@ -1,10 +1,7 @@
 import { z } from 'zod'
 import { command } from '../kit/command.ts'
 
-/**
- * Each script calls `croft complete -- <words so far>`, so completion knows what the daemon knows, such as names of
- * VMs.
- */
+/** Each script calls `croft complete -- <words so far>`, so it knows what the daemon knows, VM names included. */
 const scripts = {
   bash: `_croft() {
   local IFS=$'\\n'

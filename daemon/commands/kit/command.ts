@@ -23,8 +23,7 @@ export interface Output {
 
 /**
  * Asks the caller to run a program that enters a VM.
- * @param enters the VM's name, and which of the arguments are the caller's own words, for callers with another way into
- * it
+ * @param enters the VM's name, and which of the arguments are the caller's own words, for callers with another way in
  * @returns the exit code of the program
  */
 export type HandOff = (
@@ -90,10 +89,7 @@ export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   revocable?: true
   /** The kind of access that it needs: decides what the activity log records and what a scope has to cover. */
   touches: 'nothing' | 'reads' | 'changes' | 'enters' | 'destroys'
-  /**
-   * Returns a question that names what will be lost. It is asked on a terminal; elsewhere --yes (HTTP: `yes`) answers
-   * it.
-   */
+  /** Returns a question that names what will be lost: asked on a terminal, answered elsewhere by --yes (HTTP: `yes`). */
   confirm?(box: Box, args: z.output<A>): Promise<string | undefined>
   run(context: Context, args: z.output<A>): Promise<R>
   /**

@@ -18,8 +18,7 @@ export const rmCommand = command({
   async confirm(box, { vm: name }) {
     const vm = findVm(box.store.state, name)
     const { state } = box.store
-    // Counts all layers that only this VM and its checkpoints use: after a copy or a checkpoint, the topmost one is
-    // tiny.
+    // Counts every layer that only this VM and its checkpoints use: after a copy or checkpoint the top one is tiny.
     const { parts } = await readDiskUse(box)
     const own = parts.find(({ kind, id }) => kind === 'vm' && id === vm.id)?.ownBytes ?? 0
     const checkpoints = checkpointsOf(state, vm).length

@@ -6,9 +6,7 @@ export interface Grant {
   digest: string | null
 }
 
-/**
- * Above `many` connections, closed ones are removed now and then; above `most`, the oldest are evicted, open or not.
- */
+/** Above `many` connections, closed ones are sometimes removed; above `most`, the oldest are evicted, open or not. */
 const many = 1_000
 const most = 100_000
 

@@ -28,10 +28,7 @@ export function parseListening(text: string): Listening[] {
   return [...found].map(([port, loopback]) => ({ port, loopback })).sort((a, b) => a.port - b.port)
 }
 
-/**
- * Matches 127.0.0.0/8, ::1, and 127.0.0.0/8 mapped into IPv6: 32-bit words in the byte order of the machine, x86's.
- * Pure.
- */
+/** Matches 127.0.0.0/8, ::1, and 127.0.0.0/8 mapped into IPv6: 32-bit words in x86's byte order. Pure. */
 function isLoopback(address: string): boolean {
   if (address.length === 8) return address.endsWith('7F')
   return (

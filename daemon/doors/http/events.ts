@@ -14,7 +14,7 @@ const mostWaiting = 4000
 /**
  * Streams the event log as server-sent events. A client that names the last event it saw (`Last-Event-ID`) gets the
  * events after it; any other client, and one that was away too long, first gets the whole state as a `state` event. A
- * client that reads too slowly is disconnected, and never misses events silently; so is one that loses access.
+ * client that reads too slowly is disconnected instead of silently missing events. One that loses access is too.
  */
 export function eventsRoute({ box }: AppContext, c: Context, isStillIn: () => boolean): Response {
   const resumeAt = c.req.header('last-event-id')
