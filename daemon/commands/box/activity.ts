@@ -20,7 +20,7 @@ export const activityCommand = command({
   name: 'activity',
   summary: 'Show who did what, when and from where',
   details:
-    'Croft records every command that changes something, enters a VM or grants access, and what it does by itself; it does not record commands that only read. It never records values of variables, scripts, keys or tokens. It keeps the latest 8 to 16 MB.',
+    'Croft records everything that changes something, enters a VM or grants access, including what it does by itself; it does not record commands that only read. It never records values of variables, scripts, keys or tokens. It keeps the latest 8 to 16 MB.',
   examples: [
     'croft activity',
     'croft activity web --since 24h',

@@ -159,7 +159,7 @@ export function nothingListens(
     title: what,
     body: html`${open.length ? html`<p>These ports are open:</p><ul>${links}</ul>` : html`<p>Start a web server in it, for example:</p><p><code>croft exec ${name} -- tmux new -d python3 -m http.server 8000</code></p>`}${
       hidden.length
-        ? html`<p class="soft">Port ${hidden.join(', ')} listens only on 127.0.0.1, which only the VM itself can reach. Listen on 0.0.0.0 instead.</p>`
+        ? html`<p class="soft">Listening only on 127.0.0.1, which only the VM itself can reach: ${hidden.join(', ')}. Listen on 0.0.0.0 instead.</p>`
         : html``
     }`,
   }
