@@ -37,7 +37,7 @@ async function push({ ssh, vm, here, there }: Transfer): Promise<void> {
 
 async function pull({ ssh, vm, here, there, kind = 'file' }: Transfer): Promise<void> {
   const name = basename(there)
-  const { folder, to } = await parseHost(here, name)
+  const { folder, to } = await findTarget(here, name)
   const temporary = await mkdtemp(join(folder, '.croft-'))
   const end = (code: number) => () =>
     void rm(temporary, { recursive: true, force: true }).then(() => process.exit(code))
@@ -55,7 +55,7 @@ async function pull({ ssh, vm, here, there, kind = 'file' }: Transfer): Promise<
 }
 
 /** Finds the target: inside an existing folder, under the source's name; otherwise the given path. */
-async function parseHost(target: string, name: string): Promise<{ folder: string; to: string }> {
+async function findTarget(target: string, name: string): Promise<{ folder: string; to: string }> {
   const isFolder = (path: string) =>
     stat(path).then(
       (found) => found.isDirectory(),

@@ -52,7 +52,8 @@ export type GovernorAction = {
 } /** To all of its memory, in bytes; `needed`: because its guest needs it. */ & (
   | { type: 'release'; to: number; needed: boolean }
   /** To so many bytes, of those that are all of its memory: for now, or for a moment. */
-  | { type: 'squeeze' | 'pulse'; to: number; of: number }
+  | { type: 'squeeze'; to: number; of: number }
+  | { type: 'pulse'; to: number; of: number }
   | { type: 'sleep' }
 )
 
