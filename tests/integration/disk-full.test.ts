@@ -118,7 +118,7 @@ async function runOutOfRoom(begin: () => Promise<unknown>, then: () => Promise<u
   await begun
   await vi.waitUntil(async () => !(await mergeNow()), wait)
   expect(await layerFiles()).toEqual(files)
-  expect(await doctor()).toMatch(/✗ disk +\d+ [kM]?B of .* free/)
+  expect(await doctor()).toMatch(/✗ disk +[\d.]+ [kM]?B of .* free/)
   await then()
   await leave()
   await vi.waitUntil(async () => Object.keys(await layerFiles()).length < Object.keys(files).length, wait)

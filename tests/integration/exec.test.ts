@@ -87,12 +87,14 @@ test('a caller that does not read makes the command wait; the daemon does not bu
     await once(socket, 'open')
     const argv = ['exec', 'web', `head -c ${size} /dev/zero; echo over >&2`]
     socket.send(JSON.stringify({ argv, terminal: null, uid: 0 }))
-    await once(socket, 'message')
-    socket.pause()
-    await delay(5000)
+    const first = Promise.withResolvers<void>()
     socket.on('message', (data: Buffer) => {
       heard += data.length
+      first.resolve()
     })
+    await first.promise
+    socket.pause()
+    await delay(5000)
     socket.resume()
     await once(socket, 'close')
   })
