@@ -20,7 +20,7 @@ const unfinished = /\u001b(?:\[[0-?]*[ -/]*|[\]PX^_][^\u0007\u001b]*|[ -/]*)$/
 /** Anything longer is not an escape sequence. */
 const longestSequence = 4096
 
-/** Does the same for text that arrives in pieces, which may be cut anywhere. */
+/** A streaming `plainText`: the text arrives in pieces, which may end anywhere, even within an escape sequence. */
 export function plainPieces(): (piece: string) => string {
   let rest = ''
   return (piece) => {

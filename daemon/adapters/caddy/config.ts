@@ -17,7 +17,7 @@ export interface CaddySettings {
   http: number
   https: number
   tls: Tls
-  /** Path of the file with the root certificate that `tls` names, if it names one. */
+  /** Path to the root certificate that `tls.root` has, written to a file; null when it has none. */
   root: string | undefined
   /** URL that Caddy asks whether a host name may have a certificate: status 200 allows it, any other refuses. */
   permission: string

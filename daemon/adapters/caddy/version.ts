@@ -1,6 +1,6 @@
 import { runProgram } from '../../lib/run.ts'
 
-/** The version of this box's Caddy, such as [2, 6, 2], asked once; undefined when it does not tell. */
+/** The version of the Caddy that is installed, such as [2, 6, 2]. Queried once, and cached; undefined if it can't be told. */
 let asked: Promise<number[] | undefined> | undefined
 export function caddyVersion(): Promise<number[] | undefined> {
   asked ??= runProgram('caddy', ['version']).then(

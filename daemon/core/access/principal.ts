@@ -55,5 +55,5 @@ export const keyHolder = ({ name, fingerprint, vm, tag }: Key, as: string): Prin
   scope: { vm, tag, commands: null },
 })
 
-/** A user at a command line of the box. The socket's permissions have let them in, with the same rights as root. */
+/** A user at a command line of the box. Anyone who can open the daemon's socket may do all that the owner may. */
 export const boxUser = (name: string, id: string | null): Principal => ({ kind: 'user', name, id, scope: everything })

@@ -23,7 +23,8 @@ export interface CopyOptions {
 }
 
 /**
- * Copies a VM: a running one with its memory, at one instant; the copy runs on under its own name. The copy of a
+ * Copies a VM. Of a running one, disk and memory are copied as of one instant, and the copy goes on running under a name
+ * of its own. The copy of a
  * sleeping VM is asleep, that of a stopped VM is stopped. Copies requested at the same time share one checkpoint.
  */
 export async function copyVm(

@@ -105,7 +105,7 @@ const onlyOf = (things: readonly Thing[], keepers: ReadonlyMap<string, Thing[]>)
     keepers.get(path)?.every((keeper) => things.includes(keeper)),
   )
 
-/** Something that has files of its own, or keeps some. */
+/** A VM, checkpoint or image: it owns files, and keeps layers and memory below it from being collected. */
 interface Thing extends Pick<Part, 'id' | 'name' | 'group' | 'createdAt'> {
   /** `work`: an operation that is under way. */
   kind: Part['kind'] | 'work'

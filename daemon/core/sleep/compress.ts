@@ -145,8 +145,8 @@ export const compressFaultPoint = 'compress.files'
 type Compressing = OperationOf<'compress'>
 
 /**
- * `compress`: saved memory gets another file, which holds the same in less room. Until the store names that one, the old
- * one is there and whole; it is removed by who began it, or by the sweep.
+ * `compress`: replaces a file of saved memory by a compressed copy of the same content. The old file stays whole until the
+ * store names the new one; it is removed afterwards, or as an orphan at the next start.
  */
 export const compressOperation: OperationDefinition<Compressing> = {
   recovery: 'undo',

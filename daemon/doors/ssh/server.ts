@@ -46,7 +46,7 @@ export class Gateway implements Surroundings {
   readonly #listener: Server
   /** Connections of who has not said who he is, the one that has been here longest first. */
   readonly #strangers = new Set<Socket>()
-  readonly #visits = new Set<ClientConnection>()
+  readonly #connections = new Set<ClientConnection>()
   readonly #histories = new LobbyHistories()
   readonly #tell: () => void
 
@@ -87,7 +87,7 @@ export class Gateway implements Surroundings {
 
   close(): void {
     this.#listener.close()
-    for (const visit of this.#visits) visit.end()
+    for (const connection of this.#connections) connection.end()
     for (const socket of this.#strangers) socket.destroy()
   }
 
@@ -115,14 +115,14 @@ export class Gateway implements Surroundings {
     new ClientConnection(this, client, address)
   }
 
-  arrived(visit: ClientConnection): void {
-    this.#strangers.delete(visit.socket)
-    this.#visits.add(visit)
+  arrived(connection: ClientConnection): void {
+    this.#strangers.delete(connection.socket)
+    this.#connections.add(connection)
     this.changed()
   }
 
-  left(visit: ClientConnection): void {
-    if (this.#visits.delete(visit)) this.changed()
+  left(connection: ClientConnection): void {
+    if (this.#connections.delete(connection)) this.changed()
   }
 
   changed(): void {
@@ -135,15 +135,16 @@ export class Gateway implements Surroundings {
 
   #state(): FromGateway {
     const sessions: Record<string, number> = {}
-    for (const id of [...this.#visits].flatMap((visit) => visit.within)) sessions[id] = (sessions[id] ?? 0) + 1
-    return { sessions, keys: [...new Set([...this.#visits].flatMap(({ who }) => who?.fingerprint ?? []))] }
+    for (const id of [...this.#connections].flatMap((connection) => connection.within))
+      sessions[id] = (sessions[id] ?? 0) + 1
+    return { sessions, keys: [...new Set([...this.#connections].flatMap(({ who }) => who?.fingerprint ?? []))] }
   }
 
   #heard(message: FromDaemon): void {
-    for (const visit of [...this.#visits]) {
-      if ('ended' in message) visit.ended(message.ended)
-      else if ('asleep' in message) visit.asleep(message.asleep)
-      else if (visit.who?.fingerprint === message.out) visit.end()
+    for (const connection of [...this.#connections]) {
+      if ('ended' in message) connection.ended(message.ended)
+      else if ('asleep' in message) connection.asleep(message.asleep)
+      else if (connection.who?.fingerprint === message.out) connection.end()
     }
   }
 }

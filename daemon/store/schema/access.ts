@@ -41,7 +41,7 @@ export const linkSchema = z.object({
   expiresAt: z.iso.datetime(),
 })
 
-/** Gives a program access to web addresses and commands. */
+/** A token of Croft's API: lets a program that sends it open VMs' web addresses and run Croft's commands. */
 export const tokenSchema = z.object({
   id: z.string(),
   /** SHA-256 of its secret, in hexadecimal. */

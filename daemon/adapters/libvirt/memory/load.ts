@@ -113,7 +113,8 @@ function parseSummary(line: string): Summary | undefined {
 }
 
 /**
- * Writes a copy of a save image without pages of zeroes, compressed or not. Compression runs at idle priority.
+ * Writes a copy of a save image that leaves out pages of zeroes, and is compressed if `format` says so. Compression
+ * runs at idle priority.
  * @param wanted aborts it; the caller must remove what has been written so far
  * @returns what was found in the stream @throws CroftError `disk-full`, `cancelled`, `memory-unusable`
  */

@@ -1,0 +1,91 @@
+import type { Logger } from 'pino'
+import type { Client, ClientChannel, Connection, ServerChannel } from 'ssh2'
+import { plainText } from '../../lib/plain-text.ts'
+import type { Authenticated } from './authentication.ts'
+import { hasRoom, refuseChannel } from './ssh2-patches.ts'
+import type { VmAccess } from './vm-access.ts'
+
+/** What is said to a client that has as many channels as it may. */
+export const tooManyChannels = 'this connection has too many channels'
+
+/** What the forwarding of a client's connections needs. */
+export interface ForwardingParts {
+  readonly client: Connection
+  readonly log: Logger
+  readonly vms: VmAccess
+  authenticated(): Authenticated
+}
+
+export type Target = { destIP: string; destPort: number } | { socketPath: string }
+
+/** Forwards a connection of the client (`ssh -L`, `-J`): from within the VM or, in the lobby, to a VM. */
+export function forward(parts: ForwardingParts, accept: () => ServerChannel, reject: () => void, to: Target): void {
+  forwardTo(parts, accept, to).catch((error: Error) => {
+    parts.log.debug({ err: error.message }, 'a connection could not be forwarded')
+    refuseChannel(parts.client, reject, plainText(error.message).slice(0, 200))
+  })
+}
+
+async function forwardTo(parts: ForwardingParts, accept: () => ServerChannel, to: Target): Promise<void> {
+  const { client, vms } = parts
+  const { permits, login } = parts.authenticated()
+  if (!hasRoom(client)) throw new Error(tooManyChannels)
+  if (!permits.forwarding) throw new Error('its certificate does not permit it')
+  if (login?.to !== 'lobby') {
+    const guest = await vms.enter()
+    const inside = await new Promise<ClientChannel>((resolve, reject) => {
+      const opened = (error: Error | undefined, channel: ClientChannel) => (error ? reject(error) : resolve(channel))
+      if ('socketPath' in to) guest.openssh_forwardOutStreamLocal(to.socketPath, opened)
+      else guest.forwardOut('127.0.0.1', 0, to.destIP, to.destPort, opened)
+    })
+    return vms.join(accept(), inside)
+  }
+  if ('socketPath' in to) throw new Error('the lobby has no sockets')
+  vms.join(accept(), await vms.intoPort(to.destIP, to.destPort))
+}
+
+/** Answers what a client asks of its connection as a whole: to be connected to from within the VM (`ssh -R`). */
+export function answerRequest(
+  parts: ForwardingParts,
+  name: string,
+  info: { bindAddr: string; bindPort: number; socketPath: string },
+  accept: ((port?: number) => void) | undefined,
+  reject: (() => void) | undefined,
+): void {
+  const refuse = (error: Error) => {
+    parts.log.debug({ err: error.message, name }, 'a request was refused')
+    reject?.()
+  }
+  const { permits, login } = parts.authenticated()
+  if (login?.to === 'lobby' || !permits.forwarding) {
+    refuse(new Error('nothing is forwarded from there'))
+    return
+  }
+  const done = (error?: Error | null, port?: number) => (error ? refuse(error) : accept?.(port))
+  parts.vms.enter().then((guest) => {
+    forwardBack(parts, guest)
+    if (name === 'tcpip-forward') guest.forwardIn(info.bindAddr, info.bindPort, done)
+    else if (name === 'cancel-tcpip-forward') guest.unforwardIn(info.bindAddr, info.bindPort, done)
+    else if (name === 'streamlocal-forward@openssh.com') guest.openssh_forwardInStreamLocal(info.socketPath, done)
+    else if (name === 'cancel-streamlocal-forward@openssh.com')
+      guest.openssh_unforwardInStreamLocal(info.socketPath, done)
+    else refuse(new Error('it is not known'))
+  }, refuse)
+}
+
+/** Connections that come from within the VM go to the client. */
+function forwardBack({ client, vms }: ForwardingParts, guest: Client): void {
+  if (guest.listenerCount('tcp connection') > 0) return
+  guest.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {
+    if (!hasRoom(guest)) return reject?.()
+    client.forwardOut(destIP, destPort, srcIP, srcPort, (error, channel) =>
+      error ? reject?.() : vms.join(channel, accept() as ClientChannel),
+    )
+  })
+  guest.on('unix connection', ({ socketPath }, accept, reject) => {
+    if (!hasRoom(guest)) return reject?.()
+    client.openssh_forwardOutStreamLocal(socketPath, (error, channel) =>
+      error ? reject?.() : vms.join(channel as ServerChannel, accept() as ClientChannel),
+    )
+  })
+}
