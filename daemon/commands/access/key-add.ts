@@ -31,6 +31,7 @@ export const keyAddCommand = command({
   positional: ['key'],
   result: z.object({ keys: z.array(keyResult) }),
   touches: 'changes',
+  grants: 'access',
   async run({ box }, { key, ...addition }) {
     const keys = await addKey(box, key, addition)
     return { keys: keys.map((each) => describeKey(box.store.state, each)) }

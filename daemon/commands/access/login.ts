@@ -16,6 +16,7 @@ export const loginCommand = command({
     local: z.string(),
   }),
   touches: 'enters',
+  grants: 'access',
   run: async ({ host }) => host.web.loginLinks(),
   print({ link, local }, view) {
     const here = `${style(view, 'dim', 'on this machine')}   ${local}\n`

@@ -27,6 +27,7 @@ export const sshConfigCommand = command({
   }),
   result: z.object({ text: z.string() }),
   touches: 'reads',
+  listsVms: true,
   async run({ box, host: { folder }, principal: { scope }, reached: connected }, { host, knownHost }) {
     const { state } = box.store
     const { domain } = state.web

@@ -30,6 +30,7 @@ export const tokenNewCommand = command({
   }),
   result: tokenResult.extend({ secret: z.string() }),
   touches: 'enters',
+  grants: 'access',
   async run({ box, host, commands: all }, { vm: of, commands: allowed, expires, name = '' }) {
     const known = new Set([webScope, ...all.map((each) => each.name)])
     const unknown = allowed?.find((each) => !known.has(each))

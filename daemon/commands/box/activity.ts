@@ -43,6 +43,7 @@ export const activityCommand = command({
   positional: ['vm'],
   result: activityResult,
   touches: 'reads',
+  listsVms: true,
   async run({ box, principal: { scope } }, { vm: name, since, ...asked }) {
     const vm = name === undefined ? undefined : (vmNamed(box.store.state, name)?.id ?? name)
     const seen =

@@ -22,6 +22,7 @@ export const completeCommand = command({
   rest: 'words',
   result: z.object({ candidates: z.array(z.string()) }),
   touches: 'reads',
+  listsVms: true,
   run: async ({ box, host, commands, principal: { scope } }, { words = [''] }) => ({
     candidates: await candidates(commands, box.store.state, scope, words, async (vm) =>
       stateOf(box, vm) === 'awake' ? (await host.web.listening(vm).catch(() => [])).map(({ port }) => port) : [],

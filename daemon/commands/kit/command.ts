@@ -87,8 +87,23 @@ export interface Command<A extends z.ZodObject = z.ZodObject, R = unknown> {
   result: z.ZodType<R>
   /** Ctrl-C undoes what the command has begun. Other commands continue after Ctrl-C. */
   revocable?: true
-  /** The kind of access that it needs: decides what the activity log records and what a scope has to cover. */
+  /**
+   * What it does to the box, at most:
+   * - `nothing`: says what is no secret, or only something of the caller; anyone may run it, whatever their scope
+   * - `reads`: shows something of the box or its VMs
+   * - `changes`, `destroys`: changes the box or a VM; `destroys` where something can be lost
+   * - `enters`: runs something inside a VM
+   * The last three are recorded in the activity log. A caller limited to some VMs may run a command only for those, and
+   * one that names no VM only if it `listsVms`.
+   */
   touches: 'nothing' | 'reads' | 'changes' | 'enters' | 'destroys'
+  /** It shows many VMs, and to a caller limited to some VMs only those. */
+  listsVms?: true
+  /**
+   * It could give someone more than the caller has, so not every caller may run it: `access` lets someone in, and is denied
+   * to a caller limited in any way; `membership` changes which VMs a limit covers, and is denied to one limited to some VMs.
+   */
+  grants?: 'access' | 'membership'
   /** Returns a question that names what will be lost: asked on a terminal, answered elsewhere by --yes (HTTP: `yes`). */
   confirm?(box: Box, args: z.output<A>): Promise<string | undefined>
   run(context: Context, args: z.output<A>): Promise<R>

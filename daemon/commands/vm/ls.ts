@@ -38,6 +38,7 @@ export const lsCommand = command({
     box: hostUsageResult.nullable(),
   }),
   touches: 'reads',
+  listsVms: true,
   async run({ box, host, principal: { scope }, reached }, { state, tag }) {
     const [usage, whole] = await Promise.all([host.vmUsage(), seesSome(scope) ? null : host.usage()])
     const vms = vmsOf(box.store.state)

@@ -17,6 +17,7 @@ export const tagCommand = command({
   positional: ['vm', 'tags'],
   result: vmResult,
   touches: 'changes',
+  grants: 'membership',
   async run({ box }, { vm: name, tags = [], remove = [] }) {
     const vm = await editVm(box, name, (before) => {
       const after = new Set([...before.tags, ...tags])

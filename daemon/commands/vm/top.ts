@@ -69,6 +69,7 @@ export const topCommand = command({
   }),
   result: topResult,
   touches: 'reads',
+  listsVms: true,
   async run({ box, host, principal: { scope } }, { sort }) {
     const ofBox = async () => {
       const [all, pressure] = await Promise.all([host.usage(), host.pressure()])

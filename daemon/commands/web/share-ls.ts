@@ -15,6 +15,7 @@ export const shareLsCommand = command({
   positional: ['vm'],
   result: z.object({ shares: z.array(shareResult) }),
   touches: 'reads',
+  listsVms: true,
   async run({ box, host, principal: { scope } }, { vm: name }) {
     const web = webOf(host)
     const { state } = box.store

@@ -4,7 +4,10 @@ import type { Limit } from './limit.ts'
 
 /** What a principal may do. */
 export interface Scope extends Limit {
-  /** Names of the commands that may be run; null for all. */
+  /**
+   * Names of the commands that may be run, with `web` for VMs' web addresses; null for all. What a command may do within
+   * that, commands/kit/scope.ts decides.
+   */
   commands: readonly string[] | null
 }
 
@@ -13,8 +16,9 @@ const nothing: Scope = { vm: null, tag: null, commands: [] }
 
 /**
  * Who makes a request, and what they may do: the owner, a guest with a share link, a token, a key, a user of the box,
- * Croft itself, or a stranger. Each door makes a principal from the credentials it is shown; the code behind the doors
- * knows nothing else about the caller.
+ * or a stranger. Each door makes a principal from the credentials it is shown (the table in doors/README.md), and the code
+ * behind the doors goes by nothing else. What Croft does by itself has an identity and no scope (activity/entry.ts). In
+ * words: `whoOf` in activity/words.ts.
  */
 export interface Principal extends Identity {
   scope: Scope
@@ -54,6 +58,9 @@ export const keyHolder = ({ name, fingerprint, vm, tag }: Key, as: string): Prin
   id: fingerprint,
   scope: { vm, tag, commands: null },
 })
+
+/** The token of the box itself, which root and the group `croft` can read: it opens the API on loopback. */
+export const boxToken: Principal = { kind: 'token', name: 'of the box itself', id: null, scope: everything }
 
 /** A user at a command line of the box. Anyone who can open the daemon's socket may do all that the owner may. */
 export const boxUser = (name: string, id: string | null): Principal => ({ kind: 'user', name, id, scope: everything })

@@ -8,7 +8,7 @@ export function makeId(prefix: 'vm' | 'img' | 'lay' | 'mem' | 'chk' | 'lnk' | 's
   return `${prefix}_${Array.from(randomBytes(10), (byte) => base32[byte & 31]).join('')}`
 }
 
-export interface Identity {
+export interface VmIdentity {
   uuid: string
   mac: string
   ip: string
@@ -22,7 +22,7 @@ export interface Identity {
  * @param from where the search for an address begins, as `nextAddress` gives it
  * @throws CroftError `conflict` when every address is in use
  */
-export function makeIdentity(taken: readonly { mac: string; ip: string }[], subnet: Subnet, from: number): Identity {
+export function makeIdentity(taken: readonly { mac: string; ip: string }[], subnet: Subnet, from: number): VmIdentity {
   return {
     uuid: randomUUID(),
     mac: freeMac(new Set(taken.map((vm) => vm.mac))),

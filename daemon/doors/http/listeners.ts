@@ -6,7 +6,7 @@ import { type Context, Hono } from 'hono'
 import type { Terminals } from '../../adapters/guest/terminals.ts'
 import type { AppContext } from '../../commands/kit/serve.ts'
 import type { Config } from '../../config.ts'
-import { boxUser, everything, ownerBy, tokenHolder } from '../../core/access/principal.ts'
+import { boxToken, boxUser, ownerBy, tokenHolder } from '../../core/access/principal.ts'
 import { groupId } from '../../lib/accounts.ts'
 import { CroftError } from '../../lib/error.ts'
 import { makeWebServer, mostWaiting } from '../../lib/web-server.ts'
@@ -140,7 +140,7 @@ const onTheBox: Authenticated = {
 
 const byBoxToken: Authenticated = {
   actor: {
-    by: { kind: 'token', name: 'of the box itself', id: null, scope: everything },
+    by: boxToken,
     from: { way: 'api', address: '127.0.0.1', agent: null },
   },
 }
