@@ -25,9 +25,9 @@ test('a lock runs one function at a time per key, in order, even after a failure
 test('preemptible work takes only free keys, and ends when somebody wants one of them', async () => {
   const locks = new Locks()
   const seen: string[] = []
-  const work = (wanted: AbortSignal) =>
+  const work = (signal: AbortSignal) =>
     new Promise<void>((resolve) =>
-      wanted.addEventListener('abort', () => {
+      signal.addEventListener('abort', () => {
         seen.push('ends')
         resolve()
       }),

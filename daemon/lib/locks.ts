@@ -40,18 +40,18 @@ export class Locks {
    * aborted, and the newcomer waits until the work has stopped.
    * @returns undefined when one of the keys is held now
    */
-  runPreemptible<T>(keys: readonly string[], work: (wanted: AbortSignal) => Promise<T>): Promise<T> | undefined {
+  runPreemptible<T>(keys: readonly string[], work: (signal: AbortSignal) => Promise<T>): Promise<T> | undefined {
     if (keys.some((key) => this.isHeld(key))) return undefined
-    const wanted = new AbortController()
+    const controller = new AbortController()
     const over = Promise.withResolvers<void>()
     const holder = {
       end() {
-        wanted.abort()
+        controller.abort()
         return over.promise
       },
     }
     for (const key of keys) this.#preemptible.set(key, holder)
-    return work(wanted.signal).finally(() => {
+    return work(controller.signal).finally(() => {
       for (const key of keys) this.#preemptible.delete(key)
       over.resolve()
       this.#tell()

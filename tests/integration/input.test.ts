@@ -184,7 +184,7 @@ describe('wrong input', () => {
     [['image'], 2, 'needs a subcommand'],
     [['image', 'bulid'], 2, 'Did you mean croft image build?'],
     [['key', 'add', '/etc/hostname'], 2, 'is not a key'],
-    [['rm', 'none', '--yes'], 3, 'There are none'],
+    [['rm', 'none', '--yes'], 3, 'There are no VMs yet'],
   ])('croft %j ends with %i and says %j', async (args, code, says) => {
     const ended = await croft.run(args)
     expect(ended).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(says) })

@@ -59,7 +59,7 @@ test('becomes the next VM, with all that was asked for', async () => {
 
 test('is left alone by a VM of other hardware, and by a name that is taken', async () => {
   const spare = await theSpare()
-  expect(await croft.run(['new', 'web'])).toMatchObject({ code: 1, stderr: expect.stringContaining('web already') })
+  expect(await croft.run(['new', 'web'])).toMatchObject({ code: 1, stderr: expect.stringContaining('called web') })
   await croft.do('new', 'off', '--stopped')
   expect((await theSpare()).id).toBe(spare.id)
   await croft.do('rm', 'off', '--yes')

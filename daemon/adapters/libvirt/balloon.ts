@@ -10,7 +10,7 @@ const lookMs = 50
  * back: a guest that is saved earlier would go on deflating in each of its forks.
  * @param leftMiB what the guest keeps in between, which must be more than it uses
  * @param fullMiB what it has before and after @param squeezeMs the longest time for inflating
- * @param wanted aborts both steps immediately
+ * @param signal aborts both steps immediately
  */
 export async function pulse(
   libvirt: Libvirt,
@@ -18,7 +18,7 @@ export async function pulse(
   leftMiB: number,
   fullMiB: number,
   squeezeMs: number,
-  wanted: AbortSignal,
+  signal: AbortSignal,
 ): Promise<void> {
   const set = (mib: number) => libvirt.call.domainSetMemory(uuid, mib * 1024, VIR.DOMAIN_AFFECT_LIVE)
   /**
@@ -26,11 +26,11 @@ export async function pulse(
    * second.
    */
   const until = async (fits: (mib: number) => boolean, timeoutMs: number) => {
-    const over = AbortSignal.any([wanted, AbortSignal.timeout(timeoutMs)])
+    const over = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
     while (!over.aborted && !fits((await libvirt.call.domainBalloon(uuid)) / 1024))
       await delay(lookMs, undefined, { signal: over }).catch(() => {})
   }
-  if (wanted.aborted) return
+  if (signal.aborted) return
   try {
     await set(leftMiB)
     await until((mib) => mib <= leftMiB, squeezeMs)

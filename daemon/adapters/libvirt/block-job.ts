@@ -20,7 +20,7 @@ export interface BlockCommit {
  * A commit that fails or is cancelled may leave `base` open for writing in QEMU (seen with QEMU 7.2, when `top` is the
  * disk). The domain then can't go on after the next snapshot of its memory, when QEMU opens its layers anew: see
  * `reopenReadOnly`.
- * @param wanted cancels the commit
+ * @param signal cancels the commit
  * @throws CroftError `cancelled` on the signal, when somebody else cancels it or when the domain ends; `conflict` when
  * it fails; `unavailable` when the connection to libvirt is lost, in which case the job goes on
  */
@@ -28,15 +28,15 @@ export async function commitBlocks(
   libvirt: Libvirt,
   uuid: string,
   { top, base, isDisk }: BlockCommit,
-  wanted?: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<void> {
   const flags = isDisk ? VIR.DOMAIN_BLOCK_COMMIT_ACTIVE : VIR.DOMAIN_BLOCK_COMMIT_RELATIVE
   const start = () => libvirt.call.domainBlockCommit(uuid, 'vda', base, top, 0, flags)
-  const how = await awaitBlockJob(libvirt, uuid, start, wanted).catch((error) => {
+  const how = await awaitBlockJob(libvirt, uuid, start, signal).catch((error) => {
     throw toCroftError(error)
   })
   if (how === 'completed') return
-  if (wanted?.aborted || how === 'cancelled' || how === 'stopped')
+  if (signal?.aborted || how === 'cancelled' || how === 'stopped')
     throw new CroftError('cancelled', 'Work on a disk was cancelled, or ended with its VM.')
   throw new CroftError('conflict', "Work on the VM's disk failed.", { details: { reason: how } })
 }
@@ -46,7 +46,7 @@ async function awaitBlockJob(
   libvirt: Libvirt,
   uuid: string,
   start: () => Promise<void>,
-  wanted: AbortSignal | undefined,
+  signal: AbortSignal | undefined,
 ): Promise<string> {
   const ended = Promise.withResolvers<string>()
   ended.promise.catch(() => {})
@@ -56,19 +56,19 @@ async function awaitBlockJob(
     if (how === 'ready') {
       const pivoted = libvirt.call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT)
       // A job that is cancelled at this moment sends its own event.
-      pivoted.catch((error) => wanted?.aborted || ended.reject(error))
+      pivoted.catch((error) => signal?.aborted || ended.reject(error))
     } else if (how) ended.resolve(how)
   })
   // A job that has just ended can't be aborted, and has sent its event.
   const onWanted = () => libvirt.call.domainBlockJobAbort(uuid, 'vda').catch(() => {})
   try {
     await start()
-    wanted?.addEventListener('abort', onWanted, { once: true })
-    if (wanted?.aborted) onWanted()
+    signal?.addEventListener('abort', onWanted, { once: true })
+    if (signal?.aborted) onWanted()
     return await ended.promise
   } finally {
     unwatch()
-    wanted?.removeEventListener('abort', onWanted)
+    signal?.removeEventListener('abort', onWanted)
   }
 }
 

@@ -32,7 +32,7 @@ export async function copyVm(
   name: string,
   options: CopyOptions,
   report: Report,
-  wanted?: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<Made> {
   const { id } = findVm(box.store.state, name)
   if (options.name !== undefined) checkNewName(box.store.state, options.name)
@@ -66,7 +66,7 @@ export async function copyVm(
       options.name,
       { asleep: state === 'asleep' && memory, power: state === 'stopped' || state === 'crashed' ? 'off' : 'on' },
       report,
-      wanted,
+      signal,
     )
   } finally {
     releaseAndCollect(box, checkpoint.id)
@@ -104,9 +104,9 @@ function forkCheckpoint(
   name: string | undefined,
   how: { asleep: boolean; power: Vm['power'] },
   report: Report,
-  wanted?: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<Made> {
   const { image, limits, layer } = checkpoint
   const described = { ...descriptionOf(source), name, image, limits }
-  return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report, wanted)
+  return makeVm(box, { ...described, ...how, layer, from: checkpoint }, report, signal)
 }

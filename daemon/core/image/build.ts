@@ -12,7 +12,7 @@ import { imageFileNames } from './file-names.ts'
 import { ensureGolden } from './golden.ts'
 
 /** Builds an image from its recipe; the old build keeps the name until the new one is complete. @throws CroftError */
-export async function buildImage(box: Box, recipe: string, report: Report, wanted?: AbortSignal): Promise<Image> {
+export async function buildImage(box: Box, recipe: string, report: Report, signal?: AbortSignal): Promise<Image> {
   const recipes = await box.imageFiles.recipes()
   if (!recipes.includes(recipe)) {
     const meant = closest(recipe, recipes)
@@ -34,7 +34,7 @@ export async function buildImage(box: Box, recipe: string, report: Report, wante
       image: id,
       name: recipe,
     } as const
-    await execute(box, imageBuildOperation, operation, (state) => state, report, wanted)
+    await execute(box, imageBuildOperation, operation, (state) => state, report, signal)
     box.events.publish({ type: 'image.new', image: recipe })
     await collectGarbage(box)
     const image = box.store.state.images[id]!

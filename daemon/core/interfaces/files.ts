@@ -14,11 +14,11 @@ export interface Files {
    * Rebases a layer that no QEMU has open onto `base`, which lies deeper in its chain: the data in between is copied
    * into the layer.
    */
-  rebase(path: string, base: string, wanted?: AbortSignal): Promise<void>
+  rebase(path: string, base: string, signal?: AbortSignal): Promise<void>
   /** Frees clusters in a layer that an interrupted `rebase` reserved and did not use. */
   repair(path: string): Promise<void>
   /** Copies a layer, sharing its blocks where the file system can. */
-  copy(from: string, to: string, wanted?: AbortSignal): Promise<void>
+  copy(from: string, to: string, signal?: AbortSignal): Promise<void>
   /** Flushes a file to the disk of the box. */
   sync(path: string): Promise<void>
   /** Puts a file in another's place; processes that have the old one open keep it. */

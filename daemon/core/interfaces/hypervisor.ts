@@ -105,10 +105,10 @@ export interface Hypervisor {
   /**
    * Rewrites saved memory into another file without the parts that take time to load and hold nothing; `load` reads
    * either.
-   * @param format `zstd` compresses it, at the lowest CPU and disk priority @param wanted aborted to cancel
+   * @param format `zstd` compresses it, at the lowest CPU and disk priority @param signal aborted to cancel
    * @throws CroftError `cancelled`, `disk-full`
    */
-  rewrite(memory: Memory, to: string, format: 'raw' | 'zstd', wanted: AbortSignal): Promise<void>
+  rewrite(memory: Memory, to: string, format: 'raw' | 'zstd', signal: AbortSignal): Promise<void>
   /** The path, relative to the state folder, of a domain's current disk; undefined when there is no domain. */
   diskOf(uuid: string): Promise<string | undefined>
   /** Aborts a domain's save or snapshot, if one is under way; its caller gets `cancelled`. */
@@ -118,10 +118,10 @@ export interface Hypervisor {
   /**
    * Commits the layers above `base`, up to `top`, into `base`, a layer beneath a running domain's disk. The layer above
    * `top` then has `base` as its backing file; when `top` is the disk itself, the domain switches to `base`.
-   * @param wanted aborted to cancel
+   * @param signal aborted to cancel
    * @throws CroftError `cancelled` on the signal or when the domain ends; everything is then as before
    */
-  commit(uuid: string, top: Layer, base: Layer, wanted?: AbortSignal): Promise<void>
+  commit(uuid: string, top: Layer, base: Layer, signal?: AbortSignal): Promise<void>
   /**
    * Ends a domain's `commit`, if one is under way; a commit that is all but done completes.
    * @returns whether one was under way
@@ -130,9 +130,9 @@ export interface Hypervisor {
   /**
    * Squeezes a running guest to `leftMiB` of its `fullMiB` of memory for a moment, so that the memory it has freed
    * goes back to the box.
-   * @param wanted aborted to end that immediately
+   * @param signal aborted to end that immediately
    */
-  pulse(uuid: string, leftMiB: number, fullMiB: number, squeezeMs: number, wanted: AbortSignal): Promise<void>
+  pulse(uuid: string, leftMiB: number, fullMiB: number, squeezeMs: number, signal: AbortSignal): Promise<void>
   /**
    * Sets the balloon so that a running guest has that many bytes of memory from now on; the guest takes a while.
    * @param statsS the interval, in seconds, at which the guest reports what it uses

@@ -15,7 +15,7 @@ export interface ImageFiles {
     recipe: string,
     imageId: string,
     report: (step: string, fraction: number) => void,
-    wanted?: AbortSignal,
+    signal?: AbortSignal,
   ): Promise<void>
   /** Puts what `build` made where the records say (see `imageFileNames`), read-only. Idempotent. */
   place(imageId: string): Promise<BuiltImage>

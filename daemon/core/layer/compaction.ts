@@ -81,12 +81,12 @@ function findCompaction(box: Box, except: ReadonlySet<string>): Compaction | und
 
 /** Runs a merge. @returns undefined when somebody else holds or wants one of its VMs now */
 function compact(box: Box, { vms, ...merge }: Compaction): Promise<void> | undefined {
-  return box.locks.runPreemptible([merge.layer, ...vms], async (wanted) => {
+  return box.locks.runPreemptible([merge.layer, ...vms], async (signal) => {
     const operation = { id: makeId('op'), kind: 'merge', startedAt: new Date().toISOString(), ...merge } as const
     await checkRoom(box, operation)
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
-    await withRoom(box, wanted, (signal) =>
+    await withRoom(box, signal, (signal) =>
       execute(box, compactionOperation, operation, (state) => state, undefined, signal),
     )
     fault(compactionFaultPoint)
@@ -110,18 +110,18 @@ async function checkRoom(box: Box, { way, layer, gone }: Pick<Compaction, 'way' 
 
 /**
  * Runs a merge, and aborts it when disk space runs short, before VMs are paused for that.
- * @param wanted aborted to end the merge too @throws CroftError `disk-full`, or what the merge throws
+ * @param signal aborted to end the merge too @throws CroftError `disk-full`, or what the merge throws
  */
-async function withRoom(box: Box, wanted: AbortSignal, work: (ends: AbortSignal) => Promise<void>): Promise<void> {
+async function withRoom(box: Box, signal: AbortSignal, work: (ends: AbortSignal) => Promise<void>): Promise<void> {
   const tight = new AbortController()
   const isTight = async () => (await box.files.freeBytes()) < leastFreeBytes
   const stop = repeat(roomLookMs, 'check the disk space for a merge', box.log, async () => {
     if (await isTight()) tight.abort()
   })
   try {
-    await work(AbortSignal.any([wanted, tight.signal]))
+    await work(AbortSignal.any([signal, tight.signal]))
   } catch (cause) {
-    throw !wanted.aborted && (tight.signal.aborted || (await isTight())) ? diskFull({ cause }) : cause
+    throw !signal.aborted && (tight.signal.aborted || (await isTight())) ? diskFull({ cause }) : cause
   } finally {
     stop()
   }

@@ -73,13 +73,13 @@ while read -r key count rest; do if [ "$key" = MemFree: ]; then echo "$count"; f
  * balloon, so that the saved memory is small.
  * @param squeezeMs for how long its memory is squeezed: scattered pages go first, and they are the ones that free page
  * reporting does not give back
- * @param wanted aborted to stop immediately @throws CroftError `guest-failed`, `cancelled`
+ * @param signal aborted to stop immediately @throws CroftError `guest-failed`, `cancelled`
  */
-export async function trimGuest(box: Box, vm: Vm, squeezeMs: number, wanted: AbortSignal): Promise<void> {
+export async function trimGuest(box: Box, vm: Vm, squeezeMs: number, signal: AbortSignal): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>()
   const onWanted = () => reject(new CroftError('cancelled', `${vm.name} is needed.`))
-  if (wanted.aborted) return
-  wanted.addEventListener('abort', onWanted, { once: true })
+  if (signal.aborted) return
+  signal.addEventListener('abort', onWanted, { once: true })
   try {
     const trimmed = box.guests.script(vm.uuid, trimScript, 30_000)
     trimmed.catch(() => {}) // no caller may be waiting for it any more
@@ -87,9 +87,9 @@ export async function trimGuest(box: Box, vm: Vm, squeezeMs: number, wanted: Abo
     const { memoryMiB } = await box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image)
     const leftMiB = memoryMiB - Math.floor(Number(stdout) / 1024) + marginMiB
     if (!(leftMiB > 0 && leftMiB < memoryMiB)) return
-    await box.hypervisor.pulse(vm.uuid, leftMiB, memoryMiB, squeezeMs, wanted)
+    await box.hypervisor.pulse(vm.uuid, leftMiB, memoryMiB, squeezeMs, signal)
   } finally {
-    wanted.removeEventListener('abort', onWanted)
+    signal.removeEventListener('abort', onWanted)
   }
 }
 

@@ -13,10 +13,10 @@ export const boots = perBox((box) => new Semaphore(Math.max(2, box.settings.most
 /**
  * Starts a VM cold and waits until it can be used: the kernel boots, the guest agent answers, the guest is told who it
  * is, its SSH server runs. Waits for its turn when too many guests boot already.
- * @param wanted aborted to stop waiting for the guest
+ * @param signal aborted to stop waiting for the guest
  * @throws CroftError `guest-failed` with the last console lines when the guest does not come up; it is then left as is
  */
-export async function bootVm(box: Box, vm: Vm, report: Report, wanted?: AbortSignal): Promise<void> {
+export async function bootVm(box: Box, vm: Vm, report: Report, signal?: AbortSignal): Promise<void> {
   const say = (step: string, fraction: number) => report({ subject: vm.name, step, fraction })
   say('waiting for its turn to boot', 0.1)
   await boots(box).run(async () => {
@@ -26,7 +26,7 @@ export async function bootVm(box: Box, vm: Vm, report: Report, wanted?: AbortSig
     await box.hypervisor.define(specOf(box.store.state, vm))
     await powerOn(box, vm)
     say('waiting for its first answer', 0.3)
-    await awaitAgent(box, vm, box.settings.bootTimeoutMs, wanted)
+    await awaitAgent(box, vm, box.settings.bootTimeoutMs, signal)
     say('telling it who it is', 0.9)
     await makeReady(box, vm, true)
   })
@@ -54,7 +54,7 @@ const mostReboots = 3
  * @throws CroftError `guest-failed` with the last console lines when the guest ends, reboots in a loop or does not
  * answer in time
  */
-export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number, wanted?: AbortSignal): Promise<void> {
+export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number, signal?: AbortSignal): Promise<void> {
   const before = box.live.get(vm.uuid)?.reboots ?? 0
   const circles = (live: LiveState | undefined) => (live?.reboots ?? 0) - before >= mostReboots
   try {
@@ -62,7 +62,7 @@ export async function awaitAgent(box: Box, vm: Vm, timeoutMs: number, wanted?: A
       vm.uuid,
       (live) => live?.agent === true || isOver(live) || circles(live),
       timeoutMs,
-      wanted,
+      signal,
     )
     if (state?.agent) return
   } catch (error) {

@@ -44,10 +44,10 @@ export interface Made {
 /**
  * Makes a VM from an image and, unless told otherwise, starts it: as a fork of the image's golden checkpoint, or cold
  * where there is none for its hardware yet; one is then made afterwards. All of it happens, or nothing.
- * @param wanted aborted to cancel; nothing is left then
+ * @param signal aborted to cancel; nothing is left then
  * @throws CroftError `bad-name`, `name-taken`, `not-found` (image), `bad-value` (limits), `disk-full`, `guest-failed`
  */
-export async function newVm(box: Box, options: NewVmOptions, report: Report, wanted?: AbortSignal): Promise<Made> {
+export async function newVm(box: Box, options: NewVmOptions, report: Report, signal?: AbortSignal): Promise<Made> {
   const { defaults } = box.settings
   const image = findImage(box.store.state, options.image ?? defaults.image)
   const limits = {
@@ -72,7 +72,7 @@ export async function newVm(box: Box, options: NewVmOptions, report: Report, wan
   const power = options.stopped ? 'off' : 'on'
   const fork = { ...described, power, layer: golden?.layer ?? image.layer, from: golden, asleep: false } as const
   const ready = golden && (await claimSpare(box, golden, fork, report))
-  const made = ready ? { vm: ready, cold: undefined } : await makeVm(box, fork, report, wanted)
+  const made = ready ? { vm: ready, cold: undefined } : await makeVm(box, fork, report, signal)
   if (boots && !golden && box.settings.golden) {
     ensureGolden(box, image, limits).catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
     made.cold ??= `no VM of ${image.name} with ${cpusAndMemory(limits)} has been made here yet; the next one is quick`
@@ -87,7 +87,7 @@ const cpusAndMemory = ({ cpus, memoryMiB }: Limits): string =>
  * Makes a VM from a layer and, optionally, a checkpoint's memory; `new`, copies and forks all go through here.
  * @throws CroftError `bad-name`, `name-taken`, `conflict`, `disk-full`, `guest-failed`
  */
-export async function makeVm(box: Box, options: ForkOptions, report: Report, wanted?: AbortSignal): Promise<Made> {
+export async function makeVm(box: Box, options: ForkOptions, report: Report, signal?: AbortSignal): Promise<Made> {
   const id = makeId('vm')
   const now = new Date().toISOString()
   const { asleep } = options
@@ -101,7 +101,7 @@ export async function makeVm(box: Box, options: ForkOptions, report: Report, wan
   const begin = (state: State) => withNewVm(box, state, id, options, now)
   const make = () =>
     box.locks.run(id, () =>
-      onLayer(box, options.layer, () => execute(box, newOperation, operation, begin, noting, wanted)),
+      onLayer(box, options.layer, () => execute(box, newOperation, operation, begin, noting, signal)),
     )
   await (asleep || options.power === 'off' ? make() : box.governor.admit(options.name ?? 'another VM', make))
   const vm = box.store.state.vms[id]!

@@ -115,10 +115,10 @@ function parseSummary(line: string): Summary | undefined {
 /**
  * Writes a copy of a save image that leaves out pages of zeroes, and is compressed if `format` says so. Compression
  * runs at idle priority.
- * @param wanted aborts it; the caller must remove what has been written so far
+ * @param signal aborts it; the caller must remove what has been written so far
  * @returns what was found in the stream @throws CroftError `disk-full`, `cancelled`, `memory-unusable`
  */
-export async function rewrite(path: string, to: string, format: Format, wanted: AbortSignal): Promise<Summary> {
+export async function rewrite(path: string, to: string, format: Format, signal: AbortSignal): Promise<Summary> {
   const image = await openSaveImage(path)
   if (image.format !== 'raw') throw new RangeError('only memory as QEMU wrote it is rewritten')
   await using file = await open(path, 'r')
@@ -127,7 +127,7 @@ export async function rewrite(path: string, to: string, format: Format, wanted: 
   const idly = format === 'zstd' ? ['nice', '-n', '19', 'ionice', '-c', '3'] : []
   const target = format === 'zstd' ? '| zstd -1 -cq >> "$5"' : '>> "$5"'
   const words = script(`{ ${skip} && ${dropZeroPages}; } < "$1" ${target}`, path, image)
-  const options = { timeoutMs: 60 * 60_000, signal: wanted }
+  const options = { timeoutMs: 60 * 60_000, signal }
   const { stderr } = await runProgram('setpriv', ['--pdeathsig', 'KILL', ...idly, ...words, to], options)
   const summary = stderr
     .split('\n')
