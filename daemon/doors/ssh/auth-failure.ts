@@ -1,16 +1,16 @@
 import type { SshKey } from './key.ts'
 
-/** A key that may not enter, or what is wrong with one, as a sentence's end. */
+/** A key that is not admitted, or the fault of a key that can't be used, worded as the end of a sentence. */
 export type RefusedKey = { key: SshKey; fault: undefined } | { fault: string }
 
-/** Keys that a message has room for. */
+/** The most keys, and the most faults, that one message lists. */
 const shown = 3
 
-/** The public key's line, as an authorized_keys file has it. */
+/** Returns the public key as a line of an authorized_keys file. */
 export const publicKeyLine = (key: Pick<SshKey, 'type' | 'blob'>): string =>
   `${key.type} ${key.blob.toString('base64')}`
 
-/** What somebody is told whose keys may not enter: which they were, and what lets one in. Pure. */
+/** Tells a client which of its keys were refused, and which command admits the first one. Pure. */
 export function failureMessage(refused: readonly RefusedKey[]): string {
   const keys = refused.flatMap((each) => (each.fault === undefined ? [each.key] : []))
   const faults = refused.flatMap(({ fault }) => fault ?? [])
@@ -18,19 +18,22 @@ export function failureMessage(refused: readonly RefusedKey[]): string {
   const [first] = keys
   const said = [
     ...(first
-      ? [keys.length === 1 ? 'This key may not enter here:' : 'None of these keys may enter here:', ...lines]
-      : ['You came with no key that could enter here.']),
-    ...faults.slice(0, shown).map((fault) => `  One was refused: ${fault}.`),
+      ? [keys.length === 1 ? 'This key is not admitted here:' : 'None of these keys is admitted here:', ...lines]
+      : ['Your SSH client offered no key that Croft can admit.']),
+    ...faults.slice(0, shown).map((fault) => `  A key was refused: ${fault}.`),
     ...(first
-      ? ['On the box, this lets it in:', `  croft key add - <<< '${publicKeyLine(first)}'`]
-      : ['Make one, ssh-keygen -t ed25519, and have it let in on the box: croft key add']),
+      ? ['To admit it, run this on the box:', `  croft key add - <<< '${publicKeyLine(first)}'`]
+      : ['Create a key with ssh-keygen -t ed25519, and admit it on the box with croft key add.']),
   ]
   return `${said.join('\n')}\n`
 }
 
 const mostCompanions = 10_000
 
-/** Digests of keys that may not enter and were offered before one that did: their owner need not hear of them each time. */
+/**
+ * Digests of refused keys that a client offered before an admitted one. The client is not told of these keys again when
+ * it next connects.
+ */
 export class Companions {
   readonly #digests = new Set<string>()
 

@@ -10,13 +10,13 @@ import type { ConnectingClient } from './messages.ts'
 import { showBanner, wireSignature } from './ssh2-patches.ts'
 
 const mostKeys = 20
-/** The longest that a key may be, with the certificate around it, in bytes. */
+/** The maximum size of a key in bytes, including its certificate. */
 const longestKey = 32 * 1024
-/** Of how many keys that are not admitted a client is told. */
+/** The most refused keys that a client is told about. */
 const mostTold = 3
 const methods = ['publickey', 'keyboard-interactive'] as const
 
-/** What a client may do besides running something: all of it, unless its certificate says less. */
+/** What a client may do besides running commands: everything, unless its certificate permits less. */
 export interface Permits {
   pty: boolean
   forwarding: boolean
@@ -28,11 +28,11 @@ const everything: Permits = { pty: true, forwarding: true, agent: true }
 export interface Authenticated {
   who: ConnectingClient
   permits: Permits
-  /** Where it wants to go; undefined for a name that leads nowhere. */
+  /** The VM or the lobby that the client's user name stands for; undefined for a name that stands for neither. */
   login: Login | undefined
 }
 
-/** Where a client connects from, and the address of the box that it has reached. */
+/** The address that a client connects from, and the address of the box that it connected to. */
 export type Endpoints = Pick<ConnectingClient, 'address' | 'reached'>
 
 /** Authenticates one client, which may try several keys. */
@@ -48,7 +48,7 @@ export class Authentication {
   #keysTried = 0
   #authenticated: Authenticated | undefined
 
-  /** @param from is asked once the client is connected */
+  /** @param from called once the client is connected */
   constructor(
     client: Connection,
     { croftd, tries, companions }: { croftd: Croftd; tries: FailureLimiter; companions: Companions },
@@ -61,12 +61,12 @@ export class Authentication {
     this.#from = from
   }
 
-  /** Undefined until the client has been let in. */
+  /** Undefined until the client has been authenticated. */
   get authenticated(): Authenticated | undefined {
     return this.#authenticated
   }
 
-  /** The client has been let in: its owner need not be told again of the keys that it tried before. */
+  /** Called when the client has been admitted. It won't be told again of the refused keys that it tried first. */
   succeeded(): void {
     this.#companions.add(this.#digests)
   }
@@ -76,9 +76,9 @@ export class Authentication {
     if (asked.method === 'publickey') return this.#tryKey(asked)
     if (asked.method !== 'keyboard-interactive') return asked.reject([...methods])
     const { address } = this.#from()
-    // A client that gets here has no more keys.
+    // A client tries this method only when it has no keys left.
     this.#failures.fail(address)
-    // After an empty list OpenSSH would begin again with all methods.
+    // After an empty list of methods, OpenSSH would start over with all of them.
     const refuse = () => asked.reject(['publickey'])
     if (this.#told > 0) return refuse()
     asked.prompt([], '', failureMessage(this.#refused), refuse)
@@ -104,7 +104,10 @@ export class Authentication {
     return asked.accept()
   }
 
-  /** Tells a client immediately that a key is not admitted: with `BatchMode` it leaves after its last one. */
+  /**
+   * Tells a client immediately that a key is not admitted. A client in `BatchMode` disconnects after its last key, so
+   * there may be no later moment.
+   */
   #tell(refused: RefusedKey, digest: string): void {
     this.#refused.push(refused)
     this.#digests.push(digest)
@@ -113,7 +116,7 @@ export class Authentication {
     showBanner(this.#client, failureMessage([refused]))
   }
 
-  /** @returns the key, if it is admitted at all, and what it may do */
+  /** @returns the key and what it permits, or the reason why it is refused */
   async #look(
     blob: Buffer,
     name: string,
@@ -138,7 +141,7 @@ export class Authentication {
       return { fault: `its certificate is from a CA that Croft does not trust (${authority.fingerprint})` }
     }
     const fault = certificateFault(certificate, [name, 'croft'], from.address, new Date(), isWithin)
-    if (fault !== undefined) return { fault: `of its certificate: ${fault}` }
+    if (fault !== undefined) return { fault: `its certificate can't be used: ${fault}` }
     return {
       key,
       who: { fingerprint: authority.fingerprint, as: id.slice(0, 256), ...from },

@@ -11,18 +11,18 @@ import { type SessionParts, serveSession } from './sessions.ts'
 import { guard, hasRoom, refuseChannel, showBanner, socketOf } from './ssh2-patches.ts'
 import { VmAccess, type VmAccessParts } from './vm-access.ts'
 
-/** What a connection needs of the server that took it. */
+/** What a connection needs from the server that accepted it. */
 export interface Surroundings extends VmAccessParts, Pick<SessionParts, 'historyOf'> {
   readonly tries: FailureLimiter
   readonly companions: Companions
-  /** A client has come in by a connection, or left. */
+  /** Called when a connection's client has been admitted, and when it has disconnected. */
   arrived(connection: ClientConnection): void
   left(connection: ClientConnection): void
 }
 
 /**
- * One client's connection, from the first packet to the last. Each of its concerns has a file: who it is
- * (authentication.ts), its way into VMs (vm-access.ts), its sessions (sessions.ts), what it forwards (forwarding.ts).
+ * One client's connection, from the first packet to the last. Each concern has a file of its own: authentication
+ * (authentication.ts), connections to VMs (vm-access.ts), sessions (sessions.ts) and forwarding (forwarding.ts).
  */
 export class ClientConnection {
   readonly #client: Connection
@@ -56,7 +56,7 @@ export class ClientConnection {
     client.on('error', (err: Error) => log.debug({ address, err: err.message }, 'a connection failed'))
     client.on('authentication', (asked) => {
       this.#authentication.attempt(asked).catch((err) => {
-        log.error({ err }, 'could not tell who it is')
+        log.error({ err }, 'could not authenticate a client')
         if (err instanceof Refusal) showBanner(client, `${err.message}\n`)
         asked.reject(['publickey'])
         this.end()
@@ -65,7 +65,7 @@ export class ClientConnection {
     client.once('ready', () => {
       gateway.arrived(this)
       this.#authentication.succeeded()
-      // A session that needs the VM says why it can't be entered.
+      // If this fails, the session that needs the VM tells the client why.
       if (authenticated().login?.to === 'vm') this.#vms.enter().catch(() => {})
     })
     client.once('close', () => {

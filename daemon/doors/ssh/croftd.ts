@@ -12,7 +12,7 @@ import {
   type FromGateway,
 } from './messages.ts'
 
-/** Something that the daemon refuses, or can't do: what it says, to be shown as it is. */
+/** A request that the daemon refused or could not carry out. The message is shown to the client unchanged. */
 export class Refusal extends Error {
   readonly hint: string | undefined
   readonly exit: number
@@ -25,11 +25,11 @@ export class Refusal extends Error {
 }
 
 const problem = z.object({ detail: z.string(), hint: z.string().optional(), exit: z.int() })
-/** How long a daemon that is being restarted is waited for. */
+/** How long to wait for a daemon that is restarting, and how long between attempts. */
 const patienceMs = 30_000
 const againMs = 200
 
-/** The daemon, as the gateway reaches it. */
+/** The gateway's client for the daemon. */
 export class Croftd {
   readonly #socketPath: string
   readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 64 })
@@ -38,24 +38,27 @@ export class Croftd {
     this.#socketPath = socketPath
   }
 
-  /** Whether a key may come in at all, or certificates of a CA's. @throws Refusal when the daemon can't be asked */
+  /**
+   * Tells whether a key is admitted anywhere; with `authority`, whether certificates that this CA key signed are.
+   * @throws Refusal when the daemon can't be asked
+   */
   async knows(fingerprint: string, authority: boolean): Promise<boolean> {
     const { status } = await this.#ask('/api/ssh/key', { fingerprint, authority })
     return status === 204
   }
 
-  /** Has a VM awake, for somebody who may enter it. @throws Refusal */
+  /** Wakes a VM for a client that may enter it, and returns how to connect to the VM. @throws Refusal */
   async enter(who: ConnectingClient, wanted: z.input<typeof enterQuestion>): Promise<EnterAnswer> {
     return enterAnswer.parse(await this.#answerOf('/api/ssh/enter', wanted, who))
   }
 
-  /** What may come next on a command line. @throws Refusal */
+  /** Returns the candidates for completing a command line. @throws Refusal */
   async complete(who: ConnectingClient, words: readonly string[]): Promise<string[]> {
     const answer = await this.#answerOf('/api/commands/complete', { words }, who)
     return z.object({ candidates: z.array(z.string()) }).parse(answer).candidates
   }
 
-  /** @param atPrompt whether it was typed at the lobby's prompt, where `croft start web` is a command */
+  /** @param atPrompt whether the line was typed at the lobby's prompt, where `croft start web` is a command */
   converse(
     who: ConnectingClient,
     argv: readonly string[],
@@ -68,12 +71,14 @@ export class Croftd {
   }
 
   /**
-   * Tells the daemon who is in, now and whenever that changes, and hears from it; again whenever it has been started anew.
-   * @returns tells it what is so now
+   * Tells the daemon which sessions and keys are connected, and receives its messages. Reconnects whenever the daemon
+   * has
+   * restarted.
+   * @param state returns the whole state to send @returns sends the current state; call it after each change
    */
   link(state: () => FromGateway, heard: (message: FromDaemon) => void, log: Logger): () => void {
     let request: http.ClientRequest | undefined
-    /** All is told each time: what waits still is told as it is then. */
+    /** Each message carries the whole state, so one that can't be sent yet is replaced by a newer one on `drain`. */
     const tell = () => {
       if (!request?.writableNeedDrain) request?.write(`${JSON.stringify(state())}\n`)
     }
@@ -86,7 +91,7 @@ export class Croftd {
       })
       request = mine
       mine.on('drain', tell)
-      mine.on('error', (err) => log.debug({ err }, 'the daemon is not there'))
+      mine.on('error', (err) => log.debug({ err }, 'the daemon can not be reached'))
       mine.once('close', () => {
         request = undefined
         setTimeout(begin, againMs * 2)
@@ -113,7 +118,10 @@ export class Croftd {
       : new Refusal('Croft failed in a way it did not expect.', undefined, 1)
   }
 
-  /** Asks, and while the daemon is not there, or goes away in the middle, again: what is asked here changes nothing twice. */
+  /**
+   * Sends a request, and retries while the daemon can't be reached or goes away midway: all these requests are
+   * idempotent.
+   */
   async #ask(path: string, body: object, who?: ConnectingClient): Promise<{ status: number; text: string }> {
     const late = performance.now() + patienceMs
     for (;;) {

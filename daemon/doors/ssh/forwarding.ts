@@ -5,10 +5,10 @@ import type { Authenticated } from './authentication.ts'
 import { hasRoom, refuseChannel } from './ssh2-patches.ts'
 import type { VmAccess } from './vm-access.ts'
 
-/** What is said to a client that has as many channels as it may. */
+/** The reason given to a client that already has as many channels as it may have. */
 export const tooManyChannels = 'this connection has too many channels'
 
-/** What the forwarding of a client's connections needs. */
+/** What forwarding a client's connections needs. */
 export interface ForwardingParts {
   readonly client: Connection
   readonly log: Logger
@@ -18,7 +18,10 @@ export interface ForwardingParts {
 
 export type Target = { destIP: string; destPort: number } | { socketPath: string }
 
-/** Forwards a connection of the client (`ssh -L`, `-J`): from within the VM or, in the lobby, to a VM. */
+/**
+ * Forwards a connection of the client (`ssh -L`, `-J`): out of its VM or, for a client in the lobby, to a port of any
+ * VM.
+ */
 export function forward(parts: ForwardingParts, accept: () => ServerChannel, reject: () => void, to: Target): void {
   forwardTo(parts, accept, to).catch((error: Error) => {
     parts.log.debug({ err: error.message }, 'a connection could not be forwarded')
@@ -44,7 +47,9 @@ async function forwardTo(parts: ForwardingParts, accept: () => ServerChannel, to
   vms.join(accept(), await vms.intoPort(to.destIP, to.destPort))
 }
 
-/** Answers what a client asks of its connection as a whole: to be connected to from within the VM (`ssh -R`). */
+/**
+ * Answers a global request of a client: to start or stop forwarding connections from within the VM to it (`ssh -R`).
+ */
 export function answerRequest(
   parts: ForwardingParts,
   name: string,
@@ -58,7 +63,7 @@ export function answerRequest(
   }
   const { permits, login } = parts.authenticated()
   if (login?.to === 'lobby' || !permits.forwarding) {
-    refuse(new Error('nothing is forwarded from there'))
+    refuse(new Error('forwarding is not available'))
     return
   }
   const done = (error?: Error | null, port?: number) => (error ? refuse(error) : accept?.(port))
@@ -69,11 +74,11 @@ export function answerRequest(
     else if (name === 'streamlocal-forward@openssh.com') guest.openssh_forwardInStreamLocal(info.socketPath, done)
     else if (name === 'cancel-streamlocal-forward@openssh.com')
       guest.openssh_unforwardInStreamLocal(info.socketPath, done)
-    else refuse(new Error('it is not known'))
+    else refuse(new Error('unknown request'))
   }, refuse)
 }
 
-/** Connections that come from within the VM go to the client. */
+/** Forwards connections from within the VM to the client. */
 function forwardBack({ client, vms }: ForwardingParts, guest: Client): void {
   if (guest.listenerCount('tcp connection') > 0) return
   guest.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {

@@ -10,7 +10,10 @@ import { faultOf, guard, openAgent, sayEnd, ssh2 } from './ssh2-patches.ts'
 /** How long a VM's sshd may take, in ms: the first connection after a boot starts it. */
 const readyMs = 60_000
 
-/** What is current, of what sshd in a VM and ssh2 both have. ChaCha20 first: an emulated guest does it two and a half times as quickly as AES. */
+/**
+ * The current algorithms that both ssh2 and a VM's sshd implement. ChaCha20 comes first: in an emulated guest it is two
+ * and a half times as fast as AES.
+ */
 const algorithms = {
   kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org'],
   serverHostKey: ['ssh-ed25519'],
@@ -18,29 +21,36 @@ const algorithms = {
   hmac: ['hmac-sha2-256-etm@openssh.com'],
 } as const
 
-/** How many may be on their way into one VM: as sshd comes with Debian, it turns some away from 10 on (`MaxStartups`). */
+/**
+ * The most connections to one VM that may be in setup at a time. With Debian's default `MaxStartups`, sshd drops some
+ * connections from the tenth on.
+ */
 const mostOpening = 4
-/** How often it is tried when sshd turns it away all the same. */
+/** How many times to try when sshd drops a connection nevertheless. */
 const attempts = 3
 
 /**
- * The ways into VMs. Each client has an SSH connection of its own there: one that was used before would have its user's
- * groups as they were then.
+ * Opens connections to VMs. Each client gets an SSH connection of its own: sessions on a reused connection would run
+ * with
+ * the groups that the user had when the connection was opened.
  */
 export class GuestConnections {
   readonly #key: Buffer
-  /** Those on their way in, by the VM's id. */
+  /** Connections in setup, by the VM's id. */
   readonly #openings = new Map<string, { turns: Semaphore; count: number }>()
 
   readonly #port: number
 
-  /** @param key the private key that VMs let in @param port of their sshd */
+  /** @param key the private key that VMs accept @param port the port of their sshd */
   constructor(key: Buffer, port = 22) {
     this.#key = key
     this.#port = port
   }
 
-  /** Enters a VM for a client, whose agent may be asked for from there. @throws Error whose message is a sentence's end */
+  /**
+   * Opens a connection to a VM for a client. Sessions on it may use the client's agent.
+   * @throws Error whose message is the end of a sentence
+   */
   async open(entry: EnterAnswer, client: Connection): Promise<Client> {
     const opening = this.#openings.get(entry.id) ?? { turns: new Semaphore(mostOpening), count: 0 }
     this.#openings.set(entry.id, opening)
@@ -62,7 +72,11 @@ export class GuestConnections {
   }
 }
 
-/** Enters a VM as one of its users, by the gateway's key; the one host key that Croft made for it must be its. */
+/**
+ * Connects to a VM as one of its users, with the gateway's key. The VM must present the one host key that Croft made
+ * for
+ * it.
+ */
 function openGuest(entry: EnterAnswer, port: number, key: Buffer, client: Connection): Promise<Client> {
   const expected = Buffer.from(entry.hostKey.split(' ')[1]!, 'base64')
   const guest = new ssh2.Client()
@@ -78,10 +92,10 @@ function openGuest(entry: EnterAnswer, port: number, key: Buffer, client: Connec
       port,
       username: entry.user,
       readyTimeout: readyMs,
-      keepaliveInterval: 0, // one that sleeps goes on later; of one that ends the daemon tells
+      keepaliveInterval: 0, // a sleeping VM continues later; the daemon reports a VM that has ended
       hostVerifier: (found: Buffer) => found.equals(expected),
       authHandler: [{ type: 'publickey', username: entry.user, key }] as never,
-      // Never asked for a key of its own: it is there for who asks for it inside the VM.
+      // Only for programs inside the VM: the gateway itself uses none of the agent's keys.
       agent: new ClientAgent(client),
       algorithms: algorithms as never,
     })
@@ -89,7 +103,7 @@ function openGuest(entry: EnterAnswer, port: number, key: Buffer, client: Connec
   })
 }
 
-/** The client's agent, as ssh2's client has one. None of its keys are for the gateway. */
+/** The client's agent, in the form that ssh2's client expects. The gateway itself uses none of its keys. */
 class ClientAgent extends ssh2.BaseAgent {
   readonly #client: Connection
 
@@ -99,11 +113,11 @@ class ClientAgent extends ssh2.BaseAgent {
   }
 
   override getIdentities(done: (error: Error) => void): void {
-    done(new Error('none of its keys are for the gateway'))
+    done(new Error('the gateway uses none of its keys'))
   }
 
   override sign(...args: unknown[]): void {
-    ;(args.at(-1) as (error: Error) => void)(new Error('none of its keys are for the gateway'))
+    ;(args.at(-1) as (error: Error) => void)(new Error('the gateway uses none of its keys'))
   }
 
   override getStream(done: (error?: Error, stream?: ServerChannel) => void): void {
@@ -111,7 +125,7 @@ class ClientAgent extends ssh2.BaseAgent {
   }
 }
 
-/** What a session in a VM is to be, as the client asked for it. */
+/** The session that a client asks for in a VM. */
 export interface GuestRequest {
   what: { shell: true } | { exec: string } | { subsystem: string }
   pty: PseudoTtyOptions | undefined
@@ -119,10 +133,13 @@ export interface GuestRequest {
   agent: boolean
 }
 
-/** A VM's sshd takes no further channel by a connection. */
+/** The VM's sshd accepts no further channel on this connection. */
 export class NoChannel extends Refusal {}
 
-/** Opens a session's channel in a VM. @throws Refusal when the VM's sshd does not, or the connection is over by then */
+/**
+ * Opens a session's channel in a VM.
+ * @throws Refusal when the VM's sshd refuses, or the connection has closed by then
+ */
 export function openSession(guest: Client, { what, pty, env, agent }: GuestRequest): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     const opened = (error: (Error & { reason?: unknown }) | undefined, channel: ClientChannel) => {
@@ -138,33 +155,37 @@ export function openSession(guest: Client, { what, pty, env, agent }: GuestReque
 }
 
 /**
- * Joins a client's session to one in a VM, until either ends: bytes both ways, standard error, and how it ended.
- * @param after what to do with the client's channel in place of closing it, given the exit code
+ * Joins a client's session to a session in a VM until either ends. Passes on bytes in both directions, standard error,
+ * and the exit code or signal.
+ * @param after called with the exit code instead of closing the client's channel
  */
 export function joinSession(client: ServerChannel, guest: ClientChannel, after?: (exit: number) => void): void {
   const stop = [flow(client, guest), flow(guest, client), flow(guest.stderr, client.stderr)]
   const takeEnd = () => guest.end()
   const gone = () => guest.close()
   client.once('end', takeEnd).once('close', gone)
-  // How it ended comes with its close. The event `exit` may have been before anybody listened: a short command's answer,
-  // output and end come in one piece.
+  // The exit code and the signal come with `close`. The event `exit` may have fired before this listener was added: the
+  // reply, output and end of a short command arrive in one piece.
   guest.once('close', (code?: number | null, signal?: string, dump?: boolean, text?: string) => {
     client.off('end', takeEnd).off('close', gone)
     for (const each of stop) each()
     if (after) return after(code ?? 255)
     const fault = code === undefined ? faultOf(guest) : undefined
-    client.stderr.end(fault === undefined ? '' : `The VM's SSH server was left: ${fault}.\r\n`, () => {
-      if (code === null) client.exit((signal ?? 'TERM').replace(/^SIG/, ''), dump === true, text ?? '')
-      else client.exit(code ?? 255)
-      client.end()
-    })
+    client.stderr.end(
+      fault === undefined ? '' : `The connection to the VM's SSH server was closed: ${fault}.\r\n`,
+      () => {
+        if (code === null) client.exit((signal ?? 'TERM').replace(/^SIG/, ''), dump === true, text ?? '')
+        else client.exit(code ?? 255)
+        client.end()
+      },
+    )
   })
 }
 
-/** How many pieces are on their way through a flow: each takes memory of its own, however small. */
+/** The most chunks that a flow may have in flight: each takes memory of its own, however small. */
 const mostPieces = 64
 
-/** Passes on what comes, as fast as it is taken. @returns stops that */
+/** Copies data from a source to a sink, as fast as the sink accepts it. @returns stops the copying */
 function flow(source: Readable, sink: Writable): () => void {
   let pieces = 0
   let goesOn = true
@@ -186,7 +207,9 @@ function flow(source: Readable, sink: Writable): () => void {
   }
 }
 
-/** Joins two channels, or a channel and a connection, each of whose ends goes on for itself until both have come. */
+/**
+ * Joins two channels, or a channel and a socket. Each direction ends on its own; when both have, the channel is closed.
+ */
 export function join(client: ServerChannel, other: ClientChannel | Socket): void {
   flow(other, client)
   flow(client, other)
@@ -200,7 +223,7 @@ export function join(client: ServerChannel, other: ClientChannel | Socket): void
     both()
   })
   other.once('end', () => {
-    // What was written may wait for the client's window still.
+    // Data that was written may still be waiting for the client's window.
     client.write(Buffer.alloc(0), () => {
       sayEnd(client)
       both()
@@ -212,7 +235,7 @@ export function join(client: ServerChannel, other: ClientChannel | Socket): void
   client.on('error', () => other.destroy())
 }
 
-/** A connection to a port of a VM's. */
+/** Connects to a port of a VM. */
 export function connectTo(address: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: address, port, noDelay: true, timeout: 20_000, allowHalfOpen: true })

@@ -1,11 +1,11 @@
-/** How many are kept: of certificates, each may have a name of its own. */
+/** How many histories are kept. Certificates need a limit: each may carry a different name. */
 const most = 100
 
-/** What was typed before, by who typed it. Those that were used last are kept. */
+/** The lines typed in the lobby, one history for each user. The least recently used history is dropped first. */
 export class LobbyHistories {
   readonly #of = new Map<string, string[]>()
 
-  /** @returns the lines, the latest first, to which more may be added */
+  /** @returns a user's lines, the latest first; the caller may add to the array */
   of(who: string): string[] {
     const lines = this.#of.get(who) ?? []
     this.#of.delete(who)

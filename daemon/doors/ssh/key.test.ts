@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { isWithin } from '../../lib/addresses.ts'
 import { BadKey, certificateFault, readSshKey, verifyWire } from './key.ts'
 
-/** Keys and certificates of ssh-keygen's, and signatures as clients and security keys make them. */
+/** Keys and certificates from ssh-keygen, and signatures as clients and security keys make them. */
 const folder = mkdtempSync(join(tmpdir(), 'croft-keys-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -137,7 +137,7 @@ describe('a certificate', () => {
     expect([...key.certificate!.permits]).toContain('permit-pty')
     expect(fault(key, ['web'])).toBe(undefined)
     expect(fault(key, ['shop'])).toBe('it is for croft, web')
-    expect(fault(key, ['web'], '10.1.2.3', new Date(Date.now() + 2 * 3600_000))).toMatch('not valid any more')
+    expect(fault(key, ['web'], '10.1.2.3', new Date(Date.now() + 2 * 3600_000))).toMatch('has expired')
     expect(fault(certify('-V', '+1h'), ['web'])).toMatch('names no principals')
   })
 

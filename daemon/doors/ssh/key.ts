@@ -1,38 +1,38 @@
 import { createHash, createPublicKey, type KeyObject, verify as verifyBytes } from 'node:crypto'
 
-/** A public key that may come to the gateway, as far as SSH's own formats say. */
+/** A public key that a client offers, as read from SSH's own formats. */
 export interface SshKey {
-  /** Such as `ssh-ed25519`; of a certificate the type of the key in it. */
+  /** Such as `ssh-ed25519`. For a certificate, the type of the key that it certifies. */
   type: string
-  /** `SHA256:…`, as ssh-keygen prints it; of a certificate that of the key in it. */
+  /** `SHA256:…`, as ssh-keygen prints it. For a certificate, the fingerprint of the key that it certifies. */
   fingerprint: string
   key: KeyObject
-  /** The key in the form that it has on the wire. */
+  /** The key in its wire format. */
   blob: Buffer
-  /** Of a security key: what it was made for, `ssh:` as a rule. */
+  /** The application that a security key was made for, usually `ssh:`; undefined for other keys. */
   application: string | undefined
   certificate: Certificate | undefined
 }
 
-/** What a CA says of the key (PROTOCOL.certkeys of OpenSSH). */
+/** What a CA certifies about a key (PROTOCOL.certkeys of OpenSSH). */
 export interface Certificate {
   id: string
   principals: string[]
-  /** Seconds since 1970. */
+  /** When it begins and ceases to be valid, in seconds since 1970. */
   after: bigint
   before: bigint
-  /** What whoever uses it must be held to, by name. */
+  /** The critical options, by name: restrictions that a server must enforce. */
   critical: Map<string, Buffer>
-  /** What it permits, by name. */
+  /** The names of the extensions, such as `permit-pty`. */
   permits: Set<string>
   /** The CA's key. */
   authority: SshKey
 }
 
-/** Something that is not what SSH's formats say, or is too weak. The message is a sentence's end. */
+/** A key or certificate that is malformed, too weak or unsupported. The message is the end of a sentence. */
 export class BadKey extends Error {}
 
-/** Reads what is written in the encoding of RFC 4251, section 5. */
+/** Reads the encoding of RFC 4251, section 5. */
 class Reader {
   readonly #bytes: Buffer
   at = 0
@@ -46,7 +46,7 @@ class Reader {
   }
 
   #take(length: number): Buffer {
-    if (this.at + length > this.#bytes.length) throw new BadKey('it is cut short')
+    if (this.at + length > this.#bytes.length) throw new BadKey('it is truncated')
     this.at += length
     return this.#bytes.subarray(this.at - length, this.at)
   }
@@ -56,7 +56,7 @@ class Reader {
   long = (): bigint => this.#take(8).readBigUInt64BE()
   string = (): Buffer => this.#take(this.number())
   text = (): string => this.string().toString('utf8')
-  /** What is written from a place on, up to here. */
+  /** Returns the bytes from `start` up to the current position. */
   since = (start: number): Buffer => this.#bytes.subarray(start, this.at)
 }
 
@@ -82,8 +82,8 @@ export const fingerprintOf = (blob: Buffer): string =>
   `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`
 
 /**
- * Reads a public key, or a certificate, in the form that it has on the wire (RFC 4253, 8709, 5656; PROTOCOL.u2f and
- * PROTOCOL.certkeys of OpenSSH). A certificate's own signature is checked here; whether its CA is trusted is not.
+ * Reads a public key or a certificate in its wire format (RFC 4253, 8709, 5656; PROTOCOL.u2f and PROTOCOL.certkeys of
+ * OpenSSH). Checks a certificate's signature, but not whether its CA is trusted.
  * @throws BadKey
  */
 export function readSshKey(blob: Buffer, depth = 0): SshKey {
@@ -92,7 +92,7 @@ export function readSshKey(blob: Buffer, depth = 0): SshKey {
   const type = certified.exec(name)?.[1] ?? name
   const isCertificate = type !== name
   if (isCertificate) {
-    if (depth > 0) throw new BadKey('a certificate can not sign another')
+    if (depth > 0) throw new BadKey("a certificate can't sign another certificate")
     reader.string() // the nonce
   }
   const from = reader.at
@@ -100,7 +100,7 @@ export function readSshKey(blob: Buffer, depth = 0): SshKey {
   const own = Buffer.concat([sshString(Buffer.from(type)), reader.since(from)])
   const plain: SshKey = { type, fingerprint: fingerprintOf(own), blob: own, key, application, certificate: undefined }
   if (!isCertificate) {
-    if (!reader.done) throw new BadKey('there is more in it than a key')
+    if (!reader.done) throw new BadKey('it has data after the key')
     return plain
   }
   reader.long() // the serial number
@@ -115,7 +115,7 @@ export function readSshKey(blob: Buffer, depth = 0): SshKey {
   const authority = readSshKey(reader.string(), depth + 1)
   const signed = reader.since(0)
   const signature = reader.string()
-  if (!reader.done) throw new BadKey('there is more in it than a certificate')
+  if (!reader.done) throw new BadKey('it has data after the certificate')
   if (!verifyWire(authority, signed, signature))
     throw new BadKey('its certificate is not signed by the CA that it names')
   return { ...plain, certificate: { id, principals, after, before, critical, permits, authority } }
@@ -141,7 +141,7 @@ function readKeyOf(type: string, reader: Reader): Pick<SshKey, 'key' | 'applicat
       return { key, application: undefined }
     }
     default:
-      throw new BadKey('keys of its type may not enter')
+      throw new BadKey('Croft does not accept keys of this type')
   }
 }
 
@@ -169,19 +169,19 @@ function made(jwk: Record<string, string>): KeyObject {
 }
 
 const unsigned = (bytes: Buffer): Buffer => bytes.subarray(bytes.findIndex((byte) => byte !== 0))
-/** Bytes with their length before them: `string` of RFC 4251, section 5. */
+/** Prefixes bytes with their length: `string` of RFC 4251, section 5. */
 export const sshString = (bytes: Buffer): Buffer => {
   const length = Buffer.alloc(4)
   length.writeUInt32BE(bytes.length)
   return Buffer.concat([length, bytes])
 }
 
-/** The names that a key's signatures may have; SHA-1 is not among RSA's. */
+/** Returns the signature algorithms that are accepted for a key. For RSA, SHA-1 is not among them. */
 function signatureNames({ type }: SshKey): readonly string[] {
   return type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [type]
 }
 
-/** Whether a signature, whole as it is on the wire, is the key's for the data. False for one that is damaged. */
+/** Tells whether a signature in its wire format is the key's signature of the data. False for a damaged signature. */
 export function verifyWire(key: SshKey, data: Buffer, signature: Buffer): boolean {
   try {
     const reader = new Reader(signature)
@@ -189,7 +189,9 @@ export function verifyWire(key: SshKey, data: Buffer, signature: Buffer): boolea
     if (!signatureNames(key).includes(name)) return false
     const body = reader.string()
     if (key.application === undefined) return reader.done && verifyBody(key, name, data, body)
-    // A security key signs what it was made for, how it was touched, its counter, and the data, by their digests.
+    // A security key signs the digest of its application, the flags (bit 0: it was touched), its counter, and the
+    // digest
+    // of the data.
     const [flags, counter] = [reader.byte(), reader.number()]
     const touched = (flags & 1) === 1
     const message = Buffer.alloc(32 + 1 + 4 + 32)
@@ -213,7 +215,7 @@ const digests: Record<string, string> = {
 }
 
 function verifyBody({ key }: SshKey, name: string, data: Buffer, body: Buffer): boolean {
-  const digest = digests[name] ?? null // Ed25519 has its own
+  const digest = digests[name] ?? null // Ed25519 has a digest of its own
   if (!name.includes('ecdsa')) return verifyBytes(digest, data, key, body)
   const reader = new Reader(body)
   const bytes = (key.asymmetricKeyDetails?.namedCurve === 'prime256v1' && 32) || (name.endsWith('384') ? 48 : 66)
@@ -225,8 +227,9 @@ function verifyBody({ key }: SshKey, name: string, data: Buffer, body: Buffer): 
 }
 
 /**
- * Why a certificate does not let its holder in now, as a sentence's end; undefined when it does.
- * @param as the names that he comes under, one of which it must be for @param address where he comes from
+ * Returns why a certificate does not admit a client now, worded as the end of a sentence; undefined when it does.
+ * @param as the names that the client may log in as; the certificate must be for one of them
+ * @param address the client's address
  */
 export function certificateFault(
   { principals, after, before, critical }: Certificate,
@@ -237,11 +240,11 @@ export function certificateFault(
 ): string | undefined {
   const seconds = BigInt(Math.floor(now.getTime() / 1000))
   if (seconds < after) return 'it is not valid yet'
-  if (seconds >= before) return 'it is not valid any more'
+  if (seconds >= before) return 'it has expired'
   if (!principals.some((name) => as.includes(name)))
-    return principals.length ? `it is for ${principals.join(', ')}` : 'it is for nobody: it names no principals'
+    return principals.length ? `it is for ${principals.join(', ')}` : 'it names no principals'
   for (const [name, value] of critical) {
-    if (name !== 'source-address') return `it demands ${name}, which Croft does not do`
+    if (name !== 'source-address') return `it requires ${name}, which Croft does not support`
     const list = new Reader(value).text()
     if (!isWithin(address, list)) return `it is not for ${address}`
   }

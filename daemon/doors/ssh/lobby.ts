@@ -9,35 +9,39 @@ import { type Croftd, Refusal } from './croftd.ts'
 import type { ConnectingClient } from './messages.ts'
 import { Tty } from './tty.ts'
 
-/** A client's terminal, as it was asked for. */
+/** The terminal that a client asked for. */
 export interface LobbyTerminal {
   size: TerminalSize
   color: boolean
-  /** One whose cursor can't be moved. */
+  /** Whether the terminal can't move its cursor. */
   dumb: boolean
 }
 
 export interface LobbyParts {
   croftd: Croftd
   who: ConnectingClient
-  /** Lines typed in the lobby by this key before, the latest first. */
+  /** Lines that were typed in the lobby with this key, the latest first. */
   history: string[]
-  /** Has the client's channel be a session in a VM until that is over. @throws Refusal */
+  /**
+   * Connects the client's channel to a session in a VM until that session ends.
+   * @returns its exit code
+   * @throws Refusal
+   */
   enter(channel: ServerChannel, vm: string, words: readonly string[]): Promise<number>
 }
 
 const interrupted = 130
 const notReady = 5
-/** What a file on standard input may have, in bytes. */
+/** The maximum size of a file on standard input, in bytes. */
 const largestFile = 1024 * 1024
 
-/** The key that leaves a picture. */
+/** The key that closes a live view. */
 const quit = 'q'
 
 const leaving = new Set(['exit', 'quit', 'logout'])
-const noFiles = 'Files of yours are not seen from here. Send it on standard input, and name it "-".'
+const noFiles = 'The lobby can\'t see your files. Send the file on standard input and name it "-".'
 
-/** One command line, as ssh brings it. @returns its exit code */
+/** Runs a command line that a client without a terminal passed to ssh. @returns its exit code */
 export async function lobbyLine(parts: LobbyParts, channel: ServerChannel, line: string): Promise<number> {
   let words: string[]
   try {
@@ -59,7 +63,7 @@ export async function lobbyLine(parts: LobbyParts, channel: ServerChannel, line:
       for await (const chunk of input) {
         chunks.push(chunk)
         size += chunk.length
-        if (size > largestFile) throw new Error('That is more than 1 MiB.')
+        if (size > largestFile) throw new Error('The file is larger than 1 MiB.')
       }
       return Buffer.concat(chunks)
     },
@@ -74,10 +78,10 @@ export async function lobbyLine(parts: LobbyParts, channel: ServerChannel, line:
   return ended(conversation.exit, (text) => written(channel.stderr, Buffer.from(text)))
 }
 
-/** The prompt, until who is there leaves. */
+/** Runs the prompt until the client leaves. @returns the exit code of the last command, or 0 */
 export async function lobbyPrompt(parts: LobbyParts, tty: Tty, terminal: LobbyTerminal): Promise<number> {
   const prompt = terminal.color ? '\u001b[32mcroft>\u001b[0m ' : 'croft> '
-  tty.screen.write('help lists what can be done here, Tab completes, exit leaves.\n\n')
+  tty.screen.write('help lists the commands, Tab completes, exit leaves.\n\n')
   await lobbyLineOnTty(parts, tty, terminal, 'ls', true)
   let code = 0
   for (;;) {
@@ -93,7 +97,7 @@ export async function lobbyPrompt(parts: LobbyParts, tty: Tty, terminal: LobbyTe
   }
 }
 
-/** The terminal of a client in the lobby. */
+/** Creates the terminal of a client in the lobby. */
 export const lobbyTty = ({ croftd, who, history }: LobbyParts, channel: ServerChannel, { size }: LobbyTerminal): Tty =>
   new Tty(channel, size, history, async (line) => {
     const words = line.split(/\s+/)
@@ -104,7 +108,7 @@ export const lobbyTty = ({ croftd, who, history }: LobbyParts, channel: ServerCh
     return { hits: hits.length === 1 ? [`${hits[0]} `] : hits, begun }
   })
 
-/** One command line of a client with a terminal. @returns its exit code */
+/** Runs a command line of a client with a terminal. @returns its exit code */
 export async function lobbyLineOnTty(
   parts: LobbyParts,
   tty: Tty,
@@ -172,16 +176,16 @@ export async function lobbyLineOnTty(
   return left ?? code
 }
 
-/** What a file may have that is pasted, in characters: more of it is not a key. */
+/** The maximum length of a pasted file, in characters. No key is longer. */
 const mostPasted = 256 * 1024
 
-/** Lines up to one that is empty: a file, on a terminal. @throws Error when it is too long */
+/** Reads a file that is pasted into a terminal, up to an empty line. @throws Error when the file is too long */
 async function pasted(tty: Tty): Promise<string> {
-  tty.screen.write('Paste it; an empty line ends it.\n')
+  tty.screen.write('Paste the file, then finish with an empty line.\n')
   const lines: string[] = []
   for (let left = mostPasted; ; ) {
     const line = await tty.ask('')
-    if (!line && left < 0) throw new Error('That is more than 256 kB.')
+    if (!line && left < 0) throw new Error('The file is longer than 256 kB.')
     if (!line) return lines.map((each) => `${each}\n`).join('')
     left -= line.length
     if (left >= 0) lines.push(line)
@@ -189,7 +193,7 @@ async function pasted(tty: Tty): Promise<string> {
   }
 }
 
-/** The words of a command line; `croft` before them may be left out. @throws CroftError */
+/** Splits a command line into words, without a leading `croft`. @throws CroftError */
 function wordsOf(line: string): string[] {
   const words = splitWords(line)
   return words[0] === 'croft' ? words.slice(1) : words
@@ -199,7 +203,9 @@ async function ended(exit: Promise<number | undefined>, say: (text: string) => P
   try {
     const code = await exit
     if (code === undefined)
-      await say('croftd ended before it answered. What was begun is finished or undone: croft ls\n')
+      await say(
+        'croftd ended before it answered. It will finish or undo the operation. See the result with croft ls.\n',
+      )
     return code ?? notReady
   } catch (error) {
     const known = error instanceof Refused || error instanceof Refusal
@@ -215,9 +221,9 @@ const written = (to: NodeJS.WritableStream, bytes: Buffer): Promise<void> =>
     to.once('close', resolve)
   })
 
-/** What a client sends, from now on, one chunk at a time. */
+/** Yields what a client sends, one chunk at a time. */
 async function* stdinOf(channel: ServerChannel): AsyncGenerator<Buffer> {
-  // Its own iterator would close the channel in the end, and nothing could be answered any more.
+  // By default the iterator destroys the channel when it returns, and no reply could be sent.
   for await (const chunk of channel.iterator({ destroyOnReturn: false })) yield chunk as Buffer
 }
 

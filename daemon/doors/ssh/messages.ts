@@ -1,28 +1,29 @@
 import { z } from 'zod'
 
-/** What the gateway and the daemon say to each other, over the daemon's socket for SSH. */
+/** The messages between the gateway and the daemon, over the daemon's socket for SSH. */
 
 /**
- * `X-Croft-Key` (a fingerprint), `X-Croft-As` (whom its certificate names), `X-Croft-From` (the client's address) and
- * `X-Croft-Reached` (the address of the box that it connected to) say who is at the gateway.
+ * The client that is connected to the gateway. Sent as the headers `X-Croft-Key` (the fingerprint of its key),
+ * `X-Croft-As` (the ID of its certificate), `X-Croft-From` (its address) and `X-Croft-Reached` (the address of the box
+ * that it connected to).
  */
 export const connectingClient = z.object({
   fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/),
   as: z.string().max(256),
   address: z.string().max(64),
-  /** Absent from a gateway of before 0.2, which goes on while the daemon is replaced. */
+  /** Absent when the gateway is older than 0.2: a gateway keeps running while the daemon is upgraded. */
   reached: z.string().max(64).optional(),
 })
 export type ConnectingClient = z.infer<typeof connectingClient>
 
-/** `POST /api/ssh/key`: whether a key may enter at all. */
+/** `POST /api/ssh/key`: asks whether a key is admitted at all. */
 export const keyQuestion = z.object({ fingerprint: z.string(), authority: z.boolean() })
 
-/** `POST /api/ssh/enter`: a VM that somebody wants to enter; it is awake when the answer comes. */
+/** `POST /api/ssh/enter`: asks to enter a VM. The VM is awake when the answer arrives. */
 export const enterQuestion = z.object({
   vm: z.string().max(64),
   user: z.string().max(32).nullable(),
-  /** A command of his has been written down for it already. */
+  /** Whether the activity log already has an entry for this client's entering. */
   noted: z.boolean(),
 })
 export const enterAnswer = z.object({
@@ -30,21 +31,21 @@ export const enterAnswer = z.object({
   name: z.string(),
   address: z.string(),
   user: z.string(),
-  /** The one host key that it has, type and base64. */
+  /** The VM's only host key: type and base64. */
   hostKey: z.string(),
-  /** How a command of Croft begins where the client is. */
+  /** How a Croft command begins on the client's side, for hints. */
   croft: z.string(),
 })
 export type EnterAnswer = z.infer<typeof enterAnswer>
 
-/** `POST /api/ssh/link`, JSON by lines in both directions for as long as both live: what the gateway says. */
+/** `POST /api/ssh/link`, NDJSON in both directions for as long as both processes run: what the gateway sends. */
 export const fromGateway = z.object({
-  /** How many sessions there are in which VM, by its id: all of them, each time. */
+  /** The number of open connections to each VM, by the VM's id. Each message has all VMs with any. */
   sessions: z.record(z.string(), z.int()),
-  /** The fingerprints by which somebody is in now. */
+  /** The fingerprints of the keys whose clients are connected now. */
   keys: z.array(z.string()),
 })
 export type FromGateway = z.infer<typeof fromGateway>
 
-/** What the daemon says: a VM has ended; it has been put to sleep; this key may not enter any more. */
+/** What the daemon sends: a VM has ended, a VM has been put to sleep, or a key has been revoked (`out`). */
 export type FromDaemon = { ended: string } | { asleep: string } | { out: string }

@@ -11,7 +11,7 @@ import { LobbyHistories } from './histories.ts'
 import type { ConnectingClient, FromDaemon, FromGateway } from './messages.ts'
 import { setBanner, ssh2 } from './ssh2-patches.ts'
 
-/** Only what is current, of what ssh2 has; the quickest first. */
+/** The current algorithms among those that ssh2 implements, the fastest first. */
 const algorithms = {
   kex: [
     'curve25519-sha256',
@@ -26,16 +26,16 @@ const algorithms = {
   compress: ['none'],
 } as const
 
-/** Connections at once; those of who has not said who he is, among them. */
+/** The most connections at a time, and the most among them that have not been authenticated. */
 const mostConnections = 1000
 const mostStrangers = 100
-/** How long somebody may take to say who he is, in ms. */
+/** How long a client may take to authenticate, in ms. */
 const graceMs = 60_000
-/** How often a client that says nothing is asked whether it is there, in ms, and how often in vain. */
+/** How often a silent client is sent a keepalive, in ms, and after how many without a reply it is disconnected. */
 const keepAliveMs = 60_000
 const keepAliveTimes = 3
 
-/** The SSH server: takes connections, and knows who is in where. */
+/** The SSH server. Accepts connections, and tracks which clients are connected to which VMs. */
 export class Gateway implements Surroundings {
   readonly croftd: Croftd
   readonly guests: GuestConnections
@@ -44,13 +44,13 @@ export class Gateway implements Surroundings {
   readonly companions = new Companions()
   readonly #server: SshServer
   readonly #listener: Server
-  /** Connections of who has not said who he is, the one that has been here longest first. */
+  /** Connections that have not been authenticated, the oldest first. */
   readonly #strangers = new Set<Socket>()
   readonly #connections = new Set<ClientConnection>()
   readonly #histories = new LobbyHistories()
   readonly #tell: () => void
 
-  /** @param key the private key that VMs let in */
+  /** @param key the private key that VMs accept */
   constructor(croftd: Croftd, hostKey: Buffer, key: Buffer, log: Logger) {
     this.croftd = croftd
     this.guests = new GuestConnections(key)
@@ -77,7 +77,7 @@ export class Gateway implements Surroundings {
   listen(port: number, address: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#listener.once('error', reject)
-      // Without an address: of every one that the box has, where `::` wants IPv6.
+      // Without an address, Node listens on all of them, even where the box has no IPv6; `::` would fail there.
       this.#listener.listen(port, address === '::' ? undefined : address, () => {
         this.#listener.on('error', (err: Error) => this.log.error({ err }, 'the server failed'))
         resolve()
@@ -91,7 +91,10 @@ export class Gateway implements Surroundings {
     for (const socket of this.#strangers) socket.destroy()
   }
 
-  /** A connection is a stranger's until somebody has come in by it; strangers have little time, and the oldest makes room. */
+  /**
+   * Accepts a connection. Its client is a stranger until it has been authenticated. Strangers have a deadline, and when
+   * there are too many of them, the oldest is disconnected.
+   */
   #meet(socket: Socket): void {
     this.#strangers.add(socket)
     const late = setTimeout(() => this.#strangers.has(socket) && socket.destroy(), graceMs)
@@ -110,7 +113,7 @@ export class Gateway implements Surroundings {
     if (wait > 0)
       setBanner(
         client,
-        `Too many log-ins from ${address} have failed. For ${wait} s more, a first key that may not enter ends the connection.\nA key that may enter does.`,
+        `Too many log-ins from ${address} have failed. For ${wait} s more, a connection ends at the first key that is not admitted.\nKeys that are admitted still work.`,
       )
     new ClientConnection(this, client, address)
   }

@@ -11,17 +11,17 @@ import type { VmAccess } from './vm-access.ts'
 const mostVariables = 100
 const mostEnvironment = 64 * 1024
 
-/** What the sessions of a client need. */
+/** What a client's sessions need. */
 export interface SessionParts {
   readonly croftd: Croftd
   readonly log: Logger
   readonly vms: VmAccess
   authenticated(): Authenticated
-  /** Lines that were typed in the lobby with this key; forgotten when the gateway ends. */
+  /** Lines that were typed in the lobby with this key. They are lost when the gateway ends. */
   historyOf(who: ConnectingClient): string[]
 }
 
-/** What a client changes while its session runs. */
+/** Listeners for what a client changes while its session runs. */
 interface Changes {
   readonly onResize: Set<(size: PseudoTtyOptions) => void>
   readonly onSignal: Set<(name: string) => void>
@@ -41,7 +41,7 @@ export function serveSession(parts: SessionParts, session: Session): void {
   }
   session.on('pty', (accept, reject, { cols, rows, width, height, ...more }) => {
     if (!permits.pty) return reject?.()
-    // `more` has `term`, which ssh2's types don't know.
+    // `more` has `term`, which is missing from ssh2's types.
     pty = { ...more, cols: cols || 80, rows: rows || 24, width, height } as PseudoTtyOptions
     accept?.()
   })
@@ -94,7 +94,8 @@ async function serveInLobby(
 ): Promise<void> {
   const { what, pty } = wanted
   const { who } = parts.authenticated()
-  if ('subsystem' in what) throw new Refusal('The lobby takes no files.', 'Name a VM: scp -P 2222 file web@box:', 1)
+  if ('subsystem' in what)
+    throw new Refusal("The lobby doesn't accept files.", 'Name a VM: scp -P 2222 file web@box:', 1)
   const lobby: LobbyParts = {
     croftd: parts.croftd,
     who,
@@ -123,7 +124,7 @@ async function serveInLobby(
   finish(code)
 }
 
-/** `ssh web` typed in the lobby. @returns its exit code */
+/** Runs `ssh web` typed in the lobby. @returns its exit code */
 async function enterFromLobby(
   vms: VmAccess,
   channel: ServerChannel,
@@ -134,7 +135,7 @@ async function enterFromLobby(
 ): Promise<number> {
   const [first] = words
   if (first?.startsWith('-')) {
-    channel.write(`Flags are for an ssh of your own:  ssh ${vm}@…\r\n`)
+    channel.write(`The lobby's ssh takes no flags. Use them with your own ssh: ssh ${vm}@…\r\n`)
     return 2
   }
   const guest = await vms.into(vm, undefined, true)
@@ -152,7 +153,7 @@ async function enterFromLobby(
   }
 }
 
-/** Says on a session's standard error why there is none. */
+/** Tells the client on standard error why its session failed, and ends the session. */
 function refuse(log: Logger, channel: ServerChannel, thrown: unknown): void {
   const known = thrown instanceof Refusal
   if (!known) log.error({ err: thrown }, 'a session failed in an unexpected way')
@@ -163,7 +164,7 @@ function refuse(log: Logger, channel: ServerChannel, thrown: unknown): void {
   })
 }
 
-/** Gives a terminal in a VM the size of the client's. */
+/** Returns a listener that resizes a terminal in a VM to the client's size. */
 const resizing =
   (inside: ClientChannel) =>
   ({ rows, cols, height, width }: PseudoTtyOptions): void =>

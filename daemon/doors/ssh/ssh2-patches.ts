@@ -5,12 +5,15 @@ import type { Client, ClientChannel, Connection, PublicKeyAuthContext, ServerCha
 import { sshString } from './key.ts'
 
 /**
- * What ssh2 1.17.0 lacks or does wrong, in one place. All of it is of its inside, which is why package.json names one version.
+ * Everything that ssh2 1.17.0 lacks or does wrong, in one place. The patches depend on ssh2's internals, which is why
+ * package.json pins one version.
  */
 
-/** Words that are replaced in ssh2's files when they are loaded: constants, and variables that no object reaches. */
+/**
+ * Text replaced in ssh2's files when they are loaded: constants, and variables that can't be reached through an object.
+ */
 const corrections: Record<string, readonly [was: string, is: string][]> = {
-  // A command comes in one packet: as much as OpenSSH takes (PACKET_MAX_SIZE).
+  // A command must fit in one packet. The limit is OpenSSH's (PACKET_MAX_SIZE).
   'protocol/crypto.js': [['MAX_PACKET_SIZE = 35000', 'MAX_PACKET_SIZE = 256 * 1024']],
   'protocol/utils.js': [
     [
@@ -34,19 +37,19 @@ const corrections: Record<string, readonly [was: string, is: string][]> = {
   ],
 }
 
-/** What a channel takes unread at first, and at most, and all of a connection's together, in bytes. */
+/** Receive windows in bytes: a channel's first, a channel's largest, and all of a connection's channels together. */
 const firstWindow = 64 * 1024
 const largestWindow = 2 * 1024 * 1024
 const allWindows = 16 * 1024 * 1024
-/** How many packets of a channel may lie unread: each takes memory of its own, however small. */
+/** How many packets of a channel may be unread: each takes memory of its own, however small. */
 const mostPackets = 8192
 /** How many channels a connection may have. */
 const mostChannels = 128
-/** What may wait for the other end of a connection, in bytes; channels wait long before. */
+/** How much may be queued for the other end of a connection, in bytes. Channels stop writing long before that. */
 const mostUnsent = 4 * 1024 * 1024
-/** What a channel writes at once, in bytes. */
+/** How much a channel writes at a time, in bytes. */
 const largestPiece = 64 * 1024
-/** How long the other end of a connection that is over has to take the reason, in ms. */
+/** How long the other end of a failed connection has to receive the reason, in ms. */
 const reasonMs = 1000
 
 interface Stream {
@@ -67,7 +70,7 @@ interface Channel extends Stream {
   _chunkErr: Buffer | undefined
   _chunkcbErr: Done | undefined
   stderr: Stderr
-  /** How much it takes unread. */
+  /** The size of its receive window. */
   size?: number
   adjustWindow(): void
 }
@@ -77,7 +80,7 @@ interface Stderr extends Stream {
 }
 
 const require = createRequire(import.meta.url)
-/** ssh2, with what it lacks. */
+/** ssh2 with all patches. */
 export const ssh2 = load()
 const { sendPacket } = require('ssh2/lib/protocol/utils.js') as {
   sendPacket(protocol: Inside['_protocol'], packet: Buffer): void
@@ -101,7 +104,7 @@ function load(): typeof import('ssh2') {
   })
   const loaded = require('ssh2') as typeof import('ssh2')
   hooks.deregister()
-  if (left.size > 0) throw new Error(`ssh2 is another, or was loaded before: ${[...left][0]![0]}`)
+  if (left.size > 0) throw new Error(`ssh2 has another version or was already loaded: ${[...left][0]![0]}`)
   const { Channel, ClientStderr, ServerStderr } = require('ssh2/lib/Channel.js') as Record<string, { prototype: never }>
   mendWriting(Channel!.prototype, ServerStderr!.prototype)
   mendReading(Channel!.prototype, ClientStderr!.prototype)
@@ -109,10 +112,11 @@ function load(): typeof import('ssh2') {
 }
 
 /**
- * A channel that had to wait for its window keeps what it then wrote, and writes it once more when its other output has
- * had to wait; standard error that waits beside standard output is forgotten. Here what was kept is dropped when it is
- * written, and what waits beside it comes next. ssh2 also goes on writing while the connection is full or its keys are
- * being changed; here a channel writes a piece and waits.
+ * Patches how channels write. When ssh2 had to wait for a channel's window, it keeps the chunk after writing it, and
+ * writes it again when the other output has had to wait. It also loses standard error that waits while standard output
+ * waits. This patch drops a chunk once it is written, then writes the one that waits on the other output. ssh2 also
+ * keeps
+ * writing while the connection is full or its keys are being exchanged; here a channel writes one piece and waits.
  */
 function mendWriting(channel: Channel, stderr: Stderr): void {
   const write = channel._write
@@ -133,7 +137,7 @@ function mendWriting(channel: Channel, stderr: Stderr): void {
   }
 }
 
-/** What to do when the first piece of some data has been written: go on with the rest as soon as there is room for it. */
+/** Returns the callback for the first piece of some data: it writes the rest once the connection accepts more. */
 function afterPiece(stream: Stream, client: Inside, data: Buffer, done: Done): Done {
   const rest = data.subarray(largestPiece)
   return (error) =>
@@ -142,7 +146,7 @@ function afterPiece(stream: Stream, client: Inside, data: Buffer, done: Done): D
 
 const isFull = ({ _sock, _protocol }: Inside): boolean => _sock.writableNeedDrain || _protocol._queue !== undefined
 
-/** What goes on when a connection takes more. */
+/** Callbacks that wait until a connection accepts more. */
 const waiting = new WeakMap<Inside, Set<() => void>>()
 
 function whenSent(client: Inside, then: () => void): void {
@@ -167,9 +171,10 @@ function whenSent(client: Inside, then: () => void): void {
 }
 
 /**
- * ssh2 keeps what is sent beyond a channel's window, opens the window again as soon as one of two outputs is read, so that
- * the other grows without a bound, and does so after the channel has been closed. Here unread bytes count against the
- * window, and a connection whose other end sends more is ended. Windows start small and grow while everything is read.
+ * Patches how channels read. ssh2 accepts data beyond a channel's window. It reopens the window as soon as one of two
+ * outputs is read, so that the other one's buffer grows without bound, and does so even after the channel has closed.
+ * With this patch, unread bytes count against the window, and a connection whose other end exceeds the window is ended.
+ * Windows start small and grow while everything is read.
  */
 function mendReading(channel: Channel, stderr: Stderr): void {
   for (const [each, of] of [
@@ -209,14 +214,14 @@ function mendReading(channel: Channel, stderr: Stderr): void {
 const granted = ({ _chanMgr }: Inside): number =>
   Object.values(_chanMgr._channels).reduce((sum, each) => sum + ((each._channel ?? each).size ?? firstWindow), 0)
 
-/** Ends a connection because of what its other end does. */
+/** Ends a connection whose other end misbehaves. */
 function fail(client: Inside, why: string): void {
   if (client._sock.destroyed) return
   client.emit('error', new Error(why))
   client._sock.destroy()
 }
 
-/** Ends a connection for good once it has failed, and when too much waits for its other end to read it. */
+/** Destroys a connection's socket once the connection has failed, or when too much is queued for its other end. */
 export function guard(connection: Client | Connection): void {
   const client = connection as unknown as Inside
   const { _sock } = client
@@ -227,21 +232,21 @@ export function guard(connection: Client | Connection): void {
   const write = _sock.write as (...args: unknown[]) => boolean
   _sock.write = (...args: unknown[]) => {
     const more = write.apply(_sock, args)
-    if (_sock.writableLength > mostUnsent) fail(client, 'it does not take what it is sent')
+    if (_sock.writableLength > mostUnsent) fail(client, 'it does not read what it is sent')
     return more
   }
 }
 
-/** Why a channel's connection failed, as the end of a sentence. */
+/** Returns why a channel's connection failed, worded as the end of a sentence. */
 export const faultOf = (channel: ClientChannel): string | undefined => (channel as unknown as Channel)._client.fault
 
-/** How many channels a connection has, including those being opened. */
+/** Returns how many channels a connection has, including those being opened. */
 export const channelsOf = (connection: Client | Connection): number => (connection as unknown as Inside)._chanMgr._count
 
-/** Whether a connection may have the channel that is being opened. */
+/** Tells whether a connection may have the channel that is being opened. */
 export const hasRoom = (connection: Client | Connection): boolean => channelsOf(connection) <= mostChannels
 
-/** Refuses a channel, with a reason. @param reject ssh2's own */
+/** Refuses a channel with a reason. @param reject ssh2's own function */
 export function refuseChannel(connection: Connection, reject: () => void, why: string): void {
   const { _protocol } = connection as unknown as Inside
   const refuse = _protocol.channelOpenFail
@@ -256,7 +261,7 @@ interface Inside extends EventEmitter {
   _chanMgr: { _count: number; _channels: Record<string, Channel & { _channel?: Channel }>; add(opened: Opened): number }
   _protocol: {
     _banner?: string
-    /** What waits for a change of keys. */
+    /** Packets that wait for the end of a key exchange. */
     _queue: Buffer[] | undefined
     _packetRW: { write: { allocStart: number; alloc(bytes: number): Buffer; finalize(packet: Buffer): Buffer } }
     channelWindowAdjust(channel: number, bytes: number): void
@@ -279,16 +284,16 @@ export function openAgent(client: Connection): Promise<ServerChannel> {
   })
 }
 
-/** The connection that a client came by. */
+/** Returns a client's socket. */
 export const socketOf = (client: Connection): Socket => (client as unknown as Inside)._sock
 
-/** Shows a client a text before it says who it is. Only before that. */
+/** Sets the text that a client is shown before it authenticates. Has no effect later. */
 export function setBanner(client: Connection, text: string): void {
   const { _protocol } = client as unknown as Inside
   _protocol._banner = `${text.replaceAll('\n', '\r\n')}\r\n`
 }
 
-/** Shows a client a text while it says who it is (RFC 4252, section 5.4). Only then. */
+/** Shows a client a text while it authenticates (RFC 4252, section 5.4). Must not be called later. */
 export function showBanner(client: Connection, text: string): void {
   const { _protocol } = client as unknown as Inside
   const { write } = _protocol._packetRW
@@ -299,8 +304,8 @@ export function showBanner(client: Connection, text: string): void {
 }
 
 /**
- * A signature as it came on the wire: ssh2 hands it over without the name of its algorithm, and ECDSA's as DER. One of a
- * certificate's it leaves alone.
+ * Restores a signature's wire format. ssh2 removes the name of the algorithm, and converts ECDSA signatures to DER. It
+ * leaves signatures made with certificates unchanged.
  */
 export function wireSignature({ key, hashAlgo, signature = Buffer.alloc(0) }: PublicKeyAuthContext): Buffer {
   const { algo } = key
@@ -309,12 +314,12 @@ export function wireSignature({ key, hashAlgo, signature = Buffer.alloc(0) }: Pu
   if (algo.startsWith('ecdsa-'))
     return Buffer.concat([name, sshString(Buffer.concat(integersOf(signature).map(sshString)))])
   if (!algo.startsWith('sk-')) return Buffer.concat([name, sshString(signature)])
-  // Of a security key's, flags (1 byte) and counter (4) come behind.
+  // A security key's signature is followed by flags (1 byte) and a counter (4 bytes).
   const end = Math.max(0, signature.length - 5)
   return Buffer.concat([name, sshString(signature.subarray(0, end)), signature.subarray(end)])
 }
 
-/** The two integers of `SEQUENCE { INTEGER, INTEGER }` in DER; none of what is something else. */
+/** Returns the two integers of `SEQUENCE { INTEGER, INTEGER }` in DER; an empty list for anything else. */
 function integersOf(der: Buffer): Buffer[] {
   const first = der[1] === 0x81 ? 3 : 2
   const middle = first + 2 + (der[first + 1] ?? 0)
@@ -322,7 +327,7 @@ function integersOf(der: Buffer): Buffer[] {
   return der[0] === 0x30 && der[first] === 2 && der[middle] === 2 ? [at(first), at(middle)] : []
 }
 
-/** Says that nothing more comes by a channel, which goes on taking: `end()` would close it. */
+/** Sends EOF on a channel and keeps it open for reading: `end()` would close the channel. */
 export function sayEnd(channel: ServerChannel): void {
   ;(channel as unknown as { eof(): void }).eof()
 }

@@ -3,7 +3,7 @@ import { PassThrough, Writable } from 'node:stream'
 import type { ServerChannel } from 'ssh2'
 import type { TerminalSize } from '../../lib/terminal-size.ts'
 
-/** What is written to a client's terminal: no terminal driver stands between, so that each line's end is made here. */
+/** Writes to a client's terminal. There is no terminal driver in between, so line ends are converted to CR LF here. */
 export class Screen extends Writable {
   readonly isTTY = true
   columns: number
@@ -36,25 +36,25 @@ export class Screen extends Writable {
 export type Complete = (line: string) => Promise<{ hits: string[]; begun: string }>
 
 const interrupt = 3
-/** What a line may have, and what of it is taken at once. */
+/** The maximum length of a line, and how much typed input is handled at a time, in bytes. */
 const longestLine = 4096
 const atOnce = 256
-/** What is typed while something runs, for the next line, in bytes. */
+/** How much input typed while a command runs is kept for the next line, in bytes. */
 const mostEarly = 4096
 
-/** A client's terminal: lines typed at a prompt, with history and completion, or what is typed for something that runs. */
+/** A client's terminal. Reads lines at a prompt, with history and completion, or passes input to a running command. */
 export class Tty {
   readonly screen: Screen
   readonly #channel: ServerChannel
   readonly #typed = new PassThrough()
   readonly #lines: Interface
-  /** Takes what is typed while no line is asked for. */
+  /** Receives input while no line is being read. */
   #busy: ((chunk: Buffer) => void) | undefined
-  /** The client sends no more. */
+  /** Whether the client has ended its input. */
   #ended = false
   #over = false
 
-  /** @param history lines typed before, the latest first; those that are typed are put into it */
+  /** @param history lines typed earlier, the latest first; new lines are added to it */
   constructor(channel: ServerChannel, size: TerminalSize, history: string[], complete: Complete) {
     this.#channel = channel
     this.screen = new Screen(channel, size)
@@ -72,13 +72,13 @@ export class Tty {
           () => done(null, [[], line]),
         ),
     })
-    // Without a listener it would stop this very process.
+    // Without a listener, readline would suspend this process on Ctrl-Z.
     this.#lines.on('SIGTSTP', () => {})
     this.#lines.once('close', () => {
       this.#over = true
     })
     this.#lines.pause()
-    // By itself it would draw the prompt at another size also where none is shown.
+    // On a resize, readline's own listener would draw the prompt even while none is shown.
     this.screen.removeAllListeners('resize').on('resize', () => {
       if (!this.#busy && !this.#over) this.#lines.prompt(true)
     })
@@ -89,11 +89,14 @@ export class Tty {
     })
     channel.once('close', () => {
       this.close()
-      this.screen.destroy() // who waits until it has taken something in waits no longer
+      this.screen.destroy() // releases writers that wait for `drain`
     })
   }
 
-  /** Each character may redraw the whole line. So a line has a longest length, beyond which the bell rings, and typing waits for the screen. */
+  /**
+   * Passes input to readline. Each character may redraw the whole line, so the length of a line is limited, with a bell
+   * for input beyond the limit, and reading pauses until the screen has drained.
+   */
   #type(chunk: Buffer): void {
     if (this.#typed.writableEnded) return
     for (let at = 0; at < chunk.length; at += atOnce) {
@@ -111,7 +114,7 @@ export class Tty {
     return this.#over
   }
 
-  /** What was typed; undefined when there is no more of it. @param kept whether it is one for the history */
+  /** Reads a line. @returns undefined at the end of input @param kept whether the line goes into the history */
   line(prompt: string, kept: boolean): Promise<string | undefined> {
     const lines = this.#lines as Interface & { history: string[] }
     return new Promise((resolve) => {
@@ -138,9 +141,9 @@ export class Tty {
   }
 
   /**
-   * Does something while no line is asked for. What is typed meanwhile is for the next line; Ctrl-C is not.
-   * @param interrupted Ctrl-C was typed, or the client has gone
-   * @param takes whether it has taken what was typed for itself
+   * Runs `work` while no line is being read. Input typed meanwhile is kept for the next line, except Ctrl-C.
+   * @param interrupted called when Ctrl-C is typed or the client has gone
+   * @param takes returns whether the work consumed the input itself
    */
   async whileBusy<T>(interrupted: () => void, takes: (typed: Buffer) => boolean, work: () => Promise<T>): Promise<T> {
     const early: Buffer[] = []
@@ -168,7 +171,7 @@ export class Tty {
     }
   }
 
-  /** A line asked for by something that runs. */
+  /** Reads a line for a running command. */
   async ask(question: string): Promise<string> {
     const busy = this.#busy
     this.#busy = undefined
@@ -180,7 +183,7 @@ export class Tty {
     }
   }
 
-  /** Leaves the channel to somebody else for a while. */
+  /** Lends the channel to `work` until it is done. */
   async lend<T>(work: (channel: ServerChannel) => Promise<T>): Promise<T> {
     const busy = this.#busy
     this.#busy = () => {}

@@ -7,32 +7,32 @@ import { connectTo, type GuestConnections, type GuestRequest, join, NoChannel, o
 import type { ConnectingClient } from './messages.ts'
 import { channelsOf } from './ssh2-patches.ts'
 
-/** A connection to a VM, or to a port of it. */
+/** A connection to a VM's sshd or to one of its other ports. */
 interface Open {
   once(event: 'close', then: () => void): unknown
   destroy(): unknown
 }
 
-/** What the way into VMs needs of the gateway. */
+/** What `VmAccess` needs from the gateway. */
 export interface VmAccessParts {
   readonly croftd: Croftd
   readonly guests: GuestConnections
   readonly log: Logger
-  /** Who is in, or where, has changed. */
+  /** Called when the set of open connections to VMs has changed. */
   changed(): void
 }
 
-/** The way of one client into VMs: into the one that it logged in to, and from the lobby into any. */
+/** One client's connections to VMs: to the VM that it logged in to or, from the lobby, to any VM. */
 export class VmAccess {
   readonly #client: Connection
   readonly #parts: VmAccessParts
   readonly #who: () => ConnectingClient
   readonly #login: () => Login | undefined
-  /** Its connections to the VM that it logged in to. */
+  /** The client's connections to the VM that it logged in to. */
   readonly #guests: Promise<Client>[] = []
-  /** What it has open in VMs, with the VM's id. */
+  /** All open connections of the client to VMs, each with the VM's id. */
   readonly #open = new Map<Open, string>()
-  /** VMs that have been put to sleep while it has something open in them. */
+  /** VMs that have been put to sleep while the client has a connection to them. */
   readonly #asleep = new Set<string>()
 
   constructor(client: Connection, parts: VmAccessParts, who: () => ConnectingClient, login: () => Login | undefined) {
@@ -42,12 +42,16 @@ export class VmAccess {
     this.#login = login
   }
 
-  /** Ends its connections. */
+  /** Ends the client's connections to the VM that it logged in to. */
   close(): void {
     for (const each of this.#guests) each?.then((guest) => guest.end()).catch(() => {})
   }
 
-  /** The VM that the client logged in to, awake and entered. @param nth of its connections there @throws Refusal */
+  /**
+   * Connects to the VM that the client logged in to, and wakes it.
+   * @param nth number of the connection
+   * @throws Refusal
+   */
   enter(nth = 0): Promise<Client> {
     this.#guests[nth] ??= this.#enterNth(nth)
     return this.#guests[nth]
@@ -71,7 +75,11 @@ export class VmAccess {
     }
   }
 
-  /** Opens a session in the VM, by one more connection when its sshd admits no more on those there are (`MaxSessions`). @throws Refusal */
+  /**
+   * Opens a session in the VM. Opens a further connection when sshd accepts no more sessions on the present ones
+   * (`MaxSessions`).
+   * @throws Refusal
+   */
   async openSession(wanted: GuestRequest): Promise<ClientChannel> {
     for (let nth = 0; ; nth++) {
       const guest = await this.enter(nth)
@@ -83,7 +91,11 @@ export class VmAccess {
     }
   }
 
-  /** Enters a VM, which counts as in use by a session. @param noted whether the entry has been recorded already @throws Refusal */
+  /**
+   * Enters a VM, which counts as in use by a session.
+   * @param noted whether the entry has been recorded already
+   * @throws Refusal
+   */
   async into(vm: string, user: string | undefined, noted: boolean): Promise<Client> {
     const { id, guest } = await this.#connect(vm, user, noted)
     this.#keep(id, guest)
@@ -117,28 +129,28 @@ export class VmAccess {
     })
   }
 
-  /** The VMs that the client is in, by id, each as often as it is. */
+  /** The ids of the VMs that the client is connected to, one for each connection. */
   get within(): string[] {
     return [...this.#open.values()]
   }
 
-  /** A VM has ended: what the client has open in it ends too. */
+  /** Called when a VM has ended. Closes the client's connections to it. */
   ended(vm: string): void {
     for (const [open, id] of this.#open) if (id === vm) open.destroy()
   }
 
-  /** A VM has been put to sleep: when the client sends something there, it wakes. */
+  /** Called when a VM has been put to sleep. The VM is woken when the client next sends something. */
   asleep(vm: string): void {
     if (this.within.includes(vm)) this.#asleep.add(vm)
   }
 
-  /** Joins a client's channel and one in a VM. */
+  /** Joins a client's channel to a channel or a socket in a VM. */
   join(channel: ServerChannel, other: ClientChannel | Socket): void {
     this.wakeFor(channel)
     join(channel, other)
   }
 
-  /** Wakes a sleeping VM when something comes by the client's channel: it is for the VM. */
+  /** Wakes sleeping VMs whenever the client sends data on this channel. */
   wakeFor(channel: ServerChannel): void {
     channel.on('data', () => {
       if (this.#asleep.size > 0) this.#wake()
@@ -149,7 +161,7 @@ export class VmAccess {
     const { croftd, log } = this.#parts
     for (const vm of this.#asleep)
       croftd.enter(this.#who(), { vm, user: null, noted: true }).catch((thrown) => {
-        log.warn({ vm, err: thrown }, 'could not wake it')
+        log.warn({ vm, err: thrown }, 'could not wake a VM')
         this.#asleep.add(vm)
       })
     this.#asleep.clear()
