@@ -72,8 +72,7 @@ export class Croftd {
 
   /**
    * Tells the daemon which sessions and keys are connected, and receives its messages. Reconnects whenever the daemon
-   * has
-   * restarted.
+   * has restarted.
    * @param state returns the whole state to send @returns sends the current state; call it after each change
    */
   link(state: () => FromGateway, heard: (message: FromDaemon) => void, log: Logger): () => void {

@@ -31,8 +31,7 @@ const attempts = 3
 
 /**
  * Opens connections to VMs. Each client gets an SSH connection of its own: sessions on a reused connection would run
- * with
- * the groups that the user had when the connection was opened.
+ * with the groups that the user had when the connection was opened.
  */
 export class GuestConnections {
   readonly #key: Buffer
@@ -74,8 +73,7 @@ export class GuestConnections {
 
 /**
  * Connects to a VM as one of its users, with the gateway's key. The VM must present the one host key that Croft made
- * for
- * it.
+ * for it.
  */
 function openGuest(entry: EnterAnswer, port: number, key: Buffer, client: Connection): Promise<Client> {
   const expected = Buffer.from(entry.hostKey.split(' ')[1]!, 'base64')

@@ -190,8 +190,7 @@ export function verifyWire(key: SshKey, data: Buffer, signature: Buffer): boolea
     const body = reader.string()
     if (key.application === undefined) return reader.done && verifyBody(key, name, data, body)
     // A security key signs the digest of its application, the flags (bit 0: it was touched), its counter, and the
-    // digest
-    // of the data.
+    // digest of the data.
     const [flags, counter] = [reader.byte(), reader.number()]
     const touched = (flags & 1) === 1
     const message = Buffer.alloc(32 + 1 + 4 + 32)

@@ -115,8 +115,8 @@ function load(): typeof import('ssh2') {
  * Patches how channels write. When ssh2 had to wait for a channel's window, it keeps the chunk after writing it, and
  * writes it again when the other output has had to wait. It also loses standard error that waits while standard output
  * waits. This patch drops a chunk once it is written, then writes the one that waits on the other output. ssh2 also
- * keeps
- * writing while the connection is full or its keys are being exchanged; here a channel writes one piece and waits.
+ * keeps writing while the connection is full or its keys are being exchanged; here a channel writes one piece and
+ * waits.
  */
 function mendWriting(channel: Channel, stderr: Stderr): void {
   const write = channel._write
