@@ -3,15 +3,18 @@ import { CroftError } from '../lib/error.ts'
 import { bytes } from '../lib/units.ts'
 import type { BoxMemory } from './decide.ts'
 
-/** How long a caller waits for room for one more VM, how often it looks, and what it has to find at least. */
+/** How long a caller waits for memory, how often it checks, and the least free memory to admit one more VM. */
 const patienceMs = 10_000
 const lookMs = 500
 const oneMoreBytes = 256 * 2 ** 20
 
-/** Lets work begin that takes memory: only once there is room for it, beside all that has been let in and has not taken its own yet. */
+/**
+ * Admits work that takes memory, once there is enough free memory for it in addition to what admitted work has yet to
+ * take.
+ */
 export class Admission {
   readonly #readBox: () => Promise<BoxMemory>
-  /** Bytes that the work under way will take. */
+  /** Bytes that running work is expected to take. */
   #expected = 0
 
   constructor(readBox: () => Promise<BoxMemory>) {
@@ -37,7 +40,7 @@ export class Admission {
     }
   }
 
-  /** Waits for room. @throws CroftError `no-room` */
+  /** Waits until so many bytes are free. @throws CroftError `no-room` */
   async #room(name: string, wanted: number): Promise<void> {
     const late = performance.now() + patienceMs
     for (;;) {
@@ -47,8 +50,10 @@ export class Admission {
       if (performance.now() > late)
         throw new CroftError(
           'no-room',
-          `There is no memory for ${name}: of ${bytes(total)} the box has ${bytes(Math.max(0, room))} left for VMs, and it wants ${bytes(wanted)}.`,
-          { hint: 'See what uses most, and put to sleep or stop what is not needed: croft top --sort memory' },
+          `There is no memory for ${name}: it needs ${bytes(wanted)}, and the box has ${bytes(Math.max(0, room))} of ${bytes(total)} left for VMs.`,
+          {
+            hint: "Find the VMs that use most, and put to sleep or stop those you don't need: croft top --sort memory",
+          },
         )
       await delay(lookMs)
     }

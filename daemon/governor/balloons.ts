@@ -5,11 +5,11 @@ import { bytes } from '../lib/units.ts'
 import type { Vm } from '../store/index.ts'
 import type { GovernorAction, VmMemory } from './decide.ts'
 
-/** How often a guest reports what it uses: always, and while it has given up some of its memory. In seconds. */
+/** How often a guest reports its memory use, in seconds: normally, and while it is squeezed. */
 const statsS = { idle: 10, squeezed: 2 }
-/** A report that is older says nothing about now. */
+/** Older reports are ignored. */
 const staleMs = 30_000
-/** A balloon that has not begun to fill after so long does not work. How long until it is asked again. */
+/** A balloon that has not begun to fill after `deafMs` does not work. It is tried again after `deafAgainMs`. */
 const deafMs = 20_000
 const deafAgainMs = 10 * 60_000
 const pulseMs = 60_000
@@ -17,42 +17,42 @@ const MiB = 2 ** 20
 
 interface Squeeze {
   at: number
-  /** Bytes that the VM has, and of how many. */
+  /** Bytes that the VM is left with, and its maximum. */
   to: number
   of: number
   why: string
 }
 
-/** What is remembered of a VM, by `performance.now()`. */
+/** What is known about a VM. Times are `performance.now()`. */
 interface Known {
   squeeze?: Squeeze
   neededAt?: number
   deafAt?: number
   pulsedAt?: number
-  /** Bytes that it has and has no use for. */
+  /** Bytes that the VM holds but does not use. */
   unused?: number
-  /** What its guest reported last: when, by libvirt's clock in seconds, and how many major faults it had had. */
+  /** The guest's last report: its time in seconds (libvirt's clock), the total of major faults, and their rate. */
   said?: { at: number; faults: number; perS: number }
 }
 
-/** The balloons of the VMs: what their guests report, and what is taken from them and given back. */
+/** Reads what guests report about their memory, and inflates and deflates their balloons. */
 export class Balloons {
   readonly #known = new Map<string, Known>()
 
-  /** Whether there are VMs that have given something up, or are to. */
+  /** Whether any VM is squeezed or has unused memory to give back. */
   get areDue(): boolean {
     return this.#known.values().some(({ squeeze, unused }) => squeeze !== undefined || unused !== undefined)
   }
 
-  /** What a VM has given up; undefined for nothing. */
+  /** Returns how a VM is squeezed; undefined when it is not. */
   squeezeOf = (id: string): Squeeze | undefined => this.#known.get(id)?.squeeze
 
-  /** A VM has so many bytes that it has no use for. */
+  /** Records that a VM holds so many bytes that it does not use. */
   unused(id: string, bytes: number): void {
     this.#knownOf(id).unused = bytes
   }
 
-  /** Forgets the VMs that are not among these. */
+  /** Forgets all VMs except these. */
   keep(ids: ReadonlySet<string>): void {
     for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id)
   }
@@ -67,7 +67,10 @@ export class Balloons {
     )
   }
 
-  /** @param computes whether it is in use by what it computes @param isTaken whether something is under way with it */
+  /**
+   * Returns the state of a VM's memory, for `planActions`.
+   * @param computes whether the VM counts as in use because of its CPU use @param isTaken whether an operation holds it
+   */
   read(
     box: Box,
     vm: Vm,
@@ -80,7 +83,7 @@ export class Balloons {
     if (squeeze && now - squeeze.at > deafMs && balloon.bytes >= balloon.maximumBytes && known.deafAt === undefined) {
       known.deafAt = now
       delete known.squeeze
-      box.log.warn({ vm: vm.id }, 'its balloon does not fill')
+      box.log.warn({ vm: vm.id }, 'the balloon of a VM does not fill')
     }
     if (known.deafAt !== undefined && now - known.deafAt > deafAgainMs) delete known.deafAt
     // A VM that computes is in use, even before it has computed for long enough to count as used.
@@ -102,7 +105,11 @@ export class Balloons {
     }
   }
 
-  /** @param reason how the box stands @param say tells of it */
+  /**
+   * Squeezes or releases a VM.
+   * @param reason the memory pressure of the box, in words
+   * @param say reports what was done
+   */
   async act(
     box: Box,
     vm: Vm,
@@ -124,7 +131,7 @@ export class Balloons {
     if (!again) say(vm, `is held to ${bytes(action.to)} of memory, as the box has ${reason}; ${action.why}`)
   }
 
-  /** A pulse has begun: the VM gives back what it has no use for. */
+  /** Records that a pulse has begun: the VM gives back memory that it does not use. */
   pulsed(id: string): void {
     const known = this.#knownOf(id)
     if (known.unused) delete known.unused
@@ -138,10 +145,10 @@ export class Balloons {
   }
 }
 
-/** What a guest has reported, if that was a short time ago. */
+/** Returns what a guest reported; undefined when the report is too old. */
 function guestOf(known: Known, balloon: NonNullable<VmStats['balloon']>): VmMemory['guest'] {
   const { saidAt, majorFaults, usableBytes, cachesBytes: caches } = balloon
-  // A report from the future is from before the clock was set back.
+  // A report whose time lies in the future was made before the clock was set back.
   if (usableBytes === undefined || Math.abs(Date.now() - saidAt * 1000) > staleMs) return undefined
   const { said } = known
   if (said?.at !== saidAt) {
@@ -151,13 +158,16 @@ function guestOf(known: Known, balloon: NonNullable<VmStats['balloon']>): VmMemo
   return { usable: usableBytes, caches, majorFaultsPerS: known.said!.perS }
 }
 
-/** Squeezes a VM for a moment, unless somebody needs it: what it has freed then belongs to the box. @param to bytes, of so many */
+/**
+ * Squeezes a VM for a moment, unless someone needs the VM. The memory that the guest frees returns to the box.
+ * @param to bytes to squeeze the VM to @param of the VM's maximum in bytes
+ */
 export async function pulse(box: Box, vm: Vm, to: number, of: number): Promise<void> {
   try {
     await box.locks.runPreemptible([vm.id], (signal) =>
       box.hypervisor.pulse(vm.uuid, Math.ceil(to / MiB), Math.floor(of / MiB), pulseMs, signal),
     )
   } catch (err) {
-    box.log.warn({ vm: vm.id, err }, 'could not have it give back memory')
+    box.log.warn({ vm: vm.id, err }, 'could not make a VM give back memory')
   }
 }

@@ -5,24 +5,24 @@ import { systemEntry } from '../core/vm/system-entry.ts'
 import type { Vm } from '../store/index.ts'
 import { type BoxLoad, isBusy, type NoisyNeighbour, noisyNeighbours, rateOf } from './noisy-neighbours.ts'
 
-/** What VMs take is averaged over at least so long. */
+/** The shortest time over which a VM's usage is averaged. */
 const rateMs = 5_000
-/** How long a VM that has been named stays so. */
+/** How long a VM stays listed as a noisy neighbour after it last was one. */
 const namedMs = 30_000
-/** What a VM that computes gets of CPUs that are short, beside one that wants little. */
+/** The CPU weight of a busy VM, relative to a VM that needs little CPU time. */
 const busyWeight = 1 / 8
 
-/** What is remembered of a VM, by `performance.now()`. */
+/** What is known about a VM. Times are `performance.now()`. */
 interface Known {
-  /** What libvirt had counted of it when it was last looked at. */
+  /** libvirt's counters when the VM was last measured. */
   counted?: { at: number; stats: VmStats }
-  /** It computes, and comes after those that want little of the CPUs. */
+  /** Whether the VM is busy, so that VMs that need little CPU time take precedence. */
   busy?: boolean
-  /** It takes so much that others wait, and when that was last so. */
+  /** What makes the VM a noisy neighbour, and when it last was one. */
   noisy?: NoisyNeighbour & { at: number }
 }
 
-/** Puts VMs that want little of the CPUs before those that compute, and names VMs that take so much that others wait. */
+/** Gives busy VMs a lower CPU weight than VMs that need little CPU time, and detects noisy neighbours. */
 export class CpuWeights {
   readonly #known = new Map<string, Known>()
   readonly #listeners = new Set<(vm: Vm) => void>()
@@ -31,7 +31,7 @@ export class CpuWeights {
 
   weightOf = (id: string): number => (this.isBusy(id) ? busyWeight : 1)
 
-  /** What a VM takes so much of that others wait; undefined for nothing. */
+  /** Returns what makes a VM a noisy neighbour; undefined when it is none. */
   noisy = (id: string): NoisyNeighbour | undefined => this.#known.get(id)?.noisy
 
   noisyOn = (id: string): Resource | undefined => this.noisy(id)?.resource
@@ -41,7 +41,10 @@ export class CpuWeights {
     return () => this.#listeners.delete(listener)
   }
 
-  /** @param awake ids of the VMs to be looked at; others are forgotten @param all what VMs take now, by UUID */
+  /**
+   * Measures the VMs and updates their weights.
+   * @param awake ids of the VMs to measure; others are forgotten @param all libvirt's current counters, by UUID
+   */
   weigh(
     box: Box,
     load: Omit<BoxLoad, 'cpus'>,

@@ -1,47 +1,49 @@
 import { type Level, levels } from '../core/interfaces/governor.ts'
 import { bytes } from '../lib/units.ts'
 
-/** What the box has, in bytes. */
+/** The memory of the box, in bytes. */
 export interface BoxMemory {
   total: number
-  /** What can be had without anybody being worse off: the kernel's MemAvailable. */
+  /** The kernel's MemAvailable: what can be allocated without swapping. */
   available: number
-  /** What is kept for the box itself. */
+  /** What is reserved for the box itself. */
   reserve: number
-  /** Percent of the last 10 s in which something, or everything, waited for memory; nulls where the kernel does not tell. */
+  /**
+   * Percent of the last 10 s in which some or all tasks waited for memory; null where the kernel does not report it.
+   */
   some: number | null
   full: number | null
 }
 
-/** A VM that runs, in bytes. */
+/** The memory of a running VM, in bytes. */
 export interface VmMemory {
   id: string
   name: string
-  /** All that it may have, and what its balloon leaves it of that. */
+  /** All of its memory, and the part that its balloon leaves it. */
   maximum: number
   balloon: number
   /**
-   * What its guest says: how much it could still use without a swap, how much of that are files that it holds in memory,
-   * and how often a page had to be read from disk since it was last asked. Undefined when it says nothing.
+   * What its guest reports: the memory that it could still use without swapping, how much of that is page cache, and
+   * the rate of major page faults since the last report. Undefined when there is no recent report.
    */
   guest: { usable: number; caches: number; majorFaultsPerS: number } | undefined
-  /** For how long nobody has used it, in ms; undefined while somebody does. */
+  /** How long the VM has been idle, in ms; undefined while it is in use. */
   idleMs: number | undefined
-  /** Its owner wants it awake whatever happens. */
+  /** Whether its owner has set it never to sleep. */
   pinned: boolean
-  /** Something is under way with it: it is left alone. */
+  /** Whether an operation holds the VM, so that the governor must leave it alone. */
   busy: boolean
-  /** Bytes of the box that it has and has no use for: saving its memory took them. */
+  /** Bytes that the VM holds but does not use: saving its memory allocated them. */
   unused: number
   past: Past
 }
 
-/** What was done to a VM before, in ms since then; undefined: not since this daemon began. */
+/** How long ago each action was last taken on a VM, in ms; undefined when not since this daemon started. */
 export interface Past {
   squeezedMs?: number | undefined
-  /** It was given its memory back because it needed it. */
+  /** When its memory was given back because its guest needed it. */
   neededMs?: number | undefined
-  /** It was pulsed, and nobody has used it since. */
+  /** When it was pulsed; undefined once it has been used again. */
   pulsedMs?: number | undefined
 }
 
@@ -49,38 +51,40 @@ export type GovernorAction = {
   id: string
   name: string
   why: string
-} /** To all of its memory, in bytes; `needed`: because its guest needs it. */ & (
+} /** `to`: all of its memory, in bytes. `needed`: because its guest needs it. */ & (
   | { type: 'release'; to: number; needed: boolean }
-  /** To so many bytes, of those that are all of its memory: for now, or for a moment. */
+  /** `to`: bytes to leave the VM, out of `of`, all of its memory. A squeeze lasts; a pulse is for a moment. */
   | { type: 'squeeze'; to: number; of: number }
   | { type: 'pulse'; to: number; of: number }
   | { type: 'sleep' }
 )
 
 const MiB = 2 ** 20
-/** Parts of the box's memory, beyond its reserve: with less than that in room it is tight, and so on. */
+/** The level is `tight`, `short` or `none` when less than this part of the box's memory is free beyond the reserve. */
 const marks: Record<Exclude<Level, 'plenty'>, number> = { tight: 0.1, short: 0.04, none: 0.01 }
-/** A level is left when there is so much more room than it begins at: it does not come and go. */
+/** Hysteresis: a level ends only when there is this many times as much free memory as where it begins. */
 const leaving = 1.5
-/** Percent of time waited for memory from which it is tight, or short, however much seems to be there. */
+/**
+ * Memory pressure in percent above which the level is `tight` (`some`) or `short` (`full`), however much seems free.
+ */
 const waits = { some: 10, full: 10 }
 
-/** What a guest is left at least, beyond what it uses: part of that, or bytes. */
+/** The least that a guest is left beyond what it uses: the larger of a part of its use and a number of bytes. */
 const spare = { part: 0.125, bytes: 64 * MiB }
 const leastBytes = 192 * MiB
-/** What is worth the trouble. */
+/** The least gains for which a squeeze or a pulse is worthwhile. */
 const worthBytes = 32 * MiB
 const pulseWorthBytes = 96 * MiB
-/** A guest with less to use than that, or that reads its pages from disk so often, needs its memory. */
+/** A guest needs its memory when it has less usable memory than this, or more major page faults. */
 const need = { bytes: 48 * MiB, part: 0.08, majorFaultsPerS: 20 }
 
 const holdMs = 30_000
 const spareAgainMs = 5 * 60_000
 const pulseIdleMs = 5 * 60_000
-/** From when on an idle VM is put to sleep: sooner when nobody can be let in. */
+/** How long a VM must be idle to be put to sleep: less when no VM can be admitted. */
 const sleepIdleMs = { short: 60_000, none: 10_000 }
 
-/** How the box stands. Pure. @param before how it stood */
+/** Returns the box's level of memory pressure. Pure. @param before the previous level */
 export function levelOf(box: BoxMemory, before: Level): Level {
   const room = box.available - box.reserve
   const rank = (level: Level) => levels.indexOf(level)
@@ -91,7 +95,7 @@ export function levelOf(box: BoxMemory, before: Level): Level {
   return isUnder('tight') || (box.some ?? 0) > waits.some ? 'tight' : 'plenty'
 }
 
-/** In a sentence's middle, why it stands so. Pure. */
+/** Returns the reason for the level, worded as the middle of a sentence. Pure. */
 export function levelReason({ total, available, reserve, some, full }: BoxMemory): string {
   const room = `${bytes(Math.max(0, available - reserve))} of ${bytes(total)} left for VMs`
   const waited = full !== null && full > waits.full ? full : some !== null && some > waits.some ? some : undefined
@@ -99,9 +103,9 @@ export function levelReason({ total, available, reserve, some, full }: BoxMemory
 }
 
 /**
- * What is to be done now to the VMs that run, so that all have what they need. Pure.
- * A guest's memory is given back as soon as it needs it, or nobody else does; what is taken is what it does not use, from
- * those with most to give, and never what it works with.
+ * Returns the actions to take now on the running VMs, so that all have the memory that they need. Pure. A guest gets
+ * its memory back as soon as it needs the memory, or when nobody else does. Only memory that a guest does not use is
+ * taken, in proportion to what each guest can give, and never its working set.
  */
 export function planActions(box: BoxMemory, level: Level, vms: readonly VmMemory[]): GovernorAction[] {
   const free = vms.filter((vm) => !vm.busy)
@@ -115,19 +119,19 @@ export function planActions(box: BoxMemory, level: Level, vms: readonly VmMemory
   return [...releases, ...asleep, ...pulse, ...squeezes(box, left)]
 }
 
-/** What a guest uses of its memory: all but what it could do without. Pure. */
+/** Returns how much memory a guest uses: all except what is usable for something else. Pure. */
 export const usedBytes = ({ balloon, guest }: Pick<VmMemory, 'balloon' | 'guest'>): number =>
   balloon - (guest?.usable ?? 0)
 
-/** The least that a guest is left: what it uses, and some air. Pure. */
+/** Returns the least memory to leave a guest: what it uses, plus a margin. Pure. */
 export function floorBytes(vm: VmMemory): number {
   const used = usedBytes(vm)
   return Math.min(vm.maximum, Math.max(leastBytes, used + Math.max(spare.bytes, used * spare.part)))
 }
 
 /**
- * What the box would have of a guest that is left so much: it gives up what is free first, which costs the box nothing,
- * and then files that it holds in memory. Pure.
+ * Returns how much memory the box gains when a guest is left `to` bytes. The guest first gives up its free memory,
+ * which gains the box nothing, and then its page cache. Pure.
  */
 const gainBytes = (vm: VmMemory, to: number): number =>
   Math.max(0, Math.min(vm.guest?.caches ?? 0, usedBytes(vm) + (vm.guest?.caches ?? 0) - to))
@@ -138,8 +142,8 @@ function release(vm: VmMemory, level: Level): GovernorAction[] {
   const give = (why: string, needed = false): GovernorAction[] => [
     { type: 'release', id, name, why, needed, to: vm.maximum },
   ]
-  if (past.squeezedMs === undefined) return give('nothing takes it')
-  if (!guest) return give('its guest does not say how much it needs')
+  if (past.squeezedMs === undefined) return give('there is no reason to hold it back')
+  if (!guest) return give('its guest does not report how much memory it needs')
   if (guest.usable < Math.max(need.bytes, vm.balloon * need.part) || guest.majorFaultsPerS > need.majorFaultsPerS)
     return give('its guest needs it', true)
   return level === 'plenty' && past.squeezedMs > holdMs ? give('there is enough again') : []
@@ -175,14 +179,21 @@ function pulses(vms: readonly VmMemory[]): GovernorAction[] {
     .map(({ vm: { id, name, maximum: of }, to }) => ({ type: 'pulse', id, name, to, of, why: 'nobody uses it' }))
 }
 
-/** What saving took is free in the guest, so it gives that up for a moment, and keeps the files that it holds. */
+/** Pulses VMs for memory that saving allocated: it is free in the guest, which gives it up and keeps its page cache. */
 function reclaims(vms: readonly VmMemory[]): GovernorAction[] {
   return vms
     .filter(({ guest, balloon, maximum, unused }) => guest && balloon >= maximum && unused > pulseWorthBytes)
     .sort((a, b) => b.unused - a.unused)
     .map((vm): GovernorAction => {
       const to = Math.min(vm.maximum, usedBytes(vm) + vm.guest!.caches + spare.bytes)
-      return { type: 'pulse', id: vm.id, name: vm.name, to, of: vm.maximum, why: 'saving its memory took it' }
+      return {
+        type: 'pulse',
+        id: vm.id,
+        name: vm.name,
+        to,
+        of: vm.maximum,
+        why: 'saving it allocated memory that it does not use',
+      }
     })
 }
 

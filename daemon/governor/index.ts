@@ -13,15 +13,15 @@ import { Balloons, pulse } from './balloons.ts'
 import { CpuWeights } from './cpu-weights.ts'
 import { type BoxMemory, type GovernorAction, levelOf, levelReason, planActions, type VmMemory } from './decide.ts'
 
-/** How often the governor looks at the box, and at its VMs while there is plenty. */
+/** How often the governor checks the box, and how often the VMs while the box has plenty of memory. */
 const lookMs = 2_000
 const vmsMs = 10_000
-/** It looks at the VMs more often when something waits for a CPU for more than that part of the time, in percent. */
+/** CPU pressure in percent above which the governor checks the VMs each time that it checks the box. */
 const waitedPercent = 10
 
 /**
- * Shares the box among its VMs: reads what there is, decides (decide.ts), and acts. Admission, balloons and CPU weights
- * each have a file of their own.
+ * Shares the resources of the box among its VMs: measures, decides (decide.ts) and acts. Admission, balloons and CPU
+ * weights each have a file of their own.
  */
 export class Governor implements MemoryGovernor {
   readonly #readBox: () => Promise<BoxMemory>
@@ -32,7 +32,7 @@ export class Governor implements MemoryGovernor {
   #level: Level = 'plenty'
   #reason = ''
   #vmsAt = Number.NEGATIVE_INFINITY
-  /** What takes its time, one at a time: a pulse, or putting a VM to sleep. */
+  /** The one slow action that is running: a pulse, or putting a VM to sleep. */
   #under: { id: string; what: string; why: string } | undefined
 
   constructor(readBox: () => Promise<BoxMemory>, readPressure: () => Promise<Pressure>) {
@@ -41,9 +41,13 @@ export class Governor implements MemoryGovernor {
     this.#admission = new Admission(readBox)
   }
 
-  /** Begins. @param stats what VMs take now, by UUID @returns ends it: all VMs have all of their memory then */
+  /**
+   * Starts governing.
+   * @param stats returns the VMs' current usage, by UUID
+   * @returns stops, and gives VMs all memory back
+   */
   start(box: Box, stats: () => Promise<ReadonlyMap<string, VmStats>>): () => Promise<void> {
-    const stop = repeat(lookMs, 'look after the memory of the box', box.log, () => this.#look(box, stats))
+    const stop = repeat(lookMs, 'govern the memory of the box', box.log, () => this.#look(box, stats))
     return async () => {
       stop()
       await this.#balloons.release(box)
@@ -139,7 +143,7 @@ export class Governor implements MemoryGovernor {
     }
   }
 
-  /** Begins what takes its time, if nothing of that kind is under way. @returns whether it has begun */
+  /** Starts a slow action, unless one is already running. @returns whether the action was started */
   #begin({ id, why }: GovernorAction, what: string, work: () => Promise<void>): boolean {
     if (this.#under) return false
     this.#under = { id, what, why }
@@ -165,6 +169,6 @@ async function sleep(box: Box, vm: Vm, why: string): Promise<void> {
     await box.activity.note(systemEntry(vm, `put it to sleep: ${why}`))
   } catch (err) {
     box.usage.note(vm.id, 'it could not be put to sleep')
-    box.log.warn({ vm: vm.id, err }, 'could not be put to sleep')
+    box.log.warn({ vm: vm.id, err }, 'could not put a VM to sleep')
   }
 }

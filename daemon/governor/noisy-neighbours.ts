@@ -3,20 +3,20 @@ import type { VmStats } from '../core/interfaces/hypervisor.ts'
 import type { Pressure } from '../core/interfaces/metrics.ts'
 import { bytes } from '../lib/units.ts'
 
-/** What the box has, and who waits for it: pressure in percent of the time. */
+/** The size of the box and the pressure on it, in percent of the time. */
 export interface BoxLoad {
   cpus: number
   memoryBytes: number
-  /** It has little memory left. */
+  /** Whether the box has little memory left. */
   isTight: boolean
   pressure: Pressure
 }
 
-/** What a VM takes of the box. */
+/** How much of the box a VM uses. */
 export interface Rate {
   id: string
   cpus: number
-  /** CPUs that its own took, and waited for. */
+  /** CPUs that the VM's vCPUs used, plus those that they waited for. */
   wantedCpus: number
   memoryBytes: number
   diskBytesPerS: number
@@ -30,13 +30,16 @@ export interface NoisyNeighbour {
   why: string
 }
 
-/** From when on others are said to wait, in percent of the last 10 s. */
+/** The pressure from which others count as waiting, in percent of the last 10 s. */
 const waits = { cpu: 20, io: 20 }
-/** What one VM takes at least to be named: parts of what the box has, or of what all VMs take; bytes and packets a second. */
+/**
+ * The least usage of a noisy neighbour: `cpus` and `memory` as parts of the box, `ofAll` as a part of all VMs' usage,
+ * the rest in bytes and packets per second.
+ */
 const parts = { cpus: 0.4, memory: 0.1, ofAll: 0.5 }
 const least = { diskBytes: 10 ** 6, sentBytes: 50 * 10 ** 6, sentPackets: 10_000 }
 
-/** The VMs that take so much of the box that others wait, or may come to: by id, each for one reason. Pure. */
+/** Returns the VMs that use so much of the box that others wait or may soon have to: by id, one reason each. Pure. */
 export function noisyNeighbours(
   { cpus, memoryBytes, isTight, pressure }: BoxLoad,
   rates: readonly Rate[],
@@ -69,17 +72,18 @@ export function noisyNeighbours(
   return found
 }
 
-/** CPUs that a VM wants from when on it is busy, and until when. */
+/** A VM becomes busy when it wants at least `from` CPUs, and stays busy until it wants fewer than `until`. */
 const busy = { from: 0.7, until: 0.4 }
 
 /**
- * Whether a VM computes, so that those which want little of the CPUs are to come before it: whoever types, or asks for a page,
- * is not to wait for one that does. Goes by what it wants and not by what it gets, or it would be busy only while it is not
- * held back. Pure. @param before whether it was busy
+ * Tells whether a VM is busy, so that VMs that need little CPU time take precedence: typing, or loading a page, should
+ * not wait for a computation in another VM. Considers the CPU time that the VM wants, not what it gets: otherwise a VM
+ * would stop being busy as soon as it was held back. Pure.
+ * @param before whether the VM was busy
  */
 export const isBusy = (wantedCpus: number, before: boolean): boolean => wantedCpus >= (before ? busy.until : busy.from)
 
-/** What a VM took between two times that it was measured. Pure. @param seconds between them */
+/** Returns a VM's usage between two measurements. Pure. @param seconds time between the measurements */
 export function rateOf(id: string, before: VmStats, now: VmStats, seconds: number): Rate {
   const per = (of: (stats: VmStats) => number) => Math.max(0, of(now) - of(before)) / seconds
   return {

@@ -6,16 +6,16 @@ import { systemEntry } from '../core/vm/system-entry.ts'
 import { repeat } from '../lib/interval.ts'
 
 const lookMs = 5_000
-/** With less than that free, who goes on stands still again at once. */
+/** With less free space than this, a resumed VM would be paused again immediately. */
 const leastFreeBytes = 64 * 2 ** 20
 
 const isStuck = (live: LiveState | undefined): boolean => live?.domain === 'paused' && live.reason === 'io-error'
 
 /**
- * When the disk of the box is full, a VM that writes stands still (QEMU pauses it, by `error_policy`), and nothing in it
- * fails. Says so, and lets it go on when there is room.
- * @param keepReserve makes Croft's own reserve whole again, which comes first; false when there is no room for that
- * @returns ends that
+ * When the disk of the box is full, QEMU pauses each VM that writes (`error_policy`), so that nothing in the VM fails.
+ * Reports such VMs, and resumes them when there is free space again.
+ * @param keepReserve refills Croft's own reserve, which comes first; false when there is not enough space for that
+ * @returns stops watching
  */
 export function resumeAfterEnospc(box: Box, keepReserve: () => Promise<boolean>): () => void {
   const stuck = new Set<string>()
@@ -28,9 +28,9 @@ export function resumeAfterEnospc(box: Box, keepReserve: () => Promise<boolean>)
       if (stuck.has(id)) continue
       stuck.add(id)
       const { name } = vm
-      const message = `${name} stands still: it can't write, as the disk of the box is full. It goes on by itself when there is room.`
+      const message = `${name} is paused: it can't write, as the disk of the box is full. It resumes by itself when there is space again.`
       box.events.publish({ type: 'box.warning', vm: id, name, message })
-      void box.activity.note(systemEntry(vm, 'it stands still: the disk of the box is full'))
+      void box.activity.note(systemEntry(vm, 'it was paused: the disk of the box is full'))
     }
     return [...now.values()]
   }
@@ -43,11 +43,11 @@ export function resumeAfterEnospc(box: Box, keepReserve: () => Promise<boolean>)
     if (waiting.length === 0 || !isReserved || (await box.files.freeBytes()) < leastFreeBytes) return
     for (const vm of waiting) {
       await resumeVm(box, vm)
-      // One that a new daemon found standing still has not been told by it who it is.
+      // A VM that was already paused when this daemon started has not been made ready by it.
       await box.live.waitFor(vm.uuid, (live) => live?.domain === 'running', lookMs)
       if (stateOf(box, vm) === 'starting') await box.locks.run(vm.id, () => makeReady(box, vm, false))
-      box.log.info({ vm: vm.id, state: stateOf(box, vm) }, 'goes on: there is room on the disk again')
-      await box.activity.note(systemEntry(vm, 'it goes on: there is room on the disk again'))
+      box.log.info({ vm: vm.id, state: stateOf(box, vm) }, 'resumed a VM: the disk has free space again')
+      await box.activity.note(systemEntry(vm, 'it was resumed: the disk has free space again'))
     }
   })
   return () => {

@@ -155,21 +155,21 @@ describe('a disk that is full when memory is to be saved', () => {
     expect(Object.values(vms).map(({ name }) => name)).toEqual(['late'])
   })
 
-  test('a VM that can’t write stands still, and goes on by itself when there is room, also after the daemon was killed', async () => {
+  test('a VM that can’t write is paused, and resumes by itself when there is space, also after the daemon was killed', async () => {
     await fill(80)
     const written = croft.run([
       'exec',
       'late',
       'head -c 150M /dev/urandom > big; sync; sha256sum < big > sum; echo done',
     ])
-    const stands = async () => (await croft.ask('show', { vm: 'late' })).state
-    await vi.waitFor(async () => expect(await stands()).toBe('paused'), { timeout: 60_000, interval: 250 })
+    const state = async () => (await croft.ask('show', { vm: 'late' })).state
+    await vi.waitFor(async () => expect(await state()).toBe('paused'), { timeout: 60_000, interval: 250 })
     await croft.kill('SIGKILL')
     await written
     await croft.start()
-    expect(await stands()).toBe('paused')
+    expect(await state()).toBe('paused')
     await rm(join(folder, 'filler'))
-    await vi.waitFor(async () => expect(await stands()).toBe('awake'), { timeout: 20_000, interval: 250 })
+    await vi.waitFor(async () => expect(await state()).toBe('awake'), { timeout: 20_000, interval: 250 })
     expect(await bootId()).toBe(boot)
     expect(
       await croft.do('exec', 'late', 'sha256sum < big | wc -c; dmesg 2> /dev/null | grep -c "I/O error" || true'),
@@ -177,8 +177,8 @@ describe('a disk that is full when memory is to be saved', () => {
     const { entries } = await croft.ask('activity')
     expect(entries.map((entry: any) => entry.what)).toEqual(
       expect.arrayContaining([
-        expect.stringContaining('stands still'),
-        expect.stringContaining('goes on'),
+        expect.stringContaining('was paused'),
+        expect.stringContaining('was resumed'),
         expect.stringMatching(/^the disk of the box has .* free/),
       ]),
     )
@@ -207,7 +207,7 @@ describe('a disk that is full when memory is to be saved', () => {
   })
 
   test.runIf(deep)(
-    'so it is with every kind of merge, and a VM that writes meanwhile stands still and goes on',
+    'the same goes for every kind of merge, and a VM that writes meanwhile is paused and resumed',
     async () => {
       const write = (file: string) =>
         croft.do('exec', 'late', `head -c 150M /dev/urandom > ${file}; sync; sha256sum ${file}`)
