@@ -73,7 +73,7 @@ test('a text that is too long for one answer is cut off, and says so', async () 
     })
     expect(headers['x-croft-exit']).toBe('2')
     expect(text.replaceAll('\0', '')).toBe(
-      '\nIt was cut off here, after 8 MiB. A WebSocket at /api/exec has all of it.\n',
+      '\nThe output was cut off here, after 8 MiB. The WebSocket at /api/exec has no such limit.\n',
     )
   })
   expect(peak).toBeLessThan(64)

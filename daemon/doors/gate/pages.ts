@@ -1,19 +1,19 @@
 import { html, raw } from 'hono/html'
 import { serviceOn } from './services.ts'
 
-/** What the gate itself says to a browser. Each is whole: nothing is loaded from elsewhere, no script runs. */
+/** A page that the gate itself serves. Pages are self-contained: they load nothing and run no script. */
 export interface Page {
   status: number
   title: string
-  /** Markup; what is put into it is escaped. Nothing in it is waited for. */
+  /** Markup, with interpolated values escaped. It contains no promises. */
   body: ReturnType<typeof html>
-  /** Seconds after which the browser asks again. */
+  /** Seconds after which the browser reloads the page. */
   refresh?: number
-  /** Seconds before which it had better not. */
+  /** Seconds for which the client should not retry (`Retry-After`). */
   wait?: number
-  /** A program may send a token: HTTP's basic kind is asked for. */
+  /** Whether to ask a program for a token by HTTP basic authentication. */
   challenge?: boolean
-  /** What a program is told instead. */
+  /** The text for programs, in place of the title. */
   says?: string
 }
 
@@ -33,10 +33,10 @@ const icon = `data:image/svg+xml,${encodeURIComponent(
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><style>path{fill:none;stroke:#23211d;stroke-width:1.5}rect{fill:#2e7d4f}@media(prefers-color-scheme:dark){path{stroke:#ece8df}rect{fill:#6cc08b}}</style><path d="M2 2h20v20H2zM2 14h12V2M14 22v-8h8"/><rect x="16.5" y="16.5" width="3" height="3"/></svg>',
 )}`
 
-/** The page as it is for a program. */
+/** Renders a page as text, for a program. */
 export const textOf = ({ title, says = `${title}.` }: Page): string => `${says}\n`
 
-/** The page as a document. */
+/** Renders a page as an HTML document. */
 export function documentOf({ title, body }: Page): string {
   return String(html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${title}</title><link rel="icon" href="${icon}"><style>${raw(style)}</style></head><body><main>${mark}<h1>${title}</h1>${body}</main></body></html>
@@ -55,7 +55,7 @@ export const notNow: Page = {
   body: html`<p>This site isn't responding right now. Try again later.</p>`,
 }
 
-/** For a program that is nobody yet. */
+/** For a program that has not authenticated. */
 export const signInFirst: Page = {
   status: 401,
   title: 'Sign in',
@@ -63,17 +63,18 @@ export const signInFirst: Page = {
   body: html``,
 }
 
-/** Where somebody wanted to go when he was asked to sign in. */
+/** The address that a visitor was about to open when they were asked to sign in. */
 export interface Aim {
   /** The Host header of a VM's address. */
   host: string
-  /** Path and query there. */
+  /** The path and query. */
   to: string
 }
 
 /**
- * The link of `croft login` may be for another port than this browser comes by, as one that is forwarded: so it can be pasted.
- * @param wasIn he had been let in there
+ * Asks a visitor to sign in. The link can also be pasted, because the browser may reach the box through another port
+ * than the one in the link, such as a forwarded port.
+ * @param wasIn whether the visitor had access to the address before
  */
 export const signIn = (aim: Aim | undefined, wasIn: boolean): Page => ({
   ...signInFirst,
@@ -92,7 +93,7 @@ export const signedIn = (aim: Aim | undefined): Page => ({
   title: 'You are signed in',
   body: html`${aim ? html`<p><a href="/enter?${String(new URLSearchParams({ ...aim }))}">Continue to ${aim.host}</a></p>` : html``}
 <p>You can now open the addresses of your VMs in this browser.</p><p class="soft"><code>croft ls</code> lists the VMs,
-<code>croft session ls</code> who is signed in.</p><form method="post" action="/logout"><button>Sign out everywhere</button></form>`,
+<code>croft session ls</code> lists who is signed in.</p><form method="post" action="/logout"><button>Sign out everywhere</button></form>`,
 })
 
 export const signedOut: Page = {
@@ -101,11 +102,11 @@ export const signedOut: Page = {
   body: html`<p>Everybody is signed out of every address of this box.</p>`,
 }
 
-/** A link was opened that would change something: who opened it says so first. */
+/** Asks for confirmation: opening a sign-in link must not sign the browser in without a click. */
 export const confirmSignIn = (code: string): Page => ({
   status: 200,
   title: 'Sign in to this box',
-  body: html`<p>This browser will have access to everything on it for 30 days.</p>
+  body: html`<p>This browser will have access to everything on the box for 30 days.</p>
 <form method="post" action="/login"><input type="hidden" name="code" value="${code}"><button>Sign in</button></form>`,
 })
 
@@ -136,14 +137,17 @@ export const isOff = (name: string, why: string, command: string): Page => ({
   body: html`<p>${why}</p><p><code>${command}</code></p>`,
 })
 
-/** @param service the server that usually listens there */
+/** For a port whose usual service does not speak HTTP. @param service the server that usually listens on the port */
 const noHttp = (name: string, port: number, service: string): Page => ({
   status: 502,
   title: `Nothing speaks HTTP on port ${port} of ${name}`,
   body: html`<p>${service} usually listens there, and no browser speaks its protocol. Reach it through SSH:</p><p><code>croft ssh ${name} -L ${port}:localhost:${port}</code></p>`,
 })
 
-/** @param open ports that listen, and may be opened by their addresses @param hidden ports that only the VM itself reaches */
+/**
+ * For a port on which nothing listens.
+ * @param open listening ports that have an address of their own @param hidden ports that only the VM itself can reach
+ */
 export function nothingListens(
   name: string,
   port: number | null,
@@ -157,7 +161,7 @@ export function nothingListens(
   return {
     status: 502,
     title: what,
-    body: html`${open.length ? html`<p>These ports are open:</p><ul>${links}</ul>` : html`<p>Start a web server in it, for example:</p><p><code>croft exec ${name} -- tmux new -d python3 -m http.server 8000</code></p>`}${
+    body: html`${open.length ? html`<p>These ports are open:</p><ul>${links}</ul>` : html`<p>Start a web server in the VM, for example:</p><p><code>croft exec ${name} -- tmux new -d python3 -m http.server 8000</code></p>`}${
       hidden.length
         ? html`<p class="soft">Listening only on 127.0.0.1, which only the VM itself can reach: ${hidden.join(', ')}. Listen on 0.0.0.0 instead.</p>`
         : html``

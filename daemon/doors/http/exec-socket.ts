@@ -8,21 +8,23 @@ import { userName } from '../../lib/accounts.ts'
 import { CroftError } from '../../lib/error.ts'
 import type { Authenticated, HttpEnv } from './listener.ts'
 
-/** The first byte of a binary message to the caller: which of its outputs the rest is for. */
+/** The first byte of a binary message to the caller: the output that the rest is for. */
 const outputs = { out: 1, err: 2 } as const
 
 /**
- * `GET /api/exec` as a WebSocket: runs a command line for somebody elsewhere, in a conversation.
+ * `GET /api/exec` as a WebSocket: runs a command line for a remote caller, in a conversation.
  *
- * Texts are JSON, one value a message. The caller begins with `{argv, terminal, uid, atPrompt, cwd}`. Its standard input
- * are binary messages, and `{eof: true}` ends it. It answers with `{answer: bool}`, `{file: base64}` or `{error: text}`,
- * `{code: n}`, `{size: {columns, rows}}`; `{revoke: true}` takes back what was begun, where its progress said that it is
- * `revocable`. The daemon's binary messages are output: 1 (standard output) or 2 (standard error) in the first byte, then
- * what is printed. It sends `{progress: …|null}`, asks `{ask: question}`, `{read: path}`,
- * `{run: {program, args, vm, words}}`, `{show: text, ms}`, and ends with `{exit: code}`. It asks one thing at a time.
- * A program to run enters a VM, with words of the caller's own; a caller with another way into the VM takes that. A
- * picture to show replaces the one before, on a terminal that came with `rows`; the answer is the terminal's size, and
- * asks for the next picture, after `ms` or as soon as the size changes.
+ * Text messages are JSON, one value each. The caller begins with `{argv, terminal, uid, atPrompt, cwd}`. It sends its
+ * standard input as binary messages, and ends the input with `{eof: true}`. It answers requests with `{answer: bool}`,
+ * `{file: base64}` or `{error: text}`, `{code: n}`, `{size: {columns, rows}}`. `{revoke: true}` cancels and undoes the
+ * operation, if its progress said that it is `revocable`.
+ *
+ * The daemon's binary messages are output: the first byte is 1 (standard output) or 2 (standard error), the rest is
+ * printed. The daemon sends `{progress: …|null}`, requests `{ask: question}`, `{read: path}`,
+ * `{run: {program, args, vm, words}}` and `{show: text, ms}`, one at a time, and ends with `{exit: code}`. A program to
+ * run enters the VM `vm` with the caller's own `words`; a caller that has another way into the VM uses that instead. A
+ * picture to show replaces the previous one, on a terminal that was given with `rows`. The answer is the terminal's
+ * size, and asks for the next picture: it is sent after `ms`, or as soon as the size changes.
  */
 export const execSocket = (app: AppContext, local: boolean) =>
   upgradeWebSocket((c: Context<HttpEnv>) => {
@@ -80,11 +82,11 @@ const text = z.union([
   z.object({ revoke: z.literal(true) }),
   hello,
 ])
-/** What a caller sends: some of its standard input, or a text. */
+/** What a caller sends: a piece of its standard input, or a text message. */
 type Message = Uint8Array | z.infer<typeof text>
 type Answer = Exclude<z.infer<typeof text>, { eof: unknown } | { revoke: unknown } | Hello>
 
-/** A text that is none of these is passed over, as a newer caller may send it. */
+/** Parses a text message. Unknown messages are ignored, as a newer caller may send them. */
 function parse(data: string): Message | undefined {
   try {
     return text.safeParse(JSON.parse(data)).data
@@ -93,7 +95,10 @@ function parse(data: string): Message | undefined {
   }
 }
 
-/** Sends a message; resolves when the connection takes more, and never fails: `signal` says that the caller has gone. */
+/**
+ * Sends a message. Resolves when the connection accepts more, and never rejects: `signal` tells when the caller has
+ * gone.
+ */
 type Send = (data: string | Uint8Array) => Promise<void>
 
 const sent = (socket: WebSocket, data: string | Uint8Array): Promise<void> =>
@@ -110,7 +115,9 @@ async function converse(
   const say = (value: object) => send(JSON.stringify(value))
   const first = await inbox.hello()
   if (!first) {
-    await send(Buffer.concat([Buffer.of(outputs.err), Buffer.from('The conversation does not begin as it should.\n')]))
+    await send(
+      Buffer.concat([Buffer.of(outputs.err), Buffer.from('The first message must be {argv, terminal, uid}.\n')]),
+    )
     return say({ exit: 2 })
   }
   const { argv, terminal, uid, atPrompt, cwd } = first
@@ -120,7 +127,9 @@ async function converse(
   await say({ exit })
 }
 
-/** Who is at a command line of this box is what it says itself: anyone who can open the socket is as good as root. */
+/**
+ * A caller on the box itself states its own uid, and is trusted: anyone who can open the socket is equivalent to root.
+ */
 const userOf = async (uid: number): Promise<Principal> => boxUser(await userName(uid), String(uid))
 
 function callerOf(
@@ -164,20 +173,20 @@ function callerOf(
     async show(picture, ms) {
       const answer = await request({ show: picture, ms })
       if ('size' in answer) return answer.size
-      throw new CroftError('misuse', 'The size of a terminal was asked for.')
+      throw new CroftError('misuse', 'The answer to {show} must be the size of the terminal.')
     },
     signal,
     root,
   }
 }
 
-/** What may lie unread of a caller's, in bytes and in answers; one message more may come beyond. */
+/** How much of a caller's input may be unread, in bytes and in answers. One message may exceed it. */
 const mostUnread = 1024 * 1024
 const mostAnswers = 16
-/** What a chunk takes besides what it holds. */
+/** The memory that a chunk takes in addition to its content, in bytes. */
 const chunkBytes = 256
 
-/** What the caller has sent and nobody has taken yet. */
+/** Messages from the caller that have not been read yet. */
 export class Inbox {
   readonly #chunks: (Uint8Array | null)[] = []
   #bytes = 0
@@ -187,12 +196,12 @@ export class Inbox {
   readonly #revoking = new AbortController()
   #ended = false
 
-  /** Aborted when the caller asks to take back what was begun. */
+  /** Aborted when the caller asks to cancel and undo the operation. */
   get revoked(): AbortSignal {
     return this.#revoking.signal
   }
 
-  /** How the caller begins; undefined when it begins with something else, or has gone. */
+  /** Returns the caller's first message; undefined when it is of another kind, or the caller has gone. */
   hello(): Promise<Hello | undefined> {
     return this.#hello.promise
   }
@@ -231,7 +240,7 @@ export class Inbox {
     }
   }
 
-  /** Whether much lies here: the reader stops reading then. */
+  /** Whether so much is unread that the socket should be paused. */
   get crowded(): boolean {
     return (this.#bytes > mostUnread || this.#answers.length > mostAnswers) && !this.#ended
   }

@@ -18,19 +18,20 @@ const size = z.object({
 })
 const query = size.extend({ vm: z.string(), id: z.string().optional() })
 
-/** What a viewer who does not read may have waiting before he is sent away, in bytes. */
+/** How much output may be queued for a viewer that does not read before it is disconnected, in bytes. */
 const mostWaiting = 2 * 1024 * 1024
 
 /** The most that may be typed or pasted in one message, in bytes. */
 const mostTyped = 256 * 1024
 
 /**
- * Terminals in VMs, for who may enter them by `ssh`.
+ * Serves terminals in VMs, to callers that may run `ssh` into the VM.
  *
- * `GET /api/terminals?vm=web` lists those that are open. `GET /api/terminal?vm=web&columns=80&rows=24` as a WebSocket starts one, or with
- * `id=…` shows one that is open, from what was written last; one that is over is started anew. Binary messages are what is typed and
- * what is shown. Texts are JSON: to the client `{"id":"trm_…"}` first, `{"problem":{…}}` when there is none, and `{"ended":true}`; from it
- * `{"columns":80,"rows":24}`.
+ * `GET /api/terminals?vm=web` lists the open terminals. `GET /api/terminal?vm=web&columns=80&rows=24` as a WebSocket
+ * starts a terminal; with `id=…` it shows an open terminal, beginning with its recent output, or starts a new one if
+ * that terminal has ended. Binary messages carry input and output. Text messages are JSON: the client receives
+ * `{"id":"trm_…"}` first, or `{"problem":{…}}` when there is no terminal, and `{"ended":true}` at the end; it sends
+ * `{"columns":80,"rows":24}` when its size changes.
  */
 export function terminalRoutes(
   http: Hono<HttpEnv>,
@@ -54,7 +55,7 @@ export function terminalRoutes(
     '/api/terminal',
     async (c, next) => {
       if (c.req.header('upgrade')?.toLowerCase() !== 'websocket')
-        throw new CroftError('misuse', 'A terminal is a WebSocket.')
+        throw new CroftError('misuse', 'A terminal must be opened as a WebSocket.')
       check(c, c.req.query('vm') ?? '')
       return next()
     },
@@ -71,7 +72,11 @@ export function terminalRoutes(
             if (!isStillIn(c)) socket.close(1008)
           })
           try {
-            if (!wanted.success) throw new CroftError('bad-value', 'That is not the size of a terminal.')
+            if (!wanted.success)
+              throw new CroftError(
+                'bad-value',
+                'The size of the terminal must be 2 to 1000 columns and 2 to 1000 rows.',
+              )
             terminal = await openFor(app, terminals, wanted.data, c.get('actor'))
             if (gone) return
             tell({ id: terminal.id })
