@@ -1,8 +1,8 @@
 import type { Box } from './box.ts'
 
 /**
- * Keeps state that only one verb needs beside that verb, rather than in `Box`.
- * @param make creates the state of a box when it is first asked for @returns returns the state of a box
+ * Attaches state to a box from outside: a module that alone needs the state keeps it here, rather than in `Box`.
+ * @param make creates the state for a box, on first use @returns a function that returns the state for a box
  */
 export function perBox<T>(make: (box: Box) => T): (box: Box) => T {
   const made = new WeakMap<Box, T>()

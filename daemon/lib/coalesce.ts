@@ -1,8 +1,10 @@
 import type { Logger } from 'pino'
 
 /**
- * Makes of `work` something that can be asked for at any time and as often as one likes: one run at a time, and one more
- * after it for all who asked meanwhile. A run that fails is logged, and tried again after `retryMs`.
+ * Returns a function that requests a run of `work`, and may be called at any time and any number of times. Runs never
+ * overlap: all calls during a run result in one more run after it. A run that fails is logged and retried after
+ * `retryMs`.
+ * @param what the work, for the log, worded to follow "could not"
  */
 export function coalesce(what: string, retryMs: number, log: Logger, work: () => Promise<void>): () => void {
   let running = false

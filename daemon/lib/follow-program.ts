@@ -4,9 +4,10 @@ import { createInterface } from 'node:readline'
 const againMs = 1000
 
 /**
- * Runs a program that prints a line whenever something happens, and starts it again should it end. It ends with this process.
- * @param onGap called when it has been started again: what happened meanwhile, it has not told
- * @returns ends it
+ * Runs a program that prints a line for each event, and restarts the program if it exits. The program ends with this
+ * process.
+ * @param onGap called when the program has been restarted: events in between were missed
+ * @returns ends the program
  */
 export function followProgram(
   [program, ...args]: readonly [string, ...string[]],

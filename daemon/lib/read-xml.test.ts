@@ -24,6 +24,6 @@ test('whatever is written by xml is read as it was', () => {
 })
 
 test('what is no XML is an error', () => {
-  expect(() => readXml('')).toThrow('No element of XML')
-  expect(() => readXml('libvirt is away')).toThrow('No element of XML')
+  expect(() => readXml('')).toThrow('No XML element')
+  expect(() => readXml('libvirt is away')).toThrow('No XML element')
 })

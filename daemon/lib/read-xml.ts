@@ -1,11 +1,11 @@
 import { XMLParser } from 'fast-xml-parser'
 
-/** An element of XML, read; the names of elements and attributes as they stand, with their prefix. */
+/** A parsed XML element. The names of elements and attributes include their namespace prefixes. */
 export class XmlElement {
   readonly name: string
   readonly attributes: Readonly<Record<string, string>>
   readonly children: readonly XmlElement[]
-  /** The text right in it, entities decoded. */
+  /** The element's own text without that of its children, with entities decoded. */
   readonly text: string
 
   constructor(name: string, node: Node) {
@@ -16,14 +16,14 @@ export class XmlElement {
     this.children = parts.flatMap((part) => childrenIn(part))
   }
 
-  /** The elements at a path of names beneath it, such as `devices/disk/source`, in the order of the document. */
+  /** Returns the descendants at a path of names, such as `devices/disk/source`, in document order. */
   all(path: string): XmlElement[] {
     const [first, ...rest] = path.split('/')
     const found = this.children.filter(({ name }) => name === first)
     return rest.length === 0 ? found : found.flatMap((each) => each.all(rest.join('/')))
   }
 
-  /** The first of them. */
+  /** Returns the first descendant at a path. */
   first(path: string): XmlElement | undefined {
     return this.all(path)[0]
   }
@@ -43,16 +43,16 @@ const parser = new XMLParser({
   trimValues: false,
   parseTagValue: false,
   parseAttributeValue: false,
-  // Also numbered ones: libvirt writes those.
+  // Needed for numeric character references, which libvirt writes.
   htmlEntities: true,
 })
 
 /**
- * Reads a document of XML: the one way to read what libvirt says. Pure.
- * @returns its outermost element @throws Error when it has none
+ * Parses an XML document. All XML from libvirt is read with this function. Pure.
+ * @returns the root element @throws Error when there is none
  */
 export function readXml(text: string): XmlElement {
   const [root] = (parser.parse(text) as Node[]).flatMap(childrenIn)
-  if (!root) throw new Error(`No element of XML in ${JSON.stringify(text.slice(0, 60))}.`)
+  if (!root) throw new Error(`No XML element in ${JSON.stringify(text.slice(0, 60))}.`)
   return root
 }

@@ -1,4 +1,4 @@
-/** A piece of XML that is already well-formed; made only by `xml`. */
+/** A piece of well-formed XML. Only `xml` creates it. */
 export class Xml {
   readonly text: string
   constructor(text: string) {
@@ -12,9 +12,9 @@ export class Xml {
 type Value = Xml | string | number | boolean | undefined | readonly Value[]
 
 /**
- * The one way to write XML: a tagged template whose values are escaped, for text and for attributes alike.
- * An `Xml` value, or an array of them, goes in as it is; `undefined` and `false` are nothing.
- * Characters that XML 1.0 can't carry (most control characters, lone surrogates) become U+FFFD.
+ * Builds XML from a tagged template. All XML that Croft writes is built with it. Values are escaped for both text and
+ * attributes. An `Xml` value, or an array of `Xml` values, is inserted unescaped; `undefined` and `false` insert
+ * nothing. Characters that XML 1.0 can't carry (most control characters, lone surrogates) become U+FFFD.
  */
 export function xml(strings: TemplateStringsArray, ...values: readonly Value[]): Xml {
   return new Xml(strings.reduce((text, part, i) => text + render(values[i - 1]) + part))

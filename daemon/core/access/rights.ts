@@ -1,15 +1,15 @@
 import type { State, Store } from '../../store/index.ts'
 
-/** The records that say who may do what. */
+/** The kinds of records that grant access. */
 const kinds = ['sessions', 'links', 'tokens', 'keys', 'hosts', 'vms', 'web'] as const
 type Rights = Pick<State, (typeof kinds)[number]>
 
-/** The longest that a timer of Node's runs. */
+/** The longest delay of a Node timer. */
 const longestMs = 2 ** 31 - 1
 
 /**
- * Calls `then` whenever something that lets somebody in has changed, and when the time of a session, a link or a token is
- * over. @returns ends that
+ * Calls `then` whenever a record that grants access has changed, and whenever a session, a link or a token expires.
+ * @returns stops watching
  */
 export function watchRights(store: Pick<Store, 'state' | 'watch'>, then: () => void): () => void {
   let timer: NodeJS.Timeout | undefined
@@ -17,7 +17,7 @@ export function watchRights(store: Pick<Store, 'state' | 'watch'>, then: () => v
     clearTimeout(timer)
     const next = nextEnd(store.state, Date.now())
     if (next === undefined) return
-    // It may come a moment early; what has no more than that to go has ended for us.
+    // One extra millisecond, as a timer may fire a moment early.
     timer = setTimeout(over, Math.min(longestMs, next - Date.now() + 1)).unref()
   }
   const over = () => {
@@ -38,7 +38,7 @@ export function watchRights(store: Pick<Store, 'state' | 'watch'>, then: () => v
 
 const differ = (before: Rights, now: Rights): boolean => kinds.some((kind) => before[kind] !== now[kind])
 
-/** When the next of what lets somebody in ends by itself, in ms since 1970. Pure. */
+/** Returns when the next session, link or token expires, in ms since 1970; undefined when none will. Pure. */
 export function nextEnd({ sessions, links, tokens }: Rights, now: number): number | undefined {
   let next: number | undefined
   for (const records of [sessions, links, tokens])
