@@ -16,7 +16,7 @@ export function Ports({ vm }: { vm: VmView }) {
         <p>
           {value.awake ? (
             <>
-              Start a web server in it, and you find it at {vm.web ?? vm.address}. For example:{' '}
+              Start a web server in the VM and open it at {vm.web ?? vm.address}. For example:{' '}
               <code>croft exec {vm.name} -- tmux new -d python3 -m http.server 8000</code>
             </>
           ) : (

@@ -168,10 +168,11 @@ function titleOf(after: string): string {
   return after === 'never' ? 'never' : `after ${minutes(Number(after))} without use`
 }
 
-/** Says when it goes to sleep by itself, and why it does not now. Pure. */
+/** Tells when a VM is put to sleep automatically, and why it is awake now. Pure. */
 function inWords({ name, state, use, sleepAfter, sleepsAt }: StatResult): string {
   const now = new Date()
-  const rule = sleepAfter === 0 ? 'It never sleeps by itself.' : `It sleeps after ${minutes(sleepAfter)} without use.`
+  const rule =
+    sleepAfter === 0 ? 'It is never put to sleep automatically.' : `It sleeps after ${minutes(sleepAfter)} without use.`
   if (state !== 'awake' || !use) return rule
   if (use.now) return `${rule} It is in use now: ${use.why}.`
   const next = sleepsAt === null ? '' : ` and it sleeps ${until(sleepsAt, now)}`

@@ -101,7 +101,11 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
                   kind="quiet"
                   label={`Remove ${each.host}`}
                   after={again}
-                  action={{ command: 'domain rm', args: { host: each.host }, done: `${each.host} leads nowhere now` }}
+                  action={{
+                    command: 'domain rm',
+                    args: { host: each.host },
+                    done: `${each.host} no longer leads to a VM`,
+                  }}
                 >
                   Remove
                 </Act>
@@ -111,7 +115,7 @@ function Hosts({ hosts, again }: { hosts: readonly CustomHostResult[]; again(): 
         </Table>
       )}
       <Form kind="form">
-        <Field id="host" label="A name whose DNS leads to this box" of={host} placeholder="shop.example.com" mono />
+        <Field id="host" label="A name that resolves to this box" of={host} placeholder="shop.example.com" mono />
         <ChooseVm id="host-vm" argument="vm" label="VM" of={vm} />
         <Field id="host-port" argument="port" label="Port, if not the main one" of={port} placeholder="8000" mono />
         <p class="buttons">
