@@ -19,14 +19,17 @@ import { type BoxShape, digest, domainName, domainXml, vmFolder } from './domain
 import { openSaveImage, rewrite, withHeader } from './memory/load.ts'
 import type { Summary } from './memory/zero-pages.ts'
 
-/** Where libvirt keeps what each domain's QEMU says: for ever, one that is gone included; virtlogd keeps three older parts of each. */
+/**
+ * The folder of QEMU's logs, one per domain. libvirt never deletes a log, even when its domain is undefined; virtlogd
+ * keeps three rotated files of each.
+ */
 const logFolder = '/var/log/libvirt/qemu'
 
 /**
- * What the box needs of libvirt, in the box's words.
- * @param folder the state folder @param instance marks its domains
- * @param shape what surrounds a domain made from this image
- * @param warn hears, once, that QEMU writes memory in a way that Croft does not understand, and why
+ * Implements the domain's hypervisor interface with libvirt.
+ * @param folder the state folder @param instance marks the domains of this installation
+ * @param shape returns the hardware and resources for a domain made from this image
+ * @param warn called once, with the reason, if QEMU saves memory in a format that Croft does not understand
  */
 export function makeHypervisor(
   libvirt: Libvirt,
@@ -36,7 +39,7 @@ export function makeHypervisor(
   warn: (why: string) => void,
 ): Hypervisor {
   const { call } = libvirt
-  /** How often libvirt reads a save image's header. Since about version 11 it closes the file in between; before, once. */
+  /** How many times libvirt opens a save image to read its header: twice since about version 11, once before. */
   let headers = 1
   let isUnderstood = true
   const noteSummary = ({ unknown }: Summary) => {
@@ -58,7 +61,7 @@ export function makeHypervisor(
       const flags = VIR.DOMAIN_UNDEFINE_MANAGED_SAVE | VIR.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
       await unless(gone, call.domainUndefine(vm.uuid, flags))
       const log = `${logFolder}/${domainName(vm)}.log`
-      // One that can't be removed is no reason to keep a VM.
+      // A log that can't be removed is no reason to keep a VM.
       await Promise.all(['', '.0', '.1', '.2'].map((older) => rm(log + older).catch(() => {})))
     },
 
@@ -125,7 +128,8 @@ export function makeHypervisor(
       const path = join(folder, memory.file)
       const image = await openSaveImage(path)
       const described = domainXml({ ...spec, hardware: memory.hardware }, await croft(shape(spec.image)))
-      // Under emulation the cookie would have libvirt compare a CPU that is always the same, property by property.
+      // Under emulation the CPU is always the same; with the cookie, libvirt would still compare it property by
+      // property.
       const kept = memory.hardware.accelerator === 'kvm' ? image.cookie : null
       const header = { xml: described.text, cookie: kept, running: true }
       const fifo = join(vmFolder(folder, spec.vm), 'incoming')
@@ -183,7 +187,7 @@ export function makeHypervisor(
 
     async endBlockJob(uuid) {
       const none = [...gone, ...already, ...jobless]
-      // One that waits to be turned to must be: see commitBlocks. Any other refuses that.
+      // A job that is ready to pivot must be pivoted: see commitBlocks. Any other job refuses to.
       const pivoted = call.domainBlockJobAbort(uuid, 'vda', VIR.DOMAIN_BLOCK_JOB_ABORT_PIVOT).then(
         () => true,
         () => false,
@@ -288,7 +292,10 @@ export function makeHypervisor(
     return { devices, accelerator, cpu, machine, qemu: hypervisorVersion, cpus, memoryMiB }
   }
 
-  /** A running domain's XML also says whether the guest's agent has its channel open. Undefined if it isn't ours or has gone. */
+  /**
+   * Describes a domain; undefined if the domain isn't ours or has gone. The XML of a running domain also tells whether
+   * the guest agent has its channel open.
+   */
   async function describeDomain({ uuid, state, reason }: DomainSummary): Promise<DomainInfo | undefined> {
     const text = await unless(gone, call.domainXml(uuid))
     const domain = text === undefined ? undefined : readXml(text)
@@ -343,7 +350,7 @@ function howStopped(detail: string): Extract<DomainEvent, { type: 'stopped' }>['
   return detail === 'crashed' || detail === 'failed' ? 'crashed' : 'powered-off'
 }
 
-/** The model of the box's CPU and what it can do, from /proc/cpuinfo: what a guest under KVM sees. */
+/** Returns the model and features of the box's CPU, from /proc/cpuinfo: what a guest under KVM sees. */
 async function hostCpu(): Promise<string> {
   const text = await readFile('/proc/cpuinfo', 'utf8')
   return ['vendor_id', 'cpu family', 'model', 'stepping', 'flags']
@@ -351,14 +358,15 @@ async function hostCpu(): Promise<string> {
     .join('\n')
 }
 
-/** libvirt's errors as ours. */
+/** Converts libvirt's errors to Croft's. */
 function croft<T>(work: Promise<T>): Promise<T> {
   return unless([], work) as Promise<T>
 }
 
 /**
- * Has a domain become something. libvirt has one code for "it is so already" and for much that keeps it from becoming so,
- * such as a network that does not run: so it is asked how it is.
+ * Waits for a call that changes a domain's state. libvirt has a single error code both for a domain that is already in
+ * that state and for many reasons why it can't get there, such as an inactive network. So on this error the state is
+ * read: the call counts as successful if the state is a wanted one.
  */
 async function become<S>(work: Promise<unknown>, state: () => Promise<S>, ...wanted: S[]): Promise<void> {
   try {
@@ -370,7 +378,7 @@ async function become<S>(work: Promise<unknown>, state: () => Promise<S>, ...wan
   }
 }
 
-/** The same, but an error with one of these of libvirt's codes is no failure: what was asked for is so already. */
+/** Waits for a call, and returns undefined instead of throwing if libvirt's error has one of these codes. */
 async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T | undefined> {
   return work.catch((error) => {
     if (error instanceof LibvirtError && codes.includes(error.codeName)) return undefined
@@ -378,17 +386,17 @@ async function unless<T>(codes: readonly string[], work: Promise<T>): Promise<T 
   })
 }
 
-/** Where a domain's XML has what is Croft's own. */
+/** The path of Croft's own element in a domain's XML. */
 const ownMetadata = 'metadata/croft:vm'
 
-/** The kernel's own: what a guest may do in a row, and then stands still for, is short enough not to be seen. */
+/** The kernel's default. Within it a guest runs and is then throttled, both too briefly to be noticed. */
 const cpuPeriodUs = 100_000
 
 const gone = ['NO_DOMAIN']
-const jobless = ['INVALID_ARG'] // what libvirt says of a disk without a block job
-const already = ['OPERATION_INVALID'] // also: no job is under way
+const jobless = ['INVALID_ARG'] // libvirt's error for a disk without a block job
+const already = ['OPERATION_INVALID'] // also: there is no job
 
-/** libvirt has these in KiB: virConnectGetAllDomainStats, `balloon.…`. */
+/** libvirt reports these in KiB: virConnectGetAllDomainStats, `balloon.…`. */
 function balloonOf(stats: Record<string, unknown>): VmStats['balloon'] {
   const KiB = (name: string) => Number(stats[`balloon.${name}`] ?? 0) * 1024
   if (!('balloon.current' in stats)) return undefined

@@ -5,10 +5,10 @@ import { domainUuid, lend, readDomainName, withDomain } from './handles.ts'
 export interface DomainSummary {
   uuid: string
   name: string
-  /** QEMU's number within libvirt while it runs, else null. */
+  /** libvirt's number for the domain while it runs, otherwise null. */
   id: number | null
   state: DomainState
-  /** Why it is in that state, e.g. `booted`, `destroyed`, `saved`. */
+  /** Why the domain is in that state, e.g. `booted`, `destroyed`, `saved`. */
   reason: string
 }
 
@@ -29,9 +29,12 @@ function summary(domain: Pointer): DomainSummary {
   }
 }
 
-/** What a domain is and whether it runs. All take its UUID; flags are sums of the constants named. */
+/**
+ * Operations that describe, define, start and stop domains. Domains are given by UUID; flags are sums of the constants
+ * named.
+ */
 export const domainOps = {
-  /** Every domain, running or not. One that vanishes amid the listing is left out. */
+  /** Lists every domain, running or not. A domain that vanishes during the listing is left out. */
   domainList(conn: Pointer): DomainSummary[] {
     const list = slot()
     const count = callNative('virConnectListAllDomains', conn, list, 0)
@@ -47,7 +50,7 @@ export const domainOps = {
     return withDomain(conn, uuid, (domain) => takeString(callNative('virDomainGetXMLDesc', domain, flags)))
   },
 
-  /** Defines or redefines a persistent domain; answers with its UUID. flags: VIR.DOMAIN_DEFINE_* */
+  /** Defines or redefines a persistent domain. Returns its UUID. flags: VIR.DOMAIN_DEFINE_* */
   domainDefine(conn: Pointer, xml: string, flags = 0): string {
     return lend(callNative('virDomainDefineXMLFlags', conn, xml, flags), vir.virDomainFree, domainUuid)
   },
@@ -62,12 +65,14 @@ export const domainOps = {
     withDomain(conn, uuid, (domain) => callNative('virDomainCreateWithFlags', domain, flags))
   },
 
-  /** Asks the guest to shut down and returns at once. flags: VIR.DOMAIN_SHUTDOWN_* */
+  /** Asks the guest to shut down and returns immediately. flags: VIR.DOMAIN_SHUTDOWN_* */
   domainShutdown(conn: Pointer, uuid: string, flags = 0): void {
     withDomain(conn, uuid, (domain) => callNative('virDomainShutdownFlags', domain, flags))
   },
 
-  /** Pulls the plug. flags: VIR.DOMAIN_DESTROY_GRACEFUL fails rather than send SIGKILL. */
+  /**
+   * Ends a domain without asking the guest. flags: with VIR.DOMAIN_DESTROY_GRACEFUL, fails rather than send SIGKILL.
+   */
   domainDestroy(conn: Pointer, uuid: string, flags = 0): void {
     withDomain(conn, uuid, (domain) => callNative('virDomainDestroyFlags', domain, flags))
   },
@@ -81,7 +86,7 @@ export const domainOps = {
   },
 }
 
-/** For the members of a list: a failure to read one is no failure of the whole. */
+/** For the items of a list: a failure to read one item does not fail the whole listing. */
 function attempt<T>(body: (item: Pointer) => T): (item: Pointer) => T | undefined {
   return (item) => {
     try {

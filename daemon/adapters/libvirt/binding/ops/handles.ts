@@ -1,16 +1,16 @@
 import { borrowString, callNative, type Pointer, vir } from '../ffi.ts'
 
-/** Lends the domain with this UUID to `use` and frees it whatever happens. */
+/** Passes a handle of the domain with this UUID to `use`, and always frees the handle afterwards. */
 export function withDomain<T>(conn: Pointer, uuid: string, use: (domain: Pointer) => T): T {
   return lend(callNative('virDomainLookupByUUIDString', conn, uuid), vir.virDomainFree, use)
 }
 
-/** Lends the network with this UUID to `use` and frees it whatever happens. */
+/** Passes a handle of the network with this UUID to `use`, and always frees the handle afterwards. */
 export function withNetwork<T>(conn: Pointer, uuid: string, use: (network: Pointer) => T): T {
   return lend(callNative('virNetworkLookupByUUIDString', conn, uuid), vir.virNetworkFree, use)
 }
 
-/** Lends a handle that is ours to `use`, then frees it. */
+/** Passes a handle that the caller owns to `use`, then frees it. */
 export function lend<T>(handle: Pointer, free: (handle: Pointer) => unknown, use: (handle: Pointer) => T): T {
   try {
     return use(handle)

@@ -1,6 +1,7 @@
 /**
- * What a calls child can do: whole operations, each synchronous from opening its handles to reading its error, so that
- * no handle crosses the bridge and each error is its own. They take strings, numbers, booleans and lists, never objects.
+ * The operations that a calls child offers. Each runs synchronously from opening its handles to reading its error, so
+ * that no handle crosses the bridge and no operation reads the error of another. Arguments are strings, numbers,
+ * booleans and lists, never objects.
  */
 import { deviceOps } from './device.ts'
 import { domainOps } from './domain.ts'

@@ -27,7 +27,7 @@ function autostart(network: Pointer): boolean {
   return flag.readInt32LE() === 1
 }
 
-/** Networks, by UUID. */
+/** Operations on networks, given by UUID. */
 export const networkOps = {
   networkList(conn: Pointer): NetworkSummary[] {
     const list = slot()
@@ -40,7 +40,7 @@ export const networkOps = {
     return lend(callNative('virNetworkLookupByName', conn, name), vir.virNetworkFree, summary)
   },
 
-  /** Defines or redefines a persistent network; answers with its UUID. */
+  /** Defines or redefines a persistent network. Returns its UUID. */
   networkDefine(conn: Pointer, xml: string): string {
     return lend(callNative('virNetworkDefineXML', conn, xml), vir.virNetworkFree, networkUuid)
   },
@@ -49,7 +49,7 @@ export const networkOps = {
     withNetwork(conn, uuid, (network) => callNative('virNetworkCreate', network))
   },
 
-  /** Stops it; a persistent network stays defined. */
+  /** Stops a network; a persistent one stays defined. */
   networkDestroy(conn: Pointer, uuid: string): void {
     withNetwork(conn, uuid, (network) => callNative('virNetworkDestroy', network))
   },
@@ -68,8 +68,8 @@ export const networkOps = {
   },
 
   /**
-   * Changes one element in place, e.g. adds a `<host>` of DHCP. `command`: VIR.NETWORK_UPDATE_COMMAND_*, `section`:
-   * VIR.NETWORK_SECTION_*, `index`: which parent element, -1 for the one that fits. flags: VIR.NETWORK_UPDATE_AFFECT_*
+   * Changes one element in place, e.g. adds a DHCP `<host>`. `command`: VIR.NETWORK_UPDATE_COMMAND_*, `section`:
+   * VIR.NETWORK_SECTION_*, `index`: the parent element, -1 to let libvirt choose. flags: VIR.NETWORK_UPDATE_AFFECT_*
    */
   networkUpdate(
     conn: Pointer,

@@ -3,7 +3,7 @@ import { borrowString, callNative, type Pointer, pointerAt, slot, takeString } f
 export interface NodeInfo {
   /** The CPU's architecture, e.g. `x86_64`. */
   model: string
-  /** Of the NUMA cells that libvirt knows; with hot-plugged memory less than there is. nodeMemoryStats().total is all of it. */
+  /** KiB in the NUMA cells that libvirt knows. Hot-plugged memory is missing; nodeMemoryStats().total includes it. */
   memoryKiB: number
   cpus: number
   mhz: number
@@ -13,14 +13,14 @@ export interface NodeInfo {
   threadsPerCore: number
 }
 
-/** A version as libvirt counts: major * 1,000,000 + minor * 1,000 + release. */
+/** Formats one of libvirt's version numbers: major * 1,000,000 + minor * 1,000 + release. */
 function versionText(version: number): string {
   return `${Math.floor(version / 1_000_000)}.${Math.floor(version / 1000) % 1000}.${version % 1000}`
 }
 
-/** The box and its libvirt. */
+/** Operations that describe the box and its libvirt. */
 export const nodeOps = {
-  /** The hypervisor's name, and the versions of libvirtd and of the hypervisor. */
+  /** Returns the hypervisor's name, and the versions of libvirtd and of the hypervisor. */
   version(conn: Pointer): { hypervisor: string; libvirt: string; hypervisorVersion: string } {
     const libvirt = slot()
     const hypervisor = slot()
@@ -37,7 +37,10 @@ export const nodeOps = {
     return callNative('virConnectIsAlive', conn) === 1
   },
 
-  /** `struct _virNodeInfo`: model of 32 bytes, memory at 32, cpus 40, mhz 44, nodes 48, sockets 52, cores 56, threads 60. */
+  /**
+   * `struct _virNodeInfo`: model of 32 bytes, memory at 32, cpus 40, mhz 44, nodes 48, sockets 52, cores 56, threads
+   * 60.
+   */
   nodeInfo(conn: Pointer): NodeInfo {
     const info = Buffer.alloc(64)
     callNative('virNodeGetInfo', conn, info)
@@ -53,12 +56,12 @@ export const nodeOps = {
     }
   },
 
-  /** The `<capabilities>` XML. */
+  /** Returns the `<capabilities>` XML. */
   capabilities(conn: Pointer): string {
     return takeString(callNative('virConnectGetCapabilities', conn))
   },
 
-  /** The `<domainCapabilities>` XML; null takes the default. */
+  /** Returns the `<domainCapabilities>` XML; null selects the default. */
   domainCapabilities(
     conn: Pointer,
     emulator: string | null = null,

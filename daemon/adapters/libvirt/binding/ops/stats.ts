@@ -2,7 +2,10 @@ import { domainStates } from '../enum-names.ts'
 import { borrowString, callNative, type Pointer, pointerAt, read, slot, vir } from '../ffi.ts'
 import { domainUuid, lend } from './handles.ts'
 
-/** libvirt's names to values, e.g. `state.state`, `balloon.current` (KiB), `block.0.rd.bytes`. See virConnectGetAllDomainStats. */
+/**
+ * Values by libvirt's names, e.g. `state.state`, `balloon.current` (KiB), `block.0.rd.bytes`. See
+ * virConnectGetAllDomainStats.
+ */
 export type DomainStats = Record<string, number | boolean | string>
 
 /** `struct _virTypedParameter`: name of 80 bytes, type at 80, an 8-byte union at 88. */
@@ -17,7 +20,7 @@ const readValue: Readonly<Record<number, (union: Buffer) => number | boolean | s
   7: (union) => borrowString(pointerAt(union)) ?? '',
 }
 
-/** A whole number as those that set something take it. */
+/** Encodes an integer as a typed parameter, for functions that set values. */
 export function parameter(name: string, type: 'uint' | 'llong' | 'ullong', value: number): Buffer {
   const parameter = Buffer.alloc(PARAMETER_BYTES)
   parameter.write(name, 'latin1')
@@ -37,7 +40,10 @@ function parameters(address: Pointer, count: number): DomainStats {
   return stats
 }
 
-/** The records that libvirt put in the slot: a NULL-ended array of `struct _virDomainStatsRecord`: domain at 0, parameters 8, count 16. */
+/**
+ * Reads the records that libvirt put into the slot: a NULL-terminated array of `struct _virDomainStatsRecord`: domain
+ * at 0, parameters at 8, count at 16.
+ */
 function takeRecords(list: Buffer, count: number): Record<string, DomainStats> {
   return lend(pointerAt(list), vir.virDomainStatsRecordListFree, (address) => {
     const records = read(address, count * 8)
@@ -51,7 +57,7 @@ function takeRecords(list: Buffer, count: number): Record<string, DomainStats> {
   })
 }
 
-/** Of a domain that does not run, libvirt reports the cpu.* of a whole cgroup tree. */
+/** Drops cpu.* of a domain that does not run: for such a domain libvirt reports the values of a whole cgroup tree. */
 function withoutStaleCpu(stats: DomainStats): DomainStats {
   const state = domainStates[Number(stats['state.state'])]
   if (state === 'running' || state === 'paused') return stats
@@ -59,7 +65,10 @@ function withoutStaleCpu(stats: DomainStats): DomainStats {
 }
 
 export const statsOps = {
-  /** The stats of every domain, by UUID. `groups`: a sum of VIR.DOMAIN_STATS_* (the state always comes along). flags: VIR.CONNECT_GET_ALL_DOMAINS_STATS_* */
+  /**
+   * Returns the stats of every domain, by UUID. `groups`: a sum of VIR.DOMAIN_STATS_* (the state is always included).
+   * flags: VIR.CONNECT_GET_ALL_DOMAINS_STATS_*
+   */
   domainStatsOfAll(conn: Pointer, groups: number, flags = 0): Record<string, DomainStats> {
     const list = slot()
     return takeRecords(list, callNative('virConnectGetAllDomainStats', conn, groups | STATS_STATE, list, flags))
