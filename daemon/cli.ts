@@ -7,8 +7,9 @@ import { LiveView, sizeOf } from './cli/live-view.ts'
 import { ProgressLine } from './cli/progress-line.ts'
 
 /**
- * croft: sends its command line to croftd and does what croftd says: print, ask, read a file, run ssh. It knows no
- * command itself (see doors/http/exec-socket.ts for the conversation), so it starts quickly and never disagrees with the daemon.
+ * croft: sends its command line to croftd and does what croftd requests: print, ask, read a file, run ssh. The program
+ * itself knows no commands (see doors/http/exec-socket.ts for the conversation), so it starts quickly and always agrees
+ * with the daemon.
  */
 const socketPath = process.env.CROFT_SOCKET ?? '/run/croft/croft.sock'
 const argv = process.argv.slice(2)
@@ -45,10 +46,11 @@ conversation.exit.then(end, (error: NodeJS.ErrnoException) => {
   process.stderr.write(`${error.message}\n`)
   process.exit(1)
 })
-// Only these read standard input; taking it in for others would swallow what belongs to the shell's next command.
+// Only `exec` reads standard input. For other commands, reading it would swallow input meant for the shell's next
+// command.
 if (argv[0] === 'exec' && !process.stdin.isTTY) passStdin()
 
-/** Not while a program runs here: Ctrl-C is for that one, and its end is ours. */
+/** False while a program runs here: Ctrl-C is for that program, and croft exits when it does. */
 let interruptible = true
 let revoking = false
 process.on('SIGINT', () => {
@@ -72,7 +74,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.
 function end(exit: number | undefined): void {
   picture.leave()
   progress.clear()
-  if (exit === undefined) process.stderr.write('croftd ended before it answered. journalctl -u croft says why.\n')
+  if (exit === undefined)
+    process.stderr.write('croftd ended before it answered. To find out why: journalctl -u croft\n')
   process.exitCode = revoking && exit !== 0 ? interrupted : (exit ?? notReady)
   process.stdin.destroy()
 }
@@ -116,7 +119,10 @@ function runHere(program: string, args: readonly string[]): Promise<number> {
 
 const keys = { interrupt: 3, suspend: 26, quit: 'q'.charCodeAt(0) }
 
-/** While a picture is shown, what is typed would stand in it: the keys are taken here, and with them what the terminal makes of some. */
+/**
+ * Puts the terminal into raw mode while a live view is shown: echoed input would garble the view. In raw mode the
+ * terminal no longer turns Ctrl-C and Ctrl-Z into signals, so both are handled here.
+ */
 function takeKeys(): void {
   const { stdin } = process
   if (!stdin.isTTY || stdin.isRaw) return
@@ -146,7 +152,7 @@ function passStdin(): void {
   input.on('error', () => void conversation.stdin(null))
 }
 
-/** None, when it has been removed under the shell. */
+/** Returns the current folder; undefined when it has been deleted. */
 function currentFolder(): string | undefined {
   try {
     return process.cwd()
@@ -157,10 +163,10 @@ function currentFolder(): string | undefined {
 
 const howToStart = (): string =>
   existsSync('/run/systemd/system')
-    ? 'Start it: systemctl start croft   What it says: journalctl -u croft'
-    : 'Start it: run install.sh again   What it says: /var/log/croft.log'
+    ? 'To start it: systemctl start croft   Its log: journalctl -u croft'
+    : 'To start it, run install.sh again.   Its log: /var/log/croft.log'
 
-/** Help is printed by the CLI itself when there is no daemon to ask. */
+/** Explains why croftd can't be reached, and exits. Prints the help itself, which needs no daemon. */
 async function failToReach(error: NodeJS.ErrnoException): Promise<void> {
   const [first = 'help'] = argv
   if (['help', '--help', '-h'].includes(first)) {
@@ -172,7 +178,7 @@ async function failToReach(error: NodeJS.ErrnoException): Promise<void> {
   }
   const why =
     error.code === 'EACCES'
-      ? `You may not use ${socketPath}.\nUse sudo, or join its group and sign in again: sudo usermod -aG croft $USER`
+      ? `You don't have permission to use ${socketPath}.\nUse sudo, or join the group croft and log in again: sudo usermod -aG croft $USER`
       : `croftd does not answer at ${socketPath}.\n${howToStart()}`
   if (first === 'version') {
     const { version } = await import('./lib/version.ts')

@@ -10,8 +10,8 @@ import { notifyReady } from './lib/systemd.ts'
 import { gatewayKeys } from './wire/gateway-process.ts'
 
 /**
- * croft-ssh: the SSH gateway. It is a process and a user of its own, so that sessions stay open while the daemon
- * restarts. All it has of the box are its two keys, the daemon's socket for SSH, and the network to the VMs.
+ * croft-ssh: the SSH gateway. It is a separate process, so that sessions stay open while the daemon restarts, and runs
+ * as a user of its own. It can use only its two keys, the daemon's socket for SSH, and the network to the VMs.
  */
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { config: { type: 'string', default: '/etc/croft/config.json' } } })
@@ -27,7 +27,7 @@ async function main(): Promise<void> {
   const gateway = new Gateway(new Croftd(ssh.socket), hostKey, key, log)
   await gateway.listen(ssh.port, ssh.address).catch((cause) => {
     throw new CroftError('unavailable', `The gateway can't listen on port ${ssh.port}: ${cause.message}.`, {
-      hint: 'If another program uses it, choose another in the configuration: "ssh": {"port": …}',
+      hint: 'If another program uses the port, choose a different one in the configuration: "ssh": {"port": …}',
       cause,
     })
   })
@@ -43,7 +43,7 @@ async function main(): Promise<void> {
 }
 
 const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
-// If it runs out of work before it has set its exit code, it has failed.
+// If the process runs out of work before it has set its exit code, it has failed.
 process.exitCode = 1
 main().then(
   () => process.exit(0),

@@ -91,11 +91,11 @@ import { superviseServices } from './wire/standalone.ts'
 
 const stopGraceMs = 60_000
 const firstConnectionMs = 5_000
-/** How often it is seen to that Caddy runs its configuration. */
+/** How often Caddy's configuration is checked and restored if necessary. */
 const caddyLookMs = 1_000
 const networkLookMs = 5_000
 
-/** croftd: builds the parts, wires them, starts them, and ends them in the other order. The only file that knows everything. */
+/** croftd: builds, wires and starts the parts, and ends them in reverse order. The only file that knows all parts. */
 async function main(log: Logger): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -112,7 +112,7 @@ async function main(log: Logger): Promise<void> {
   const store = await openStore(folder, () => reserve.give())
   ends.defer(() => store.close())
   store.lost.catch((err) => {
-    log.fatal({ err }, 'the state folder is no longer ours alone')
+    log.fatal({ err }, 'another process has taken over the state folder')
     process.exit(errorCodes.conflict.exit)
   })
   if (values.standalone) {
@@ -129,7 +129,10 @@ async function main(log: Logger): Promise<void> {
   await makeMemoryFolder(folder)
   const shapes = makeShapes(config, store, libvirt, qemu)
   const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape, (why) =>
-    log.warn({ why }, 'saved memory is not understood, and loaded as it is: pages of zeroes take time and memory'),
+    log.warn(
+      { why },
+      'the format of saved memory is not understood, so it is loaded unchanged: pages of zeroes take time and memory',
+    ),
   )
   const ports = config.web || { http: 80, https: 443 }
   const front = () => publicOriginOf(store.state.web, ports)
@@ -147,7 +150,8 @@ async function main(log: Logger): Promise<void> {
     const [memory, stalls] = await Promise.all([readMemory(), readStalls('memory')])
     return { ...memory, ...stalls, reserve: reserveBytes(config, memory.total) }
   }, pressure)
-  if (store.state.samePages) await samePages.set(true).catch((err) => log.warn({ err }, 'same pages are not shared'))
+  if (store.state.samePages)
+    await samePages.set(true).catch((err) => log.warn({ err }, 'could not turn on memory deduplication (KSM)'))
   const connections = new SshConnections(folder, () => box)
   ends.defer(async () => connections.close())
   const box: Box = {
@@ -202,9 +206,7 @@ async function main(log: Logger): Promise<void> {
   const reconciler = keepReconciled(box, bootId)
   ends.defer(() => reconciler.stop())
   ends.defer(firewall.watch(() => restoreFirewall(box, firewall)))
-  ends.defer(
-    repeat(networkLookMs, 'look after the network', log, () => reconciler.first.then(() => lookAtNetwork(box))),
-  )
+  ends.defer(repeat(networkLookMs, 'check the network', log, () => reconciler.first.then(() => lookAtNetwork(box))))
   const meter = new Meter(box, folder)
   ends.defer(() => meter.close())
   ends.defer(governor.start(box, () => meter.stats()))
@@ -273,7 +275,8 @@ async function main(log: Logger): Promise<void> {
       }),
   }
 
-  // Commands are served once the box is known; when libvirt stays away they are served too, and say so themselves.
+  // Commands are served once the state of all VMs is known. If libvirt can't be reached they are served anyway, and
+  // report that themselves.
   await Promise.race([reconciler.first, new Promise((resolve) => setTimeout(resolve, firstConnectionMs).unref())])
   const terminals = new Terminals(box, folder)
   ends.defer(() => terminals.close())
@@ -308,12 +311,15 @@ async function main(log: Logger): Promise<void> {
 
   log.info({ signal: await endSignal() }, 'ending')
   if (await boxIsStopping()) {
-    log.info('the box shuts down, and its VMs with it')
+    log.info('the box is shutting down, and its VMs with it')
     await stopAll(box, stopGraceMs)
   }
 }
 
-/** The default image's golden checkpoint, if it has none: it was built by an older Croft, or QEMU has been upgraded. */
+/**
+ * Makes a golden checkpoint of the default image if it has none, because an older Croft built the image or QEMU has
+ * been upgraded.
+ */
 function keepGolden(box: Box): void {
   const { golden, defaults } = box.settings
   const image = Object.values(box.store.state.images).find((each) => each.current && each.name === defaults.image)
@@ -328,7 +334,7 @@ function endSignal(): Promise<string> {
 }
 
 export const log = pino({ level: process.env.CROFT_LOG ?? 'info', base: null })
-// Should it ever run out of work before it has said how it ended, that is no success.
+// If the process runs out of work before it has set its exit code, it has failed.
 process.exitCode = errorCodes.internal.exit
 main(log).then(
   () => process.exit(0),

@@ -6,11 +6,11 @@ export interface Progress {
   subject: string
   step: string
   fraction: number
-  /** Whether what goes on can be taken back. */
+  /** Whether the operation can be cancelled and undone. */
   revocable?: boolean
 }
 
-/** What the daemon says in a conversation, besides output; see doors/http/exec-socket.ts. */
+/** The daemon's messages in a conversation, except output; see doors/http/exec-socket.ts. */
 type Message =
   | { progress: Progress | null }
   | { show: string; ms: number }
@@ -19,21 +19,25 @@ type Message =
   | { run: { program: string; args: string[]; vm: string; words: string[] } }
   | { exit: number }
 
-/** The caller's end of it: what the daemon asks of whoever typed the command line. */
+/** The caller's end of a conversation: carries out what the daemon requests. */
 export interface CallerEnd {
   write(to: 'out' | 'err', bytes: Buffer): Promise<void>
-  /** Undefined: there is nothing to show any more. */
+  /** Shows progress; undefined removes it. */
   progress(progress: Progress | undefined): void
-  /** Shows a picture in the place of the one before. @returns the terminal's size when the next is wanted, after `ms` or before */
+  /**
+   * Shows a picture in place of the previous one. Resolves when the next picture is due: after `ms`, or as soon as the
+   * terminal's size changes.
+   * @returns the terminal's size
+   */
   show(picture: string, ms: number): Promise<TerminalSize>
   ask(question: string): Promise<boolean>
-  /** The content of a file; "-" is standard input. @throws Error whose message says why there is none, as a sentence */
+  /** Returns the content of a file; "-" is standard input. @throws Error whose message says why, as a full sentence */
   read(path: string): Promise<Buffer>
   /** Runs `program`, which enters the VM `vm`, with `words` as the caller's own. @returns its exit code */
   run(run: { program: string; args: readonly string[]; vm: string; words: readonly string[] }): Promise<number>
 }
 
-/** The terminal of who types. Without `rows`, one on which pictures can't be shown. */
+/** The caller's terminal. Without `rows`, the terminal can't show live views. */
 export interface CallerTerminal {
   columns: number
   rows?: number | undefined
@@ -46,34 +50,37 @@ export interface Opening {
   headers?: Record<string, string>
   argv: readonly string[]
   terminal: CallerTerminal | null
-  /** Who types, on the box itself; -1 elsewhere. */
+  /** The caller's uid on the box itself; -1 elsewhere. */
   uid: number
-  /** Whether commands stand alone where it was typed, with `croft` before them or not. */
+  /** Whether the line was typed at the lobby's prompt, where a leading `croft` is optional. */
   atPrompt?: boolean
   /** The current folder, for a caller on the box itself. */
   cwd?: string | undefined
 }
 
-/** What the first Ctrl-C prints where it takes back what was begun. */
-export const takesBack = 'What was begun is being taken back. Ctrl-C again: wait no longer.\n'
+/** Printed at the first Ctrl-C, when the operation can be undone. */
+export const takesBack = 'The operation is being undone. Press Ctrl-C again to stop waiting.\n'
 
-/** What somebody is told who waits no longer for what he has begun. */
-export const goesOn = 'croft waits no longer. What was begun goes on: croft ls shows it.\n'
+/** Printed when the caller stops waiting for an operation that continues. */
+export const goesOn = 'croft has stopped waiting. The operation continues in the background: croft ls shows it.\n'
 
 export const isYes = (answer: string): boolean => /^y(es)?$/i.test(answer.trim())
 
 /** croftd refused the whole conversation. */
 export class Refused extends Error {}
 
-/** A command line given to croftd, and what comes of it. The command line program and the lobby both hold it. */
+/** One command line's conversation with croftd. Used by both the command line program and the lobby. */
 export class Conversation {
-  /** The exit code; undefined when croftd ended before it answered. Rejects when it can't be reached, and with `Refused`. */
+  /**
+   * The exit code; undefined when croftd ended before it answered. Rejects when croftd can't be reached, and with
+   * `Refused` when croftd refuses the conversation.
+   */
   readonly exit: Promise<number | undefined>
   readonly #socket: WebSocket
-  /** Resolves when it can be sent to, or never will be. */
+  /** Resolves when the socket has opened, or has closed without opening. */
   readonly #begun: Promise<void>
   readonly #end: CallerEnd
-  /** What has come is handled one after the other: as much is read as the caller takes. */
+  /** Messages are handled one after another, and reading pauses meanwhile, so that a slow caller is not flooded. */
   #turn: Promise<void> = Promise.resolve()
   #waiting = 0
   #left = false
@@ -90,17 +97,17 @@ export class Conversation {
     void this.#say({ argv, terminal, uid, atPrompt, cwd })
   }
 
-  /** Hands over some of standard input, or, by null, its end. Resolves when there is room for more. */
+  /** Sends a chunk of standard input; null ends the input. Resolves when more can be sent. */
   stdin(chunk: Buffer | null): Promise<void> {
     return chunk ? this.#send(chunk) : this.#say({ eof: true })
   }
 
-  /** Has what was begun taken back; the end tells whether that came in time. */
+  /** Asks the daemon to cancel and undo the operation. The exit code tells whether that came in time. */
   revoke(): void {
     void this.#say({ revoke: true })
   }
 
-  /** Waits no longer. What was begun goes on. */
+  /** Stops waiting. The operation continues. */
   leave(): void {
     this.#left = true
     this.#socket.terminate()
@@ -126,14 +133,14 @@ export class Conversation {
         socket.terminate()
       })
       socket.on('error', (error) => !answered && reject(error))
-      // What has come before is for the caller still.
+      // Messages that arrived before the socket closed are still handled.
       socket.once('close', () => void this.#turn.then(() => resolve(undefined)))
       socket.on('message', (data: Buffer, isBinary) => {
         this.#waiting++
         socket.pause()
         this.#turn = this.#turn
           .then(async () => {
-            if (this.#left) return // the rest is for nobody
+            if (this.#left) return // nobody is waiting for the rest
             const exit = isBinary ? await this.#print(data) : await this.#handle(JSON.parse(String(data)))
             if (exit === undefined) {
               if (--this.#waiting === 0) socket.resume()
@@ -147,13 +154,13 @@ export class Conversation {
     })
   }
 
-  /** The first byte says for which output the rest is: see doors/http/exec-socket.ts. */
+  /** Prints a binary message. Its first byte tells which output the rest is for: see doors/http/exec-socket.ts. */
   async #print(data: Buffer): Promise<undefined> {
     this.#end.progress(undefined)
     await this.#end.write(data[0] === 2 ? 'err' : 'out', data.subarray(1))
   }
 
-  /** @returns the exit code, when that is what it says */
+  /** Handles a message. @returns the exit code, if the message is the last one */
   async #handle(message: Message): Promise<number | undefined> {
     const end = this.#end
     if ('progress' in message) {

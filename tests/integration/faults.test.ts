@@ -139,7 +139,7 @@ describe('cut off', () => {
     const before = await traces()
     expect(await croft.interrupt(2000, ['image', 'build', 'endless'])).toMatchObject({
       code: 130,
-      stderr: expect.stringMatching(/being taken back[\s\S]*The change is rolled back\.\n$/),
+      stderr: expect.stringMatching(/being undone[\s\S]*The change is rolled back\.\n$/),
     })
     expect(await traces()).toEqual(before)
     expect((await must('ps', ['-e', '-o', 'args'])).includes('recipes/endless/build')).toBe(false)

@@ -355,7 +355,7 @@ describe('a VM', () => {
   test('that is being made is taken back by Ctrl-C, and nothing of it is left', async () => {
     expect(await croft.interrupt(3000, ['new', 'unwanted', '--cold'])).toMatchObject({
       code: 130,
-      stderr: expect.stringMatching(/being taken back[\s\S]*The change is rolled back\.\n$/),
+      stderr: expect.stringMatching(/being undone[\s\S]*The change is rolled back\.\n$/),
     })
     expect(await croft.state()).toMatchObject({ vms: {}, operations: {} })
     expect((await program('ls', [`${croft.folder}/vms`])).stdout).toBe('')

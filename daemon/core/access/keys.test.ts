@@ -43,7 +43,7 @@ test.each([
   ['ada', { vm: 'web' }, 'ada exists already, as a key for all VMs.'],
   ['deploy', {}, 'deploy exists already, as a key for web only.'],
   ['deploy', { vm: 'build' }, 'deploy exists already, as a key for web only.'],
-  ['runner', { tag: 'shop' }, 'runner exists already, as a key for VMs tagged ci only.'],
+  ['runner', { tag: 'shop' }, 'runner exists already, as a key for VMs tagged "ci" only.'],
   ['company', {}, 'company exists already, as an authority for all VMs.'],
   ['ada', { authority: true }, 'ada exists already, as a key for all VMs.'],
 ])('%s is not added again with %j', (name, addition, message) => {

@@ -128,7 +128,11 @@ function checkSame(state: State, known: Key, wanted: Limit & Pick<Key, 'authorit
 
 /** The VMs that a key may enter, in words. Pure. */
 const whichVms = (state: State, { vm, tag }: Limit): string =>
-  vm !== null ? `${state.vms[vm]?.name ?? vm} only` : tag !== null ? `VMs tagged ${tag} only` : 'all VMs'
+  vm !== null
+    ? `${state.vms[vm]?.name ?? vm} only`
+    : tag !== null
+      ? `VMs tagged ${JSON.stringify(tag)} only`
+      : 'all VMs'
 
 function checkFree(keys: Readonly<Record<string, Key>>, name: string): void {
   if (!Object.values(keys).some((key) => key.name === name)) return

@@ -8,28 +8,32 @@ import type { OperationDefinition, OperationOf } from '../operation/definition.t
 import { execute } from '../operation/engine.ts'
 import { makeId } from '../vm/identity.ts'
 
-/** Memory that was saved a moment ago may be wanted again immediately. */
+/** Memory rests for so long after it was saved: a VM may be woken again immediately. */
 const restMs = 5_000
-/** How long until memory that could not be compressed is tried again, and memory for which there was no room. */
+/** How long to wait before trying again, after a failure and when there was not enough disk space. */
 const failedMs = 10 * 60_000
 const noRoomMs = 60_000
 
 const ending = '.zst.save'
 
 /**
- * Compresses saved memory in the background: that of sleeping VMs and of their checkpoints, one at a time. A run is given
- * up as soon as someone wants one of its VMs. Golden checkpoints stay as they are, so that `new` is quick.
- * Looks whenever memory has been saved, a VM has fallen asleep, or something else with it has ended.
- * @param known resolves when it is known which VMs sleep @returns ends it, with what is under way
+ * Compresses saved memory in the background, one file at a time: the memory of sleeping VMs and of checkpoints. A run
+ * is aborted as soon as anyone needs one of the VMs involved. Golden checkpoints stay uncompressed, so that `new` is
+ * fast. Looks for work whenever memory has been saved, a VM has fallen asleep, or an operation on a VM has ended.
+ * @param known resolves when it is known which VMs sleep @returns stops compressing, and aborts a run in progress
  */
 export function keepCompressed(box: Box, known: Promise<void>): () => Promise<void> {
   let stopped = false
   let timer: NodeJS.Timeout | undefined
   let current: { id: string; under: Promise<unknown> } | undefined
-  /** Memory that is not tried before a time, by id and `performance.now()`. */
+  /** The earliest time to try again, in `performance.now()`, by the memory's id. */
   const notBefore = new Map<string, number>()
 
-  /** @returns when to try again, by `performance.now()`; undefined when that need not be asked: it is done, or something tells */
+  /**
+   * Tries to compress one memory.
+   * @returns when to try again, in `performance.now()`; undefined when no timer is needed, because the memory is
+   * compressed or a watcher will tell
+   */
   const attempt = async (memory: Memory): Promise<number | undefined> => {
     const due = Math.max(restedAt(box, memory), notBefore.get(memory.id) ?? 0)
     if (due > performance.now()) return due
@@ -82,7 +86,7 @@ export function keepCompressed(box: Box, known: Promise<void>): () => Promise<vo
   }
 }
 
-/** The saved memory that is to be compressed, and is not being made or used. Pure. */
+/** Returns the saved memory that should be compressed and that no operation is making or using. Pure. */
 export function rawMemories(state: State): Memory[] {
   const named = namesIn(state.operations)
   const checkpoints = Object.values(state.checkpoints).filter(({ kind }) => kind !== 'copy')
@@ -94,13 +98,16 @@ export function rawMemories(state: State): Memory[] {
 }
 
 /**
- * How long until memory has rested since it was saved, in ms; below 0 when it has. Pure.
- * Memory that is younger than now was saved before the clock was set back.
+ * Returns how long memory has yet to rest after it was saved, in ms; negative when it has rested. Pure.
+ * A time of saving in the future means that the clock was set back since.
  */
 export const restLeft = ({ createdAt }: Pick<Memory, 'createdAt'>, now: Date): number =>
   restMs - Math.abs(now.getTime() - Date.parse(createdAt))
 
-/** When it and the VMs that sleep in it have rested, by `performance.now()`: saving it took its time too. */
+/**
+ * Returns when the memory and the VMs that sleep in it will have rested, in `performance.now()`. A VM's rest begins
+ * when it has fallen asleep, which is later than the time in the memory's record: saving takes time.
+ */
 function restedAt(box: Box, memory: Memory): number {
   const asleep = sleepersIn(box, memory).map(
     (vm) => (box.live.get(vm.uuid)?.since ?? Number.NEGATIVE_INFINITY) + restMs,
@@ -111,14 +118,18 @@ function restedAt(box: Box, memory: Memory): number {
 const sleepersIn = (box: Box, { id }: Memory): Vm[] =>
   Object.values(box.store.state.vms).filter((vm) => vm.memory === id)
 
-/** @returns whether there was room for it; undefined when it can't be done now: it is gone, or one of its VMs is busy or awake */
+/**
+ * Compresses one memory.
+ * @returns whether there was enough disk space; undefined when the memory can't be compressed now, because it is gone
+ * or one of its VMs is busy or awake
+ */
 function compress(box: Box, memory: Memory): Promise<boolean> | undefined {
   if (box.store.state.memories[memory.id]?.file !== memory.file) return undefined
   const sleepers = sleepersIn(box, memory)
   if (!sleepers.every((vm) => stateOf(box, vm) === 'asleep')) return undefined
   const vms = sleepers.map(({ id }) => id)
   return box.locks.runPreemptible([memory.id, ...vms], async (wanted) => {
-    // Running VMs write to the same disk: it must not be full for a moment.
+    // Running VMs write to the same disk, which must not fill up even for a moment.
     if ((await box.files.freeBytes()) < 2 * (await box.files.usage(memory.file))) return false
     const began = performance.now()
     const operation = {
@@ -132,7 +143,7 @@ function compress(box: Box, memory: Memory): Promise<boolean> | undefined {
     await execute(box, compressOperation, operation, (state) => state, undefined, wanted)
     fault(compressFaultPoint)
     await box.files.remove(memory.file)
-    // What was taken away meanwhile had to stay for as long as it was compressed.
+    // A checkpoint or VM may have been deleted meanwhile, and its memory had to stay during the compression.
     await collectGarbage(box)
     box.log.info({ memory: memory.id, ms: Math.round(performance.now() - began) }, 'compressed saved memory')
     return true
@@ -145,8 +156,8 @@ export const compressFaultPoint = 'compress.files'
 type Compressing = OperationOf<'compress'>
 
 /**
- * `compress`: replaces a file of saved memory by a compressed copy of the same content. The old file stays whole until the
- * store names the new one; it is removed afterwards, or as an orphan at the next start.
+ * `compress`: replaces a file of saved memory with a compressed copy of the same content. The old file stays intact
+ * until the store refers to the new one. It is removed afterwards, or as an orphan at the next start.
  */
 export const compressOperation: OperationDefinition<Compressing> = {
   recovery: 'undo',
@@ -169,10 +180,10 @@ export const compressOperation: OperationDefinition<Compressing> = {
   commit: compressed,
 }
 
-/** @throws CroftError `cancelled` when somebody is about to load the old file */
+/** Refers to the compressed file. @throws CroftError `cancelled` when a VM is about to load the old file */
 function compressed(state: State, { memory: id, file, vms }: Compressing): State {
   const memory = state.memories[id]
   if (!memory || Object.values(state.vms).some((vm) => vm.memory === id && !vms.includes(vm.id)))
-    throw new CroftError('cancelled', 'The memory is needed as it is.')
+    throw new CroftError('cancelled', 'The uncompressed memory is needed now.')
   return { ...state, memories: { ...state.memories, [id]: { ...memory, file } } }
 }
