@@ -10,13 +10,13 @@ const box = (roomMiB: number, more: Partial<BoxMemory> = {}): BoxMemory => ({
   full: 0,
   ...more,
 })
-/** A guest that can use so many MiB, and holds so many of files. */
+/** A guest with so many MiB usable, and so many of page cache. */
 const guest = (usable: number, caches: number, majorFaultsPerS = 0) => ({
   usable: usable * MiB,
   caches: caches * MiB,
   majorFaultsPerS,
 })
-/** A VM of 4,000 MiB that uses 300 of it and holds 500 of files. */
+/** A VM of 4,000 MiB that uses 300 MiB and has 500 MiB of page cache. */
 const vm = (name: string, more: Partial<VmMemory> = {}): VmMemory => ({
   id: name,
   name,
@@ -38,8 +38,8 @@ const squeezed = (name: string, usableMiB: number, more: Partial<VmMemory> = {})
     ...more,
   })
 
-describe('how the box stands', () => {
-  test('goes by the room beyond its reserve', () => {
+describe('the level of the box', () => {
+  test('follows the free memory beyond the reserve', () => {
     expect([2000, 900, 300, 50, -100].map((room) => levelOf(box(room), 'plenty'))).toEqual([
       'plenty',
       'tight',
@@ -48,12 +48,12 @@ describe('how the box stands', () => {
       'none',
     ])
   })
-  test('goes by what waits for memory, where much seems to be there', () => {
+  test('follows memory pressure, even where much seems to be free', () => {
     expect(levelOf(box(5000, { some: 30 }), 'plenty')).toBe('tight')
     expect(levelOf(box(5000, { full: 30 }), 'plenty')).toBe('short')
     expect(levelOf(box(5000, { some: null, full: null }), 'plenty')).toBe('plenty')
   })
-  test('does not come and go at the edge', () => {
+  test('does not flap at a threshold', () => {
     expect(levelOf(box(1100), 'tight')).toBe('tight')
     expect(levelOf(box(1600), 'tight')).toBe('plenty')
     expect(levelOf(box(130), 'none')).toBe('none')
@@ -61,11 +61,11 @@ describe('how the box stands', () => {
   })
 })
 
-describe('with room for all', () => {
+describe('with plenty of memory', () => {
   test('nothing is done to VMs in use', () => {
     expect(planActions(box(5000), 'plenty', [vm('web')])).toEqual([])
   })
-  test('those that nobody uses are pulsed once, the one with most to give first', () => {
+  test('idle VMs are pulsed once, the VM with most to give first', () => {
     const idle = { idleMs: 600_000 }
     const much = { ...idle, guest: guest(3700, 1500) }
     const vms = [vm('small', idle), vm('large', much), vm('recent', { idleMs: 1000 })]
@@ -73,7 +73,7 @@ describe('with room for all', () => {
     const again = [vm('large', { ...much, past: { pulsedMs: 1 } })]
     expect(planActions(box(5000), 'plenty', again)).toEqual([])
   })
-  test('what was taken is given back, after a while', () => {
+  test('squeezed memory is given back after a while', () => {
     expect(planActions(box(5000), 'plenty', [squeezed('web', 150)])).toEqual([])
     expect(planActions(box(5000), 'plenty', [squeezed('web', 150, { past: { squeezedMs: 60_000 } })])).toMatchObject([
       { type: 'release', id: 'web' },
@@ -81,16 +81,16 @@ describe('with room for all', () => {
   })
 })
 
-describe('what only saving has taken', () => {
+describe('memory that only saving has allocated', () => {
   const saved = vm('web', { unused: 3000 * MiB })
-  test('is taken back at once, used or not, and the guest keeps its files', () => {
+  test('is reclaimed immediately, whether the VM is in use or not, and the guest keeps its page cache', () => {
     for (const level of ['plenty', 'tight', 'none'] as const) {
       const deeds = planActions(box(300), level, [vm('shop', { busy: true }), saved])
-      // It uses 300 MiB, holds 500 of files, and is left some air.
+      // The VM uses 300 MiB, has 500 MiB of page cache, and is left a margin.
       expect(deeds).toMatchObject([{ type: 'pulse', id: 'web', to: (300 + 500 + 64) * MiB }])
     }
   })
-  test('is left alone where something is under way, the guest says nothing, or it is little', () => {
+  test('is left alone when an operation holds the VM, the guest reports nothing, or there is little of it', () => {
     const guests = [{ busy: true }, { guest: undefined }, { unused: 10 * MiB }, { balloon: 1000 * MiB }]
     for (const more of guests)
       expect(planActions(box(5000), 'plenty', [{ ...saved, ...more }])).not.toContainEqual(
@@ -99,46 +99,46 @@ describe('what only saving has taken', () => {
   })
 })
 
-describe('when it is tight', () => {
-  test('VMs give what they don’t use, in proportion to that, and no more than is wanted', () => {
+describe('when memory is tight', () => {
+  test('VMs give up memory in proportion to what they don’t use, and no more than is wanted', () => {
     const vms = [vm('web'), vm('shop', { guest: guest(3700, 1000) }), vm('tiny', { guest: guest(3700, 90) })]
     const deeds = planActions(box(1000), 'tight', vms)
-    // 500 MiB are wanted; 436 and 936 can be had, to be left 300 and air of 64.
+    // 500 MiB are wanted. The VMs can give 436 and 936, as each is left its 300 and a margin of 64.
     const taken = (436 / 1372) * 500
     expect(deeds).toEqual([
       expect.objectContaining({ type: 'squeeze', id: 'web', to: expect.closeTo((800 - taken) * MiB, -3) }),
       expect.objectContaining({ type: 'squeeze', id: 'shop', to: expect.closeTo((1300 - 500 + taken) * MiB, -3) }),
     ])
   })
-  test('none falls below what it works with, however much is wanted', () => {
+  test('no VM falls below its working set, however much is wanted', () => {
     for (const caches of [50, 500, 3600]) {
       const web = vm('web', { guest: guest(3700, caches) })
       for (const deed of planActions(box(-5000), 'tight', [web]))
         if ('to' in deed) expect(deed.to).toBeGreaterThanOrEqual(floorBytes(web))
     }
   })
-  test('a guest that needs its memory has it back at once, and is let alone for a while', () => {
+  test('a guest that needs its memory gets it back immediately, and is left alone for a while', () => {
     expect(planActions(box(1000), 'tight', [squeezed('web', 20)])).toMatchObject([{ type: 'release', id: 'web' }])
     const thrashing = squeezed('web', 200, { guest: guest(200, 200, 500) })
     expect(planActions(box(1000), 'tight', [thrashing])).toMatchObject([{ type: 'release', id: 'web' }])
     expect(planActions(box(1000), 'tight', [vm('web', { past: { neededMs: 10_000 } })])).toEqual([])
   })
-  test('one that does not say what it needs is not touched, or let go', () => {
+  test('a guest that reports nothing is not squeezed, or is released', () => {
     expect(planActions(box(1000), 'tight', [vm('mute', { guest: undefined })])).toEqual([])
     expect(planActions(box(1000), 'tight', [squeezed('mute', 0, { guest: undefined })])).toMatchObject([
       { type: 'release' },
     ])
   })
-  test('a balloon that is not ours to hold is let go, unless something is under way', () => {
+  test('a balloon that the governor did not inflate is released, unless an operation holds the VM', () => {
     expect(planActions(box(1000), 'tight', [squeezed('web', 300, { past: {} })])).toMatchObject([{ type: 'release' }])
     expect(planActions(box(1000), 'tight', [squeezed('web', 300, { past: {}, busy: true })])).toEqual([])
   })
-  test('nobody is put to sleep', () => {
+  test('no VM is put to sleep', () => {
     expect(planActions(box(1000), 'tight', [vm('old', { idleMs: 3_600_000, guest: undefined })])).toEqual([])
   })
 })
 
-describe('when it is short', () => {
+describe('when memory is short', () => {
   const mute = { guest: undefined }
   test('the VM that has been idle longest is put to sleep, one at a time', () => {
     const vms = [
@@ -151,7 +151,7 @@ describe('when it is short', () => {
     expect(planActions(box(300), 'short', vms.slice(2))).toEqual([])
     expect(planActions(box(-300), 'none', vms.slice(2))).toMatchObject([{ type: 'sleep', id: 'just' }])
   })
-  test('never one that is to stay awake', () => {
+  test('a VM that is set never to sleep is not put to sleep', () => {
     expect(planActions(box(300), 'short', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
     expect(planActions(box(-300), 'none', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
   })

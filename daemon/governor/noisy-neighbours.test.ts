@@ -20,29 +20,29 @@ const vm = (id: string, more: Partial<Rate> = {}): Rate => ({
 const named = (box: BoxLoad, ...rates: Rate[]) =>
   [...noisyNeighbours(box, rates)].map(([id, { what }]) => `${id} ${what}`)
 
-describe('a VM is named', () => {
-  test('for CPUs when others wait for them, and not for using what nobody wants', () => {
+describe('a VM is a noisy neighbour', () => {
+  test('because of its CPU use when others wait for CPUs, but not when it uses what nobody else wants', () => {
     const rates = [vm('web'), vm('hog', { cpus: 1.8 })]
     expect(named(load({ cpu: 60 }), ...rates)).toEqual(['hog takes 1.8 of 2 CPUs'])
     expect(noisyNeighbours(load({ cpu: 60 }), rates).get('hog')!.why).toBe('others wait for a CPU 60 % of the time')
     expect(named(load({ cpu: 5 }), ...rates)).toEqual([])
     expect(named(load({ cpu: null }), ...rates)).toEqual([])
   })
-  test('with others that take as much', () => {
+  test('together with others that use as much', () => {
     const rates = ['a', 'b'].map((id) => vm(id, { cpus: 0.9 }))
     expect(named(load({ cpu: 60 }), ...rates)).toEqual(['a takes 0.9 of 2 CPUs', 'b takes 0.9 of 2 CPUs'])
   })
-  test('for the disk rather than for the CPU that this takes', () => {
+  test('because of its disk use rather than the CPU time that this takes', () => {
     expect(named(load({ cpu: 60, io: 50 }), vm('web'), vm('hog', { cpus: 1.5, diskBytesPerS: 200e6 }))).toEqual([
       'hog reads and writes 200 MB a second',
     ])
   })
-  test('for memory when there is little', () => {
+  test('because of its memory when there is little left', () => {
     const rates = [vm('web'), vm('shop'), vm('hog', { memoryBytes: 9e9 })]
     expect(named(load({}, true), ...rates)).toEqual(['hog has 9.0 GB of memory'])
     expect(named(load(), ...rates)).toEqual([])
   })
-  test('for what it sends', () => {
+  test('because of what it sends', () => {
     expect(named(load(), vm('web'), vm('hog', { sentPacketsPerS: 40_000, sentBytesPerS: 2e6 }))).toEqual([
       'hog sends 40000 packets a second',
     ])
@@ -52,7 +52,7 @@ describe('a VM is named', () => {
   })
 })
 
-test('a VM is busy when it wants much of the CPUs, also while it gets little, and until it wants much less', () => {
+test('a VM is busy when it wants much CPU time, even while it gets little, and until it wants much less', () => {
   expect([0.2, 0.6, 0.8].map((wanted) => isBusy(wanted, false))).toEqual([false, false, true])
   expect([0.2, 0.6, 0.8].map((wanted) => isBusy(wanted, true))).toEqual([false, true, true])
   const stats = { residentBytes: 0, receivedBytes: 0, sentBytes: 0, sentPackets: 0, balloon: undefined }

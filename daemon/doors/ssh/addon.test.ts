@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 const addon = createRequire(import.meta.url).resolve('ssh2/lib/protocol/crypto/build/Release/sshcrypto.node')
 
-/** Ciphers that nobody needs any more, collected whenever something small is made. */
+/** Creates ciphers that nothing refers to, so that small allocations trigger their collection. */
 const script = `
 const { ChaChaPolyCipher } = require(${JSON.stringify(addon)})
 let kept = []
@@ -16,7 +16,7 @@ for (let i = 0; i < 20_000; i++) {
 `
 
 // See packaging/object-wrap.h.
-test('ciphers of connections that are over are collected, and do not end the process', () => {
+test('ciphers of closed connections are garbage-collected without crashing the process', () => {
   const { signal, status, stderr } = spawnSync(process.execPath, ['--max-semi-space-size=1', '-e', script], {
     encoding: 'utf8',
   })

@@ -16,7 +16,7 @@ afterEach(() => {
 })
 
 /**
- * An SSH server as somebody who owns a VM could put there, in a process of its own.
+ * An SSH server as the owner of a VM could install it, in a process of its own.
  * @param onExec what it does with `channel`, of `connection`, whose window is as large as can be
  */
 async function enterServer(onExec: string): Promise<Client> {
@@ -47,7 +47,7 @@ async function enterServer(onExec: string): Promise<Client> {
 
 const run = (guest: Client) => openSession(guest, { what: { exec: 'true' }, pty: undefined, env: {}, agent: false })
 
-/** A client's channel: what it sends, and whether it takes what it is sent. */
+/** A client's channel: what the client sends, and whether it reads what it is sent. */
 function clientOf(source: Duplex, taken: Writable): ServerChannel {
   const both = Duplex.from({ readable: source, writable: taken })
   return Object.assign(both, { stderr: new PassThrough(), exit() {}, close: () => both.destroy() }) as never
@@ -83,7 +83,7 @@ async function growth(work: () => Promise<unknown>): Promise<number> {
   return (most - before) / 2 ** 20
 }
 
-test('how a command ended is known, however late its session is joined to the client’s', async () => {
+test('the exit code of a command is known, however late its session is joined to the client’s', async () => {
   const guest = await enterServer(`channel.exit(7); channel.end('back')`)
   const session = await run(guest)
   await delay(100) // a box that is busy
@@ -103,7 +103,7 @@ test('how a command ended is known, however late its session is joined to the cl
 test.each([
   ['sends more than it may', 32 * 1024],
   ['sends too many small packets', 1],
-])('an SSH server in a VM that %s is left, and what it sends is not kept', async (what, bytes) => {
+])('an SSH server in a VM that %s is disconnected, and its data is not kept', async (what, bytes) => {
   const guest = await enterServer(`
     const data = Buffer.alloc(${bytes})
     let left = 300_000
@@ -127,7 +127,7 @@ test.each([
 test.each([
   ['takes nothing', 'socket.pause()'],
   ['begins to change keys and does not go on', 'connection._protocol.rekey(); setTimeout(() => socket.pause(), 10)'],
-])('an SSH server in a VM that %s holds back what is sent to it', async (_, onExec) => {
+])('an SSH server in a VM that %s slows down the client that sends to it', async (_, onExec) => {
   const guest = await enterServer(onExec)
   const session = await run(guest)
   await delay(100)
@@ -141,7 +141,7 @@ test.each([
   guest.destroy()
 })
 
-test('much through one connection leaves no listeners behind', async () => {
+test('much data through one connection leaves no listeners behind', async () => {
   const server = createServer((socket) => socket.on('data', () => {})).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const other = connect((server.address() as AddressInfo).port, '127.0.0.1')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { LobbyHistories } from './histories.ts'
 
-test('what was typed is kept for a hundred, those that came last', () => {
+test('histories are kept for the hundred users that came last', () => {
   const histories = new LobbyHistories()
   histories.of('first').push('ls')
   for (let i = 0; i < 99; i++) histories.of(`certificate ${i}`).push('ls')

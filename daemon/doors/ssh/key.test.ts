@@ -20,7 +20,7 @@ const ssh = (value: Buffer | string) => {
   return Buffer.concat([length, bytes])
 }
 
-/** What ssh-keygen -Y signs (PROTOCOL.sshsig), with the signature as it is on the wire. */
+/** What ssh-keygen -Y signs (PROTOCOL.sshsig), with the signature in its wire format. */
 function signed(file: string): { data: Buffer; signature: Buffer } {
   writeFileSync(join(folder, 'message'), 'a message')
   rmSync(join(folder, 'message.sig'), { force: true })
@@ -57,7 +57,7 @@ describe.each([
     expect(keygen('-lf', `${file}.pub`).split(' ')[1]).toBe(key.fingerprint)
   })
 
-  test('has signed what it has signed, and nothing else', () => {
+  test('verifies its own signatures, and nothing else', () => {
     const { data, signature } = signed(file)
     expect(verifyWire(key, data, signature)).toBe(true)
     expect(verifyWire(key, Buffer.concat([data, Buffer.of(0)]), signature)).toBe(false)
@@ -70,7 +70,7 @@ describe.each([
   })
 })
 
-test('a short RSA key, one of another kind, and bytes that are none, are refused with a reason', () => {
+test('a short RSA key, a key of an unsupported type, and bytes that are no key are refused with a reason', () => {
   keygen('-q', '-t', 'rsa', '-b', '1024', '-N', '', '-f', 'short')
   expect(() => readSshKey(blobOf('short.pub'))).toThrow('an RSA key of 1024 bits is too short')
   expect(() => readSshKey(ssh('ssh-dss'))).toThrow(BadKey)
@@ -81,7 +81,7 @@ test('a short RSA key, one of another kind, and bytes that are none, are refused
 
 describe('a security key', () => {
   const application = 'ssh:'
-  /** What a security key gives back (PROTOCOL.u2f): flags and counter behind the signature. */
+  /** The answer of a security key (PROTOCOL.u2f): the signature, followed by flags and counter. */
   const touch = (key: KeyObject, type: string, data: Buffer, flags: number) => {
     const tail = Buffer.alloc(5)
     tail[0] = flags
@@ -109,7 +109,7 @@ describe('a security key', () => {
     ],
   ] as const
 
-  test.each(cases)('of type %s lets in when it was touched', (type, privateKey, parts) => {
+  test.each(cases)('of type %s is accepted only when it was touched', (type, privateKey, parts) => {
     const key = readSshKey(Buffer.concat([ssh(type), ...parts, ssh(application)]))
     const data = Buffer.from('a session and what is asked for in it')
     expect(verifyWire(key, data, touch(privateKey, type, data, 1))).toBe(true)
@@ -129,7 +129,7 @@ describe('a certificate', () => {
   const fault = (key: ReturnType<typeof certify>, as: string[], address = '10.1.2.3', at = new Date()) =>
     certificateFault(key.certificate!, as, address, at, isWithin)
 
-  test('is that of its key, by its CA, for its principals', () => {
+  test('has its key, its CA and its principals', () => {
     const key = certify('-n', 'croft,web', '-V', '+1h')
     expect(key.fingerprint).toBe(readSshKey(blobOf('user.pub')).fingerprint)
     expect(key.certificate!.authority.fingerprint).toBe(readSshKey(blobOf('ca.pub')).fingerprint)
@@ -141,7 +141,7 @@ describe('a certificate', () => {
     expect(fault(certify('-V', '+1h'), ['web'])).toMatch('names no principals')
   })
 
-  test('is held to its addresses, and to nothing that is not known', () => {
+  test('is limited to its addresses, and refused for an unknown critical option', () => {
     const near = certify('-n', 'web', '-O', 'source-address=10.0.0.0/8')
     expect(fault(near, ['web'])).toBe(undefined)
     expect(fault(near, ['web'], '::ffff:10.9.9.9')).toBe(undefined)
@@ -149,7 +149,7 @@ describe('a certificate', () => {
     expect(fault(certify('-n', 'web', '-O', 'force-command=ls'), ['web'])).toMatch('force-command')
   })
 
-  test('for a host, or changed anywhere, is none', () => {
+  test('for a host, or changed anywhere, is refused', () => {
     expect(() => certify('-h', '-n', 'web')).toThrow('for a host')
     certify('-n', 'web')
     const blob = blobOf('user-cert.pub')

@@ -8,7 +8,7 @@ interface Inside {
   _protocol: { _handlers: { CHANNEL_WINDOW_ADJUST(): void } }
 }
 
-/** Both ends of a session, as ssh2 has them. */
+/** Both ends of a session, as ssh2 channels. */
 let server: InstanceType<typeof ssh2.Server>
 let client: Client
 let asked: ServerChannel
@@ -42,7 +42,7 @@ afterEach(() => {
   server.close()
 })
 
-/** Resolves when all that was sent by either end has come to the other. */
+/** Resolves when everything that either end sent has arrived at the other. */
 const settled = async () => {
   const pinged = () => new Promise<void>((resolve) => client.forwardIn('', 0, () => resolve()))
   for (let i = 0; i < 3; i++) await pinged()
@@ -52,7 +52,7 @@ test('a command may have 200,000 bytes', () => {
   expect(command.length).toBe(200_000)
 })
 
-test('no window is opened of a channel that has been closed', async () => {
+test('the window of a closed channel is not opened again', async () => {
   const opened = vi.spyOn((client as unknown as Inside)._protocol._handlers, 'CHANNEL_WINDOW_ADJUST')
   asking.write(Buffer.alloc(4 * 2 ** 20))
   await settled()
@@ -63,7 +63,7 @@ test('no window is opened of a channel that has been closed', async () => {
   expect(opened).not.toHaveBeenCalled()
 })
 
-test('what lies unread of one output is not forgotten when the other is read', async () => {
+test('unread data of one output still counts when the other is read', async () => {
   asking.stderr.resume()
   for (let i = 0; i < 100; i++) {
     asked.write(Buffer.alloc(32 * 1024))
@@ -81,7 +81,7 @@ test('what lies unread of one output is not forgotten when the other is read', a
   expect(size).toBe(100 * 32 * 1024)
 })
 
-test('windows grow where all that comes is read, and are opened again until all has come', async () => {
+test('windows grow while everything is read, and are reopened until everything has arrived', async () => {
   let size = 0
   asking.on('data', (chunk: Buffer) => {
     size += chunk.length

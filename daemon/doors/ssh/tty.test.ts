@@ -3,7 +3,7 @@ import type { ServerChannel } from 'ssh2'
 import { expect, test } from 'vitest'
 import { Tty } from './tty.ts'
 
-/** A client's channel, of which nobody reads what is shown. */
+/** A client's channel whose output is discarded. */
 function channelOf(): Duplex {
   return new Duplex({ read() {}, write: (_, __, done) => done() })
 }
@@ -11,7 +11,7 @@ function channelOf(): Duplex {
 const ttyOf = (channel: Duplex) =>
   new Tty(channel as unknown as ServerChannel, { columns: 80, rows: 24 }, [], async () => ({ hits: [], begun: '' }))
 
-test('what is typed while something runs, and its end, come after it', async () => {
+test('input typed while a command runs, and the end of input, are handled after the command', async () => {
   const channel = channelOf()
   const tty = ttyOf(channel)
   await tty.whileBusy(
@@ -28,7 +28,7 @@ test('what is typed while something runs, and its end, come after it', async () 
   tty.close()
 })
 
-test('a client that sends no more has no answer for what runs', async () => {
+test('a client that has ended its input answers a running command’s question with nothing', async () => {
   const channel = channelOf()
   const tty = ttyOf(channel)
   const answer = tty.whileBusy(
