@@ -17,13 +17,13 @@ afterEach(() => {
 
 /**
  * An SSH server as the owner of a VM could install it, in a process of its own.
- * @param onExec what it does with `channel`, of `connection`, whose window is as large as can be
+ * @param onExec what the server does with `channel` on `connection`; the channel's window has the maximum size
  */
 async function enterServer(onExec: string): Promise<Client> {
   const script = `
     const { Channel } = Object.assign(require('ssh2/lib/Channel.js'), { MAX_WINDOW: 2 ** 32 - 1 })
     const ssh2 = require('ssh2')
-    // One of two hundred that it makes it can't read.
+    // ssh2 can't read one in two hundred of the keys that it generates.
     let key
     do key = ssh2.utils.generateKeyPairSync('ed25519')
     while (ssh2.utils.parseKey(key.private) instanceof Error)
@@ -55,7 +55,7 @@ function clientOf(source: Duplex, taken: Writable): ServerChannel {
 
 const takesNothing = () => new Writable({ write() {} })
 const megabytes = 400
-/** As much as a client sends that is never done, in MB so far. */
+/** A client that sends as much as the other end accepts; `sent` is how much so far, in MiB. */
 function endless(): Duplex & { sent: number } {
   const chunk = Buffer.alloc(2 ** 20)
   const source = Object.assign(
@@ -71,7 +71,7 @@ function endless(): Duplex & { sent: number } {
   return source
 }
 
-/** How much more memory this process has at most until all is still, in MiB. */
+/** Returns by how much the memory of this process grows at most while `work` runs, in MiB. */
 async function growth(work: () => Promise<unknown>): Promise<number> {
   const before = process.memoryUsage.rss()
   let most = 0
