@@ -401,7 +401,7 @@ describe('keys', () => {
       stdout: expect.stringMatching(/^ada@laptop can now enter shop \(SHA256:/),
     })
     expect(await add(runner!, '--tag', 'ci')).toMatchObject({
-      stdout: expect.stringMatching(/^runner can now enter VMs tagged ci \(/),
+      stdout: expect.stringMatching(/^runner can now enter VMs tagged "ci" \(/),
     })
     expect(await add(ca!, '--name', 'company', '--authority')).toMatchObject({
       stdout: expect.stringMatching(/^Anybody with a certificate signed by company can now enter all VMs \(/),

@@ -162,8 +162,8 @@ export function makeHypervisor(
         () => false,
       ),
 
-    async rewrite({ file }, to, format, wanted) {
-      noteSummary(await rewrite(join(folder, file), join(folder, to), format, wanted))
+    async rewrite({ file }, to, format, signal) {
+      noteSummary(await rewrite(join(folder, file), join(folder, to), format, signal))
     },
 
     async diskOf(uuid) {
@@ -180,9 +180,9 @@ export function makeHypervisor(
       while (await unless([...gone, ...already], call.domainHasJob(uuid))) await delay(100)
     },
 
-    async commit(uuid, top, base, wanted) {
+    async commit(uuid, top, base, signal) {
       const isDisk = (await this.diskOf(uuid)) === top.file
-      await commitBlocks(libvirt, uuid, { top: join(folder, top.file), base: join(folder, base.file), isDisk }, wanted)
+      await commitBlocks(libvirt, uuid, { top: join(folder, top.file), base: join(folder, base.file), isDisk }, signal)
     },
 
     async endBlockJob(uuid) {

@@ -42,5 +42,5 @@ export const keyAddCommand = command({
 
 function inWords({ name, vm, tag, authority }: KeyResult): string {
   const who = authority ? `Anybody with a certificate signed by ${name}` : name
-  return `${who} can now enter ${vm !== null ? vm : tag !== null ? `VMs tagged ${tag}` : 'all VMs'}`
+  return `${who} can now enter ${vm !== null ? vm : tag !== null ? `VMs tagged "${tag}"` : 'all VMs'}`
 }

@@ -128,7 +128,7 @@ function compress(box: Box, memory: Memory): Promise<boolean> | undefined {
   const sleepers = sleepersIn(box, memory)
   if (!sleepers.every((vm) => stateOf(box, vm) === 'asleep')) return undefined
   const vms = sleepers.map(({ id }) => id)
-  return box.locks.runPreemptible([memory.id, ...vms], async (wanted) => {
+  return box.locks.runPreemptible([memory.id, ...vms], async (signal) => {
     // Running VMs write to the same disk, which must not fill up even for a moment.
     if ((await box.files.freeBytes()) < 2 * (await box.files.usage(memory.file))) return false
     const began = performance.now()
@@ -140,7 +140,7 @@ function compress(box: Box, memory: Memory): Promise<boolean> | undefined {
       file: memory.file.replace(/\.save$/, ending),
       vms,
     } as const
-    await execute(box, compressOperation, operation, (state) => state, undefined, wanted)
+    await execute(box, compressOperation, operation, (state) => state, undefined, signal)
     fault(compressFaultPoint)
     await box.files.remove(memory.file)
     // A checkpoint or VM may have been deleted meanwhile, and its memory had to stay during the compression.
