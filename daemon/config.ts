@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { CroftError } from './lib/error.ts'
-import { wrongIn } from './lib/wrong-value.ts'
+import { wrongIn } from './lib/text/wrong-value.ts'
 
 /**
  * /etc/croft/config.json. All values have defaults. Several Crofts on one box must differ in `folder` and all of

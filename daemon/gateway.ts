@@ -5,8 +5,8 @@ import { readConfig } from './config.ts'
 import { Croftd } from './doors/ssh/croftd.ts'
 import { Gateway } from './doors/ssh/server.ts'
 import { asCroftError, CroftError } from './lib/error.ts'
-import { outliveErrors } from './lib/outlive-errors.ts'
-import { notifyReady } from './lib/systemd.ts'
+import { outliveErrors } from './lib/process/outlive-errors.ts'
+import { notifyReady } from './lib/process/systemd.ts'
 import { gatewayKeys } from './wire/gateway-process.ts'
 
 /**

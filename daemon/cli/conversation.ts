@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { WebSocket } from 'ws'
-import type { TerminalSize } from '../lib/terminal-size.ts'
+import type { TerminalSize } from '../lib/text/terminal-size.ts'
 
 export interface Progress {
   subject: string

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
-import type { TerminalSize } from '../lib/terminal-size.ts'
+import type { TerminalSize } from '../lib/text/terminal-size.ts'
 
 /** A terminal, or a stand-in for one. */
 interface Stream {

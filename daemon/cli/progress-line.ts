@@ -1,4 +1,4 @@
-import { bar } from '../lib/units.ts'
+import { bar } from '../lib/text/units.ts'
 import type { Progress } from './conversation.ts'
 
 /** A stream that may be a terminal. */

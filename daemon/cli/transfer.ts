@@ -5,9 +5,9 @@ import type { Readable, Writable } from 'node:stream'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Transfer } from '../commands/inside/transfer.ts'
-import { quote } from '../lib/command-line.ts'
-import { plainLine } from '../lib/plain-text.ts'
-import { bytes } from '../lib/units.ts'
+import { quote } from '../lib/text/command-line.ts'
+import { plainLine } from '../lib/text/plain-text.ts'
+import { bytes } from '../lib/text/units.ts'
 import { tame } from './tame.ts'
 
 /**

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Activity } from '../activity/index.ts'
+import type { Locks } from '../lib/async/locks.ts'
 import { CroftError } from '../lib/error.ts'
-import type { Locks } from '../lib/locks.ts'
 import type { Operation } from '../store/index.ts'
 import {
   type Image,

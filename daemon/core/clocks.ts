@@ -1,6 +1,6 @@
 import { uptime } from 'node:os'
 import { croft } from '../activity/index.ts'
-import { minutes } from '../lib/units.ts'
+import { minutes } from '../lib/text/units.ts'
 import type { Vm } from '../store/index.ts'
 import { type Box, stateOf, vmOfDomain, vmsOf } from './box.ts'
 

@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path'
 import type { Box, ShareKind } from '../core/box.ts'
 import type { Check } from '../core/interfaces/check.ts'
 import { unsupported } from '../core/vm/qos.ts'
-import { runProgram } from '../lib/run.ts'
+import { runProgram } from '../lib/process/run.ts'
 
 /** The means by which the box's kernel shares out CPUs, disk and network. */
 export interface SharingFacts {

@@ -1,7 +1,7 @@
 import { croft } from '../activity/index.ts'
 import type { Box } from '../core/box.ts'
 import type { Check } from '../core/interfaces/check.ts'
-import { repeat } from '../lib/interval.ts'
+import { repeat } from '../lib/async/interval.ts'
 
 const lookMs = 10 * 60_000
 

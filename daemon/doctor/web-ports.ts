@@ -1,7 +1,7 @@
 import { readlink, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { caddyUser, gatewayUser, userId } from '../lib/accounts.ts'
-import { runProgram } from '../lib/run.ts'
+import { caddyUser, gatewayUser, userId } from '../lib/process/accounts.ts'
+import { runProgram } from '../lib/process/run.ts'
 
 /** A program that listens on a TCP port of this box. */
 export interface PortHolder {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { CroftError } from '../lib/error.ts'
-import { bytes } from '../lib/units.ts'
+import { bytes } from '../lib/text/units.ts'
 import type { BoxMemory } from './decide.ts'
 
 /** How long a caller waits for memory, how often it checks, and the least free memory to admit one more VM. */

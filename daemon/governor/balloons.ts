@@ -1,7 +1,7 @@
 import type { Box } from '../core/box.ts'
 import type { VmStats } from '../core/interfaces/hypervisor.ts'
 import { idleSince } from '../core/sleep/idle.ts'
-import { bytes } from '../lib/units.ts'
+import { bytes } from '../lib/text/units.ts'
 import type { Vm } from '../store/index.ts'
 import type { GovernorAction, VmMemory } from './decide.ts'
 

@@ -1,5 +1,5 @@
 import { type Level, levels } from '../core/interfaces/governor.ts'
-import { bytes } from '../lib/units.ts'
+import { bytes } from '../lib/text/units.ts'
 
 /** The memory of the box, in bytes. */
 export interface BoxMemory {

@@ -1,7 +1,7 @@
 import type { Resource } from '../core/interfaces/governor.ts'
 import type { VmStats } from '../core/interfaces/hypervisor.ts'
 import type { Pressure } from '../core/interfaces/metrics.ts'
-import { bytes } from '../lib/units.ts'
+import { bytes } from '../lib/text/units.ts'
 
 /** The size of the box and the pressure on it, in percent of the time. */
 export interface BoxLoad {

@@ -3,7 +3,7 @@ import type { LiveState } from '../core/live.ts'
 import { makeReady } from '../core/vm/boot.ts'
 import { resumeVm } from '../core/vm/own-disk.ts'
 import { systemEntry } from '../core/vm/system-entry.ts'
-import { repeat } from '../lib/interval.ts'
+import { repeat } from '../lib/async/interval.ts'
 
 const lookMs = 5_000
 /** With less free space than this, a resumed VM would be paused again immediately. */

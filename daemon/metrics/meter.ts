@@ -6,7 +6,7 @@ import type { VmStats } from '../core/interfaces/hypervisor.ts'
 import type { Counters, HostUsage, VmUsage } from '../core/interfaces/metrics.ts'
 import { filesOfVms } from '../core/layer/disk-use.ts'
 import { held } from '../core/layer/holds.ts'
-import { memoizeFor } from '../lib/memoize.ts'
+import { memoizeFor } from '../lib/async/memoize.ts'
 import type { State, Vm } from '../store/index.ts'
 
 const freshMs = 1000

@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { readCpuTicks, readMemory, readPressure } from '../adapters/kernel/load.ts'
 import { type Box, vmsOf } from '../core/box.ts'
 import type { VmStats } from '../core/interfaces/hypervisor.ts'
-import { repeat } from '../lib/interval.ts'
+import { repeat } from '../lib/async/interval.ts'
 import type { Histories, VmSample } from './history.ts'
 import type { Meter } from './meter.ts'
 

@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { caddyUser, userId } from '../lib/accounts.ts'
+import { caddyUser, userId } from '../lib/process/accounts.ts'
 
 /** On a busy box, Caddy may take this long to start. */
 const startSeconds = 20

@@ -1,8 +1,8 @@
 import { chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { SshConfig } from '../config.ts'
-import { groupId, userId } from '../lib/accounts.ts'
-import { runProgram } from '../lib/run.ts'
+import { groupId, userId } from '../lib/process/accounts.ts'
+import { runProgram } from '../lib/process/run.ts'
 import { gatewayKeys } from './gateway-process.ts'
 
 /** Makes a key of Croft's own unless there is one. @returns its public line, and whether it is new */

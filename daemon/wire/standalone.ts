@@ -6,10 +6,10 @@ import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { SshConfig } from '../config.ts'
-import { caddyUser, groupId, userId } from '../lib/accounts.ts'
-import { reachedFromBox } from '../lib/addresses.ts'
 import { CroftError } from '../lib/error.ts'
-import { runProgram } from '../lib/run.ts'
+import { caddyUser, groupId, userId } from '../lib/process/accounts.ts'
+import { runProgram } from '../lib/process/run.ts'
+import { reachedFromBox } from '../lib/text/addresses.ts'
 import { lean } from './gateway-process.ts'
 
 interface Service {

@@ -16,7 +16,7 @@ import { qemuPid } from '../lib/qemu.ts'
  * left.
  */
 let croft: Croft
-/** Holds the name of the step that is to fail next, see daemon/lib/fault.ts. */
+/** Holds the name of the step that is to fail next, see daemon/lib/async/fault.ts. */
 const toFail = join(tmpdir(), `croft-fail-${slot}`)
 /** The boot id of the one VM that all tests use. */
 let boot: string

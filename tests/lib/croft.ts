@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { runScript } from '../../daemon/adapters/guest/agent.ts'
 import type { Config } from '../../daemon/config.ts'
-import { unforeseen } from '../../daemon/lib/outlive-errors.ts'
+import { unforeseen } from '../../daemon/lib/process/outlive-errors.ts'
 import type { State } from '../../daemon/store/index.ts'
 import { type Ended, endsWithUs, must, program } from './program.ts'
 

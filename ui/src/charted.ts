@@ -1,5 +1,5 @@
 import type { HistoryResult } from '../../daemon/commands/results/history.ts'
-import { bytes, moment } from '../../daemon/lib/units.ts'
+import { bytes, moment } from '../../daemon/lib/text/units.ts'
 
 /** The content of one chart: one series, or some that share a scale. */
 export interface Charted {

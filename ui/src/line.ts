@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals'
-import { formatCommandLine, type Syntax } from '../../daemon/lib/command-line.ts'
+import { formatCommandLine, type Syntax } from '../../daemon/lib/text/command-line.ts'
 import type { Args } from './api.ts'
 
 interface Operation {

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 import { type CaddySettings, caddyConfig, startConfig } from './config.ts'
 import { caddyVersion, isOlder, parseVersion } from './version.ts'
 

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
-import { Semaphore } from '../../lib/locks.ts'
+import { Semaphore } from '../../lib/async/locks.ts'
 import type { Caddy } from './client.ts'
 import type { CaddyConfig } from './config.ts'
 

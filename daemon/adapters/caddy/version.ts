@@ -1,4 +1,4 @@
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 
 /** The version of the Caddy that is installed, such as [2, 6, 2]. Queried once, and cached; undefined if it can't be told. */
 let asked: Promise<number[] | undefined> | undefined

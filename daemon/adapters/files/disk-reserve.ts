@@ -1,6 +1,6 @@
 import { rm, stat, statfs, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 
 /** How much is kept: this many bytes, or this part of a small disk. */
 const most = { bytes: 256 * 2 ** 20, part: 0.01 }

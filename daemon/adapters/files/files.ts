@@ -1,7 +1,7 @@
 import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import type { Files } from '../../core/interfaces/files.ts'
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 
 /** The user and group that QEMU runs as. */
 export interface QemuUser {

@@ -4,8 +4,8 @@ import { z } from 'zod'
 import { imageFileNames } from '../../core/image/file-names.ts'
 import type { ImageFiles } from '../../core/interfaces/images.ts'
 import { CroftError } from '../../lib/error.ts'
-import { runProgram } from '../../lib/run.ts'
-import { wrongIn } from '../../lib/wrong-value.ts'
+import { runProgram } from '../../lib/process/run.ts'
+import { wrongIn } from '../../lib/text/wrong-value.ts'
 import type { QemuUser } from './files.ts'
 
 /** The content of the `image.json` that a recipe makes. */

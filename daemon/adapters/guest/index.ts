@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import type { Guests } from '../../core/interfaces/guests.ts'
 import { boxAddress, type Subnet } from '../../core/vm/identity.ts'
 import { CroftError } from '../../lib/error.ts'
-import { plainText } from '../../lib/plain-text.ts'
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
+import { plainText } from '../../lib/text/plain-text.ts'
 import type { Vm } from '../../store/index.ts'
 import { consoleLogPath, vmFolder } from '../libvirt/domain-xml.ts'
 import { type AgentCall, runScript } from './agent.ts'
@@ -13,7 +13,7 @@ import { personalizeScript } from './personalize.ts'
 import { knownHostsPath, sshArgs } from './ssh.ts'
 import type { SshConnections } from './ssh-connections.ts'
 
-export { plainText } from '../../lib/plain-text.ts'
+export { plainText } from '../../lib/text/plain-text.ts'
 
 export const hostKeyPath = (folder: string, vm: Vm): string => join(vmFolder(folder, vm), 'host_ed25519')
 

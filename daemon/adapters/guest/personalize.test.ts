@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { plainPieces, plainText } from '../../lib/plain-text.ts'
+import { plainPieces, plainText } from '../../lib/text/plain-text.ts'
 import { type Personality, personalizeScript } from './personalize.ts'
 
 /** A folder that stands in for a guest's file system. */

@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises'
 import { CroftError } from '../../lib/error.ts'
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 import type { Accelerator } from '../../store/index.ts'
 import type { Machine } from './machine.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 import { readsTakeMemory } from './untouched-memory.ts'
 
 test('another program agrees whether reading untouched memory takes memory', async () => {

@@ -1,4 +1,4 @@
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 
 /**
  * Asks ssh-keygen about a public key, given as type and base64.

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { DomainSpec } from '../../core/interfaces/hypervisor.ts'
-import { type Xml, xml } from '../../lib/xml.ts'
+import { type Xml, xml } from '../../lib/text/xml.ts'
 import type { Vm } from '../../store/index.ts'
 
 /** What the box adds to every domain. */

@@ -1,5 +1,5 @@
 import { boxAddress, netmask, type Subnet } from '../../core/vm/identity.ts'
-import { type Xml, xml } from '../../lib/xml.ts'
+import { type Xml, xml } from '../../lib/text/xml.ts'
 import type { Vm } from '../../store/index.ts'
 
 export interface NetworkShape {

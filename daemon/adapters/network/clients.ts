@@ -1,5 +1,5 @@
 import type { ConnectionTable, Peer } from '../../core/interfaces/web.ts'
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 import type { Firewall } from './firewall.ts'
 
 /** How many addresses go into one filter of ss. */

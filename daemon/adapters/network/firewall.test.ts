@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { parseSubnet } from '../../core/vm/identity.ts'
-import { runProgram } from '../../lib/run.ts'
+import { runProgram } from '../../lib/process/run.ts'
 import { noRates, type Vm } from '../../store/index.ts'
 import { Firewall, firewallScript } from './firewall.ts'
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { boxAddress, formatAddress, type Subnet } from '../../core/vm/identity.ts'
-import { followProgram } from '../../lib/follow-program.ts'
-import { Semaphore } from '../../lib/locks.ts'
-import { runProgram } from '../../lib/run.ts'
+import { Semaphore } from '../../lib/async/locks.ts'
+import { followProgram } from '../../lib/process/follow-program.ts'
+import { runProgram } from '../../lib/process/run.ts'
 import type { Vm } from '../../store/index.ts'
 
 export interface FirewallShape {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ago } from '../../lib/units.ts'
+import { ago } from '../../lib/text/units.ts'
 import { command } from '../kit/command.ts'
 import { table } from '../kit/text.ts'
 import { describeKey, keyResult } from './key.ts'

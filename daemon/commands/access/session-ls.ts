@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { SignIn } from '../../core/interfaces/web.ts'
-import { plainLine } from '../../lib/plain-text.ts'
-import { ago, until } from '../../lib/units.ts'
+import { plainLine } from '../../lib/text/plain-text.ts'
+import { ago, until } from '../../lib/text/units.ts'
 import { command } from '../kit/command.ts'
 import { table } from '../kit/text.ts'
 

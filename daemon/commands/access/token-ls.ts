@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ago, until } from '../../lib/units.ts'
+import { ago, until } from '../../lib/text/units.ts'
 import { command } from '../kit/command.ts'
 import { table } from '../kit/text.ts'
 import { describeToken, type TokenResult, tokenResult } from './token.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { CroftError } from '../../lib/error.ts'
-import { bytes } from '../../lib/units.ts'
+import { bytes } from '../../lib/text/units.ts'
 import { command } from '../kit/command.ts'
 
 export const boxKsmCommand = command({

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
 import { checkpointsOf } from '../../core/checkpoint/find.ts'
-import { ago, bytes } from '../../lib/units.ts'
+import { ago, bytes } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { table } from '../kit/text.ts'

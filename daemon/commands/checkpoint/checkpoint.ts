@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
 import { takeCheckpoint } from '../../core/checkpoint/take.ts'
-import { bytes, seconds } from '../../lib/units.ts'
+import { bytes, seconds } from '../../lib/text/units.ts'
 import { labelArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { checkpointResult, describeCheckpoint } from '../results/checkpoint.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { buildImage } from '../../core/image/build.ts'
-import { bytes, seconds } from '../../lib/units.ts'
+import { bytes, seconds } from '../../lib/text/units.ts'
 import { command } from '../kit/command.ts'
 import { describeImage, imageResult } from './image-ls.ts'
 

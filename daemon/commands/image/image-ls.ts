@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type Box, layerOf, vmsOf } from '../../core/box.ts'
 import { imageFileNames } from '../../core/image/file-names.ts'
-import { ago, bytes } from '../../lib/units.ts'
+import { ago, bytes } from '../../lib/text/units.ts'
 import type { Image } from '../../store/index.ts'
 import { command } from '../kit/command.ts'
 import { table } from '../kit/text.ts'

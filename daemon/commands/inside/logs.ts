@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { followFile } from '../../adapters/guest/follow.ts'
 import { consoleLogPath } from '../../adapters/libvirt/domain-xml.ts'
 import { findVm } from '../../core/box.ts'
-import { plainPieces } from '../../lib/plain-text.ts'
+import { plainPieces } from '../../lib/text/plain-text.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 

@@ -5,7 +5,7 @@ import { runInVm, sshArgs } from '../../adapters/guest/ssh.ts'
 import { type Box, imageOf } from '../../core/box.ts'
 import { inVm } from '../../core/sleep/wake.ts'
 import { CroftError } from '../../lib/error.ts'
-import { plainLine } from '../../lib/plain-text.ts'
+import { plainLine } from '../../lib/text/plain-text.ts'
 import type { Vm } from '../../store/index.ts'
 import type { Context } from '../kit/command.ts'
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { closest } from '../../core/vm/name.ts'
 import { CroftError } from '../../lib/error.ts'
-import { quoted, quotedWord, type ValueForm, wrongValue } from '../../lib/wrong-value.ts'
+import { quoted, quotedWord, type ValueForm, wrongValue } from '../../lib/text/wrong-value.ts'
 import type { Command } from './command.ts'
 import { type Parameter, parameters, usageLine } from './line.ts'
 

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { closest } from '../../core/vm/name.ts'
-import { flagOf, isOfFile } from '../../lib/command-line.ts'
 import { CroftError } from '../../lib/error.ts'
-import { quotedWord } from '../../lib/wrong-value.ts'
+import { flagOf, isOfFile } from '../../lib/text/command-line.ts'
+import { quotedWord } from '../../lib/text/wrong-value.ts'
 import { type Command, slug } from './command.ts'
 
 /** A flag or positional argument as JSON Schema describes it. */

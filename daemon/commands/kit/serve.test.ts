@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { boxUser } from '../../core/access/principal.ts'
 import { CroftError } from '../../lib/error.ts'
-import type { TerminalSize } from '../../lib/terminal-size.ts'
+import type { TerminalSize } from '../../lib/text/terminal-size.ts'
 import { type Command, command } from './command.ts'
 import { type AppContext, type Caller, serveLine } from './serve.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ago, bytes, seconds } from '../../lib/units.ts'
+import { ago, bytes, seconds } from '../../lib/text/units.ts'
 import { table } from './text.ts'
 
 const now = new Date('2026-11-23T12:00:00Z')

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type Range, ranges } from '../../core/interfaces/metrics.ts'
-import { bytes } from '../../lib/units.ts'
+import { bytes } from '../../lib/text/units.ts'
 import type { View } from '../kit/command.ts'
 import { table } from '../kit/text.ts'
 

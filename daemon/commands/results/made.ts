@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
-import { seconds } from '../../lib/units.ts'
+import { seconds } from '../../lib/text/units.ts'
 import type { Vm } from '../../store/index.ts'
 import type { Context, View } from '../kit/command.ts'
 import { style } from '../kit/text.ts'

@@ -1,4 +1,4 @@
-import { perSecond } from '../../lib/units.ts'
+import { perSecond } from '../../lib/text/units.ts'
 import type { VmResult } from './vm.ts'
 
 /** Returns the rate limits of a VM in words: `150 % of a CPU`, `50 MB/s of disk`. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { vmsOf } from '../../core/box.ts'
 import { vmStates } from '../../core/vm/state.ts'
-import { bytes } from '../../lib/units.ts'
+import { bytes } from '../../lib/text/units.ts'
 import { tagArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { maySee, seesSome } from '../kit/scope.ts'

@@ -3,7 +3,7 @@ import { findVm } from '../../core/box.ts'
 import { checkpointsOf } from '../../core/checkpoint/find.ts'
 import { readDiskUse } from '../../core/layer/disk-use.ts'
 import { removeVm } from '../../core/vm/remove.ts'
-import { bytes } from '../../lib/units.ts'
+import { bytes } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 

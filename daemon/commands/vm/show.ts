@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { findVm } from '../../core/box.ts'
 import { crashOf } from '../../core/vm/crashes.ts'
-import { ago, bytes, mebibytes } from '../../lib/units.ts'
+import { ago, bytes, mebibytes } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command, type View } from '../kit/command.ts'
 import { facts, style } from '../kit/text.ts'

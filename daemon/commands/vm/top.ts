@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { stateOf, vmsOf } from '../../core/box.ts'
 import { standing, waits } from '../../core/interfaces/governor.ts'
-import { bar, bytes, minutes } from '../../lib/units.ts'
+import { bar, bytes, minutes } from '../../lib/text/units.ts'
 import { command, type View } from '../kit/command.ts'
 import { maySee, seesSome } from '../kit/scope.ts'
 import { type Column, facts, style, table } from '../kit/text.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { wakeVm } from '../../core/sleep/wake.ts'
-import { seconds } from '../../lib/units.ts'
+import { seconds } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { lostMemory } from '../results/made.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { findVm, vmsOf } from '../../core/box.ts'
-import { until } from '../../lib/units.ts'
+import { until } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { maySee } from '../kit/scope.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isWithin, plainAddress } from '../../lib/addresses.ts'
+import { isWithin, plainAddress } from '../../lib/text/addresses.ts'
 import { parseLogin, vmOfHost } from './login.ts'
 
 test('the name before the @ is the lobby, a VM, or a user of a VM’s', () => {

@@ -1,5 +1,5 @@
+import { repeat } from '../../lib/async/interval.ts'
 import { asCroftError } from '../../lib/error.ts'
-import { repeat } from '../../lib/interval.ts'
 import type { Checkpoint, Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf, vmsOf } from '../box.ts'
 import { held } from '../layer/holds.ts'

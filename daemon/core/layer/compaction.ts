@@ -1,6 +1,6 @@
+import { fault } from '../../lib/async/fault.ts'
+import { repeat } from '../../lib/async/interval.ts'
 import { CroftError, diskFull } from '../../lib/error.ts'
-import { fault } from '../../lib/fault.ts'
-import { repeat } from '../../lib/interval.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf } from '../box.ts'
 import { execute, lockOf } from '../operation/engine.ts'

@@ -1,4 +1,4 @@
-import { bytes, until } from '../../lib/units.ts'
+import { bytes, until } from '../../lib/text/units.ts'
 import type { Host } from '../interfaces/host.ts'
 import type { History } from '../interfaces/metrics.ts'
 

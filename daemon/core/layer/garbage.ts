@@ -1,4 +1,4 @@
-import { fault } from '../../lib/fault.ts'
+import { fault } from '../../lib/async/fault.ts'
 import { type Checkpoint, filterRecord, type Image, type Layer, type Memory, type State } from '../../store/index.ts'
 import { type Box, without } from '../box.ts'
 import { imageFileNames } from '../image/file-names.ts'

@@ -1,4 +1,4 @@
-import { ago } from '../../lib/units.ts'
+import { ago } from '../../lib/text/units.ts'
 import type { State } from '../../store/index.ts'
 import { isOn } from '../checkpoint/schedule.ts'
 import type { DiskUse } from './disk-use.ts'

@@ -1,5 +1,5 @@
+import { fault } from '../../lib/async/fault.ts'
 import { CroftError } from '../../lib/error.ts'
-import { fault } from '../../lib/fault.ts'
 import type { Operation, State } from '../../store/index.ts'
 import { type Box, type Report, without } from '../box.ts'
 import { type OperationDefinition, type Recovery, timed } from './definition.ts'

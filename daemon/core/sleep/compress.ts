@@ -1,6 +1,6 @@
-import { coalesce } from '../../lib/coalesce.ts'
+import { coalesce } from '../../lib/async/coalesce.ts'
+import { fault } from '../../lib/async/fault.ts'
 import { CroftError } from '../../lib/error.ts'
-import { fault } from '../../lib/fault.ts'
 import type { Memory, State, Vm } from '../../store/index.ts'
 import { type Box, stateOf } from '../box.ts'
 import { collectGarbage, namesIn } from '../layer/garbage.ts'

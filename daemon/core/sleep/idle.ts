@@ -1,6 +1,6 @@
+import { repeat } from '../../lib/async/interval.ts'
 import { asCroftError } from '../../lib/error.ts'
-import { repeat } from '../../lib/interval.ts'
-import { minutes } from '../../lib/units.ts'
+import { minutes } from '../../lib/text/units.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, findVm, stateOf, vmOfDomain, vmsOf } from '../box.ts'
 import type { Use } from '../usage.ts'

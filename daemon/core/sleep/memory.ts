@@ -1,5 +1,5 @@
+import { Semaphore } from '../../lib/async/locks.ts'
 import { CroftError } from '../../lib/error.ts'
-import { Semaphore } from '../../lib/locks.ts'
 import type { Hardware, Memory, Vm } from '../../store/index.ts'
 import { type Box, specOf } from '../box.ts'
 import { timed } from '../operation/definition.ts'

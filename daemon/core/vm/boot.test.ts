@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Locks } from '../../lib/locks.ts'
+import { Locks } from '../../lib/async/locks.ts'
 import type { State, Vm } from '../../store/index.ts'
 import { emptyState } from '../../store/schema/state.ts'
 import type { Box } from '../box.ts'

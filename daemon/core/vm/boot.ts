@@ -1,5 +1,5 @@
+import { Semaphore } from '../../lib/async/locks.ts'
 import { CroftError } from '../../lib/error.ts'
-import { Semaphore } from '../../lib/locks.ts'
 import type { State, Vm } from '../../store/index.ts'
 import { keysDiffer } from '../access/limit.ts'
 import { type Box, type Report, specOf } from '../box.ts'

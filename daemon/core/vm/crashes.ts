@@ -1,5 +1,5 @@
+import { timeOf } from '../../lib/async/steady-clock.ts'
 import { CroftError } from '../../lib/error.ts'
-import { timeOf } from '../../lib/steady-clock.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, stateOf, vmOfDomain, vmsOf } from '../box.ts'
 import { exclusively } from '../operation/exclusively.ts'

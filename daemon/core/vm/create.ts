@@ -1,5 +1,5 @@
 import { CroftError, isBoxTrouble } from '../../lib/error.ts'
-import { mebibytes } from '../../lib/units.ts'
+import { mebibytes } from '../../lib/text/units.ts'
 import { type Limits, noRates, type Rates, type State, type Vm } from '../../store/index.ts'
 import { type Box, findImage, findOperationVm, layerOf, type Report, withVm } from '../box.ts'
 import { ensureGolden, findGolden } from '../image/golden.ts'

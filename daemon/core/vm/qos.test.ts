@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
+import { Locks } from '../../lib/async/locks.ts'
 import { CroftError } from '../../lib/error.ts'
-import { Locks } from '../../lib/locks.ts'
 import { noRates, type State, type Vm } from '../../store/index.ts'
 import { emptyState } from '../../store/schema/state.ts'
 import type { Box, BoxSettings } from '../box.ts'

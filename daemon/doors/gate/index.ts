@@ -14,7 +14,7 @@ import {
   verdictHeader,
 } from '../../adapters/caddy/config.ts'
 import type { Principal } from '../../core/access/principal.ts'
-import { makeWebServer, mostWaiting } from '../../lib/web-server.ts'
+import { makeWebServer, mostWaiting } from '../../lib/process/web-server.ts'
 import { type AuthRequest, authorize, explain, type Gate, type Verdict } from './authorize.ts'
 import { documentOf, textOf } from './pages.ts'
 import { clientOf, headersOf, sessionCookieFor } from './site.ts'

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { watchRights } from '../../core/access/rights.ts'
 import type { ConnectionTable, Peer } from '../../core/interfaces/web.ts'
-import { coalesce } from '../../lib/coalesce.ts'
+import { coalesce } from '../../lib/async/coalesce.ts'
 import type { State } from '../../store/index.ts'
 import { type Gate, isStillRight, stillHolds } from './authorize.ts'
 

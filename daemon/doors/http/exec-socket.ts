@@ -4,8 +4,8 @@ import type { WebSocket } from 'ws'
 import { z } from 'zod'
 import { type AppContext, type Caller, serveLine } from '../../commands/kit/serve.ts'
 import { boxUser, type Principal } from '../../core/access/principal.ts'
-import { userName } from '../../lib/accounts.ts'
 import { CroftError } from '../../lib/error.ts'
+import { userName } from '../../lib/process/accounts.ts'
 import type { Authenticated, HttpEnv } from './listener.ts'
 
 /** The first byte of a binary message to the caller: the output that the rest is for. */

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import { type AppContext, serveLine } from '../../commands/kit/serve.ts'
 import { CroftError, errorCodes } from '../../lib/error.ts'
-import { splitWords } from '../../lib/shell-words.ts'
+import { splitWords } from '../../lib/text/shell-words.ts'
 import type { HttpEnv } from './listener.ts'
 
 /** The maximum size of an answer, in bytes. An answer is buffered and sent as a whole. */

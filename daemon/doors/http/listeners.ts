@@ -7,9 +7,9 @@ import type { Terminals } from '../../adapters/guest/terminals.ts'
 import type { AppContext } from '../../commands/kit/serve.ts'
 import type { Config } from '../../config.ts'
 import { boxToken, boxUser, ownerBy, tokenHolder } from '../../core/access/principal.ts'
-import { groupId } from '../../lib/accounts.ts'
 import { CroftError } from '../../lib/error.ts'
-import { makeWebServer, mostWaiting } from '../../lib/web-server.ts'
+import { groupId } from '../../lib/process/accounts.ts'
+import { makeWebServer, mostWaiting } from '../../lib/process/web-server.ts'
 import {
   type Certificates,
   clientOf,

@@ -14,7 +14,7 @@ import { imageOf, stateOf } from '../../core/box.ts'
 import type { NumberedEvent } from '../../core/events.ts'
 import { ensureAwake } from '../../core/sleep/wake.ts'
 import { CroftError } from '../../lib/error.ts'
-import { readLines } from '../../lib/ndjson.ts'
+import { readLines } from '../../lib/text/ndjson.ts'
 import type { Key, State } from '../../store/index.ts'
 import {
   connectingClient,

@@ -9,7 +9,7 @@ import type { Actor } from '../../core/access/principal.ts'
 import { watchRights } from '../../core/access/rights.ts'
 import { findVm } from '../../core/box.ts'
 import { asCroftError, CroftError } from '../../lib/error.ts'
-import type { TerminalSize } from '../../lib/terminal-size.ts'
+import type { TerminalSize } from '../../lib/text/terminal-size.ts'
 import type { HttpEnv } from './listener.ts'
 
 const size = z.object({

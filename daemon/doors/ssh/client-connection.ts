@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Connection } from 'ssh2'
-import { plainAddress } from '../../lib/addresses.ts'
 import type { FailureLimiter } from '../../lib/failure-limiter.ts'
+import { plainAddress } from '../../lib/text/addresses.ts'
 import type { Companions } from './auth-failure.ts'
 import { type Authenticated, Authentication } from './authentication.ts'
 import { Refusal } from './croftd.ts'

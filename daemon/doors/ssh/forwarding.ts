@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Client, ClientChannel, Connection, ServerChannel } from 'ssh2'
-import { plainText } from '../../lib/plain-text.ts'
+import { plainText } from '../../lib/text/plain-text.ts'
 import type { Authenticated } from './authentication.ts'
 import { hasRoom, refuseChannel } from './ssh2-patches.ts'
 import type { VmAccess } from './vm-access.ts'

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { isWithin } from '../../lib/addresses.ts'
+import { isWithin } from '../../lib/text/addresses.ts'
 import { BadKey, certificateFault, readSshKey, verifyWire } from './key.ts'
 
 /** Keys and certificates from ssh-keygen, and signatures as clients and security keys make them. */

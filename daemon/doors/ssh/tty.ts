@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import { PassThrough, Writable } from 'node:stream'
 import type { ServerChannel } from 'ssh2'
-import type { TerminalSize } from '../../lib/terminal-size.ts'
+import type { TerminalSize } from '../../lib/text/terminal-size.ts'
 
 /** Writes to a client's terminal. There is no terminal driver in between, so line ends are converted to CR LF here. */
 export class Screen extends Writable {

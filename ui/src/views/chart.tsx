@@ -2,7 +2,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import Uplot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import type { HistoryResult } from '../../../daemon/commands/results/history.ts'
-import { moment } from '../../../daemon/lib/units.ts'
+import { moment } from '../../../daemon/lib/text/units.ts'
 import { type Charted, momentOf } from '../charted.ts'
 
 export interface ChartProps {

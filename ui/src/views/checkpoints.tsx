@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import type { CheckpointResult } from '../../../daemon/commands/results/checkpoint.ts'
-import { bytes } from '../../../daemon/lib/units.ts'
+import { bytes } from '../../../daemon/lib/text/units.ts'
 import { freeName, type VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Ago, Choose, Empty, Field, Form, Trouble } from '../parts.tsx'

@@ -1,5 +1,5 @@
 import type { ImageResult } from '../../../daemon/commands/image/image-ls.ts'
-import { bytes } from '../../../daemon/lib/units.ts'
+import { bytes } from '../../../daemon/lib/text/units.ts'
 import { useCommand } from '../command.ts'
 import { Act, Ago, Empty, Table, Trouble } from '../parts.tsx'
 

@@ -1,7 +1,7 @@
 import { useComputed, useSignal } from '@preact/signals'
 import type { ImageResult } from '../../../daemon/commands/image/image-ls.ts'
 import { inventWith } from '../../../daemon/core/vm/invent-name.ts'
-import { mebibytes } from '../../../daemon/lib/units.ts'
+import { mebibytes } from '../../../daemon/lib/text/units.ts'
 import { shownVm } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Field, Form } from '../parts.tsx'

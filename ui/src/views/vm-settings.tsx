@@ -1,7 +1,7 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { rates } from '../../../daemon/commands/results/rates.ts'
 import type { StatResult } from '../../../daemon/commands/vm/stat.ts'
-import { ago, mebibytes, minutes, moment, perSecond, until } from '../../../daemon/lib/units.ts'
+import { ago, mebibytes, minutes, moment, perSecond, until } from '../../../daemon/lib/text/units.ts'
 import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Field, Form } from '../parts.tsx'

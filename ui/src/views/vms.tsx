@@ -1,7 +1,7 @@
 import { computed, signal, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { sharing } from '../../../daemon/commands/results/sharing.ts'
-import { bytes } from '../../../daemon/lib/units.ts'
+import { bytes } from '../../../daemon/lib/text/units.ts'
 import { actionsOf } from '../actions.ts'
 import { type VmView, vms } from '../box.ts'
 import { Act, Copy, Empty, StateMark } from '../parts.tsx'

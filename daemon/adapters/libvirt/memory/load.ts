@@ -4,7 +4,7 @@ import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { CroftError } from '../../../lib/error.ts'
-import { runProgram } from '../../../lib/run.ts'
+import { runProgram } from '../../../lib/process/run.ts'
 import {
   type Format,
   inFormat,

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { CroftError, diskFull } from './error.ts'
+import { CroftError, diskFull } from '../error.ts'
 
 export interface RunOptions {
   /** Text or bytes for the program's standard input. Without it, standard input is empty. */

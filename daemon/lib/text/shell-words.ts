@@ -1,4 +1,4 @@
-import { CroftError } from './error.ts'
+import { CroftError } from '../error.ts'
 
 /**
  * Splits a command line into words like sh, without expansions: blanks separate words; 'single' and "double" quotes and

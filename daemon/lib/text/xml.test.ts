@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { XMLParser } from 'fast-xml-parser'
 import { describe, expect, test } from 'vitest'
-import { type BoxShape, domainXml } from '../adapters/libvirt/domain-xml.ts'
-import { type Image, noRates, type Vm } from '../store/index.ts'
+import { type BoxShape, domainXml } from '../../adapters/libvirt/domain-xml.ts'
+import { type Image, noRates, type Vm } from '../../store/index.ts'
 import { xml } from './xml.ts'
 
 const parser = new XMLParser({
