@@ -13,7 +13,7 @@ import { makeGuests } from './adapters/guest/index.ts'
 import { daemonKeyPath } from './adapters/guest/ssh.ts'
 import { SshConnections } from './adapters/guest/ssh-connections.ts'
 import { Terminals } from './adapters/guest/terminals.ts'
-import { samePages } from './adapters/kernel/ksm.ts'
+import { ksm } from './adapters/kernel/ksm.ts'
 import { readMemory, readPressure, readStalls } from './adapters/kernel/load.ts'
 import { boxSettings, reserveBytes } from './adapters/kernel/machine.ts'
 import { guardFromOom } from './adapters/kernel/oom.ts'
@@ -151,7 +151,7 @@ async function main(log: Logger): Promise<void> {
     return { ...memory, ...stalls, reserve: reserveBytes(config, memory.total) }
   }, pressure)
   if (store.state.samePages)
-    await samePages.set(true).catch((err) => log.warn({ err }, 'could not turn on memory deduplication (KSM)'))
+    await ksm.set(true).catch((err) => log.warn({ err }, 'could not turn on memory deduplication (KSM)'))
   const connections = new SshConnections(folder, () => box)
   ends.defer(async () => connections.close())
   const box: Box = {
@@ -244,7 +244,7 @@ async function main(log: Logger): Promise<void> {
     usage: () => meter.host(),
     vmUsage: () => meter.vms(),
     pressure,
-    samePages,
+    ksm,
     counters: () => meter.counters(),
     history: (subject, range) => histories.read(subject, range, new Date()),
     lookForUse: () => idle.look(),

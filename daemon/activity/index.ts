@@ -1,12 +1,12 @@
 import type { Logger } from 'pino'
 import { asCroftError } from '../lib/error.ts'
 import { type Entry, entryOf, type Note } from './entry.ts'
+import { type EntryFilter, isWanted } from './entry-text.ts'
 import { ActivityFile } from './file.ts'
 import { Often } from './often.ts'
-import { type EntryFilter, isWanted } from './words.ts'
 
 export { bounded, croft, type Entry, entrySchema, type Identity, type Note, type Origin } from './entry.ts'
-export { type EntryFilter, whatOf, whenceOf, whoOf } from './words.ts'
+export { type EntryFilter, whatOf, whenceOf, whoOf } from './entry-text.ts'
 
 export interface Asked extends EntryFilter {
   /** Only entries before the one with this id. */

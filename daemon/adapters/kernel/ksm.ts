@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import type { SamePages } from '../../core/interfaces/host.ts'
+import type { Ksm } from '../../core/interfaces/host.ts'
 import { CroftError } from '../../lib/error.ts'
 
 /** The kernel's interface to KSM: https://docs.kernel.org/admin-guide/mm/ksm.html */
@@ -11,7 +11,7 @@ const pageBytes = 4096
 const pagesToScan = 1000
 const [off, on, unmerged] = ['0', '1', '2']
 
-export const samePages: SamePages = {
+export const ksm: Ksm = {
   async read() {
     const [run, sharing] = await Promise.all(
       ['run', 'pages_sharing'].map((name) => readFile(`${folder}/${name}`, 'utf8').catch(() => undefined)),

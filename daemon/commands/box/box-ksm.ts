@@ -15,10 +15,10 @@ export const boxKsmCommand = command({
   touches: 'changes',
   async run({ box, host }, { wanted }) {
     if (wanted !== undefined) {
-      await host.samePages.set(wanted === 'on')
+      await host.ksm.set(wanted === 'on')
       await box.store.update((state) => ({ ...state, samePages: wanted === 'on' }))
     }
-    const found = await host.samePages.read()
+    const found = await host.ksm.read()
     if (!found) throw new CroftError('unavailable', 'The kernel of this box has no memory deduplication (KSM).')
     return found
   },

@@ -62,7 +62,7 @@ export const statCommand = command({
       const [usage, pressure, same, history] = await Promise.all([
         host.usage(),
         host.pressure(),
-        host.samePages.read(),
+        host.ksm.read(),
         historyOf('box'),
       ])
       const samePagesBytes = same?.on ? same.savedBytes : null

@@ -18,7 +18,7 @@ const nothing: Scope = { vm: null, tag: null, commands: [] }
  * Who makes a request, and what they may do: the owner, a guest with a share link, a token, a key, a user of the box,
  * or a stranger. Each door makes a principal from the credentials it is shown (the table in doors/README.md), and the code
  * behind the doors goes by nothing else. What Croft does by itself has an identity and no scope (activity/entry.ts). In
- * words: `whoOf` in activity/words.ts.
+ * words: `whoOf` in activity/entry-text.ts.
  */
 export interface Principal extends Identity {
   scope: Scope

@@ -11,7 +11,7 @@ export interface Versions {
 }
 
 /** Memory deduplication (KSM): the kernel keeps one copy of pages that are the same in several VMs. */
-export interface SamePages {
+export interface Ksm {
   /** Null where the kernel has no KSM. `savedBytes`: the additional memory that would be used without it. */
   read(): Promise<{ on: boolean; savedBytes: number } | null>
   /** Turns KSM on or off. @throws CroftError `unavailable` */
@@ -41,7 +41,7 @@ export interface Host {
   /** What each VM, running or stopped, takes now, by id. */
   vmUsage(): Promise<Map<string, VmUsage>>
   pressure(): Promise<Pressure>
-  samePages: SamePages
+  ksm: Ksm
   counters(): Promise<Counters>
   /** The measurements of the box or of a VM up to now. */
   history(subject: Subject, range: Range): Promise<History>

@@ -13,8 +13,8 @@ import type { Grant, OpenConnections } from './connections.ts'
 import type { GrantCache, Pass } from './grants.ts'
 import type { GuestPorts } from './guest-ports.ts'
 import type { Links } from './links.ts'
-import { noSuchLink, tooOften } from './noted.ts'
 import * as pages from './pages.ts'
+import { noSuchLink, tooOften } from './refusals.ts'
 import {
   hostName,
   hostOf,
@@ -73,32 +73,32 @@ export const linkPath = '/.croft/link'
 const patienceMs = 2_000
 
 /** Decides about a request for a VM's address. */
-export async function authorize(gate: Gate, visit: AuthRequest): Promise<Verdict> {
-  const host = hostName(visit.host)
+export async function authorize(gate: Gate, request: AuthRequest): Promise<Verdict> {
+  const host = hostName(request.host)
   const { state } = gate.box.store
   const target = targetOf(state, host)
   // To a browser, a host name with a trailing dot is another origin, with its own cookies.
-  const isSiteOrPage = target ? visit.client === 'page' : parseHost(host, state.web.domain)?.kind === 'croft'
-  if (isAbsolute(visit.host) && isSiteOrPage)
-    return { kind: 'redirect', to: `//${host}${portSuffix(visit.host)}${localPath(visit.uri)}` }
+  const isSiteOrPage = target ? request.client === 'page' : parseHost(host, state.web.domain)?.kind === 'croft'
+  if (isAbsolute(request.host) && isSiteOrPage)
+    return { kind: 'redirect', to: `//${host}${portSuffix(request.host)}${localPath(request.uri)}` }
   if (!target) return page(pages.nothingHere)
   const { vm } = target
-  const { path, query } = partsOf(visit.uri)
-  const { principal, digest } = whoComes(gate, host, target, visit)
-  if (path === enterPath) return tried(gate, visit, target, () => enter(gate, host, query, visit.browser))
-  if (path === linkPath) return tried(gate, visit, target, () => openLink(gate, target, query, principal, visit))
+  const { path, query } = partsOf(request.uri)
+  const { principal, digest } = whoComes(gate, host, target, request)
+  if (path === enterPath) return tried(gate, request, target, () => enter(gate, host, query, request.browser))
+  if (path === linkPath) return tried(gate, request, target, () => openLink(gate, target, query, principal, request))
   // Do not reveal to strangers whether such a VM exists.
-  if (principal.kind === 'stranger' && !isPublic(target)) return signIn(gate, visit)
+  if (principal.kind === 'stranger' && !isPublic(target)) return signIn(gate, request)
   if (!vm) return page(pages.nothingHere)
-  const away = await awaken(gate.box, vm, visit, principal)
+  const away = await awaken(gate.box, vm, request, principal)
   if (away) return page(principal.kind === 'owner' || away.refresh ? away : pages.notNow)
   gate.box.usage.note(vm.id, 'a web request')
   const port = portOf(target) ?? (await gate.ports.mainPort(vm))
   if (port === undefined)
-    return page(principal.kind === 'owner' ? await nothingListens(gate, vm, null, visit.host) : pages.notNow)
+    return page(principal.kind === 'owner' ? await nothingListens(gate, vm, null, request.host) : pages.notNow)
   const upstream = `${vm.ip}:${port}`
   const grant = { host, digest }
-  if (gate.connections.note(visit.peer, grant)) givePass(gate, visit, principal, { vm: vm.id, upstream, grant })
+  if (gate.connections.note(request.peer, grant)) givePass(gate, request, principal, { vm: vm.id, upstream, grant })
   return { kind: 'pass', upstream, principal }
 }
 
@@ -130,17 +130,17 @@ function isAwake(box: Box, id: string): boolean {
 }
 
 /** Returns the page for a request that was forwarded and failed: the VM's port refused it or did not answer. */
-export async function explain(gate: Gate, visit: AuthRequest, user: string): Promise<Verdict> {
-  const target = targetOf(gate.box.store.state, hostName(visit.host))
+export async function explain(gate: Gate, request: AuthRequest, user: string): Promise<Verdict> {
+  const target = targetOf(gate.box.store.state, hostName(request.host))
   const vm = target?.vm
   if (vm) {
     gate.ports.forget(vm)
     // The client itself may have caused the failure, so the passes of other connections stay.
-    gate.grants.takeBack((pass) => pass.vm === vm.id && pass.peer === visit.peer)
+    gate.grants.takeBack((pass) => pass.vm === vm.id && pass.peer === request.peer)
   }
   // Only the owner learns what else listens in a VM.
   if (!vm || user !== 'owner') return page(pages.notNow)
-  return page(await nothingListens(gate, vm, portOf(target), visit.host))
+  return page(await nothingListens(gate, vm, portOf(target), request.host))
 }
 
 /** Whether a grant that admitted a request would still admit it. */
@@ -168,12 +168,12 @@ function isPublic(target: Target): boolean {
 }
 
 /** Redirects to Croft's own address, where the owner's session is; it redirects back with a code for this host. */
-function signIn({ front }: Gate, visit: AuthRequest): Verdict {
-  if (visit.client !== 'page') return page({ ...pages.signInFirst, challenge: visit.client === 'program' })
-  const query = new URLSearchParams({ host: visit.host, to: visit.uri })
+function signIn({ front }: Gate, request: AuthRequest): Verdict {
+  if (request.client !== 'page') return page({ ...pages.signInFirst, challenge: request.client === 'program' })
+  const query = new URLSearchParams({ host: request.host, to: request.uri })
   // A session that has ended, the owner's or a guest's. Guests can't sign in, so the page tells them what to do.
-  if (visit.token !== undefined) query.set('was', 'in')
-  return { kind: 'redirect', to: `//${hostOf(front(), 'croft')}${portSuffix(visit.host)}/enter?${query}` }
+  if (request.token !== undefined) query.set('was', 'in')
+  return { kind: 'redirect', to: `//${hostOf(front(), 'croft')}${portSuffix(request.host)}/enter?${query}` }
 }
 
 /** Identifies the principal of a request, and returns the digest of the credential; null for a stranger. */
@@ -210,13 +210,13 @@ function whoIs(gate: Gate, host: string, { vm, port }: Target, digest: string): 
 /** Runs `work`, which redeems a code or a link, and rate-limits clients that bring many invalid ones. */
 async function tried(
   gate: Gate,
-  visit: AuthRequest,
+  request: AuthRequest,
   { vm }: Target,
   work: () => Promise<Verdict | undefined>,
 ): Promise<Verdict> {
-  const { from } = visit.browser
+  const { from } = request.browser
   const noteTry = (outcome: Partial<Note>) =>
-    gate.box.activity.note({ ...noteOf(visit, vm, stranger, 'tried a link'), ...outcome })
+    gate.box.activity.note({ ...noteOf(request, vm, stranger, 'tried a link'), ...outcome })
   const seconds = gate.failures.wait(from)
   if (seconds > 0) {
     await noteTry(tooOften)
@@ -260,7 +260,7 @@ async function openLink(
   { vm, port }: Target,
   query: URLSearchParams,
   principal: Principal,
-  visit: AuthRequest,
+  request: AuthRequest,
 ): Promise<Verdict | undefined> {
   const token = query.get('key') ?? ''
   const link = vm && gate.links.find(vm, port, digestOf(token))
@@ -268,7 +268,7 @@ async function openLink(
   if (principal.kind === 'owner') return { kind: 'redirect', to: '/' }
   // Recorded once per browser: later requests carry the link's cookie.
   if (principal.id !== link.id) {
-    await gate.box.activity.note(noteOf(visit, vm, guestBy(link), `opened the share link ${link.id}`))
+    await gate.box.activity.note(noteOf(request, vm, guestBy(link), `opened the share link ${link.id}`))
   }
   const seconds = Math.floor((Date.parse(link.expiresAt) - Date.now()) / 1000)
   return { kind: 'redirect', to: '/', cookie: { token, seconds } }
@@ -284,11 +284,11 @@ export function localPath(to: string | null): string {
 }
 
 /** Wakes the VM if needed. @returns a page if it is not awake in time, or can't wake */
-async function awaken(box: Box, vm: Vm, visit: AuthRequest, principal: Principal): Promise<pages.Page | undefined> {
+async function awaken(box: Box, vm: Vm, request: AuthRequest, principal: Principal): Promise<pages.Page | undefined> {
   if (isAwake(box, vm.id)) return undefined
   const wakes = stateOf(box, vm) === 'asleep' && !isWaking(box, vm.id)
   const waking = ensureAwake(box, vm.id)
-  if (wakes) box.activity.during(noteOf(visit, vm, principal, 'woke it with a web request'), waking).catch(() => {})
+  if (wakes) box.activity.during(noteOf(request, vm, principal, 'woke it with a web request'), waking).catch(() => {})
   const woken = waking.then(
     () => undefined,
     (error) => {
@@ -296,7 +296,7 @@ async function awaken(box: Box, vm: Vm, visit: AuthRequest, principal: Principal
       return pages.isOff(vm.name, message, hint?.match(/croft .*/)?.[0] ?? `croft start ${vm.name}`)
     },
   )
-  if (visit.client !== 'page') return woken
+  if (request.client !== 'page') return woken
   const { promise, resolve } = Promise.withResolvers<pages.Page>()
   const timer = setTimeout(() => resolve(pages.waking(vm.name)), patienceMs)
   return Promise.race([woken, promise]).finally(() => clearTimeout(timer))

@@ -80,14 +80,14 @@ export async function openGate(gate: Gate, site: Hono, socket: string, gid: numb
 /** Answers Caddy. @param failed whether it asks about a request that a VM did not answer, and not about a new one */
 async function settle(gate: Gate, request: IncomingMessage, response: ServerResponse, failed: boolean): Promise<void> {
   const { secure } = gate.front()
-  const visit = visitOf(request, secure)
+  const authRequest = authRequestOf(request, secure)
   // A failed request carries no session: it was removed before the request went to the VM.
   const user = String(request.headers[userHeader.toLowerCase()] ?? '')
-  const verdict = await (failed ? explain(gate, visit, user) : authorize(gate, visit))
-  answer(response, verdict, visit, secure)
+  const verdict = await (failed ? explain(gate, authRequest, user) : authorize(gate, authRequest))
+  answer(response, verdict, authRequest, secure)
 }
 
-function visitOf({ headers }: IncomingMessage, secure: boolean): AuthRequest {
+function authRequestOf({ headers }: IncomingMessage, secure: boolean): AuthRequest {
   const uri = String(headers['x-forwarded-uri'] ?? '')
   const page = headers['x-forwarded-method'] === 'GET' && (headers.accept ?? '').includes('text/html')
   return {
@@ -117,12 +117,12 @@ const peerOf = (said: string): string =>
 /** Returns what the VM learns about the client: `owner`, `guest`, `token`, or ''. Pure. */
 const userOf = ({ kind }: Principal): string => (kind === 'stranger' ? '' : kind)
 
-function answer(response: ServerResponse, verdict: Verdict, visit: AuthRequest, secure: boolean): void {
+function answer(response: ServerResponse, verdict: Verdict, authRequest: AuthRequest, secure: boolean): void {
   switch (verdict.kind) {
     case 'pass':
       response.writeHead(204, {
         // A Croft token must not reach the VM.
-        [verdictHeader]: visit.secret === undefined ? 'pass' : 'pass-without-authorization',
+        [verdictHeader]: authRequest.secret === undefined ? 'pass' : 'pass-without-authorization',
         [upstreamHeader]: verdict.upstream,
         [userHeader]: userOf(verdict.principal),
         [nameHeader]: encodeURIComponent(verdict.principal.name),
@@ -140,7 +140,7 @@ function answer(response: ServerResponse, verdict: Verdict, visit: AuthRequest, 
       break
     case 'page': {
       const { page } = verdict
-      const forBrowser = visit.client === 'page'
+      const forBrowser = authRequest.client === 'page'
       response.writeHead(page.status, headersOf(page, forBrowser ? 'html' : 'plain'))
       response.end(forBrowser ? documentOf(page) : textOf(page))
     }

@@ -7,8 +7,8 @@ import { ownerBy, type Principal, stranger } from '../../core/access/principal.t
 import { digestOf } from '../../lib/secret.ts'
 import type { Session } from '../../store/index.ts'
 import { type Gate, localPath } from './authorize.ts'
-import { noSuchLink, tooOften } from './noted.ts'
 import * as pages from './pages.ts'
+import { noSuchLink, tooOften } from './refusals.ts'
 import { hostName, targetOf } from './routing.ts'
 import { type Browser, sessionSeconds } from './sessions.ts'
 
@@ -83,18 +83,21 @@ export const nothingHereResponse = (): Response => show(pages.nothingHere)
 export const signInPage = (): Response => show(pages.signIn(undefined, false))
 
 /** Makes the site at Croft's own address: sign-in, sign-out, and the redirects from there to VMs' addresses. */
-export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
+export function makeSite(gate: Gate, siteOriginNow: () => SiteOrigin): Hono {
   const { sessions } = gate
   const site = new Hono()
   const note = (c: Context, by: Principal, what: string, outcome: Partial<Note> = {}) => {
     const { agent, from: address } = browserOf(c)
     return gate.box.activity.note({ by, from: { way: 'web', address, agent }, what, ...outcome })
   }
-  const browserOf = (c: Context): Browser => ({ agent: c.req.header('user-agent') ?? '', from: seatNow().client(c) })
+  const browserOf = (c: Context): Browser => ({
+    agent: c.req.header('user-agent') ?? '',
+    from: siteOriginNow().client(c),
+  })
 
   // A form on another site must not sign anybody in or out (CSRF).
   site.use(async (c, next) => {
-    if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(seatNow(), c)) return nothingHereResponse()
+    if (!['GET', 'HEAD'].includes(c.req.method) && !isFrom(siteOriginNow(), c)) return nothingHereResponse()
     return next()
   })
   site.use(bodyLimit({ maxSize: 8192, onError: nothingHereResponse }))
@@ -107,16 +110,16 @@ export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
 
   site.get('/', (c) => {
     const aim = aimOf(c.req.query('host'), c.req.query('to'))
-    return show(sessionAt(gate, seatNow(), c) ? pages.signedIn(aim) : pages.signIn(aim, false))
+    return show(sessionAt(gate, siteOriginNow(), c) ? pages.signedIn(aim) : pages.signIn(aim, false))
   })
 
   // A GET of the link signs nobody in: a link preview would use it up.
   site.get('/login', (c) => {
     const code = c.req.query('code') ?? ''
-    return show(sessions.isCode(seatNow().host, code) ? pages.confirmSignIn(code) : pages.linkIsOver)
+    return show(sessions.isCode(siteOriginNow().host, code) ? pages.confirmSignIn(code) : pages.linkIsOver)
   })
   site.post('/login', async (c) => {
-    const { host, secure } = seatNow()
+    const { host, secure } = siteOriginNow()
     const form = await c.req.parseBody()
     const field = (name: string) => (typeof form[name] === 'string' ? form[name] : '')
     const browser = browserOf(c)
@@ -143,14 +146,14 @@ export function makeSite(gate: Gate, seatNow: () => SiteOrigin): Hono {
   site.get('/enter', (c) => {
     const aim = aimOf(c.req.query('host'), c.req.query('to'))
     if (!aim) return nothingHereResponse()
-    const session = sessionAt(gate, seatNow(), c)
+    const session = sessionAt(gate, siteOriginNow(), c)
     if (!session) return show(pages.signIn(aim, c.req.query('was') !== undefined))
     const query = new URLSearchParams({ code: sessions.makeCode(hostName(aim.host), session.signIn), to: aim.to })
     return c.redirect(`//${aim.host}/.croft/enter?${query}`, 303)
   })
 
   site.post('/logout', async (c) => {
-    const session = sessionAt(gate, seatNow(), c)
+    const session = sessionAt(gate, siteOriginNow(), c)
     if (session) {
       await sessions.endAll()
       await note(c, ownerBy(session.signIn), 'signed out everywhere')

@@ -65,7 +65,7 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
   await listenFor(bySocket.server, config.socket, gid)
   if (config.ssh) await listenFor(byGateway.server, config.ssh.socket, await groupId(config.ssh.user))
   await listen(byTcp.server, { host: '127.0.0.1', port: config.port }, `127.0.0.1:${config.port}`)
-  const seat = (): SiteOrigin => {
+  const siteOrigin = (): SiteOrigin => {
     const front = gate.front()
     return {
       host: hostOf(front, 'croft'),
@@ -74,7 +74,7 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
     }
   }
   return {
-    site: siteWithApi(parts, ['/api/*'], seat, (c) => authenticate(gate, seat(), c)),
+    site: siteWithApi(parts, ['/api/*'], siteOrigin, (c) => authenticate(gate, siteOrigin(), c)),
     async close() {
       await Promise.all(all.map((each) => each.close()))
     },
@@ -84,16 +84,16 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
 function siteWithApi(
   parts: ListenerParts,
   paths: string[],
-  seat: () => SiteOrigin,
+  siteOrigin: () => SiteOrigin,
   may: (c: Context) => Authenticated,
 ): Hono {
   const { app, version, gate, terminals } = parts
   const site = new Hono()
   const api = makeHttp(app, version, { local: false, authenticate: may }, terminals)
   for (const path of paths) site.all(path, (c) => api.fetch(c.req.raw, c.env))
-  const isSignedIn = (c: Context) => sessionAt(gate, seat(), c) !== undefined
+  const isSignedIn = (c: Context) => sessionAt(gate, siteOrigin(), c) !== undefined
   consoleRoutes(site, parts.console, isSignedIn)
-  site.route('/', makeSite(gate, seat))
+  site.route('/', makeSite(gate, siteOrigin))
   site.all('*', (c) => (isSignedIn(c) && notFoundIn(parts.console, c)) || nothingHereResponse())
   return site
 }
@@ -102,7 +102,7 @@ function siteWithApi(
 function localSite(parts: ListenerParts, boxToken: string): Hono {
   const { config, gate, certificates } = parts
   const hosts = ['localhost', '127.0.0.1', '[::1]'].map((host) => `${host}:${config.port}`)
-  const seat: SiteOrigin = { host: 'localhost', secure: false, client: () => '127.0.0.1' }
+  const siteOrigin: SiteOrigin = { host: 'localhost', secure: false, client: () => '127.0.0.1' }
   const site = new Hono()
   site.use(async (c, next) => {
     const host = c.req.header('host') ?? ''
@@ -124,11 +124,11 @@ function localSite(parts: ListenerParts, boxToken: string): Hono {
       throw new CroftError('not-allowed', "Pages from other origins can't use this API.")
     const [scheme, given] = (c.req.header('authorization') ?? '').split(' ')
     if (scheme?.toLowerCase() === 'bearer' && given && equal(given, boxToken)) return byBoxToken
-    return authenticate(gate, seat, c)
+    return authenticate(gate, siteOrigin, c)
   }
   site.route(
     '/',
-    siteWithApi(parts, ['/api/*', metricsPath], () => seat, may),
+    siteWithApi(parts, ['/api/*', metricsPath], () => siteOrigin, may),
   )
   return site
 }
@@ -146,12 +146,12 @@ const byBoxToken: Authenticated = {
 }
 
 /** Authenticates by a token, or by a session at this address if the request comes from a page of it. */
-function authenticate(gate: Gate, seat: SiteOrigin, c: Context): Authenticated {
-  const from = { address: seat.client(c), agent: c.req.header('user-agent') ?? null }
+function authenticate(gate: Gate, siteOrigin: SiteOrigin, c: Context): Authenticated {
+  const from = { address: siteOrigin.client(c), agent: c.req.header('user-agent') ?? null }
   const token = tokenOf(gate, c.req.header('authorization'))
   if (token) return { actor: { by: tokenHolder(token), from: { way: 'api', ...from } } }
-  const ownPage = c.req.header('origin') === undefined ? ['GET', 'HEAD'].includes(c.req.method) : isFrom(seat, c)
-  const session = ownPage ? sessionAt(gate, seat, c) : undefined
+  const ownPage = c.req.header('origin') === undefined ? ['GET', 'HEAD'].includes(c.req.method) : isFrom(siteOrigin, c)
+  const session = ownPage ? sessionAt(gate, siteOrigin, c) : undefined
   if (session) return { actor: { by: ownerBy(session.signIn), from: { way: 'console', ...from } } }
   throw new CroftError('not-allowed', 'This needs a token or a signed-in browser.', {
     hint: 'Send "Authorization: Bearer …" with a token: croft token new',

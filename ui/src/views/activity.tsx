@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { whatOf, whenceOf, whoOf } from '../../../daemon/activity/words.ts'
+import { whatOf, whenceOf, whoOf } from '../../../daemon/activity/entry-text.ts'
 import type { ActivityResult } from '../../../daemon/commands/box/activity.ts'
 import { noted, type VmView, vms } from '../box.ts'
 import { useCommand } from '../command.ts'
