@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { WebSocket } from 'ws'
 import type { TerminalSize } from '../lib/text/terminal-size.ts'
 
-export interface Progress {
+export interface ConversationProgress {
   subject: string
   step: string
   fraction: number
@@ -12,7 +12,7 @@ export interface Progress {
 
 /** The daemon's messages in a conversation, except output; see doors/http/exec-socket.ts. */
 type Message =
-  | { progress: Progress | null }
+  | { progress: ConversationProgress | null }
   | { show: string; ms: number }
   | { ask: string }
   | { read: string }
@@ -23,7 +23,7 @@ type Message =
 export interface CallerEnd {
   write(to: 'out' | 'err', bytes: Buffer): Promise<void>
   /** Shows progress; undefined removes it. */
-  progress(progress: Progress | undefined): void
+  progress(progress: ConversationProgress | undefined): void
   /**
    * Shows a picture in place of the previous one. Resolves when the next picture is due: after `ms`, or as soon as the
    * terminal's size changes.

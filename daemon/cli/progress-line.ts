@@ -1,5 +1,5 @@
 import { bar } from '../lib/text/units.ts'
-import type { Progress } from './conversation.ts'
+import type { ConversationProgress } from './conversation.ts'
 
 /** A stream that may be a terminal. */
 type Line = { isTTY?: boolean; columns?: number; write(text: string): unknown }
@@ -16,7 +16,7 @@ export class ProgressLine {
     this.#stream = stream
   }
 
-  show({ subject, step, fraction, revocable = false }: Progress): void {
+  show({ subject, step, fraction, revocable = false }: ConversationProgress): void {
     this.subject = subject
     this.revocable = revocable
     if (!this.#stream.isTTY) return

@@ -162,7 +162,7 @@ function guestOf(known: Known, balloon: NonNullable<VmStats['balloon']>): VmMemo
  * Squeezes a VM for a moment, unless someone needs the VM. The memory that the guest frees returns to the box.
  * @param to bytes to squeeze the VM to @param of the VM's maximum in bytes
  */
-export async function pulse(box: Box, vm: Vm, to: number, of: number): Promise<void> {
+export async function pulseVm(box: Box, vm: Vm, to: number, of: number): Promise<void> {
   try {
     await box.locks.runPreemptible([vm.id], (signal) =>
       box.hypervisor.pulse(vm.uuid, Math.ceil(to / MiB), Math.floor(of / MiB), pulseMs, signal),

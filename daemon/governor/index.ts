@@ -9,7 +9,7 @@ import { repeat } from '../lib/async/interval.ts'
 import { bytes } from '../lib/text/units.ts'
 import type { Vm } from '../store/index.ts'
 import { Admission } from './admission.ts'
-import { Balloons, pulse } from './balloons.ts'
+import { Balloons, pulseVm } from './balloons.ts'
 import { CpuWeights } from './cpu-weights.ts'
 import { type BoxMemory, type GovernorAction, levelOf, levelReason, planActions, type VmMemory } from './decide.ts'
 
@@ -135,7 +135,7 @@ export class Governor implements MemoryGovernor {
       case 'squeeze':
         return this.#balloons.act(box, vm, action, this.#reason, (each, what) => say(box, each, what))
       case 'pulse':
-        if (this.#begin(action, 'gives back memory', () => pulse(box, vm, action.to, action.of)))
+        if (this.#begin(action, 'gives back memory', () => pulseVm(box, vm, action.to, action.of)))
           this.#balloons.pulsed(vm.id)
         return
       case 'sleep':

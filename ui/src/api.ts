@@ -13,7 +13,7 @@ export class ApiProblem extends Error {
   }
 }
 
-export interface Progress {
+export interface ApiProgress {
   subject: string
   step: string
   /** 0 to 1; absent where the whole is unknown. */
@@ -28,7 +28,7 @@ const away = () => new ApiProblem('unreachable', 'The box does not answer.', 'Th
  * Runs a command (`POST /api/commands/<name>`). @param name as on the command line, such as `share ls`
  * @throws ApiProblem with the daemon's code and words, or `unreachable`
  */
-export async function call<R>(name: string, args: Args = {}, onProgress?: (progress: Progress) => void): Promise<R> {
+export async function call<R>(name: string, args: Args = {}, onProgress?: (progress: ApiProgress) => void): Promise<R> {
   const response = await fetch(`/api/commands/${name.replaceAll(' ', '-')}`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', Accept: onProgress ? 'application/x-ndjson' : 'application/json' },
@@ -47,7 +47,7 @@ export async function call<R>(name: string, args: Args = {}, onProgress?: (progr
 }
 
 interface Line {
-  progress?: Progress
+  progress?: ApiProgress
   problem?: unknown
   result?: unknown
 }

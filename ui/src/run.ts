@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals'
-import { type ApiProblem, type Args, call, type Progress } from './api.ts'
+import { type ApiProblem, type ApiProgress, type Args, call } from './api.ts'
 import { refresh } from './box.ts'
 import { lineOf } from './line.ts'
 
@@ -17,7 +17,7 @@ export interface UserAction {
 
 export interface Running extends UserAction {
   id: number
-  progress?: Progress
+  progress?: ApiProgress
   /** How it ended. */
   outcome?: 'done' | ApiProblem
 }
@@ -98,7 +98,7 @@ export async function runAction<R>(action: UserAction, atForm?: (problem: ApiPro
   return problems.length === 0 ? results[0] : undefined
 }
 
-const partDone = (ended: number, of: number): Progress => ({
+const partDone = (ended: number, of: number): ApiProgress => ({
   subject: '',
   step: `${ended} of ${of}`,
   fraction: ended / of,

@@ -25,7 +25,7 @@ export interface Permits {
 const everything: Permits = { pty: true, forwarding: true, agent: true }
 
 /** A client that has been authenticated. */
-export interface Authenticated {
+export interface AuthenticatedClient {
   who: ConnectingClient
   permits: Permits
   /** The VM or the lobby that the client's user name stands for; undefined for a name that stands for neither. */
@@ -46,7 +46,7 @@ export class Authentication {
   readonly #digests: string[] = []
   #told = 0
   #keysTried = 0
-  #authenticated: Authenticated | undefined
+  #authenticated: AuthenticatedClient | undefined
 
   /** @param from called once the client is connected */
   constructor(
@@ -62,7 +62,7 @@ export class Authentication {
   }
 
   /** Undefined until the client has been authenticated. */
-  get authenticated(): Authenticated | undefined {
+  get authenticated(): AuthenticatedClient | undefined {
     return this.#authenticated
   }
 

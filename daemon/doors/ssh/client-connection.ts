@@ -3,7 +3,7 @@ import type { Connection } from 'ssh2'
 import type { FailureLimiter } from '../../lib/failure-limiter.ts'
 import { plainAddress } from '../../lib/text/addresses.ts'
 import type { Companions } from './auth-failure.ts'
-import { type Authenticated, Authentication } from './authentication.ts'
+import { type AuthenticatedClient, Authentication } from './authentication.ts'
 import { Refusal } from './croftd.ts'
 import { answerRequest, type ForwardingParts, forward, tooManyChannels } from './forwarding.ts'
 import type { ConnectingClient } from './messages.ts'
@@ -36,7 +36,7 @@ export class ClientConnection {
       address,
       reached: plainAddress(this.socket.localAddress ?? ''),
     }))
-    const authenticated = (): Authenticated => this.#authentication.authenticated!
+    const authenticated = (): AuthenticatedClient => this.#authentication.authenticated!
     this.#vms = new VmAccess(
       client,
       gateway,

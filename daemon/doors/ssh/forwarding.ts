@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Client, ClientChannel, Connection, ServerChannel } from 'ssh2'
 import { plainText } from '../../lib/text/plain-text.ts'
-import type { Authenticated } from './authentication.ts'
+import type { AuthenticatedClient } from './authentication.ts'
 import { hasRoom, refuseChannel } from './ssh2-patches.ts'
 import type { VmAccess } from './vm-access.ts'
 
@@ -13,23 +13,28 @@ export interface ForwardingParts {
   readonly client: Connection
   readonly log: Logger
   readonly vms: VmAccess
-  authenticated(): Authenticated
+  authenticated(): AuthenticatedClient
 }
 
-export type Target = { destIP: string; destPort: number } | { socketPath: string }
+export type ForwardTarget = { destIP: string; destPort: number } | { socketPath: string }
 
 /**
  * Forwards a connection of the client (`ssh -L`, `-J`): out of its VM or, for a client in the lobby, to a port of any
  * VM.
  */
-export function forward(parts: ForwardingParts, accept: () => ServerChannel, reject: () => void, to: Target): void {
+export function forward(
+  parts: ForwardingParts,
+  accept: () => ServerChannel,
+  reject: () => void,
+  to: ForwardTarget,
+): void {
   forwardTo(parts, accept, to).catch((error: Error) => {
     parts.log.debug({ err: error.message }, 'a connection could not be forwarded')
     refuseChannel(parts.client, reject, plainText(error.message).slice(0, 200))
   })
 }
 
-async function forwardTo(parts: ForwardingParts, accept: () => ServerChannel, to: Target): Promise<void> {
+async function forwardTo(parts: ForwardingParts, accept: () => ServerChannel, to: ForwardTarget): Promise<void> {
   const { client, vms } = parts
   const { permits, login } = parts.authenticated()
   if (!hasRoom(client)) throw new Error(tooManyChannels)

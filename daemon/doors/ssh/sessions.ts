@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { ClientChannel, PseudoTtyOptions, ServerChannel, Session } from 'ssh2'
-import type { Authenticated } from './authentication.ts'
+import type { AuthenticatedClient } from './authentication.ts'
 import { type Croftd, Refusal } from './croftd.ts'
 import { type GuestRequest, joinSession, openSession } from './guest.ts'
 import { type LobbyParts, type LobbyTerminal, lobbyLine, lobbyLineOnTty, lobbyPrompt, lobbyTty } from './lobby.ts'
@@ -16,7 +16,7 @@ export interface SessionParts {
   readonly croftd: Croftd
   readonly log: Logger
   readonly vms: VmAccess
-  authenticated(): Authenticated
+  authenticated(): AuthenticatedClient
   /** Lines that were typed in the lobby with this key. They are lost when the gateway ends. */
   historyOf(who: ConnectingClient): string[]
 }
