@@ -1,15 +1,9 @@
 import { expect, test } from 'vitest'
 import type { State } from '../../store/index.ts'
 import { emptyState } from '../../store/schema/state.ts'
-import { rawMemories, restLeft } from './compress.ts'
+import { rawMemories } from './compress.ts'
 
 const memory = { id: 'm', file: 'memory/m.save', createdAt: '2026-01-02T10:00:00.000Z' }
-
-test('saved memory is compressed when it has rested, also when the clock was set back meanwhile', () => {
-  const rested = (time: string) => restLeft(memory, new Date(`2026-01-${time}.000Z`)) <= 0
-  expect([rested('02T10:00:02'), rested('02T10:00:06'), rested('01T10:00:06')]).toEqual([false, true, true])
-  expect(restLeft(memory, new Date('2026-01-02T10:00:02.000Z'))).toBe(3000)
-})
 
 test('memory that nothing keeps, that is compressed, or that an operation is about, stays as it is', () => {
   const of = (more: object) =>

@@ -8,7 +8,7 @@ import type { OperationDefinition, OperationOf } from '../operation/definition.t
 import { execute } from '../operation/engine.ts'
 import { makeId } from '../vm/identity.ts'
 
-/** Memory rests for so long after it was saved: a VM may be woken again immediately. */
+/** Memory rests for so long after it has been saved: a VM may be woken again immediately. */
 const restMs = 5_000
 /** How long to wait before trying again, after a failure and when there was not enough disk space. */
 const failedMs = 10 * 60_000
@@ -26,7 +26,7 @@ export function keepCompressed(box: Box, known: Promise<void>): () => Promise<vo
   let stopped = false
   let timer: NodeJS.Timeout | undefined
   let current: { id: string; under: Promise<unknown> } | undefined
-  /** The earliest time to try again, in `performance.now()`, by the memory's id. */
+  /** The earliest time to try, in `performance.now()`, by the memory's id. */
   const notBefore = new Map<string, number>()
 
   /**
@@ -35,7 +35,9 @@ export function keepCompressed(box: Box, known: Promise<void>): () => Promise<vo
    * compressed or a watcher will tell
    */
   const attempt = async (memory: Memory): Promise<number | undefined> => {
-    const due = Math.max(restedAt(box, memory), notBefore.get(memory.id) ?? 0)
+    // No operation has it any more only now: that is when its saving is over, which may have taken its time.
+    const due = notBefore.get(memory.id) ?? performance.now() + restMs
+    notBefore.set(memory.id, due)
     if (due > performance.now()) return due
     const running = compress(box, memory)
     if (!running) return undefined
@@ -95,24 +97,6 @@ export function rawMemories(state: State): Memory[] {
   return Object.values(state.memories).filter(
     ({ id, file }) => kept.has(id) && !stays.has(id) && !named.has(id) && !file.endsWith(ending),
   )
-}
-
-/**
- * Returns how long memory has yet to rest after it was saved, in ms; negative when it has rested. Pure.
- * A time of saving in the future means that the clock was set back since.
- */
-export const restLeft = ({ createdAt }: Pick<Memory, 'createdAt'>, now: Date): number =>
-  restMs - Math.abs(now.getTime() - Date.parse(createdAt))
-
-/**
- * Returns when the memory and the VMs that sleep in it will have rested, in `performance.now()`. A VM's rest begins
- * when it has fallen asleep, which is later than the time in the memory's record: saving takes time.
- */
-function restedAt(box: Box, memory: Memory): number {
-  const asleep = sleepersIn(box, memory).map(
-    (vm) => (box.live.get(vm.uuid)?.since ?? Number.NEGATIVE_INFINITY) + restMs,
-  )
-  return Math.max(performance.now() + restLeft(memory, new Date()), ...asleep)
 }
 
 const sleepersIn = (box: Box, { id }: Memory): Vm[] =>
