@@ -178,7 +178,8 @@ describe('the memory of a VM that sleeps for a while', () => {
 
   test('becomes small; a program that runs in it goes on, and it sleeps again', async () => {
     const program =
-      'import time\nn = 0\nwhile True: n += 1; time.sleep(0.05); print(n, file=open("n", "w"), flush=True)'
+      // Replaced whole, so that nobody reads it empty.
+      'import os, time\nn = 0\nwhile True: n += 1; time.sleep(0.05); print(n, file=open("m", "w"), flush=True); os.replace("m", "n")'
     await croft.run(['exec', 'steady', 'cat > n.py; nohup python3 n.py > /dev/null 2>&1 & echo $!'], { input: program })
     await croft.do('sleep', 'steady')
     const raw = await memoryOf()
