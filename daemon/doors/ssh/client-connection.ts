@@ -49,7 +49,7 @@ export class ClientConnection {
       croftd: gateway.croftd,
       vms: this.#vms,
       authenticated,
-      historyOf: gateway.historyOf,
+      historyOf: (who) => gateway.historyOf(who),
     }
 
     guard(client)
