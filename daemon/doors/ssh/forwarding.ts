@@ -49,7 +49,9 @@ async function forwardTo(parts: ForwardingParts, accept: () => ServerChannel, to
     return vms.join(accept(), inside)
   }
   if ('socketPath' in to) throw new Error('the lobby has no sockets')
-  vms.join(accept(), await vms.intoPort(to.destIP, to.destPort))
+  // Accepted only once the VM has been reached: a channel that is open can't be refused with a reason.
+  const socket = await vms.intoPort(to.destIP, to.destPort)
+  vms.join(accept(), socket)
 }
 
 /**
