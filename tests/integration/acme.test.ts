@@ -83,7 +83,7 @@ test('with the root of another CA there are none, and domain check says why; wit
   expect((await curl('croft.two.test')).stdout).toMatch(/^HTTP\/2 401/)
   const { stdout } = await croft.run(['domain', 'check'])
   expect(stdout).toMatch(/✓ CA at localhost:\d+ +answers/)
-  expect(stdout).toMatch(/certificate of croft\.two\.test +by Test - ECC Intermediate/)
+  expect(stdout).toMatch(/certificate of croft\.two\.test +issued by Test - ECC Intermediate/)
 })
 
 test('of root certificates only the one that is used is kept, for Caddy’s own user to read', async () => {
