@@ -436,7 +436,9 @@ describe('keys', () => {
 
   test('have a name each, that can be changed', async () => {
     await add(await newKey('me@laptop'))
-    expect(await add(await newKey('me@laptop'))).toMatchObject({ stdout: expect.stringMatching(/^me@laptop-2 can now/) })
+    expect(await add(await newKey('me@laptop'))).toMatchObject({
+      stdout: expect.stringMatching(/^me@laptop-2 can now/),
+    })
     const taken = { code: 1, stderr: expect.stringContaining('There is already a key called "me@laptop".') }
     expect(await add(await newKey('other'), '--name', 'me@laptop')).toMatchObject(taken)
     expect(await croft.run(['key', 'rename', 'me@laptop-2', 'me@laptop'])).toMatchObject(taken)
