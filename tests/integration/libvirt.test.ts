@@ -46,7 +46,7 @@ describe('lifecycle events', () => {
     await call.domainDestroy(uuid)
     expect(await call.domainState(uuid)).toEqual({ state: 'shut-off', reason: 'destroyed' })
     await call.domainUndefine(uuid)
-    await heard.next((event) => event.type === 'lifecycle' && event.event === 'undefined')
+    await heard.next((event) => lifecycleOf(uuid)(event) && event.type === 'lifecycle' && event.event === 'undefined')
     heard.stop()
     // Whether QEMU still reports a shutdown when its power is cut depends on timing.
     expect(story().filter((line) => line !== 'shutdown host')).toEqual([
