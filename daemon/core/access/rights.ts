@@ -1,7 +1,8 @@
 import type { State, Store } from '../../store/index.ts'
 
 /** The kinds of records that grant access. */
-const kinds = ['sessions', 'links', 'tokens', 'keys', 'hosts', 'vms', 'web'] as const
+const expiring = ['sessions', 'links', 'tokens'] as const
+const kinds = [...expiring, 'keys', 'hosts', 'vms', 'web'] as const
 type Rights = Pick<State, (typeof kinds)[number]>
 
 /** The longest delay of a Node timer. */
@@ -25,9 +26,10 @@ export function watchRights(store: Pick<Store, 'state' | 'watch'>, then: () => v
     wait()
   }
   const unwatch = store.watch((before) => {
-    if (!differ(before, store.state)) return
+    if (!differ(kinds, before, store.state)) return
     then()
-    wait()
+    // Setting the clock changes them too: see `movedLifetimes`.
+    if (differ(expiring, before, store.state)) wait()
   })
   wait()
   return () => {
@@ -36,13 +38,14 @@ export function watchRights(store: Pick<Store, 'state' | 'watch'>, then: () => v
   }
 }
 
-const differ = (before: Rights, now: Rights): boolean => kinds.some((kind) => before[kind] !== now[kind])
+const differ = (among: readonly (keyof Rights)[], before: Rights, now: Rights): boolean =>
+  among.some((kind) => before[kind] !== now[kind])
 
 /** Returns when the next session, link or token expires, in ms since 1970; undefined when none will. Pure. */
-export function nextEnd({ sessions, links, tokens }: Rights, now: number): number | undefined {
+export function nextEnd(rights: Rights, now: number): number | undefined {
   let next: number | undefined
-  for (const records of [sessions, links, tokens])
-    for (const { expiresAt } of Object.values(records)) {
+  for (const kind of expiring)
+    for (const { expiresAt } of Object.values(rights[kind])) {
       const at = expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt)
       if (at > now && at < (next ?? Number.POSITIVE_INFINITY)) next = at
     }

@@ -90,13 +90,14 @@ export function keepCompressed(box: Box, known: Promise<void>): () => Promise<vo
 
 /** Returns the saved memory that should be compressed and that no operation is making or using. Pure. */
 export function rawMemories(state: State): Memory[] {
+  const raw = Object.values(state.memories).filter(({ file }) => !file.endsWith(ending))
+  // It is asked after every change of a VM: mostly there is nothing to do.
+  if (raw.length === 0) return []
   const named = namesIn(state.operations)
   const checkpoints = Object.values(state.checkpoints).filter(({ kind }) => kind !== 'copy')
   const stays = new Set(checkpoints.filter(({ kind }) => kind === 'golden').map(({ memory }) => memory))
   const kept = new Set([...Object.values(state.vms), ...checkpoints].map(({ memory }) => memory))
-  return Object.values(state.memories).filter(
-    ({ id, file }) => kept.has(id) && !stays.has(id) && !named.has(id) && !file.endsWith(ending),
-  )
+  return raw.filter(({ id }) => kept.has(id) && !stays.has(id) && !named.has(id))
 }
 
 const sleepersIn = (box: Box, { id }: Memory): Vm[] =>
