@@ -213,7 +213,7 @@ test('a VM is held to its limits of CPU time, disk and network, until they are t
 
 test('VMs made from one image share pages that are the same, if the owner wants that', async () => {
   const run = async () => (await readFile('/sys/kernel/mm/ksm/run', 'utf8')).trim()
-  expect(await croft.do('box', 'ksm', 'on')).toContain('VMs share pages')
+  expect(await croft.do('box', 'ksm', 'on')).toContain('Memory deduplication is on')
   try {
     expect(await run()).toBe('1')
     await vi.waitFor(async () => expect((await stat()).samePagesBytes).toBeGreaterThan(100 * MiB), wait)
