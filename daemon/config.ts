@@ -15,6 +15,8 @@ const configSchema = z.strictObject({
   accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   /** Boot each image once and keep it with its memory, so that new VMs are forks of it. */
   golden: z.boolean().default(true),
+  /** Let VMs that are forks of one checkpoint share the memory that they have in common, from a file that all map. */
+  memoryLayers: z.boolean().default(true),
   /** How many of these forks to keep loaded for the next `croft new`; each takes memory. */
   spares: z.int().min(0).max(20).optional(),
   /** The web addresses of VMs, which Caddy serves; false for none. */

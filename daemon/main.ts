@@ -7,7 +7,7 @@ import { type Logger, pino } from 'pino'
 import { Activity } from './activity/index.ts'
 import { startConfig } from './adapters/caddy/config.ts'
 import { DiskReserve } from './adapters/files/disk-reserve.ts'
-import { findQemuUser, makeFiles, makeMemoryFolder } from './adapters/files/files.ts'
+import { findQemuUser, makeFiles, makeMemoryFolders } from './adapters/files/files.ts'
 import { makeImageFiles } from './adapters/files/image-files.ts'
 import { makeGuests } from './adapters/guest/index.ts'
 import { daemonKeyPath } from './adapters/guest/ssh.ts'
@@ -33,7 +33,7 @@ import type { Box } from './core/box.ts'
 import { keepSchedules } from './core/checkpoint/schedule.ts'
 import { keepClocks } from './core/clocks.ts'
 import { EventLog } from './core/events.ts'
-import { ensureGolden } from './core/image/golden.ts'
+import { ensureBases, ensureGolden } from './core/image/golden.ts'
 import { keepSpares } from './core/image/spares.ts'
 import type { Host } from './core/interfaces/host.ts'
 import { keepCompacted } from './core/layer/compaction.ts'
@@ -126,7 +126,7 @@ async function main(log: Logger): Promise<void> {
   const libvirt = openLibvirt({ uri: config.libvirt, log: (message, details) => log.info(details, message) })
   ends.defer(() => libvirt.close())
   const [settings, qemu] = await Promise.all([boxSettings(config), findQemuUser()])
-  await makeMemoryFolder(folder)
+  await makeMemoryFolders(folder)
   const shapes = makeShapes(config, store, libvirt, qemu)
   const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape, (why) =>
     log.warn(
@@ -318,13 +318,15 @@ async function main(log: Logger): Promise<void> {
 
 /**
  * Makes a golden checkpoint of the default image if it has none, because an older Croft built the image or QEMU has
- * been upgraded.
+ * been upgraded, and memory bases for those that have none.
  */
 function keepGolden(box: Box): void {
   const { golden, defaults } = box.settings
   const image = Object.values(box.store.state.images).find((each) => each.current && each.name === defaults.image)
   if (!golden || !image) return
-  ensureGolden(box, image, defaults).catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
+  ensureGolden(box, image, defaults)
+    .then(() => ensureBases(box))
+    .catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
 }
 
 function endSignal(): Promise<string> {

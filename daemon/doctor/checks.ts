@@ -14,6 +14,7 @@ import type { VmState } from '../core/vm/state.ts'
 import { reachedFromBox } from '../lib/text/addresses.ts'
 import { bytes } from '../lib/text/units.ts'
 import type { Accelerator, Vm } from '../store/index.ts'
+import { checkMemoryLayers } from './check-memory-layers.ts'
 import { checkSharing } from './check-sharing.ts'
 import { described, holdersOf, otherListeners } from './web-ports.ts'
 
@@ -57,6 +58,7 @@ export async function checkBox(parts: CheckParts): Promise<Check[]> {
     ssh,
     disk,
     memory,
+    memoryLayers,
     swap,
     sharing,
     standstill,
@@ -255,6 +257,8 @@ async function memory({ box, usage }: CheckParts): Promise<Check> {
 }
 
 const sharing = ({ box, folder }: CheckParts): Promise<Check> => checkSharing(box, folder)
+
+const memoryLayers = ({ box }: CheckParts): Promise<Check> => checkMemoryLayers(box)
 
 async function swap(): Promise<Check> {
   return checkSwap(await readSwap())

@@ -49,6 +49,25 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
       Object.entries(vms as Record<string, object>).map(([id, vm]) => [id, { ...vm, restart: 'never' }]),
     ),
   }),
+  7: ({ memories, operations, ...state }) => {
+    const withBase = (memory: object) => ({ ...memory, base: null })
+    return {
+      ...state,
+      memories: mapValues(memories as Record<string, object>, withBase),
+      memoryBases: {},
+      memoryLayers: null,
+      // The memory that an open operation is saving; a compression only names its memory.
+      operations: mapValues(operations as Record<string, { memory?: unknown }>, (operation) =>
+        typeof operation.memory === 'object' && operation.memory !== null
+          ? { ...operation, memory: withBase(operation.memory) }
+          : operation,
+      ),
+    }
+  },
+}
+
+function mapValues<T>(record: Record<string, T>, change: (value: T) => T): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
 }
 
 /**

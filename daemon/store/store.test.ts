@@ -156,10 +156,19 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 7 gives VMs a private web address on localhost, normal priority, no limits and no restarts, leaves KSM off, and lets keys enter all of them', () => {
+  test('1 to 8 gives VMs a private web address on localhost, normal priority, no limits, no restarts and no memory base, leaves KSM off, and lets keys enter all of them', () => {
     const keys = { 'SHA256:a': { name: 'laptop' } }
-    expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } }, keys })).toEqual({
-      version: 7,
+    const memories = { mem_a: { id: 'mem_a' } }
+    const operations = { op_a: { kind: 'sleep', memory: { id: 'mem_b' } }, op_b: { kind: 'compress', memory: 'mem_a' } }
+    expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } }, keys, memories, operations })).toEqual({
+      version: 8,
+      memories: { mem_a: { id: 'mem_a', base: null } },
+      memoryBases: {},
+      memoryLayers: null,
+      operations: {
+        op_a: { kind: 'sleep', memory: { id: 'mem_b', base: null } },
+        op_b: { kind: 'compress', memory: 'mem_a' },
+      },
       keys: { 'SHA256:a': { name: 'laptop', vm: null, tag: null, authority: false } },
       vms: {
         vm_a: {

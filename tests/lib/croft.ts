@@ -85,8 +85,11 @@ export class Croft implements AsyncDisposable {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Starts the daemon and waits until it is ready. @param env additional environment, for this start only */
-  async start(env: Record<string, string> = {}): Promise<void> {
+  /**
+   * Starts the daemon and waits until it is ready.
+   * @param env additional environment, and `settings` additional configuration, for this start only
+   */
+  async start(env: Record<string, string> = {}, settings: object = {}): Promise<void> {
     const config: Partial<Config> & object = {
       folder: this.folder,
       socket: this.socket,
@@ -99,6 +102,7 @@ export class Croft implements AsyncDisposable {
       // Tests that need a gateway set `ssh`.
       ssh: false,
       ...this.#options.config,
+      ...settings,
       defaults: {
         image: this.#options.image || 'debian',
         sleepAfter: 0,
@@ -144,6 +148,12 @@ export class Croft implements AsyncDisposable {
 
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     this.#child?.kill(signal)
+    await this.#ended
+  }
+
+  /** Starts the daemon and waits until it has died at a fault point, by what it does on its own. */
+  async startToDieAt(point: string): Promise<void> {
+    await this.start({ CROFT_FAULT: point }).catch(() => {})
     await this.#ended
   }
 
@@ -364,7 +374,12 @@ async function ensured(folder: string): Promise<string> {
 /** Gives a new state folder the image that all tests share: its files (hard links where possible) and its records. */
 async function borrowImage(folder: string, image: ImageName): Promise<void> {
   const base = await builtImage(image)
-  for (const part of ['layers', 'memory', ...(await readdir(join(base, 'images'))).map((id) => `images/${id}`)]) {
+  for (const part of [
+    'layers',
+    'memory',
+    'bases',
+    ...(await readdir(join(base, 'images'))).map((id) => `images/${id}`),
+  ]) {
     await mkdir(join(folder, part), { recursive: true, mode: 0o711 })
     for (const file of await readdir(join(base, part))) {
       const [from, to] = [join(base, part, file), join(folder, part, file)]
@@ -434,8 +449,12 @@ async function baseFolder(name: ImageName): Promise<string> {
   for (const file of [
     ...['image', 'layer', 'state', 'vm'].map((noun) => `store/schema/${noun}.ts`),
     'core/image/golden.ts',
+    'core/memory-base/make.ts',
+    'core/memory-base/prove.ts',
     'adapters/libvirt/domain-xml.ts',
-    'adapters/libvirt/memory/zero-pages.ts',
+    'adapters/libvirt/memory/base-file.ts',
+    'adapters/libvirt/memory/map-base.c',
+    'adapters/libvirt/memory/stream-filter.ts',
     'adapters/guest/personalize.ts',
   ]) {
     hash.update(await readFile(join(root, 'daemon', file)))

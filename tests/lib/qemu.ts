@@ -13,3 +13,25 @@ export async function sizeOf(pid: number): Promise<{ rss: number; pss: number }>
   const size = (key: string) => (Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(rollup)![1]) * 1024) / 1e6
   return { rss: size('Rss'), pss: size('Pss') }
 }
+
+/**
+ * What a process has mapped of a file: how much, what of it is in memory, and what is its own because it wrote to it.
+ */
+export async function mappedBy(
+  pid: number,
+  path: string,
+): Promise<{ bytes: number; residentBytes: number; privateBytes: number }> {
+  const sum = { bytes: 0, residentBytes: 0, privateBytes: 0 }
+  let isWanted = false
+  for (const line of (await readFile(`/proc/${pid}/smaps`, 'utf8')).split('\n')) {
+    const map = /^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+ *(.*)$/.exec(line)
+    if (map) {
+      isWanted = map[3] === path
+      if (isWanted) sum.bytes += Number.parseInt(map[2]!, 16) - Number.parseInt(map[1]!, 16)
+    }
+    const [, key, KiB] = /^(Rss|Private_Dirty):\s+(\d+) kB/.exec(line) ?? []
+    if (isWanted && key === 'Rss') sum.residentBytes += Number(KiB) * 1024
+    if (isWanted && key === 'Private_Dirty') sum.privateBytes += Number(KiB) * 1024
+  }
+  return sum
+}

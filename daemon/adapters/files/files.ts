@@ -10,16 +10,22 @@ export interface QemuUser {
 }
 
 /** The folders whose entries are named after the id of the record that they belong to. */
-const folders = ['layers', 'memory', 'images', 'vms', 'building']
+const folders = ['layers', 'memory', 'bases', 'images', 'vms', 'building']
 
 /**
- * Makes the folder for guests' saved memory. Only root may enter it: libvirt opens the files itself and passes them to
- * QEMU open. @param folder the state folder
+ * Makes the folders for guests' saved memory. Only root may enter `memory`: libvirt opens these files itself and passes
+ * them to QEMU open. QEMU itself opens the memory bases.
+ * @param folder the state folder
  */
-export async function makeMemoryFolder(folder: string): Promise<void> {
-  const path = join(folder, 'memory')
-  await mkdir(path, { recursive: true })
-  await chmod(path, 0o700)
+export async function makeMemoryFolders(folder: string): Promise<void> {
+  for (const [name, mode] of [
+    ['memory', 0o700],
+    ['bases', 0o711],
+  ] as const) {
+    const path = join(folder, name)
+    await mkdir(path, { recursive: true })
+    await chmod(path, mode)
+  }
 }
 
 /** @param folder the state folder. QEMU owns nothing in it except the disks that VMs write. */

@@ -30,6 +30,7 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
     readsTakeMemory: readsTakeMemory(),
     accelerator: config.accelerator,
     golden: config.golden,
+    memoryLayers: config.memoryLayers,
     spares: config.golden ? (config.spares ?? (boxMiB >= sparesFromMiB ? 1 : 0)) : 0,
     bootTimeoutMs: 240_000,
   }

@@ -23,6 +23,14 @@ export interface BoxShape {
   qemu: { uid: number; gid: number }
 }
 
+/** A memory base that a domain's QEMU maps. */
+export interface MappedBase {
+  id: string
+  /** Path of its file, and of the library that maps it. */
+  file: string
+  library: string
+}
+
 export const metadataNamespace = 'urn:croft:vm:1'
 
 export const domainName = (vm: Pick<Vm, 'id'>): string => `croft-${vm.id}`
@@ -36,21 +44,24 @@ export const consoleSocketPath = (folder: string, vm: Pick<Vm, 'id'>): string =>
  * is preallocated, free pages are reported to the box, and discards reach the file. The kernel's command line names no
  * VM, because a fork keeps its parent's for as long as it runs. Pure.
  * @param genid tells a guest that loads saved memory that it is another VM now, so that its kernel reseeds its random
- * numbers Format: https://libvirt.org/formatdomain.html
+ * numbers
+ * @param base the memory base that is mapped, for a domain that loads saved memory
+ * Format: https://libvirt.org/formatdomain.html
  */
 export function domainXml(
   { vm, image, disk, hardware }: DomainSpec,
   shape: BoxShape,
   genid: string = randomUUID(),
+  base?: MappedBase,
 ): Xml {
   const kvm = shape.accelerator === 'kvm'
   const { cpus, memoryMiB } = hardware ?? vm.limits
-  return xml`<domain type="${kvm ? 'kvm' : 'qemu'}">
+  return xml`<domain type="${kvm ? 'kvm' : 'qemu'}"${base && xml` xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0"`}>
   <name>${domainName(vm)}</name>
   <uuid>${vm.uuid}</uuid>
   <genid>${genid}</genid>
   <title>${vm.name}</title>
-  <metadata><croft:vm xmlns:croft="${metadataNamespace}" instance="${shape.instance}" id="${vm.id}" devices="${shape.devices}"/></metadata>
+  <metadata><croft:vm xmlns:croft="${metadataNamespace}" instance="${shape.instance}" id="${vm.id}" devices="${shape.devices}"${base && xml` base="${base.id}"`}/></metadata>
   <memory unit="MiB">${memoryMiB}</memory>
   <vcpu>${cpus}</vcpu>
   <os>
@@ -118,7 +129,14 @@ export function domainXml(
     <rng model="virtio"><backend model="random">/dev/urandom</backend>${onBus(5)}</rng>
     <panic model="isa"/>
   </devices>
-  <seclabel type="static" model="dac" relabel="no"><label>+${shape.qemu.uid}:+${shape.qemu.gid}</label></seclabel>
+  <seclabel type="static" model="dac" relabel="no"><label>+${shape.qemu.uid}:+${shape.qemu.gid}</label></seclabel>${
+    base &&
+    xml`
+  <qemu:commandline>
+    <qemu:env name="LD_PRELOAD" value="${base.library}"/>
+    <qemu:env name="CROFT_MEMORY_BASE" value="${base.file}"/>
+  </qemu:commandline>`
+  }
 </domain>`
 }
 

@@ -5,7 +5,7 @@ import type { DomainEvent, DomainInfo, Hypervisor, VmStats } from '../../core/in
 import { CroftError, reasonOf } from '../../lib/error.ts'
 import { readXml } from '../../lib/text/read-xml.ts'
 import { xml } from '../../lib/text/xml.ts'
-import type { Hardware, Image, Limits } from '../../store/index.ts'
+import type { Hardware, Image, Limits, MemoryBase } from '../../store/index.ts'
 import { pidOf } from '../kernel/oom.ts'
 import { openForWriting } from '../kernel/open-files.ts'
 import { pulse } from './balloon.ts'
@@ -16,8 +16,10 @@ import type { DomainSummary } from './binding/ops/domain.ts'
 import { commitBlocks, reopenReadOnly } from './block-job.ts'
 import type { Libvirt } from './client.ts'
 import { type BoxShape, digest, domainName, domainXml, vmFolder } from './domain-xml.ts'
-import { openSaveImage, rewrite, withHeader } from './memory/load.ts'
-import type { Summary } from './memory/zero-pages.ts'
+import { library, MemoryBases } from './memory/bases.ts'
+import { type Filter, openSaveImage, rewrite, withHeader } from './memory/load.ts'
+import type { SaveImage } from './memory/save-image.ts'
+import type { Summary } from './memory/stream-filter.ts'
 
 /**
  * The folder of QEMU's logs, one per domain. libvirt never deletes a log, even when its domain is undefined; virtlogd
@@ -39,6 +41,7 @@ export function makeHypervisor(
   warn: (why: string) => void,
 ): Hypervisor {
   const { call } = libvirt
+  const bases = new MemoryBases(folder)
   /** How many times libvirt opens a save image to read its header: twice since about version 11, once before. */
   let headers = 1
   let isUnderstood = true
@@ -124,31 +127,34 @@ export function makeHypervisor(
       await croft(call.domainSnapshot(uuid, description.text, whole | part))
     },
 
-    async load(spec, memory, how) {
+    async load(spec, memory, base, map, how) {
       const path = join(folder, memory.file)
       const image = await openSaveImage(path)
-      const described = domainXml({ ...spec, hardware: memory.hardware }, await croft(shape(spec.image)))
+      if (map) await bases.checkLibrary()
+      const filters = await filtersFor(image, base, map)
+      const mapped = map && base ? { id: base.id, file: bases.path(base), library } : undefined
+      const shown = await croft(shape(spec.image))
+      const described = domainXml({ ...spec, hardware: memory.hardware }, shown, undefined, mapped)
       // Under emulation the CPU is always the same; with the cookie, libvirt would still compare it property by
       // property.
       const kept = memory.hardware.accelerator === 'kvm' ? image.cookie : null
       const header = { xml: described.text, cookie: kept, running: true }
       const fifo = join(vmFolder(folder, spec.vm), 'incoming')
-      const flag = how === 'paused' ? VIR.DOMAIN_SAVE_PAUSED : VIR.DOMAIN_SAVE_RUNNING
-      const attempt = () =>
-        withHeader(
-          path,
-          image,
-          header,
-          headers,
-          fifo,
-          (from) => croft(call.domainRestore(from, null, flag)),
-          noteSummary,
-        )
+      // A guest whose memory is mapped runs only when the map has been checked.
+      const flag = how === 'paused' || mapped ? VIR.DOMAIN_SAVE_PAUSED : VIR.DOMAIN_SAVE_RUNNING
+      const restore = (from: string) => croft(call.domainRestore(from, null, flag))
+      const attempt = () => withHeader(path, image, filters, header, headers, fifo, restore, noteSummary)
       await attempt().catch((error) => {
         if (headers === 2 || !/magic is incorrect/.test(reasonOf(error))) throw error
         headers = 2
         return attempt()
       })
+      if (!mapped) return
+      if (!(await bases.isMapped(await pidOf(spec.vm), base!).catch(() => false))) {
+        await this.powerOff(spec.vm.uuid)
+        throw new CroftError('unavailable', `QEMU did not map the memory base ${base!.file}.`)
+      }
+      if (how === 'running') await this.resume(spec.vm.uuid)
     },
 
     async state(uuid) {
@@ -162,8 +168,26 @@ export function makeHypervisor(
         () => false,
       ),
 
-    async rewrite({ file }, to, format, signal) {
-      noteSummary(await rewrite(join(folder, file), join(folder, to), format, signal))
+    async rewrite({ file }, base, to, format, signal) {
+      const path = join(folder, file)
+      if ((await openSaveImage(path)).base) throw new RangeError('only memory as QEMU wrote it is rewritten')
+      if (base) await bases.check(base)
+      const filter: Filter = base ? ['difference', bases.path(base)] : ['zero-pages']
+      const storage = { format, hasZeroPages: false, base: base?.id ?? null }
+      noteSummary(await rewrite(path, join(folder, to), [filter], storage, signal))
+    },
+
+    async extractBase(memory, base, file, signal) {
+      const path = join(folder, memory.file)
+      if ((await openSaveImage(path)).base) throw new RangeError('this memory has a base')
+      const storage = { format: 'raw', hasZeroPages: false, base: base.id } as const
+      await rm(bases.path(base), { force: true })
+      noteSummary(await rewrite(path, join(folder, file), [['extract', bases.path(base)]], storage, signal))
+    },
+
+    async checkBase(base) {
+      await bases.checkLibrary()
+      await bases.check(base, true)
     },
 
     async diskOf(uuid) {
@@ -283,6 +307,19 @@ export function makeHypervisor(
     },
   }
 
+  /** The filters for loading memory. @throws CroftError `memory-unusable` when the base is needed and damaged */
+  async function filtersFor(image: SaveImage, base: MemoryBase | undefined, map: boolean): Promise<Filter[]> {
+    if (image.base && image.base !== base?.id)
+      throw new CroftError('memory-unusable', `The saved memory needs the memory base ${image.base}, which is gone.`)
+    if (base && (map || image.base)) {
+      await bases.check(base)
+      if (image.base) return map ? [] : [['merge', bases.path(base)]]
+      return [['difference', bases.path(base)]]
+    }
+    // A stream that was compressed by an older Croft may still have its pages of zeroes.
+    return image.hasZeroPages && image.format === 'raw' ? [['zero-pages']] : []
+  }
+
   async function hardware(image: Image, { cpus, memoryMiB }: Pick<Limits, 'cpus' | 'memoryMiB'>): Promise<Hardware> {
     const [{ accelerator, machine, devices }, { hypervisorVersion }] = await Promise.all([
       croft(shape(image)),
@@ -302,7 +339,13 @@ export function makeHypervisor(
     if (domain?.first(ownMetadata)?.attributes.instance !== instance) return undefined
     const channels = domain.all('devices/channel/target')
     const agent = channels.find(({ attributes }) => attributes.name === 'org.qemu.guest_agent.0')
-    return { uuid, state: stateWord(state, reason), reason, agent: agent?.attributes.state === 'connected' }
+    return {
+      uuid,
+      state: stateWord(state, reason),
+      reason,
+      agent: agent?.attributes.state === 'connected',
+      base: domain.first(ownMetadata)?.attributes.base ?? null,
+    }
   }
 }
 

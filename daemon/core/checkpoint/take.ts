@@ -1,10 +1,10 @@
 import { CroftError } from '../../lib/error.ts'
 import type { Checkpoint, State, Vm } from '../../store/index.ts'
-import { type Box, findOperationVm, findVm, imageOf, layerOf, type Report, specOf, stateOf, withVm } from '../box.ts'
+import { type Box, findOperationVm, findVm, layerOf, type Report, specOf, stateOf, withVm } from '../box.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
-import { checkMemory, describeMemory, savingBytes } from '../sleep/memory.ts'
+import { checkMemory, describeMemoryOf, savingBytes } from '../sleep/memory.ts'
 import { makeId } from '../vm/identity.ts'
 import { lendDisk, onlyReadBeneath } from '../vm/own-disk.ts'
 import { makeLayer } from '../vm/record.ts'
@@ -46,12 +46,7 @@ export async function take(
   const now = new Date().toISOString()
   const disk = makeLayer(vm.disk, now)
   const asleep = vm.memory ? box.store.state.memories[vm.memory]! : null
-  const saved =
-    state === 'asleep'
-      ? asleep
-      : state === 'awake'
-        ? describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
-        : null
+  const saved = state === 'asleep' ? asleep : state === 'awake' ? await describeMemoryOf(box, vm) : null
   const memory = wanted ? saved : null
   if (state === 'asleep' && memory) await checkMemory(box, vm, memory)
   const checkpoint: Checkpoint = {

@@ -11,6 +11,8 @@ import {
 import type { Box, Report } from '../box.ts'
 import { findOperationVm, layerOf, without } from '../box.ts'
 import { collectGarbage } from '../layer/garbage.ts'
+import { makeBase } from '../memory-base/make.ts'
+import { proveMemoryLayers } from '../memory-base/prove.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { describeMemory, trimGuest } from '../sleep/memory.ts'
@@ -46,23 +48,52 @@ export async function ensureGolden(
     const hardware = await box.hypervisor.hardware(image, limits)
     if (!box.store.state.images[image.id]?.current || findGolden(box.store.state, image, hardware)) return
     const began = performance.now()
-    await makeOne(box, image, hardware, report)
+    const golden = await makeOne(box, image, hardware, report)
     box.log.info(
       { image: image.name, ...hardware, ms: Math.round(performance.now() - began) },
       'made a golden checkpoint',
     )
+    await provideBase(box, golden)
     box.events.publish({ type: 'image.golden', image: image.name })
     await dropOld(box)
     box.spares.refresh()
   })
 }
 
-async function makeOne(box: Box, image: Image, hardware: Hardware, report: Report): Promise<void> {
+/** Makes memory bases for the golden checkpoints that have none, such as those that an older Croft made. */
+export async function ensureBases(box: Box): Promise<void> {
+  await box.locks.run('golden', async () => {
+    for (const golden of goldens(box.store.state)) await provideBase(box, golden)
+  })
+}
+
+/**
+ * Makes a memory base for a golden checkpoint, and tries whether that works here if it was not tried with this QEMU. A
+ * failure is logged: forks then have copies of the memory.
+ */
+async function provideBase(box: Box, { id, memory: memoryId }: Checkpoint): Promise<void> {
+  if (!box.settings.memoryLayers) return
+  const memoryOf = () => box.store.state.memories[memoryId ?? '']
+  try {
+    const memory = memoryOf()
+    if (!memory) return
+    const { memoryLayers: found } = box.store.state
+    const isTried = found?.qemu === memory.hardware.qemu
+    if (isTried && !found.works) return
+    if (memory.base === null && !(await makeBase(box, memory))) return
+    const golden = box.store.state.checkpoints[id]
+    if (golden && !isTried) await proveMemoryLayers(box, golden)
+  } catch (err) {
+    box.log.warn({ checkpoint: id, err }, 'could not make a memory base')
+  }
+}
+
+async function makeOne(box: Box, image: Image, hardware: Hardware, report: Report): Promise<Checkpoint> {
   const id = makeId('vm')
   const now = new Date().toISOString()
   const disk = makeLayer(image.layer, now)
   const limits = { cpus: hardware.cpus, memoryMiB: hardware.memoryMiB, diskGiB: image.diskGiB }
-  const memory = describeMemory(hardware)
+  const memory = describeMemory(hardware, null)
   const checkpoint: Checkpoint = {
     id: makeId('chk'),
     kind: 'golden',
@@ -89,6 +120,7 @@ async function makeOne(box: Box, image: Image, hardware: Hardware, report: Repor
       report,
     ),
   )
+  return checkpoint
 }
 
 async function dropOld(box: Box): Promise<void> {
@@ -117,8 +149,11 @@ async function dropOld(box: Box): Promise<void> {
 
 /** The disk space that a golden checkpoint takes, in bytes. */
 async function bytesOf(box: Box, { layer, memory }: Checkpoint): Promise<number> {
-  const { layers, memories } = box.store.state
-  const files = [layers[layer]?.file, memories[memory ?? '']?.file].filter((file) => file !== undefined)
+  const { layers, memories, memoryBases } = box.store.state
+  const saved = memories[memory ?? '']
+  const files = [layers[layer]?.file, saved?.file, memoryBases[saved?.base ?? '']?.file].filter(
+    (file) => file !== undefined,
+  )
   const sizes = await Promise.all(files.map((file) => box.files.usage(file)))
   return sizes.reduce((sum, size) => sum + size, 0)
 }
@@ -155,7 +190,7 @@ export const goldenOperation: OperationDefinition<OperationOf<'golden'>> = {
       name: 'shrink',
       async run(box, { memory }) {
         const shrunk = shrunkFile(memory)
-        await box.hypervisor.rewrite(memory, shrunk, 'raw', new AbortController().signal)
+        await box.hypervisor.rewrite(memory, undefined, shrunk, 'raw', new AbortController().signal)
         await box.files.freeze(shrunk)
         await box.files.sync(shrunk)
         await box.files.replace(shrunk, memory.file)

@@ -1,4 +1,4 @@
-import type { Hardware, Image, Layer, Limits, Memory, Vm } from '../../store/index.ts'
+import type { Hardware, Image, Layer, Limits, Memory, MemoryBase, Vm } from '../../store/index.ts'
 
 export interface DomainInfo {
   uuid: string
@@ -8,6 +8,8 @@ export interface DomainInfo {
   reason?: string
   /** Whether the guest agent has its end of the channel open. */
   agent: boolean
+  /** Id of the memory base that it maps; null for none. */
+  base?: string | null
 }
 
 export type DomainEvent =
@@ -97,18 +99,45 @@ export interface Hypervisor {
   snapshot(uuid: string, memory: Memory | null, disk: Layer, agent: boolean): Promise<void>
   /**
    * Starts a domain from memory. The memory may have been saved from another domain: the started one is `spec`.
+   * @param base the memory base that the memory may be a difference from
+   * @param map whether the domain is to map that base; otherwise the base's pages are copied
    * @throws CroftError `memory-unusable` and others; the domain has then not run
    */
-  load(spec: DomainSpec, memory: Memory, how: 'running' | 'paused'): Promise<void>
+  load(
+    spec: DomainSpec,
+    memory: Memory,
+    base: MemoryBase | undefined,
+    map: boolean,
+    how: 'running' | 'paused',
+  ): Promise<void>
   /** Whether the memory's file exists and is complete, as far as its header tells. */
   memoryComplete(memory: Memory): Promise<boolean>
   /**
-   * Rewrites saved memory into another file without the parts that take time to load and hold nothing; `load` reads
-   * either.
+   * Rewrites saved memory into another file without the parts that take time to load and hold nothing, and without
+   * what a base has; `load` reads either.
+   * @param base the memory base of its domain, if any
    * @param format `zstd` compresses it, at the lowest CPU and disk priority @param signal aborted to cancel
-   * @throws CroftError `cancelled`, `disk-full`
+   * @throws CroftError `cancelled`, `disk-full`, `memory-unusable` when the base is damaged
    */
-  rewrite(memory: Memory, to: string, format: 'raw' | 'zstd', signal: AbortSignal): Promise<void>
+  rewrite(
+    memory: Memory,
+    base: MemoryBase | undefined,
+    to: string,
+    format: 'raw' | 'zstd',
+    signal: AbortSignal,
+  ): Promise<void>
+  /**
+   * Moves the pages of saved memory into a new memory base.
+   * @param file path for what is left of the memory: a difference from the new base @param signal aborted to cancel
+   * @throws CroftError `cancelled`, `disk-full`, `memory-unusable`
+   */
+  extractBase(memory: Memory, base: MemoryBase, file: string, signal: AbortSignal): Promise<void>
+  /**
+   * Checks that a memory base is as it was made, reading all of it.
+   * @throws CroftError `memory-unusable` when it is missing, cut short or changed; `unavailable` when bases can't be
+   * mapped by this installation of Croft
+   */
+  checkBase(base: MemoryBase): Promise<void>
   /** The path, relative to the state folder, of a domain's current disk; undefined when there is no domain. */
   diskOf(uuid: string): Promise<string | undefined>
   /** Aborts a domain's save or snapshot, if one is under way; its caller gets `cancelled`. */

@@ -136,7 +136,9 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
   const lost = new Set([...gone.checkpoints, ...gone.images].map(({ id }) => id))
   const layers = (id: string) => chainOf(state, id).flatMap((each) => state.layers[each]?.file ?? [])
   const layer = (id: string) => layers(id).slice(0, 1)
+  /** A memory's own file, and the base that it stands on. */
   const memoryOf = (id: string | null) => [state.memories[id ?? '']?.file ?? []].flat()
+  const baseOf = (id: string | null) => [state.memoryBases[state.memories[id ?? '']?.base ?? '']?.file ?? []].flat()
   const imageFiles = (image: Image | undefined) =>
     image ? [...layers(image.layer), imageFileNames(image.id).folder] : []
 
@@ -146,14 +148,15 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
     const kind = phase === 'spare' ? phase : phase === 'golden' ? 'work' : 'vm'
     const uses = [...layers(vm.disk), ...imageFiles(state.images[vm.image]), `vms/${id}`]
     const thing = { id, name, group: id, createdAt, kind, disk: layer(vm.disk), memory, uses, keeps: true } as const
-    if (kind !== 'vm') return [{ ...thing, uses: [...uses, ...memory] }]
-    const asleep = { ...thing, kind: 'memory', id: vm.memory ?? '', disk: [], uses: memory } as const
+    const base = baseOf(vm.memory)
+    if (kind !== 'vm') return [{ ...thing, uses: [...uses, ...memory, ...base] }]
+    const asleep = { ...thing, kind: 'memory', id: vm.memory ?? '', disk: [], uses: [...memory, ...base] } as const
     return [{ ...thing, memory: [] }, ...(memory.length ? [asleep] : [])]
   }
   const ofCheckpoint = (checkpoint: Checkpoint): Thing => {
     const { id, kind, label, vm, image, createdAt } = checkpoint
     const [disk, memory] = [layer(checkpoint.layer), memoryOf(checkpoint.memory)]
-    const uses = [...layers(checkpoint.layer), ...memory]
+    const uses = [...layers(checkpoint.layer), ...memory, ...baseOf(checkpoint.memory)]
     const own = { id, name: label, createdAt, disk, memory, uses, keeps: true }
     if (kind === 'golden') return { ...own, kind, group: image }
     return kind === 'copy' ? { ...own, kind: 'work', group: id } : { ...own, kind: 'checkpoint', group: vm ?? id }
@@ -166,6 +169,8 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
   const named = [...namesIn(state.operations)].flatMap((id) => [
     ...(id in state.layers ? layers(id) : []),
     ...memoryOf(id),
+    ...baseOf(id),
+    ...[state.memoryBases[id]?.file ?? []].flat(),
     ...imageFiles(state.images[id]),
   ])
   const work: Thing = {
@@ -188,9 +193,9 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
   ]
 }
 
-function filesOf({ layers, memories, images }: Garbage): Set<string> {
+function filesOf({ layers, memories, memoryBases, images }: Garbage): Set<string> {
   return new Set([
-    ...[...layers, ...memories].map(({ file }) => file),
+    ...[...layers, ...memories, ...memoryBases].map(({ file }) => file),
     ...images.map(({ id }) => imageFileNames(id).folder),
   ])
 }

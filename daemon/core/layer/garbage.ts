@@ -1,5 +1,13 @@
 import { fault } from '../../lib/async/fault.ts'
-import { type Checkpoint, filterRecord, type Image, type Layer, type Memory, type State } from '../../store/index.ts'
+import {
+  type Checkpoint,
+  filterRecord,
+  type Image,
+  type Layer,
+  type Memory,
+  type MemoryBase,
+  type State,
+} from '../../store/index.ts'
 import { type Box, without } from '../box.ts'
 import { imageFileNames } from '../image/file-names.ts'
 import { held } from './holds.ts'
@@ -8,7 +16,7 @@ import { held } from './holds.ts'
 export const garbageFaultPoints = ['collect.records', 'collect.files'] as const
 
 /**
- * Removes everything that nothing needs any more: checkpoints, saved memory, layers, images. The records go first, in
+ * Removes everything that nothing needs any more: checkpoints, saved memory, memory bases, layers, images. The records go first, in
  * one write; `removeOrphans` removes a file whose record is gone at the next start at the latest.
  */
 export async function collectGarbage(box: Box): Promise<void> {
@@ -19,23 +27,25 @@ export async function collectGarbage(box: Box): Promise<void> {
     gone = garbage(state, held(box))
     const lost = new Set(everything(gone).map(({ id }) => id))
     const kept = <T>(records: Record<string, T>) => filterRecord(records, (_, id) => !lost.has(id))
-    const { checkpoints, memories, layers, images } = state
+    const { checkpoints, memories, memoryBases, layers, images } = state
     return {
       ...state,
       checkpoints: kept(checkpoints),
       memories: kept(memories),
+      memoryBases: kept(memoryBases),
       layers: kept(layers),
       images: kept(images),
     }
   })
   fault('collect.files')
-  for (const { file } of [...gone.layers, ...gone.memories]) await box.files.remove(file)
+  for (const { file } of [...gone.layers, ...gone.memories, ...gone.memoryBases]) await box.files.remove(file)
   for (const image of gone.images) await box.files.remove(imageFileNames(image.id).folder)
 }
 
-const everything = ({ checkpoints, memories, layers, images }: Garbage): { id: string }[] => [
+const everything = ({ checkpoints, memories, memoryBases, layers, images }: Garbage): { id: string }[] => [
   ...checkpoints,
   ...memories,
+  ...memoryBases,
   ...layers,
   ...images,
 ]
@@ -49,13 +59,14 @@ export async function forgetCheckpoint(box: Box, id: string): Promise<void> {
 export interface Garbage {
   checkpoints: Checkpoint[]
   memories: Memory[]
+  memoryBases: MemoryBase[]
   layers: Layer[]
   images: Image[]
 }
 
 /**
  * Finds what nothing needs. Derived from the whole state each time, rather than by keeping reference counts. Pure.
- * @param held checkpoints that somebody is about to use
+ * @param held checkpoints that somebody is about to use, and memory bases that guests map
  */
 export function garbage(state: State, held: { has(id: string): boolean }): Garbage {
   const vms = Object.values(state.vms)
@@ -68,7 +79,9 @@ export function garbage(state: State, held: { has(id: string): boolean }): Garba
     if (checkpoint.kind === 'golden') return state.images[checkpoint.image]?.current === true
     return checkpoint.kind !== 'copy' && checkpoint.vm !== null && checkpoint.vm in state.vms
   })
-  const memories = new Set([...vms, ...checkpoints].map(({ memory }) => memory))
+  const kept = new Set([...vms, ...checkpoints].map(({ memory }) => memory))
+  const memories = Object.values(state.memories).filter(({ id }) => kept.has(id) || operations.has(id))
+  const bases = new Set(memories.map(({ base }) => base))
   const layers = new Set<string>()
   const need = (id: string | null) => {
     for (let at = id; at !== null && !layers.has(at); at = state.layers[at]?.parent ?? null) layers.add(at)
@@ -78,7 +91,10 @@ export function garbage(state: State, held: { has(id: string): boolean }): Garba
   for (const id of Object.keys(state.layers)) if (operations.has(id)) need(id)
   return {
     checkpoints: Object.values(state.checkpoints).filter((checkpoint) => !checkpoints.includes(checkpoint)),
-    memories: Object.values(state.memories).filter(({ id }) => !memories.has(id) && !operations.has(id)),
+    memories: Object.values(state.memories).filter((memory) => !memories.includes(memory)),
+    memoryBases: Object.values(state.memoryBases).filter(
+      ({ id }) => !bases.has(id) && !held.has(id) && !operations.has(id),
+    ),
     layers: Object.values(state.layers).filter(({ id }) => !layers.has(id)),
     images: Object.values(state.images).filter((image) => !images.includes(image)),
   }
@@ -102,7 +118,13 @@ export async function removeOrphans(box: Box): Promise<void> {
  * Whether a file has a record. A layer's file may be named after another id: see `commit` in compaction-plan.ts.
  * Pure.
  */
-export function isRecorded({ vms, layers, memories, images, operations }: State, id: string, path: string): boolean {
+export function isRecorded(
+  { vms, layers, memories, memoryBases, images, operations }: State,
+  id: string,
+  path: string,
+): boolean {
   if (id in vms || id in images || namesIn(operations).has(id)) return true
-  return [...Object.values(layers), ...Object.values(memories)].some(({ file }) => file === path)
+  return [layers, memories, memoryBases]
+    .flatMap((records) => Object.values<{ file: string }>(records))
+    .some(({ file }) => file === path)
 }

@@ -16,5 +16,7 @@ export function release(box: Box, checkpoint: string): void {
   else holds(box).delete(checkpoint)
 }
 
-/** Returns the checkpoints that are held now. */
-export const held = (box: Box): { has(checkpoint: string): boolean } => holds(box)
+/** Returns what is held now: these checkpoints, and the memory bases that guests map. */
+export function held(box: Box): { has(id: string): boolean } {
+  return new Set([...holds(box).keys(), ...box.live.bases()])
+}

@@ -52,7 +52,7 @@ export async function recover<O extends Operation>(
 /** The key of the lock that an operation holds while it is executed. */
 export function lockOf(operation: Operation): string {
   if (operation.kind === 'merge') return operation.layer
-  if (operation.kind === 'compress') return operation.memory
+  if (operation.kind === 'compress' || operation.kind === 'base') return operation.memory
   return 'vm' in operation ? operation.vm : `image ${operation.name}`
 }
 

@@ -7,6 +7,8 @@ import { goldenOperation } from '../image/golden.ts'
 import { claimOperation, spareOperation } from '../image/spares.ts'
 import { compactionFaultPoint, compactionOperation } from '../layer/compaction-operation.ts'
 import { garbageFaultPoints } from '../layer/garbage.ts'
+import { baseFaultPoint, baseOperation } from '../memory-base/make.ts'
+import { proofOperation } from '../memory-base/prove.ts'
 import { compressFaultPoint, compressOperation } from '../sleep/compress.ts'
 import { sleepOperation } from '../sleep/sleep.ts'
 import { wakeOperation } from '../sleep/wake.ts'
@@ -33,6 +35,8 @@ const definitions: { [K in OperationKind]: OperationDefinition<OperationOf<K>> }
   'image-build': imageBuildOperation,
   merge: compactionOperation,
   compress: compressOperation,
+  base: baseOperation,
+  proof: proofOperation,
 }
 
 /** Every place where a test may kill the daemon: before each step, and before the commit. */
@@ -44,6 +48,7 @@ export const faultPoints: readonly string[] = [
   ...garbageFaultPoints,
   compactionFaultPoint,
   compressFaultPoint,
+  baseFaultPoint,
 ]
 
 /**

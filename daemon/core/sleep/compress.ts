@@ -17,8 +17,8 @@ const noRoomMs = 60_000
 const ending = '.zst.save'
 
 /**
- * Compresses saved memory in the background, one file at a time: the memory of sleeping VMs and of checkpoints. A run
- * is aborted as soon as anyone needs one of the VMs involved. Golden checkpoints stay uncompressed, so that `new` is
+ * Compresses saved memory in the background, one file at a time: the memory of sleeping VMs and of checkpoints. What
+ * their memory bases have is left out. A run is aborted as soon as anyone needs one of the VMs involved. Golden checkpoints stay uncompressed, so that `new` is
  * fast. Looks for work whenever memory has been saved, a VM has fallen asleep, or an operation on a VM has ended.
  * @param known resolves when it is known which VMs sleep @returns stops compressing, and aborts a run in progress
  */
@@ -150,7 +150,9 @@ export const compressOperation: OperationDefinition<Compressing> = {
     {
       name: 'data',
       async run(box, { memory, file }, _, signal) {
-        await box.hypervisor.rewrite(box.store.state.memories[memory]!, file, 'zstd', signal)
+        const { memories, memoryBases } = box.store.state
+        const saved = memories[memory]!
+        await box.hypervisor.rewrite(saved, memoryBases[saved.base ?? ''], file, 'zstd', signal)
       },
       undo: (box, { file }) => box.files.remove(file),
     },
@@ -165,10 +167,24 @@ export const compressOperation: OperationDefinition<Compressing> = {
   commit: compressed,
 }
 
-/** Refers to the compressed file. @throws CroftError `cancelled` when a VM is about to load the old file */
-function compressed(state: State, { memory: id, file, vms }: Compressing): State {
+/** @throws CroftError `cancelled` when a VM is about to load the old file */
+function compressed(state: State, { memory, file, vms }: Compressing): State {
+  return withRewritten(state, memory, vms, { file })
+}
+
+/**
+ * Refers to another file with the same memory. Pure.
+ * @param sleepers ids of the VMs that sleep in it, and whose locks are held
+ * @throws CroftError `cancelled` when the memory is gone, or another VM is about to load the old file
+ */
+export function withRewritten(
+  state: State,
+  id: string,
+  sleepers: readonly string[],
+  change: { file: string; base?: string },
+): State {
   const memory = state.memories[id]
-  if (!memory || Object.values(state.vms).some((vm) => vm.memory === id && !vms.includes(vm.id)))
-    throw new CroftError('cancelled', 'The uncompressed memory is needed now.')
-  return { ...state, memories: { ...state.memories, [id]: { ...memory, file } } }
+  if (!memory || Object.values(state.vms).some((vm) => vm.memory === id && !sleepers.includes(vm.id)))
+    throw new CroftError('cancelled', 'The memory is needed now.')
+  return { ...state, memories: { ...state.memories, [id]: { ...memory, ...change } } }
 }

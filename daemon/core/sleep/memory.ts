@@ -10,30 +10,61 @@ import { makeId } from '../vm/identity.ts'
 /** Limits how many guests are loaded from memory at once: each is ready sooner than if all were loaded together. */
 export const loads = perBox((box) => new Semaphore(Math.max(2, box.settings.most.cpus)))
 
-/** Makes the record for memory that is about to be saved. */
-export function describeMemory(hardware: Hardware): Memory {
+/**
+ * Makes the record for memory that is about to be saved.
+ * @param base id of the memory base that the guest maps; null for none
+ */
+export function describeMemory(hardware: Hardware, base: string | null): Memory {
   const id = makeId('mem')
-  return { id, file: `memory/${id}.save`, hardware, createdAt: new Date().toISOString() }
+  return { id, file: `memory/${id}.save`, hardware, base, createdAt: new Date().toISOString() }
+}
+
+/** Makes the record for the memory of a running VM. */
+export async function describeMemoryOf(box: Box, vm: Vm): Promise<Memory> {
+  const hardware = await box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image)
+  return describeMemory(hardware, box.live.get(vm.uuid)?.base ?? null)
 }
 
 /**
  * Starts a VM's domain from saved memory; the memory may be another VM's. The domain must be defined and its network
- * set up. @throws CroftError `memory-unusable` and others; the domain has then not run
+ * set up. Its memory base is mapped if that works on this box; otherwise, the base's pages are copied.
+ * @param map maps the base, whatever is known of this box, or fails
+ * @throws CroftError `memory-unusable` and others; the domain has then not run
  */
-export async function loadMemory(box: Box, vm: Vm, memory: Memory, how: 'running' | 'paused'): Promise<void> {
+export async function loadMemory(
+  box: Box,
+  vm: Vm,
+  memory: Memory,
+  how: 'running' | 'paused',
+  map = false,
+): Promise<void> {
   const spec = specOf(box.store.state, vm)
   const today = await box.hypervisor.hardware(spec.image, vm.limits)
   const reason = misfit(memory.hardware, today)
   if (reason) throw new CroftError('memory-unusable', `The memory of ${vm.name} was saved ${reason}.`)
   await checkMemory(box, vm, memory)
-  box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
-  try {
-    await timed(box, 'load', () => box.hypervisor.load(spec, memory, how))
-  } catch (error) {
-    box.live.apply({ type: 'stopped', uuid: vm.uuid, how: 'powered-off', reason: 'did not load' })
-    throw error
+  const base = memory.base === null ? undefined : box.store.state.memoryBases[memory.base]
+  const load = async (mapped: boolean) => {
+    box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
+    try {
+      await timed(box, 'load', () => box.hypervisor.load(spec, memory, base, mapped, how))
+      if (base && mapped) box.live.mark(vm.uuid, { base: base.id })
+    } catch (error) {
+      box.live.apply({ type: 'stopped', uuid: vm.uuid, how: 'powered-off', reason: 'did not load' })
+      throw error
+    }
   }
+  const isTried = base !== undefined && (map || mapsBases(box))
+  await load(isTried).catch((err) => {
+    if (!isTried || map) throw err
+    box.log.warn({ vm: vm.id, base: base.id, err }, 'a memory base could not be mapped, so its pages are copied')
+    return load(false)
+  })
 }
+
+/** Whether guests of this box map memory bases: the owner has not turned that off, and it was seen to work. */
+export const mapsBases = (box: Box): boolean =>
+  box.settings.memoryLayers && box.store.state.memoryLayers?.works === true
 
 /** Checks that a VM's saved memory exists. @throws CroftError `memory-unusable` when its file is gone */
 export async function checkMemory(box: Box, vm: Vm, { file }: Memory): Promise<void> {

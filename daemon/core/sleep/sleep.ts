@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { CroftError } from '../../lib/error.ts'
 import type { Vm } from '../../store/index.ts'
-import { type Box, findOperationVm, findVm, imageOf, type Report, stateOf, without, withVm } from '../box.ts'
+import { type Box, findOperationVm, findVm, type Report, stateOf, without, withVm } from '../box.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
 import { perBox } from '../per-box.ts'
 import { makeId } from '../vm/identity.ts'
 import { checkAllowed } from '../vm/state.ts'
-import { describeMemory, savingBytes, trimGuest } from './memory.ts'
+import { describeMemoryOf, savingBytes, trimGuest } from './memory.ts'
 
 /** VMs that are being put to sleep, by id; aborting interrupts it. */
 export const sleepAborts = perBox(() => new Map<string, AbortController>())
@@ -38,7 +38,7 @@ export async function putToSleep(
     sleepAborts(box).set(id, nap)
     box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
     try {
-      const memory = describeMemory(await box.hypervisor.hardwareOf(vm.uuid, imageOf(box.store.state, vm)))
+      const memory = await describeMemoryOf(box, vm)
       const operation = { id: makeId('op'), kind: 'sleep', startedAt: memory.createdAt, vm: id, memory } as const
       await execute(
         box,

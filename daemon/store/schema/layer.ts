@@ -31,6 +31,17 @@ export const memorySchema = z.object({
   /** libvirt's save image, its stream compressed or not; path relative to the state folder. */
   file: z.string(),
   hardware: hardwareSchema,
+  /** Id of the memory base that its guest mapped; null for none. The file may have only what differs from it. */
+  base: z.string().nullable(),
+  createdAt: z.iso.datetime(),
+})
+
+/** A memory base: memory that the guests of several VMs map. Its file is never written again. */
+export const memoryBaseSchema = z.object({
+  id: z.string(),
+  /** See adapters/libvirt/memory/base-file.ts; path relative to the state folder. */
+  file: z.string(),
+  memoryMiB: z.int(),
   createdAt: z.iso.datetime(),
 })
 
@@ -59,6 +70,8 @@ export const checkpointSchema = z.object({
 export type Hardware = z.infer<typeof hardwareSchema>
 
 export type Memory = z.infer<typeof memorySchema>
+
+export type MemoryBase = z.infer<typeof memoryBaseSchema>
 
 export type Checkpoint = z.infer<typeof checkpointSchema>
 

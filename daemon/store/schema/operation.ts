@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { checkpointSchema, layerSchema, memorySchema } from './layer.ts'
+import { checkpointSchema, layerSchema, memoryBaseSchema, memorySchema } from './layer.ts'
 import { limitsSchema } from './vm.ts'
 
 const operationBase = z.object({ id: z.string(), startedAt: z.iso.datetime() })
@@ -37,6 +37,15 @@ export const operationSchema = z.discriminatedUnion('kind', [
     file: z.string(),
     vms: z.array(z.string()),
   }),
+  /** `file`: the path for what is left of the memory when its pages are in the base. */
+  operationBase.extend({
+    kind: z.literal('base'),
+    memory: z.string(),
+    base: memoryBaseSchema,
+    file: z.string(),
+  }),
+  /** A VM of Croft's own tries whether memory bases work here. `from`: the golden checkpoint that it is loaded from. */
+  operationBase.extend({ kind: z.literal('proof'), vm: z.string(), from: z.string() }),
   operationBase.extend({ kind: z.literal('image-build'), image: z.string(), name: z.string() }),
   /** See core/layer/compaction-plan.ts. */
   operationBase.extend({

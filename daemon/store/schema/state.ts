@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { keySchema, linkSchema, sessionSchema, tokenSchema } from './access.ts'
 import { imageSchema } from './image.ts'
-import { checkpointSchema, layerSchema, memorySchema } from './layer.ts'
+import { checkpointSchema, layerSchema, memoryBaseSchema, memorySchema } from './layer.ts'
 import { operationSchema } from './operation.ts'
 import { vmSchema } from './vm.ts'
 import { hostSchema, webSchema } from './web.ts'
 
 /** The store keeps what the owner wants and what Croft owns. Only libvirt knows what runs. */
-export const stateVersion = 7
+export const stateVersion = 8
 
 export const stateSchema = z.object({
   version: z.literal(stateVersion),
@@ -16,6 +16,7 @@ export const stateSchema = z.object({
   vms: z.record(z.string(), vmSchema),
   layers: z.record(z.string(), layerSchema),
   memories: z.record(z.string(), memorySchema),
+  memoryBases: z.record(z.string(), memoryBaseSchema),
   checkpoints: z.record(z.string(), checkpointSchema),
   images: z.record(z.string(), imageSchema),
   keys: z.record(z.string(), keySchema),
@@ -33,6 +34,10 @@ export const stateSchema = z.object({
   /** The kernel's boot id when the daemon last ran: distinguishes a reboot of the box from a restart of the daemon. */
   bootId: z.string(),
   accelerator: z.object({ kind: z.enum(['kvm', 'tcg']), why: z.string(), checkedAt: z.iso.datetime() }).nullable(),
+  /** Whether guests can map memory bases here, as was tried with this QEMU; null when it was not tried yet. */
+  memoryLayers: z
+    .object({ works: z.boolean(), why: z.string(), qemu: z.string(), checkedAt: z.iso.datetime() })
+    .nullable(),
 })
 
 export type State = z.infer<typeof stateSchema>
@@ -45,6 +50,7 @@ export function emptyState(instance: string): State {
     vms: {},
     layers: {},
     memories: {},
+    memoryBases: {},
     checkpoints: {},
     images: {},
     keys: {},
@@ -58,5 +64,6 @@ export function emptyState(instance: string): State {
     nextAddress: 0,
     bootId: '',
     accelerator: null,
+    memoryLayers: null,
   }
 }

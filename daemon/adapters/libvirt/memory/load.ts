@@ -6,14 +6,17 @@ import { createInterface } from 'node:readline'
 import { CroftError } from '../../../lib/error.ts'
 import { runProgram } from '../../../lib/process/run.ts'
 import {
-  type Format,
   inFormat,
   readSaveImage,
   type SaveImage,
   type SaveImageHeader,
+  type Storage,
   writeSaveImage,
 } from './save-image.ts'
-import type { Summary } from './zero-pages.ts'
+import type { Summary } from './stream-filter.ts'
+
+/** A filter for a stream: the arguments of filter-stream.ts. */
+export type Filter = readonly ['zero-pages'] | readonly ['difference' | 'merge' | 'extract', base: string]
 
 /**
  * Reads the part of a save image before its stream.
@@ -28,15 +31,16 @@ export async function openSaveImage(path: string): Promise<SaveImage> {
 
 /**
  * Calls `use` with a path from which a save image with another header can be read: a FIFO that gets that header, and
- * then the stream of the file as QEMU wrote it, without pages of zeroes. Nothing is copied on disk, and any number of
- * domains can be loaded from one file at the same time.
+ * then the stream of the file through the filters. Nothing is copied on disk, and any number of domains can be loaded
+ * from one file at the same time.
  * @param times how often the header comes before the stream: as often as the reader opens the path to read the header
  * @param fifo path at which the FIFO is made; it is removed afterwards
- * @param onSummary is told what was found in a stream that may have pages of zeroes
+ * @param onSummary is told what a filter found in the stream
  */
 export async function withHeader<T>(
   path: string,
-  image: Pick<SaveImage, 'streamOffset' | 'format' | 'hasZeroPages'>,
+  image: Pick<SaveImage, 'streamOffset' | 'format'>,
+  filters: readonly Filter[],
   header: SaveImageHeader,
   times: number,
   fifo: string,
@@ -50,9 +54,13 @@ export async function withHeader<T>(
     // 64, so the child that writes the stream, and may wait, also writes the header. The child has the reader's end as
     // well: without a reader, nothing ends it except us, in `finally` or by our own end.
     await using end = await open(fifo, constants.O_RDWR)
-    const feeder = spawn('setpriv', ['--pdeathsig', 'KILL', ...script(`cat && ${feed(image)}`, path, image)], {
-      stdio: ['pipe', end.fd, 'pipe'],
-    })
+    const feeder = spawn(
+      'setpriv',
+      ['--pdeathsig', 'KILL', ...script(path, image, filters, (commands) => `cat && ${commands}`)],
+      {
+        stdio: ['pipe', end.fd, 'pipe'],
+      },
+    )
     feeder.on('error', () => {})
     feeder.stdin!.on('error', () => {})
     feeder.stdin!.end(Buffer.concat(Array.from({ length: times }, () => writeSaveImage(header))))
@@ -83,25 +91,33 @@ const endMs = 1_000
 /** A shell's exit code for a program that it does not find. */
 const notFound = 127
 
-/** A shell command for `script` that skips the part of the file on standard input before the stream. */
-const skip = 'dd bs="$2" count=1 of=/dev/null status=none'
-const dropZeroPages = 'exec "$3" "$4"'
-
 /**
- * Returns shell commands that write a stream as it is to be loaded. A stream that was compressed by an older Croft may
- * still have its pages of zeroes.
+ * Returns the command line of a shell that writes the stream of an image through filters. Words that are not ours are
+ * arguments of the script, never part of it.
+ * @param around makes the whole script of those commands; `last` are its last arguments
  */
-function feed({ format, hasZeroPages }: Pick<SaveImage, 'format' | 'hasZeroPages'>): string {
-  if (format === 'zstd') return `{ ${skip} && exec zstd -dcq; } < "$1"`
-  if (hasZeroPages) return `{ ${skip} && ${dropZeroPages}; } < "$1"`
-  return 'exec dd if="$1" iflag=skip_bytes skip="$2" bs=1M status=none'
+function script(
+  path: string,
+  { streamOffset, format }: Pick<SaveImage, 'streamOffset' | 'format'>,
+  filters: readonly Filter[],
+  around: (commands: string) => string,
+  last: readonly string[] = [],
+): string[] {
+  const program = join(import.meta.dirname, 'filter-stream.ts')
+  const words = [path, String(streamOffset), process.execPath, program]
+  const filterCommands = filters.map((filter) => {
+    const at = words.push(...filter) - filter.length
+    return `"$3" "$4" ${filter.map((_, i) => `"\${${at + i + 1}}"`).join(' ')}`
+  })
+  const [first, ...more] = [...(format === 'zstd' ? ['zstd -dcq'] : []), ...filterCommands].map(endsWithParent)
+  const commands = first
+    ? [`{ dd bs="$2" count=1 of=/dev/null status=none && ${first}; } < "$1"`, ...more].join(' | ')
+    : 'exec dd if="$1" iflag=skip_bytes skip="$2" bs=1M status=none'
+  return ['bash', '-o', 'pipefail', '-c', around(commands), 'bash', ...words, ...last]
 }
 
-/** Returns the command line of a shell that runs such commands. */
-function script(commands: string, path: string, { streamOffset }: Pick<SaveImage, 'streamOffset'>): string[] {
-  const program = join(import.meta.dirname, 'drop-zero-pages.ts')
-  return ['bash', '-o', 'pipefail', '-c', commands, 'bash', path, String(streamOffset), process.execPath, program]
-}
+/** A part of a pipeline that does not outlive the shell that runs it. */
+const endsWithParent = (command: string): string => `exec setpriv --pdeathsig KILL ${command}`
 
 /** Parses the summary that the program prints; undefined for any other line, and for an incomplete one. */
 function parseSummary(line: string): Summary | undefined {
@@ -113,30 +129,38 @@ function parseSummary(line: string): Summary | undefined {
 }
 
 /**
- * Writes a copy of a save image that leaves out pages of zeroes, and is compressed if `format` says so. Compression
- * runs at idle priority.
+ * Writes a copy of a save image whose stream has gone through filters, at idle priority if it is compressed.
+ * @param storage how the copy is stored. If a filter can't parse the stream to its end, the copy says that it has pages
+ * of zeroes, whatever is given here
  * @param signal aborts it; the caller must remove what has been written so far
- * @returns what was found in the stream @throws CroftError `disk-full`, `cancelled`, `memory-unusable`
+ * @returns what the last filter found in the stream
+ * @throws CroftError `disk-full`, `cancelled`, `memory-unusable`, `program-failed`
  */
-export async function rewrite(path: string, to: string, format: Format, signal: AbortSignal): Promise<Summary> {
+export async function rewrite(
+  path: string,
+  to: string,
+  filters: readonly Filter[],
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<Summary> {
   const image = await openSaveImage(path)
-  if (image.format !== 'raw') throw new RangeError('only memory as QEMU wrote it is rewritten')
   await using file = await open(path, 'r')
   const head = await readAt(file, 0, image.streamOffset)
-  await writeFile(to, inFormat(head, { format, hasZeroPages: true }), { mode: 0o600 })
-  const idly = format === 'zstd' ? ['nice', '-n', '19', 'ionice', '-c', '3'] : []
-  const target = format === 'zstd' ? '| zstd -1 -cq >> "$5"' : '>> "$5"'
-  const words = script(`{ ${skip} && ${dropZeroPages}; } < "$1" ${target}`, path, image)
+  await writeFile(to, inFormat(head, { ...storage, hasZeroPages: true }), { mode: 0o600 })
+  const isIdle = storage.format === 'zstd'
+  const idly = isIdle ? ['nice', '-n', '19', 'ionice', '-c', '3'] : []
+  const target = `${isIdle ? `| ${endsWithParent('zstd -1 -cq')}` : ''} >> "\${!#}"`
+  const words = script(path, image, filters, (commands) => `${commands} ${target}`, [to])
   const options = { timeoutMs: 60 * 60_000, signal }
-  const { stderr } = await runProgram('setpriv', ['--pdeathsig', 'KILL', ...idly, ...words, to], options)
+  const { stderr } = await runProgram('setpriv', ['--pdeathsig', 'KILL', ...idly, ...words], options)
   const summary = stderr
     .split('\n')
     .map(parseSummary)
-    .find((found) => found !== undefined)
+    .findLast((found) => found !== undefined)
   if (!summary) throw new CroftError('program-failed', 'Saved memory was copied, but the program printed no summary.')
-  if (summary.unknown === undefined) {
+  if (summary.unknown === undefined && !storage.hasZeroPages) {
     await using made = await open(to, 'r+')
-    const marked = inFormat(head, { format, hasZeroPages: false })
+    const marked = inFormat(head, storage)
     await made.write(marked, 0, marked.length, 0)
   }
   return summary

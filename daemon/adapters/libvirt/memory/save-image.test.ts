@@ -15,7 +15,13 @@ describe('a save image', () => {
           const written = writeSaveImage(header, room)
           if (room !== undefined) expect(written.length).toBe(room)
           const read = await readSaveImage(from(Buffer.concat([written, stream])))
-          expect(read).toEqual({ ...header, streamOffset: written.length, format: 'raw', hasZeroPages: true })
+          expect(read).toEqual({
+            ...header,
+            streamOffset: written.length,
+            format: 'raw',
+            hasZeroPages: true,
+            base: null,
+          })
         }
       }
     }
@@ -31,11 +37,11 @@ describe('a save image', () => {
 
   test('records the format of its stream', async () => {
     const image = writeSaveImage({ xml: '<domain/>', cookie: '<cookie/>', running: true })
-    const small = inFormat(image, { format: 'zstd', hasZeroPages: false })
+    const changed = { format: 'zstd', hasZeroPages: false, base: 'bas_aaaaaaaaaa' } as const
+    const small = inFormat(image, changed)
     expect([28, 36].map((at) => small.readUInt32LE(at))).toEqual([5, 1])
-    const changed = { format: 'zstd', hasZeroPages: false }
     expect(await readSaveImage(from(small))).toEqual({ ...(await readSaveImage(from(image))), ...changed })
-    expect(inFormat(small, { format: 'raw', hasZeroPages: true })).toEqual(image)
+    expect(inFormat(small, { format: 'raw', hasZeroPages: true, base: null })).toEqual(image)
   })
 
   test('refuses XML that does not fit into its room, and a NUL', () => {

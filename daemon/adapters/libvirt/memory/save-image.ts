@@ -11,7 +11,8 @@ import { CroftError } from '../../../lib/error.ts'
  *  24   4  1 if the domain was running when it was saved
  *  28   4  format of the stream: 0 is as QEMU wrote it, 5 is compressed by zstd; Croft uses no others
  *  32   4  offset of the cookie from the end of this header; 0 for no cookie
- *  36  56  unused: zeroes; Croft writes 1 at 36 when it has removed the pages of zeroes from the stream (zero-pages.ts)
+ *  36  56  unused: zeroes; Croft writes 1 at 36 when it has removed the pages of zeroes from the stream
+ *          (stream-filter.ts), and at 40 the id of the memory base that the stream is a difference from
  */
 export interface SaveImageHeader {
   xml: string
@@ -26,6 +27,8 @@ export interface SaveImage extends SaveImageHeader {
   format: Format
   /** Whether the stream may still have records of pages of zeroes, which cost time and memory to load. */
   hasZeroPages: boolean
+  /** The id of the memory base that the stream is a difference from; null when it needs none. */
+  base: string | null
 }
 
 /** How the stream is stored: as QEMU wrote it, or compressed. */
@@ -33,6 +36,8 @@ export type Format = keyof typeof formats
 const formats = { raw: 0, zstd: 5 } as const
 const formatAt = 28
 const strippedAt = 36
+const baseAt = 40
+const mostBaseBytes = 32
 
 export const headerBytes = 92
 const magic = Buffer.from('LibvirtQemudSave')
@@ -68,6 +73,7 @@ export async function readSaveImage(read: (offset: number, length: number) => Pr
     streamOffset: headerBytes + length,
     format,
     hasZeroPages: header.readUInt32LE(strippedAt) !== 1,
+    base: header.toString('latin1', baseAt, baseAt + mostBaseBytes).replace(/\0+$/, '') || null,
   }
 }
 
@@ -94,11 +100,15 @@ export function writeSaveImage({ xml, cookie, running }: SaveImageHeader, room?:
   return image
 }
 
-/** Returns the part of a save image before its stream, changed for the same stream in another format. Pure. */
-export function inFormat(head: Buffer, { format, hasZeroPages }: Pick<SaveImage, 'format' | 'hasZeroPages'>): Buffer {
+/** How the stream of a save image is stored. */
+export type Storage = Pick<SaveImage, 'format' | 'hasZeroPages' | 'base'>
+
+/** Returns the part of a save image before its stream, changed for the same memory stored in another way. Pure. */
+export function inFormat(head: Buffer, { format, hasZeroPages, base }: Storage): Buffer {
   const changed = Buffer.from(head)
   changed.writeUInt32LE(formats[format], formatAt)
   changed.writeUInt32LE(hasZeroPages ? 0 : 1, strippedAt)
+  changed.fill(0, baseAt, baseAt + mostBaseBytes).write(base ?? '', baseAt, 'latin1')
   return changed
 }
 

@@ -1,7 +1,16 @@
+import { type BaseReader, type BaseWriter, pageBytes } from './base-file.ts'
+
 /**
- * QEMU's migration stream has a record of nine bytes for each page of zeroes that the guest never touched. To load such
- * a record, QEMU reads the page, so that the cost of loading depends on what a VM may have and not on what it uses.
- * These records are redundant, because a new QEMU's memory is zeroes. So Croft removes them.
+ * A filter for QEMU's migration stream, which contains a guest's main memory as a record for each page. Which records
+ * stay is a policy's decision:
+ *
+ * - `zeroPages`: QEMU writes a record of nine bytes for each page of zeroes that the guest never touched, and reads the
+ *   page to load it, so that loading costs what a VM may have and not what it uses. A new QEMU's memory is zeroes, so
+ *   these records are redundant.
+ * - `differenceFrom`: for memory that is loaded over a mapped memory base (base-file.ts), the records of pages that are
+ *   the same in the base are redundant.
+ * - `mergedWith`: turns such a difference back into a stream that needs no base.
+ * - `extractTo`: moves all pages into a new base.
  *
  * Format: migration/savevm.c and migration/ram.c of QEMU 7.2 to 10. Numbers are big-endian.
  *
@@ -23,7 +32,6 @@ const magic = 0x5145564d
 const version = 3
 const section = { start: 1, part: 2, end: 3, full: 4, configuration: 7, command: 8, footer: 0x7e }
 const flag = { zero: 0x02, sizes: 0x04, page: 0x08, end: 0x10, same: 0x20 }
-const pageBytes = 4096
 /** Seen pages are recorded in chunks, and only for chunks that have any. */
 const chunkPages = 512
 
@@ -38,21 +46,90 @@ export interface Summary {
   unknown?: string
 }
 
+/** Decides about the records of main memory. */
+export interface PagePolicy {
+  /**
+   * Called once, when the size of main memory is known and before its first record.
+   * @returns pages to insert before all records, with their content, which is used until the next one is taken
+   * @throws RangeError when memory of this size is not what the policy is for
+   */
+  begin?(bytes: number): Iterable<[page: number, content: Buffer]>
+  /**
+   * Whether a record is left out.
+   * @param content undefined for a page of zeroes; used only until this returns
+   * @param seen whether an earlier record of the same page was kept or inserted
+   */
+  drops(page: number, content: Buffer | undefined, seen: boolean): boolean
+}
+
+/** Leaves out pages of zeroes that had no record before: loading the rest gives the same memory. */
+export const zeroPages: PagePolicy = { drops: (_, content, seen) => content === undefined && !seen }
+
+/** Leaves out pages that are the same in a base: loading the rest over the mapped base gives the same memory. */
+export function differenceFrom(base: BaseReader): PagePolicy {
+  return {
+    begin: (bytes) => checkSize(base, bytes),
+    drops: (page, content, seen) => !seen && (content ?? zeroPage).equals(base.page(page) ?? zeroPage),
+  }
+}
+
+/** Adds the pages of a base to a difference from it: loading the result without the base gives the same memory. */
+export function mergedWith(base: BaseReader): PagePolicy {
+  return {
+    *begin(bytes) {
+      checkSize(base, bytes)
+      yield* base.pages()
+    },
+    drops: zeroPages.drops,
+  }
+}
+
 /**
- * Copies a migration stream without its redundant records: those of a page of zeroes in main memory that had no record
- * before. Loading the copy gives the same memory. Anything that can't be parsed is copied as it is.
+ * Moves all pages into a new base: loading the rest over it gives the same memory.
+ * @param create makes the file for memory of this size
+ */
+export function extractTo(create: (bytes: number) => BaseWriter): PagePolicy {
+  let base: BaseWriter
+  return {
+    begin(bytes) {
+      base = create(bytes)
+      return []
+    },
+    drops(page, content, seen) {
+      base.write(page, content)
+      return !seen
+    },
+  }
+}
+
+function checkSize(base: BaseReader, bytes: number): [] {
+  if (base.memoryBytes !== bytes) throw new RangeError(`a base of ${base.memoryBytes} bytes for memory of ${bytes}`)
+  return []
+}
+
+const zeroPage = Buffer.alloc(pageBytes)
+
+/**
+ * Copies a migration stream without the records that a policy leaves out. Anything that can't be parsed is copied as it
+ * is, which is right for any policy once it has begun.
  * @param read returns the next bytes of the stream, undefined at its end; it may return the same buffer each time
  * @param write takes bytes of the copy, which it may use only until it returns
+ * @throws Error when the policy has a `begin` and the stream can't be parsed up to there
  */
-export function dropZeroPages(read: () => Buffer | undefined, write: (part: Buffer) => void): Summary {
+export function filterStream(
+  read: () => Buffer | undefined,
+  write: (part: Buffer) => void,
+  policy: PagePolicy,
+): Summary {
   const input = new Input(read, write)
-  const memory = new Memory(input)
+  const memory = new Memory(input, policy)
   try {
     readSections(input, memory)
     input.copyRest()
     return { kept: memory.kept, dropped: memory.dropped }
   } catch (error) {
     if (!(error instanceof NotUnderstood)) throw error
+    if (policy.begin && !memory.begun) throw new Error(`The stream can’t be parsed: ${error.message}.`)
     input.copyRest()
     return { kept: memory.kept, dropped: memory.dropped, unknown: error.message }
   }
@@ -111,16 +188,21 @@ interface Block {
 class Memory {
   kept = 0
   dropped = 0
+  begun = false
   readonly #input: Input
+  readonly #policy: PagePolicy
   readonly #blocks = new Map<string, Block>()
   /** The block of the last record read, and of the last one written. */
   #block: Block | undefined
   #written: Block | undefined
-  /** The page address of the last record that was dropped. */
+  /** The last record that was dropped: its page's address and content. */
   #droppedAt = 0
+  #droppedIsZero = true
+  readonly #droppedContent = Buffer.alloc(pageBytes)
 
-  constructor(input: Input) {
+  constructor(input: Input, policy: PagePolicy) {
     this.#input = input
+    this.#policy = policy
   }
 
   /** Reads the records of one section and its end. @throws NotUnderstood at the beginning of a record or section */
@@ -170,9 +252,17 @@ class Memory {
     this.#block = block
     const page = address / pageBytes
     if (block.seen) {
-      if (kind === flag.zero && input.u8(headBytes) === 0 && !hasSeen(block.seen, page)) {
+      const content =
+        kind === flag.page
+          ? input.bytes(headBytes, pageBytes)
+          : input.u8(headBytes) === 0
+            ? undefined
+            : Buffer.alloc(pageBytes, input.u8(headBytes))
+      if (this.#policy.drops(page, content, hasSeen(block.seen, page))) {
         this.dropped++
         this.#droppedAt = address
+        this.#droppedIsZero = content === undefined
+        content?.copy(this.#droppedContent)
         input.drop(headBytes + bodyBytes)
         return true
       }
@@ -205,23 +295,44 @@ class Memory {
       left -= bytes
     }
     input.keep(at)
+    const main = this.#blocks.get(mainBlock)
+    if (main) this.#begin(main)
+  }
+
+  /** Lets the policy begin, and inserts its pages. */
+  #begin(block: Block): void {
+    this.begun = true
+    for (const [page, content] of this.#policy.begin?.(block.bytes) ?? []) {
+      const address = page * pageBytes
+      const isSame = this.#written === block
+      const start = isSame ? u64(address, flag.page + flag.same) : head(address, flag.page, block.name)
+      this.#input.insert(Buffer.concat([start, content]))
+      see(block.seen!, page)
+      this.kept++
+      this.#written = block
+    }
   }
 
   /** Makes the next record belong to the right block for its reader, whatever was dropped before it. */
   #nameBlock(): void {
     if (!this.#block || this.#written === this.#block) return
-    this.#input.insert(Buffer.concat([head(this.#droppedAt, flag.zero, this.#block.name), Buffer.alloc(1)]))
+    // Repeating the record that was dropped last changes nothing.
+    const [kind, content] = this.#droppedIsZero ? [flag.zero, Buffer.alloc(1)] : [flag.page, this.#droppedContent]
+    this.#input.insert(Buffer.concat([head(this.#droppedAt, kind, this.#block.name), content]))
+    if (this.#block.seen) see(this.#block.seen, this.#droppedAt / pageBytes)
     this.#written = this.#block
   }
 }
 
 /** Returns the beginning of a record, with the name of its block. */
 function head(address: number, kind: number, name: string): Buffer {
-  const bytes = Buffer.alloc(9 + name.length)
+  return Buffer.concat([u64(address, kind), Buffer.from([name.length]), Buffer.from(name, 'latin1')])
+}
+
+function u64(address: number, flags: number): Buffer {
+  const bytes = Buffer.alloc(8)
   bytes.writeUInt32BE(Math.floor(address / 2 ** 32), 0)
-  bytes.writeUInt32BE((address % 2 ** 32) + kind, 4)
-  bytes.writeUInt8(name.length, 8)
-  bytes.write(name, 9, 'latin1')
+  bytes.writeUInt32BE((address % 2 ** 32) + flags, 4)
   return bytes
 }
 
@@ -286,6 +397,11 @@ class Input {
     return this.#data.readUInt32BE(this.#at + offset)
   }
 
+  /** A view of bytes, until the next ones are read. */
+  bytes(offset: number, length: number): Buffer {
+    return this.#data.subarray(this.#at + offset, this.#at + offset + length)
+  }
+
   text(offset: number, length: number): string {
     return this.#data.toString('latin1', this.#at + offset, this.#at + offset + length)
   }
@@ -302,6 +418,7 @@ class Input {
     this.#from = this.#at
   }
 
+  /** Writes bytes of our own at this place. */
   insert(bytes: Buffer): void {
     this.#flush()
     this.#write(bytes)

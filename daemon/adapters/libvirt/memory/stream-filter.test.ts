@@ -1,7 +1,19 @@
 import { createHash } from 'node:crypto'
+import { closeSync, fstatSync, openSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
-import { dropZeroPages, type Summary } from './zero-pages.ts'
+import { afterEach, describe, expect, test } from 'vitest'
+import { BaseReader, BaseWriter } from './base-file.ts'
+import {
+  differenceFrom,
+  extractTo,
+  filterStream,
+  mergedWith,
+  type PagePolicy,
+  type Summary,
+  zeroPages,
+} from './stream-filter.ts'
 
 const pageBytes = 4096
 /** The blocks of a small machine. The firmware's is not zero before anything is loaded. */
@@ -60,14 +72,19 @@ function streamOf(sections: readonly (readonly Page[])[], after = devices): Buff
  * Returns what QEMU has in memory after it has loaded a stream, and how many bytes before the end it stopped: at the
  * devices, or where it could not go on. It is independent of the code that it tests: it follows the loader, not the
  * saver.
+ * @param base what main memory is before
  */
-function load(stream: Buffer): { memory: Record<Name, Buffer>; records: Page[]; left: number } {
+function load(
+  stream: Buffer,
+  base: Buffer = Buffer.alloc(0),
+): { memory: Record<Name, Buffer>; records: Page[]; left: number } {
   const memory = Object.fromEntries(
     Object.entries(blocks).map(([name, pages]) => [
       name,
       Buffer.alloc(pages * pageBytes, name === 'firmware' ? 0xf5 : 0),
     ]),
   ) as Record<Name, Buffer>
+  base.copy(memory['pc.ram'])
   const records: Page[] = []
   let at = 8 + 5 + stream.readUInt32BE(9)
   let current: Name | undefined
@@ -121,7 +138,7 @@ const digest = ({ memory }: { memory: Record<Name, Buffer> }) =>
     .digest('hex')
 
 /** @param chunk how many bytes are read at a time @returns the copy, and the summary */
-function strip(stream: Buffer, chunk = 1000): { copy: Buffer; summary: Summary } {
+function strip(stream: Buffer, chunk = 1000, policy: PagePolicy = zeroPages): { copy: Buffer; summary: Summary } {
   const parts: Buffer[] = []
   const shared = Buffer.alloc(chunk)
   let at = 0
@@ -130,7 +147,7 @@ function strip(stream: Buffer, chunk = 1000): { copy: Buffer; summary: Summary }
     at += bytes
     return bytes ? shared.subarray(0, bytes) : undefined
   }
-  const summary = dropZeroPages(read, (bytes) => void parts.push(Buffer.from(bytes)))
+  const summary = filterStream(read, (bytes) => void parts.push(Buffer.from(bytes)), policy)
   return { copy: Buffer.concat(parts), summary }
 }
 
@@ -209,6 +226,98 @@ describe('a migration stream without its pages of zeroes', () => {
     const { copy, summary } = strip(Buffer.concat([big, write(2 ** 33, 0), ...kept]))
     expect(summary).toEqual({ kept: 2, dropped: 1 })
     expect(copy.subarray(-Buffer.concat(kept).length)).toEqual(Buffer.concat(kept))
+  })
+})
+
+describe('a memory base', () => {
+  const path = join(tmpdir(), `croft-base-${process.pid}`)
+  afterEach(() => rmSync(path, { force: true }))
+  const ramPages = blocks['pc.ram']
+
+  /** Makes a base of a stream. @returns what is left of the stream, and the base's memory as a map of it would be */
+  function extract(stream: Buffer): { rest: Buffer; memory: Buffer; reader: BaseReader; summary: Summary } {
+    rmSync(path, { force: true })
+    const fd = openSync(path, 'wx+')
+    let writer: BaseWriter | undefined
+    const create = (bytes: number) => {
+      writer = new BaseWriter(fd, bytes)
+      return writer
+    }
+    const { copy: rest, summary } = strip(stream, 1000, extractTo(create))
+    writer!.finish()
+    const reader = new BaseReader(fd)
+    expect(fstatSync(fd).size).toBe(reader.fileBytes)
+    const memory = Buffer.concat(
+      Array.from({ length: ramPages }, (_, i) => Buffer.from(reader.page(i) ?? Buffer.alloc(pageBytes))),
+    )
+    return { rest, memory, reader, summary }
+  }
+
+  test('and what is left of the stream give the same memory, together and merged again', () => {
+    fc.assert(
+      fc.property(sections, (pages) => {
+        const stream = streamOf(pages)
+        const { rest, memory, reader, summary } = extract(stream)
+        // At most the pages of the records that name a block for the next section.
+        const left = load(rest).records.flatMap(({ block, page }) => (block === 'pc.ram' ? [page] : []))
+        expect(new Set(left).size).toBeLessThanOrEqual(pages.length)
+        expect(summary.unknown).toBeUndefined()
+        expect(digest(load(rest, memory))).toBe(digest(load(stream)))
+        const { copy: merged } = strip(rest, 1000, mergedWith(reader))
+        expect(digest(load(merged))).toBe(digest(load(stream)))
+        expect(load(merged).left).toBe(devices.length)
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  test('and the difference of other memory give that memory, and the difference has no page that is the same', () => {
+    fc.assert(
+      fc.property(sections, sections, chunks, (first, second, chunk) => {
+        const { memory, reader } = extract(streamOf(first))
+        const stream = streamOf(second)
+        const { copy, summary } = strip(stream, chunk, differenceFrom(reader))
+        expect(digest(load(copy, memory))).toBe(digest(load(stream, memory)))
+        expect(summary.unknown).toBeUndefined()
+        // What QEMU saves has a record for each page: then the base changes nothing.
+        const whole = Array.from({ length: ramPages }, (_, i): Page => ({ block: 'pc.ram', page: i, value: 0 }))
+        const saved = streamOf([whole, ...second])
+        const { copy: difference } = strip(saved, chunk, differenceFrom(reader))
+        expect(digest(load(difference, memory))).toBe(digest(load(saved)))
+        const { copy: merged } = strip(difference, chunk, mergedWith(reader))
+        expect(digest(load(merged))).toBe(digest(load(saved)))
+        const written = new Set<number>()
+        const idle = load(difference).records.filter(({ block, page, value }) => {
+          if (block !== 'pc.ram' || written.has(page)) return false
+          written.add(page)
+          return memory[page * pageBytes] === value
+        })
+        // At most the records that name a block for the next section.
+        expect(idle.length).toBeLessThanOrEqual(second.length + 1)
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  test('of memory of another size is refused', () => {
+    const { reader } = extract(streamOf([[]]))
+    const other = Buffer.concat([beginning, start(), u64(2 ** 20 + 0x04), text('pc.ram'), u64(2 ** 20), end, devices])
+    for (const policy of [differenceFrom(reader), mergedWith(reader)])
+      expect(() => strip(other, 1000, policy)).toThrow(RangeError)
+  })
+
+  test('is not merged with a stream that can’t be parsed: its pages would be missing', () => {
+    const { reader } = extract(streamOf([[]]))
+    for (const policy of [differenceFrom(reader), mergedWith(reader)])
+      expect(() => strip(Buffer.from('something else'), 1000, policy)).toThrow('The stream can’t be parsed')
+  })
+
+  test('that is cut short or not a base is refused', () => {
+    const { reader } = extract(streamOf([[{ block: 'pc.ram', page: 3, value: 1 }]]))
+    expect(reader.fileBytes).toBe(2 ** 21 + 4096)
+    const fd = openSync(join(import.meta.dirname, 'base-file.ts'), 'r')
+    expect(() => new BaseReader(fd)).toThrow('does not begin like a memory base')
+    closeSync(fd)
   })
 })
 

@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto'
+import { copyFile, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { rewrite } from '../../daemon/adapters/libvirt/memory/load.ts'
+import { faultPoints } from '../../daemon/core/operation/registry.ts'
+import type { Memory, MemoryBase, State } from '../../daemon/store/index.ts'
+import { type Croft, startCroft } from '../lib/croft.ts'
+import { sample } from '../lib/deep.ts'
+import { must } from '../lib/program.ts'
+import { mappedBy, qemuPid } from '../lib/qemu.ts'
+
+/** VMs that are forks of one image map the same memory base, and what is saved of them is what differs from it. */
+const MiB = 2 ** 20
+let croft: Croft
+beforeAll(async () => {
+  croft = await startCroft({ image: 'bare' })
+  await useOwnBase()
+  for (const name of ['one', 'two']) {
+    await croft.do('new', name)
+    await remember(name)
+  }
+}, 600_000)
+afterAll(() => croft?.[Symbol.asyncDispose]())
+
+const pidOf = async (vm: string) => qemuPid({ id: (await croft.ask('show', { vm })).id })
+const basesOf = async (): Promise<MemoryBase[]> => Object.values((await croft.state()).memoryBases)
+const baseOf = async (): Promise<string> => join(croft.folder, (await basesOf())[0]!.file)
+const mapOf = async (vm: string) => mappedBy(await pidOf(vm), await baseOf())
+const sumOf = async (path: string) =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex')
+/** What a VM has in memory alone, and would lose by a boot. */
+const remember = (vm: string) => croft.peek(vm, `echo ${vm} > /dev/shm/word`)
+const word = async (vm: string) => (await croft.peek(vm, 'cat /dev/shm/word 2>/dev/null || echo none')).trim()
+/** The saved memory of a VM that sleeps, once it is compressed. */
+const saved = async (vm: string): Promise<{ memory: Memory; bytes: number }> => {
+  const found = await vi.waitFor(
+    async () => {
+      const { vms, memories, operations } = await croft.state()
+      const memory = memories[Object.values(vms).find(({ name }) => name === vm)!.memory!]!
+      expect(memory.file).toMatch(/\.zst\.save$/)
+      expect(operations).toEqual({})
+      return memory
+    },
+    { timeout: 60_000, interval: 200 },
+  )
+  return { memory: found, bytes: (await stat(join(croft.folder, found.file))).blocks * 512 }
+}
+
+/** Other tests have hard links to the same base, and this one damages it. */
+async function useOwnBase(): Promise<void> {
+  const path = await baseOf()
+  await croft.kill('SIGTERM')
+  await copyFile(path, `${path}.own`)
+  for (const program of ['chown', 'chmod']) await must(program, ['--reference', path, `${path}.own`])
+  await rename(`${path}.own`, path)
+  await croft.start()
+}
+
+/** Most of the base is mapped; whole chunks that the guest has freed since are not. */
+async function expectMapped(vm: string): Promise<void> {
+  const { bytes, residentBytes, privateBytes } = await mapOf(vm)
+  expect(bytes).toBeGreaterThan((await stat(await baseOf())).size * 0.8)
+  expect(residentBytes).toBeGreaterThan(10 * MiB)
+  expect(privateBytes).toBeLessThan(bytes * 0.4)
+}
+
+test('two forks map one base', async () => {
+  await expectMapped('one')
+  await expectMapped('two')
+  expect((await basesOf()).length).toBe(1)
+})
+
+test('memory that a guest frees comes back; the base and another fork’s memory stay as they were', async () => {
+  const sum = await sumOf(await baseOf())
+  const look = 'sha256sum /usr/bin/[a-m]* 2>/dev/null | sha256sum'
+  const other = await croft.peek('two', look)
+  const resident = async () => (await croft.ask('stat', { vm: 'one' })).memoryBytes as number
+  const before = await resident()
+  await croft.peek('one', 'head -c 150M /dev/urandom > /dev/shm/much')
+  expect(await resident()).toBeGreaterThan(before + 120 * MiB)
+  await croft.peek('one', 'rm /dev/shm/much; sync; echo 3 | sudo tee /proc/sys/vm/drop_caches')
+  await vi.waitFor(async () => expect(await resident()).toBeLessThan(before + 60 * MiB), { timeout: 60_000 })
+  expect(await sumOf(await baseOf())).toBe(sum)
+  expect(await croft.peek('two', look)).toBe(other)
+  expect([await word('one'), await word('two')]).toEqual(['one', 'two'])
+})
+
+test('the copy of a running VM maps it too, with the memory of its source', async () => {
+  await croft.do('cp', 'two', 'three')
+  expect(await word('three')).toBe('two')
+  await expectMapped('three')
+  await croft.do('rm', 'three', '--yes')
+})
+
+test('a sleeping VM keeps what differs, and wakes over the base, also before that is all it keeps', async () => {
+  await croft.do('sleep', 'one')
+  await croft.do('wake', 'one')
+  expect(await word('one')).toBe('one')
+  await expectMapped('one')
+  await croft.do('sleep', 'one')
+  const { memory, bytes } = await saved('one')
+  expect(memory.base).toBe((await basesOf())[0]!.id)
+  expect(bytes).toBeLessThan(20 * MiB)
+  await croft.do('cp', 'one', 'copy')
+  await croft.do('wake', 'copy')
+  expect(await word('copy')).toBe('one')
+  await expectMapped('copy')
+  await croft.do('rm', 'copy', '--yes')
+})
+
+test('with memory layers turned off, a VM that sleeps in a difference wakes with its memory, and without the base', async () => {
+  await croft.kill('SIGTERM')
+  await croft.start({}, { memoryLayers: false })
+  await croft.do('wake', 'one')
+  expect(await word('one')).toBe('one')
+  expect((await mapOf('one')).bytes).toBe(0)
+  await croft.do('sleep', 'one')
+  expect((await saved('one')).memory.base).toBe(null)
+  await croft.kill('SIGTERM')
+  await croft.start()
+  await croft.do('wake', 'one')
+  expect(await word('one')).toBe('one')
+})
+
+test('a damaged base is found before a guest runs on it: the VM starts from its disk, and says so', async () => {
+  await croft.do('sleep', 'two')
+  await saved('two')
+  const path = await baseOf()
+  const flip = async () => {
+    await using file = await open(path, 'r+')
+    const { buffer } = await file.read(Buffer.alloc(1), 0, 1, 100 * 4096)
+    await file.write(Buffer.from([buffer[0]! ^ 1]), 0, 1, 100 * 4096)
+  }
+  await flip()
+  const doctor = await croft.run(['doctor'])
+  expect(doctor.stdout).toMatch(/memory layers +Memory that VMs share can’t be used: bases\/bas_.* has been changed\./)
+  expect(await croft.do('wake', 'two')).toMatch(
+    /had to boot: memory that VMs share can’t be used: .* has been changed/i,
+  )
+  expect(await word('two')).toBe('none')
+  await flip()
+  expect((await croft.run(['doctor'])).stdout).toMatch(/memory layers +a test VM shared memory/)
+})
+
+const points = faultPoints.filter((point) => point.startsWith('base.'))
+test.each(sample(points, 'base.keep', 'base.files'))(
+  'a golden checkpoint of an older Croft gets a base at the next start, also when the daemon is killed at %s',
+  async (point) => {
+    await asOlderCroft()
+    await croft.startToDieAt(point)
+    await croft.start()
+    await vi.waitFor(
+      async () => {
+        const { memories, memoryBases, operations } = await croft.state()
+        expect(Object.keys(memoryBases).length).toBe(1)
+        expect(operations).toEqual({})
+        for (const [folder, records] of Object.entries({ memory: memories, bases: memoryBases })) {
+          const named = Object.values<{ file: string }>(records).map(({ file }) => basename(file))
+          expect((await readdir(join(croft.folder, folder))).sort()).toEqual(named.sort())
+        }
+      },
+      { timeout: 60_000 },
+    )
+    await croft.do('new', 'made')
+    await expectMapped('made')
+  },
+)
+
+/** The golden checkpoint has all of its memory in one file, there is no base, and there are no VMs. */
+async function asOlderCroft(): Promise<void> {
+  for (const name of (await croft.do('ls', '-q')).split('\n').filter(Boolean)) await croft.do('rm', name, '--yes')
+  const path = await baseOf()
+  await croft.kill('SIGTERM')
+  const state: State = await croft.state()
+  const golden = Object.values(state.checkpoints).find(({ kind }) => kind === 'golden')!
+  const memory = state.memories[golden.memory!]!
+  const file = `memory/${memory.id}.save`
+  const storage = { format: 'raw', hasZeroPages: false, base: null } as const
+  const never = new AbortController().signal
+  await rewrite(join(croft.folder, memory.file), join(croft.folder, file), [['merge', path]], storage, never)
+  const memories = { [memory.id]: { ...memory, file, base: null } }
+  await writeFile(join(croft.folder, 'state.json'), JSON.stringify({ ...state, memories, memoryBases: {} }))
+}
