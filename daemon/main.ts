@@ -148,7 +148,8 @@ async function main(log: Logger): Promise<void> {
   const pressure = memoizeFor(1000, readPressure)
   const governor = new Governor(async () => {
     const [memory, stalls] = await Promise.all([readMemory(), readStalls('memory')])
-    return { ...memory, ...stalls, reserve: reserveBytes(config, memory.total) }
+    const available = memory.available - meter.sharedMemory()
+    return { total: memory.total, available, ...stalls, reserve: reserveBytes(config, memory.total) }
   }, pressure)
   if (store.state.samePages)
     await ksm.set(true).catch((err) => log.warn({ err }, 'could not turn on memory deduplication (KSM)'))

@@ -75,6 +75,7 @@ export class Balloons {
     box: Box,
     vm: Vm,
     balloon: NonNullable<VmStats['balloon']>,
+    ownBytes: number,
     { computes, isTaken }: { computes: boolean; isTaken: boolean },
   ): VmMemory {
     const now = performance.now()
@@ -100,6 +101,7 @@ export class Balloons {
       idleMs,
       pinned: vm.sleepAfter === 0,
       busy: isTaken,
+      ownBytes,
       unused: known.unused ?? 0,
       past: { squeezedMs: ago(known.squeeze?.at), neededMs: ago(known.neededAt), pulsedMs: ago(known.pulsedAt) },
     }

@@ -26,6 +26,7 @@ const vm = (name: string, more: Partial<VmMemory> = {}): VmMemory => ({
   idleMs: undefined,
   pinned: false,
   busy: false,
+  ownBytes: 800 * MiB,
   unused: 0,
   past: {},
   ...more,
@@ -150,6 +151,13 @@ describe('when memory is short', () => {
     expect(planActions(box(300), 'short', vms)).toMatchObject([{ type: 'sleep', id: 'oldest' }])
     expect(planActions(box(300), 'short', vms.slice(2))).toEqual([])
     expect(planActions(box(-300), 'none', vms.slice(2))).toMatchObject([{ type: 'sleep', id: 'just' }])
+  })
+  test('a VM that shares nearly all its memory is not put to sleep: the box would gain nothing', () => {
+    const fork = { idleMs: 3600_000, ownBytes: 20 * MiB, guest: undefined }
+    expect(planActions(box(-300), 'none', [vm('fork', fork)])).toEqual([])
+    expect(planActions(box(-300), 'none', [vm('fork', { ...fork, ownBytes: 100 * MiB })])).toMatchObject([
+      { type: 'sleep', id: 'fork' },
+    ])
   })
   test('a VM that is set never to sleep is not put to sleep', () => {
     expect(planActions(box(300), 'short', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])

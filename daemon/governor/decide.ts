@@ -33,6 +33,8 @@ export interface VmMemory {
   pinned: boolean
   /** Whether an operation holds the VM, so that the governor must leave it alone. */
   busy: boolean
+  /** What the box gains when the VM sleeps or ends: without the pages that other VMs have as well. */
+  ownBytes: number
   /** Bytes that the VM holds but does not use: saving its memory allocated them. */
   unused: number
   past: Past
@@ -72,7 +74,7 @@ const waits = { some: 10, full: 10 }
 /** The least that a guest is left beyond what it uses: the larger of a part of its use and a number of bytes. */
 const spare = { part: 0.125, bytes: 64 * MiB }
 const leastBytes = 192 * MiB
-/** The least gains for which a squeeze or a pulse is worthwhile. */
+/** The least gains for which a squeeze, a pulse or a sleep is worthwhile. */
 const worthBytes = 32 * MiB
 const pulseWorthBytes = 96 * MiB
 /** A guest needs its memory when it has less usable memory than this, or more major page faults. */
@@ -199,7 +201,7 @@ function reclaims(vms: readonly VmMemory[]): GovernorAction[] {
 
 function sleeps(vms: readonly VmMemory[], leastMs: number): GovernorAction[] {
   return vms
-    .filter(({ pinned, idleMs }) => !pinned && idleMs !== undefined && idleMs >= leastMs)
+    .filter(({ pinned, idleMs, ownBytes }) => !pinned && (idleMs ?? 0) >= leastMs && ownBytes >= worthBytes)
     .sort((a, b) => b.idleMs! - a.idleMs!)
     .map(({ id, name }) => ({ type: 'sleep', id, name, why: 'nobody uses it, and the box is short of memory' }))
 }

@@ -124,7 +124,8 @@ export class Governor implements MemoryGovernor {
   #readVm(box: Box, vm: Vm, stats: VmStats | undefined): VmMemory[] {
     if (!stats?.balloon) return []
     const isTaken = box.locks.isHeld(vm.id) || this.#under?.id === vm.id
-    return [this.#balloons.read(box, vm, stats.balloon, { computes: this.#weights.isBusy(vm.id), isTaken })]
+    const how = { computes: this.#weights.isBusy(vm.id), isTaken }
+    return [this.#balloons.read(box, vm, stats.balloon, stats.ownBytes, how)]
   }
 
   async #act(box: Box, action: GovernorAction): Promise<void> {

@@ -55,7 +55,15 @@ describe('a VM is a noisy neighbour', () => {
 test('a VM is busy when it wants much CPU time, even while it gets little, and until it wants much less', () => {
   expect([0.2, 0.6, 0.8].map((wanted) => isBusy(wanted, false))).toEqual([false, false, true])
   expect([0.2, 0.6, 0.8].map((wanted) => isBusy(wanted, true))).toEqual([false, true, true])
-  const stats = { residentBytes: 0, receivedBytes: 0, sentBytes: 0, sentPackets: 0, balloon: undefined }
+  const stats = {
+    residentBytes: 0,
+    ownBytes: 0,
+    fileBytes: 0,
+    receivedBytes: 0,
+    sentBytes: 0,
+    sentPackets: 0,
+    balloon: undefined,
+  }
   const disk = { diskReadBytes: 0, diskWrittenBytes: 0 }
   const at = (s: number) => ({ ...stats, ...disk, cpuTimeNs: s * 3e8, guestTimeNs: s * 2e8, waitedNs: s * 18e8 })
   expect(rateOf('hog', at(1), at(6), 5)).toMatchObject({ cpus: 0.3, wantedCpus: 2 })

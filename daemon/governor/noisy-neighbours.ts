@@ -90,7 +90,7 @@ export function rateOf(id: string, before: VmStats, now: VmStats, seconds: numbe
     id,
     cpus: per(({ cpuTimeNs }) => cpuTimeNs) / 1e9,
     wantedCpus: per(({ guestTimeNs, waitedNs }) => guestTimeNs + waitedNs) / 1e9,
-    memoryBytes: now.residentBytes,
+    memoryBytes: now.ownBytes,
     diskBytesPerS: per(({ diskReadBytes, diskWrittenBytes }) => diskReadBytes + diskWrittenBytes),
     sentBytesPerS: per(({ sentBytes }) => sentBytes),
     sentPacketsPerS: per(({ sentPackets }) => sentPackets),

@@ -83,6 +83,8 @@ test('rates are between two measurements of one run', () => {
     cpuTimeNs: n * 1e9,
     guestTimeNs: 0,
     residentBytes: 0,
+    ownBytes: 0,
+    fileBytes: 0,
     receivedBytes: n * 100,
     sentBytes: n * 200,
     sentPackets: n,

@@ -79,7 +79,7 @@ export class Meter {
         if (this.#box.live.get(vm.uuid)?.domain !== 'running')
           return [vm.id, { cpuPercent: null, memoryBytes: null, diskBytes }]
         const cpuPercent = this.#percent.get(vm.uuid) ?? null
-        return [vm.id, { cpuPercent, memoryBytes: this.#sample.stats.get(vm.uuid)?.residentBytes ?? null, diskBytes }]
+        return [vm.id, { cpuPercent, memoryBytes: this.#sample.stats.get(vm.uuid)?.ownBytes ?? null, diskBytes }]
       }),
     )
     return new Map(rows)
@@ -90,6 +90,19 @@ export class Meter {
     const there = new Set(vms.map(({ uuid }) => uuid))
     for (const known of [this.#diskAtRest, this.#diskInUse, this.#diskBeneath])
       for (const uuid of known.keys()) if (!there.has(uuid)) known.delete(uuid)
+  }
+
+  /**
+   * The memory that running VMs share, in bytes: of each memory base, and of QEMU, as much as the VM that has read most
+   * of it, as of the last sample. The kernel counts it as available, because it could read it again.
+   */
+  sharedMemory(): number {
+    const most = new Map<string, number>()
+    for (const uuid of this.#running()) {
+      const base = this.#box.live.get(uuid)?.base ?? ''
+      most.set(base, Math.max(most.get(base) ?? 0, this.#sample.stats.get(uuid)?.fileBytes ?? 0))
+    }
+    return [...most.values()].reduce((sum, bytes) => sum + bytes, 0)
   }
 
   /** libvirt's counters, less than a second old, by UUID. @throws CroftError */
@@ -121,11 +134,13 @@ export class Meter {
       this.#hostCpu(),
       this.#diskKept(),
     ])
+    const sharedBytes = this.sharedMemory()
     return {
       cpus: cpus().length,
       cpuPercent,
       memoryTotalBytes: memory.total,
-      memoryUsedBytes: memory.total - memory.available,
+      memoryUsedBytes: memory.total - memory.available + sharedBytes,
+      memorySharedBytes: sharedBytes,
       swapTotalBytes: swap.total,
       swapUsedBytes: swap.used,
       diskTotalBytes: disk.blocks * disk.bsize,
@@ -227,10 +242,12 @@ export class Meter {
   }
 
   async #measureKept(): Promise<number> {
-    const { layers, vms, memories } = this.#box.store.state
+    const { layers, vms, memories, memoryBases } = this.#box.store.state
     const ofVms = new Set(Object.keys(vms).flatMap((id) => this.#filesOf(id) ?? []))
     return this.#sum(
-      [...Object.values(layers), ...Object.values(memories)].flatMap(({ file }) => (ofVms.has(file) ? [] : file)),
+      [layers, memories, memoryBases]
+        .flatMap((records) => Object.values<{ file: string }>(records))
+        .flatMap(({ file }) => (ofVms.has(file) ? [] : file)),
     )
   }
 

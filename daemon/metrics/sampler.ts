@@ -15,7 +15,7 @@ const midSlot = sampleMs / 2
 export function keepHistories(box: Box, meter: Meter, histories: Histories, folder: string): () => Promise<void> {
   const write = () => histories.write(new Date(), new Set(vmsOf(box.store.state).map(({ id }) => id)))
   const sampleVms = vmSampler(box, meter, histories)
-  const sampleBox = boxSampler(histories, folder)
+  const sampleBox = boxSampler(meter, histories, folder)
   const ends = [
     repeat(sampleMs, 'measure the VMs', box.log, sampleVms, midSlot),
     repeat(sampleMs, 'measure the box', box.log, sampleBox, midSlot),
@@ -39,7 +39,7 @@ function vmSampler(box: Box, meter: Meter, histories: Histories): () => Promise<
       if (!stats || box.live.get(vm.uuid)?.domain !== 'running') continue
       const rates = ratesOf(stats, before.stats.get(vm.uuid), (now.at - before.at) / 1000)
       const diskBytes = usage.get(vm.id)?.diskBytes ?? null
-      await histories.addVm(vm.id, at, { ...rates, memoryBytes: stats.residentBytes, diskBytes })
+      await histories.addVm(vm.id, at, { ...rates, memoryBytes: stats.ownBytes, diskBytes })
     }
     before = now
   }
@@ -67,7 +67,7 @@ export function ratesOf(
   }
 }
 
-function boxSampler(histories: Histories, folder: string): () => Promise<void> {
+function boxSampler(meter: Meter, histories: Histories, folder: string): () => Promise<void> {
   let before: { busy: number; all: number } | undefined
   return async () => {
     const [cpu, memory, disk, pressure] = await Promise.all([
@@ -78,7 +78,7 @@ function boxSampler(histories: Histories, folder: string): () => Promise<void> {
     ])
     await histories.addBox(new Date(), {
       cpuPercent: before && cpu.all > before.all ? (100 * (cpu.busy - before.busy)) / (cpu.all - before.all) : null,
-      memoryUsedBytes: memory.total - memory.available,
+      memoryUsedBytes: memory.total - memory.available + meter.sharedMemory(),
       diskUsedBytes: (disk.blocks - disk.bavail) * disk.bsize,
       cpuPressure: pressure.cpu,
       memoryPressure: pressure.memory,

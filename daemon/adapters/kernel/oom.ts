@@ -1,6 +1,6 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { type Box, whenUp } from '../../core/box.ts'
-import { domainName } from '../libvirt/domain-xml.ts'
+import { pidOf } from './pid.ts'
 
 /** Makes the kernel's OOM killer choose other processes first: proc_pid_oom_score_adj(5), -1000 to 1000. */
 const lastOfAll = -900
@@ -18,9 +18,4 @@ export function guardFromOom(box: Box): () => void {
   const guard = (pid: number | 'self') => writeFile(`/proc/${pid}/oom_score_adj`, `${lastOfAll}`)
   guard('self').catch(tell)
   return whenUp(box, (vm) => void pidOf(vm).then(guard).catch(tell))
-}
-
-/** Returns the process ID of a VM's QEMU. @throws when it has none */
-export async function pidOf(vm: { id: string }): Promise<number> {
-  return Number(await readFile(`/run/libvirt/qemu/${domainName(vm)}.pid`, 'utf8'))
 }

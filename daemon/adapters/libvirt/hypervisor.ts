@@ -6,8 +6,9 @@ import { CroftError, reasonOf } from '../../lib/error.ts'
 import { readXml } from '../../lib/text/read-xml.ts'
 import { xml } from '../../lib/text/xml.ts'
 import type { Hardware, Image, Limits, MemoryBase } from '../../store/index.ts'
-import { pidOf } from '../kernel/oom.ts'
 import { openForWriting } from '../kernel/open-files.ts'
+import { pidOf, pidOfDomain } from '../kernel/pid.ts'
+import { readProcessMemory } from '../kernel/process-memory.ts'
 import { pulse } from './balloon.ts'
 import { VIR } from './binding/constants.ts'
 import { LibvirtError, toCroftError } from './binding/errors.ts'
@@ -42,6 +43,8 @@ export function makeHypervisor(
 ): Hypervisor {
   const { call } = libvirt
   const bases = new MemoryBases(folder)
+  /** The names of domains, by UUID. */
+  const names = new Map<string, string>()
   /** How many times libvirt opens a save image to read its header: twice since about version 11, once before. */
   let headers = 1
   let isUnderstood = true
@@ -61,6 +64,7 @@ export function makeHypervisor(
     },
 
     async undefine(vm) {
+      names.delete(vm.uuid)
       const flags = VIR.DOMAIN_UNDEFINE_MANAGED_SAVE | VIR.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
       await unless(gone, call.domainUndefine(vm.uuid, flags))
       const log = `${logFolder}/${domainName(vm)}.log`
@@ -272,22 +276,24 @@ export function makeHypervisor(
         VIR.DOMAIN_STATS_INTERFACE |
         VIR.DOMAIN_STATS_BLOCK
       const all = await croft(call.domainStatsOfAll(groups, VIR.CONNECT_GET_ALL_DOMAINS_STATS_RUNNING))
-      const entries = Object.entries(all).map(([uuid, stats]): [string, VmStats] => [
-        uuid,
-        {
-          cpuTimeNs: Number(stats['cpu.time'] ?? 0),
-          guestTimeNs: sumOf(stats, /^vcpu\.\d+\.time$/),
-          waitedNs: sumOf(stats, /^vcpu\.\d+\.delay$/),
-          residentBytes: Number(stats['balloon.rss'] ?? 0) * 1024,
-          receivedBytes: sumOf(stats, /^net\.\d+\.rx\.bytes$/),
-          sentBytes: sumOf(stats, /^net\.\d+\.tx\.bytes$/),
-          sentPackets: sumOf(stats, /^net\.\d+\.tx\.pkts$/),
-          diskReadBytes: sumOf(stats, /^block\.\d+\.rd\.bytes$/),
-          diskWrittenBytes: sumOf(stats, /^block\.\d+\.wr\.bytes$/),
-          balloon: balloonOf(stats),
-        },
-      ])
-      return new Map(entries)
+      const entries = Object.entries(all).map(
+        async ([uuid, stats]): Promise<[string, VmStats]> => [
+          uuid,
+          {
+            ...(await memoryOf(uuid, Number(stats['balloon.rss'] ?? 0) * 1024)),
+            cpuTimeNs: Number(stats['cpu.time'] ?? 0),
+            guestTimeNs: sumOf(stats, /^vcpu\.\d+\.time$/),
+            waitedNs: sumOf(stats, /^vcpu\.\d+\.delay$/),
+            receivedBytes: sumOf(stats, /^net\.\d+\.rx\.bytes$/),
+            sentBytes: sumOf(stats, /^net\.\d+\.tx\.bytes$/),
+            sentPackets: sumOf(stats, /^net\.\d+\.tx\.pkts$/),
+            diskReadBytes: sumOf(stats, /^block\.\d+\.rd\.bytes$/),
+            diskWrittenBytes: sumOf(stats, /^block\.\d+\.wr\.bytes$/),
+            balloon: balloonOf(stats),
+          },
+        ],
+      )
+      return new Map(await Promise.all(entries))
     },
 
     watch: (listener) =>
@@ -305,6 +311,18 @@ export function makeHypervisor(
       const { connected, reason } = libvirt.status()
       return connected ? undefined : `libvirt can't be reached: ${reason ?? 'no reason given'}`
     },
+  }
+
+  /** What a domain's QEMU has of the box's memory. @param residentBytes as libvirt says */
+  async function memoryOf(
+    uuid: string,
+    residentBytes: number,
+  ): Promise<Pick<VmStats, 'residentBytes' | 'ownBytes' | 'fileBytes'>> {
+    if (!names.has(uuid)) for (const domain of await croft(call.domainList())) names.set(domain.uuid, domain.name)
+    const found = await pidOfDomain(names.get(uuid) ?? '')
+      .then(readProcessMemory)
+      .catch(() => ({ ownBytes: residentBytes, fileBytes: 0 }))
+    return { residentBytes, ...found }
   }
 
   /** The filters for loading memory. @throws CroftError `memory-unusable` when the base is needed and damaged */

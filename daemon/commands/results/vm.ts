@@ -162,6 +162,8 @@ export const hostUsageResult = z.object({
   cpuPercent: z.number(),
   memoryTotalBytes,
   memoryUsedBytes: z.number(),
+  /** The part of it that VMs share: each page is counted once, and in no VM. */
+  memorySharedBytes: z.number(),
   /** 0 when there is none. */
   swapTotalBytes: z.number(),
   swapUsedBytes: z.number(),

@@ -130,6 +130,7 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
   const rows = [
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`],
+    ['shared', box.memorySharedBytes > 0 ? `${bytes(box.memorySharedBytes)} of it, by VMs` : undefined],
     ['', standing(memory).join(', ')],
     ['', samePagesBytes === null ? undefined : `${bytes(samePagesBytes)} saved by memory deduplication (KSM)`],
     ['swap', box.swapTotalBytes === 0 ? undefined : `${bytes(box.swapUsedBytes)} of ${bytes(box.swapTotalBytes)}`],

@@ -24,6 +24,7 @@ const box: NonNullable<TopResult['box']> = {
     cpuPercent: 38.24,
     memoryTotalBytes: 25.2e9,
     memoryUsedBytes: 4.1e9,
+    memorySharedBytes: 2e8,
     swapTotalBytes: 0,
     swapUsedBytes: 0,
   },

@@ -36,8 +36,12 @@ export interface VmStats {
   guestTimeNs: number
   /** How long its virtual CPUs have waited for a CPU of the box, in nanoseconds. */
   waitedNs: number
-  /** What the VM costs the box: resident memory of its process, in bytes. */
+  /** Resident memory of its process, in bytes. */
   residentBytes: number
+  /** The part of it that only this VM has: what its end gives back to the box. */
+  ownBytes: number
+  /** The part of it that is pages of files: of its memory base and of QEMU, which other VMs have as well. */
+  fileBytes: number
   /** Counted since the start over all network interfaces and disks, as the guest sees them. */
   receivedBytes: number
   sentBytes: number

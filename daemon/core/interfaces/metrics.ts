@@ -6,6 +6,8 @@ export interface HostUsage {
   cpuPercent: number
   memoryTotalBytes: number
   memoryUsedBytes: number
+  /** The part of it that VMs share: each page is counted once, and in no VM. */
+  memorySharedBytes: number
   /** All kinds of swap together; 0 when there is none. */
   swapTotalBytes: number
   swapUsedBytes: number
@@ -19,6 +21,7 @@ export interface HostUsage {
 export interface VmUsage {
   /** Percent of one CPU. */
   cpuPercent: number | null
+  /** The memory that it has for itself. What it shares with others is the box's `memorySharedBytes`. */
   memoryBytes: number | null
   /** Everything that goes with the VM: its disk, checkpoints and saved memory, and the layers that only they need. */
   diskBytes: number | null

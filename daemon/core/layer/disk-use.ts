@@ -155,8 +155,11 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
   }
   const ofCheckpoint = (checkpoint: Checkpoint): Thing => {
     const { id, kind, label, vm, image, createdAt } = checkpoint
-    const [disk, memory] = [layer(checkpoint.layer), memoryOf(checkpoint.memory)]
-    const uses = [...layers(checkpoint.layer), ...memory, ...baseOf(checkpoint.memory)]
+    const disk = layer(checkpoint.layer)
+    const base = baseOf(checkpoint.memory)
+    // A golden checkpoint's memory is its base, and what is left of it.
+    const memory = [...memoryOf(checkpoint.memory), ...(kind === 'golden' ? base : [])]
+    const uses = [...layers(checkpoint.layer), ...memory, ...base]
     const own = { id, name: label, createdAt, disk, memory, uses, keeps: true }
     if (kind === 'golden') return { ...own, kind, group: image }
     return kind === 'copy' ? { ...own, kind: 'work', group: id } : { ...own, kind: 'checkpoint', group: vm ?? id }

@@ -101,6 +101,9 @@ export function metricsOf({
     }),
     gauge('croft_box_memory_bytes', 'Memory of the box.', { value: usage.memoryTotalBytes }),
     gauge('croft_box_memory_used_bytes', 'Memory of the box that is not available.', { value: usage.memoryUsedBytes }),
+    gauge('croft_box_memory_shared_bytes', 'The part of it that VMs share, counted once and in no VM.', {
+      value: usage.memorySharedBytes,
+    }),
     gauge('croft_box_swap_bytes', 'Swap of the box, all kinds together.', { value: usage.swapTotalBytes }),
     gauge('croft_box_swap_used_bytes', 'Swap of the box in use.', { value: usage.swapUsedBytes }),
     gauge('croft_box_disk_bytes', 'Size of the file system with the VMs.', { value: usage.diskTotalBytes }),

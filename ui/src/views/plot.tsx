@@ -24,6 +24,7 @@ const measures = {
     of: (vm) => vm.memoryBytes ?? 0,
     whole: (box) => box.memoryTotalBytes,
     used: (box) => box.memoryUsedBytes,
+    shared: { title: 'what VMs share', of: (box) => box.memorySharedBytes },
     say: bytes,
   },
   cpu: {
