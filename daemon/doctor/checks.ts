@@ -15,6 +15,7 @@ import { reachedFromBox } from '../lib/text/addresses.ts'
 import { bytes } from '../lib/text/units.ts'
 import type { Accelerator, Vm } from '../store/index.ts'
 import { checkMemoryLayers } from './check-memory-layers.ts'
+import { checkQemu } from './check-qemu.ts'
 import { checkSharing } from './check-sharing.ts'
 import { described, holdersOf, otherListeners } from './web-ports.ts'
 
@@ -50,6 +51,7 @@ export async function checkBox(parts: CheckParts): Promise<Check[]> {
   const checks = [
     libvirt,
     accelerator,
+    qemu,
     image,
     firewall,
     confinement,
@@ -257,6 +259,8 @@ async function memory({ box, usage }: CheckParts): Promise<Check> {
 }
 
 const sharing = ({ box, folder }: CheckParts): Promise<Check> => checkSharing(box, folder)
+
+const qemu = ({ box }: CheckParts): Promise<Check | undefined> => checkQemu(box)
 
 const memoryLayers = ({ box }: CheckParts): Promise<Check> => checkMemoryLayers(box)
 
