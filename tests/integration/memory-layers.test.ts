@@ -95,6 +95,52 @@ test('the copy of a running VM maps it too, with the memory of its source', asyn
   await croft.do('rm', 'three', '--yes')
 })
 
+test('a VM and a checkpoint that are copied often get a base of their own, which goes with its last copy', async () => {
+  // What the copies will share.
+  await croft.peek('one', 'head -c 64M /dev/urandom > /dev/shm/app')
+  const goldenId = (await basesOf())[0]!.id
+  const own = async (count: number) => {
+    const found = async () => (await basesOf()).filter(({ of }) => of !== null)
+    return vi.waitFor(
+      async () => {
+        expect((await croft.state()).operations).toEqual({})
+        expect(await found()).toHaveLength(count)
+        return found()
+      },
+      { timeout: 60_000, interval: 200 },
+    )
+  }
+  for (const name of ['c1', 'c2']) await croft.do('cp', 'one', name)
+  const [ofVm] = await own(1)
+  await croft.do('cp', 'one', 'c3')
+  await croft.do('checkpoint', 'one', 'ready')
+  for (const name of ['r1', 'r2']) await croft.do('restore', 'one', 'ready', '--as', name)
+  const ofCheckpoint = (await own(2)).find(({ id }) => id !== ofVm!.id)
+  await croft.do('restore', 'one', 'ready', '--as', 'r3')
+  for (const [name, base] of [
+    ['c3', ofVm],
+    ['r3', ofCheckpoint],
+  ] as const) {
+    expect(await word(name)).toBe('one')
+    const map = await mappedBy(await pidOf(name), join(croft.folder, base!.file))
+    expect(map.bytes).toBeGreaterThan(120 * MiB)
+    expect(map.privateBytes).toBeLessThan(map.bytes * 0.3)
+  }
+  expect(await croft.peek('r3', 'sha256sum /dev/shm/app')).toBe(await croft.peek('one', 'sha256sum /dev/shm/app'))
+  await croft.do('sleep', 'c3')
+  await croft.do('wake', 'c3')
+  expect(await word('c3')).toBe('one')
+  for (const name of ['c1', 'c2', 'c3', 'r1', 'r2', 'r3']) await croft.do('rm', name, '--yes')
+  await croft.do('checkpoint', 'rm', 'one', 'ready')
+  await croft.peek('one', 'rm /dev/shm/app')
+  // Kept for the next copies, until half an hour has passed or the daemon starts anew.
+  expect((await basesOf()).map(({ id }) => id).sort()).toEqual([goldenId, ofVm!.id, ofCheckpoint!.id].sort())
+  await croft.kill('SIGTERM')
+  await croft.start()
+  await vi.waitFor(async () => expect((await basesOf()).map(({ id }) => id)).toEqual([goldenId]), { timeout: 20_000 })
+  expect(await readdir(join(croft.folder, 'bases'))).toEqual([`${goldenId}.base`])
+})
+
 test('a sleeping VM keeps what differs, and wakes over the base, also before that is all it keeps', async () => {
   await croft.do('sleep', 'one')
   await croft.do('wake', 'one')

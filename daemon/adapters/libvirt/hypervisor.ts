@@ -181,12 +181,14 @@ export function makeHypervisor(
       noteSummary(await rewrite(path, join(folder, to), [filter], storage, signal))
     },
 
-    async extractBase(memory, base, file, signal) {
+    async extractBase(memory, under, base, file, signal) {
       const path = join(folder, memory.file)
-      if ((await openSaveImage(path)).base) throw new RangeError('this memory has a base')
+      // All pages are needed, also those that are in the base beneath.
+      const filters = await filtersFor(await openSaveImage(path), under, false)
       const storage = { format: 'raw', hasZeroPages: false, base: base.id } as const
       await rm(bases.path(base), { force: true })
-      noteSummary(await rewrite(path, join(folder, file), [['extract', bases.path(base)]], storage, signal))
+      const extract: Filter = ['extract', bases.path(base)]
+      noteSummary(await rewrite(path, join(folder, file), [...filters, extract], storage, signal))
     },
 
     async checkBase(base) {
@@ -331,8 +333,8 @@ export function makeHypervisor(
       throw new CroftError('memory-unusable', `The saved memory needs the memory base ${image.base}, which is gone.`)
     if (base && (map || image.base)) {
       await bases.check(base)
-      if (image.base) return map ? [] : [['merge', bases.path(base)]]
-      return [['difference', bases.path(base)]]
+      if (!image.base) return [['difference', bases.path(base)]]
+      return map ? [] : [['merge', bases.path(base)]]
     }
     // A stream that was compressed by an older Croft may still have its pages of zeroes.
     return image.hasZeroPages && image.format === 'raw' ? [['zero-pages']] : []

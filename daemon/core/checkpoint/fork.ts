@@ -2,8 +2,10 @@ import type { Checkpoint, Vm } from '../../store/index.ts'
 import { type Box, findVm, type Report, stateOf } from '../box.ts'
 import { collectGarbage } from '../layer/garbage.ts'
 import { acquire, release } from '../layer/holds.ts'
+import { noteCopy } from '../memory-base/own.ts'
 import { exclusively } from '../operation/exclusively.ts'
 import { perBox } from '../per-box.ts'
+import { mapsBases } from '../sleep/memory.ts'
 import { type Made, makeVm } from '../vm/create.ts'
 import { checkNewName, descriptionOf } from '../vm/record.ts'
 import type { VmState } from '../vm/state.ts'
@@ -59,7 +61,7 @@ export async function copyVm(
   const { checkpoint, source, state } = await coming
   acquire(box, checkpoint.id)
   try {
-    return await forkCheckpoint(
+    const made = await forkCheckpoint(
       box,
       checkpoint,
       source,
@@ -68,9 +70,16 @@ export async function copyVm(
       report,
       signal,
     )
+    if (state === 'awake') noteLoaded(box, id, checkpoint)
+    return made
   } finally {
     releaseAndCollect(box, checkpoint.id)
   }
+}
+
+function noteLoaded(box: Box, of: string, { memory }: Checkpoint): void {
+  const loaded = box.store.state.memories[memory ?? '']
+  if (loaded && mapsBases(box)) noteCopy(box, of, loaded)
 }
 
 /** Garbage is collected in the background; callers do not wait for it. */
@@ -91,7 +100,9 @@ export async function forkFrom(
   const checkpoint = findCheckpoint(box.store.state, source, label)
   acquire(box, checkpoint.id)
   try {
-    return await forkCheckpoint(box, checkpoint, source, as, { asleep: false, power: 'on' }, report)
+    const made = await forkCheckpoint(box, checkpoint, source, as, { asleep: false, power: 'on' }, report)
+    if (checkpoint.memory !== null) noteLoaded(box, checkpoint.memory, checkpoint)
+    return made
   } finally {
     releaseAndCollect(box, checkpoint.id)
   }

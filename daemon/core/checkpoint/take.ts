@@ -46,7 +46,8 @@ export async function take(
   const now = new Date().toISOString()
   const disk = makeLayer(vm.disk, now)
   const asleep = vm.memory ? box.store.state.memories[vm.memory]! : null
-  const saved = state === 'asleep' ? asleep : state === 'awake' ? await describeMemoryOf(box, vm) : null
+  const saved =
+    state === 'asleep' ? asleep : state === 'awake' ? await describeMemoryOf(box, vm, kind === 'copy') : null
   const memory = wanted ? saved : null
   if (state === 'asleep' && memory) await checkMemory(box, vm, memory)
   const checkpoint: Checkpoint = {

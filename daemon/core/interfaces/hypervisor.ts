@@ -131,11 +131,18 @@ export interface Hypervisor {
     signal: AbortSignal,
   ): Promise<void>
   /**
-   * Moves the pages of saved memory into a new memory base.
+   * Copies the pages of saved memory into a new memory base.
+   * @param under the memory base that the memory may be a difference from
    * @param file path for what is left of the memory: a difference from the new base @param signal aborted to cancel
    * @throws CroftError `cancelled`, `disk-full`, `memory-unusable`
    */
-  extractBase(memory: Memory, base: MemoryBase, file: string, signal: AbortSignal): Promise<void>
+  extractBase(
+    memory: Memory,
+    under: MemoryBase | undefined,
+    base: MemoryBase,
+    file: string,
+    signal: AbortSignal,
+  ): Promise<void>
   /**
    * Checks that a memory base is as it was made, reading all of it.
    * @throws CroftError `memory-unusable` when it is missing, cut short or changed; `unavailable` when bases can't be

@@ -2,7 +2,7 @@ import type { Checkpoint, Image, State, Vm } from '../../store/index.ts'
 import type { Box } from '../box.ts'
 import { imageFileNames } from '../image/file-names.ts'
 import { chainOf } from './compaction-plan.ts'
-import { type Garbage, garbage, isRecorded, namesIn } from './garbage.ts'
+import { filesOfBase, type Garbage, garbage, isRecorded, namesIn } from './garbage.ts'
 import { held } from './holds.ts'
 
 /** The disk space that something people know takes on the box: allocated bytes, not the apparent sizes of files. */
@@ -139,6 +139,9 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
   /** A memory's own file, and the base that it stands on. */
   const memoryOf = (id: string | null) => [state.memories[id ?? '']?.file ?? []].flat()
   const baseOf = (id: string | null) => [state.memoryBases[state.memories[id ?? '']?.base ?? '']?.file ?? []].flat()
+  /** The files of bases that were made for copies of a VM or of a checkpoint's memory. */
+  const ownBases = (of: string | null) =>
+    Object.values(state.memoryBases).flatMap((base) => (of !== null && base.of === of ? filesOfBase(base) : []))
   const imageFiles = (image: Image | undefined) =>
     image ? [...layers(image.layer), imageFileNames(image.id).folder] : []
 
@@ -146,7 +149,7 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
     const { id, name, createdAt, phase } = vm
     const memory = memoryOf(vm.memory)
     const kind = phase === 'spare' ? phase : phase === 'golden' ? 'work' : 'vm'
-    const uses = [...layers(vm.disk), ...imageFiles(state.images[vm.image]), `vms/${id}`]
+    const uses = [...layers(vm.disk), ...imageFiles(state.images[vm.image]), `vms/${id}`, ...ownBases(id)]
     const thing = { id, name, group: id, createdAt, kind, disk: layer(vm.disk), memory, uses, keeps: true } as const
     const base = baseOf(vm.memory)
     if (kind !== 'vm') return [{ ...thing, uses: [...uses, ...memory, ...base] }]
@@ -159,7 +162,7 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
     const base = baseOf(checkpoint.memory)
     // A golden checkpoint's memory is its base, and what is left of it.
     const memory = [...memoryOf(checkpoint.memory), ...(kind === 'golden' ? base : [])]
-    const uses = [...layers(checkpoint.layer), ...memory, ...base]
+    const uses = [...layers(checkpoint.layer), ...memory, ...base, ...ownBases(checkpoint.memory)]
     const own = { id, name: label, createdAt, disk, memory, uses, keeps: true }
     if (kind === 'golden') return { ...own, kind, group: image }
     return kind === 'copy' ? { ...own, kind: 'work', group: id } : { ...own, kind: 'checkpoint', group: vm ?? id }
@@ -198,7 +201,8 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
 
 function filesOf({ layers, memories, memoryBases, images }: Garbage): Set<string> {
   return new Set([
-    ...[...layers, ...memories, ...memoryBases].map(({ file }) => file),
+    ...[...layers, ...memories].map(({ file }) => file),
+    ...memoryBases.flatMap(filesOfBase),
     ...images.map(({ id }) => imageFileNames(id).folder),
   ])
 }

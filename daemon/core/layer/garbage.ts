@@ -38,7 +38,8 @@ export async function collectGarbage(box: Box): Promise<void> {
     }
   })
   fault('collect.files')
-  for (const { file } of [...gone.layers, ...gone.memories, ...gone.memoryBases]) await box.files.remove(file)
+  for (const { file } of [...gone.layers, ...gone.memories]) await box.files.remove(file)
+  for (const file of gone.memoryBases.flatMap(filesOfBase)) await box.files.remove(file)
   for (const image of gone.images) await box.files.remove(imageFileNames(image.id).folder)
 }
 
@@ -124,7 +125,9 @@ export function isRecorded(
   path: string,
 ): boolean {
   if (id in vms || id in images || namesIn(operations).has(id)) return true
-  return [layers, memories, memoryBases]
-    .flatMap((records) => Object.values<{ file: string }>(records))
-    .some(({ file }) => file === path)
+  if ([...Object.values(layers), ...Object.values(memories)].some(({ file }) => file === path)) return true
+  return Object.values(memoryBases).some((base) => filesOfBase(base).includes(path))
 }
+
+/** The files that belong to a memory base. Pure. */
+export const filesOfBase = ({ file, rest }: MemoryBase): string[] => (rest === null ? [file] : [file, rest])

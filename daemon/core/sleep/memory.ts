@@ -2,6 +2,7 @@ import { Semaphore } from '../../lib/async/locks.ts'
 import { CroftError } from '../../lib/error.ts'
 import type { Hardware, Memory, Vm } from '../../store/index.ts'
 import { type Box, specOf } from '../box.ts'
+import { ownBaseOf } from '../memory-base/own.ts'
 import { timed } from '../operation/definition.ts'
 import { perBox } from '../per-box.ts'
 import { awaitAgent, makeReady } from '../vm/boot.ts'
@@ -19,15 +20,20 @@ export function describeMemory(hardware: Hardware, base: string | null): Memory 
   return { id, file: `memory/${id}.save`, hardware, base, createdAt: new Date().toISOString() }
 }
 
-/** Makes the record for the memory of a running VM. */
-export async function describeMemoryOf(box: Box, vm: Vm): Promise<Memory> {
+/**
+ * Makes the record for the memory of a running VM.
+ * @param forCopies copies will be loaded from it: over the base that was made for them, if there is one
+ */
+export async function describeMemoryOf(box: Box, vm: Vm, forCopies = false): Promise<Memory> {
   const hardware = await box.hypervisor.hardwareOf(vm.uuid, specOf(box.store.state, vm).image)
-  return describeMemory(hardware, box.live.get(vm.uuid)?.base ?? null)
+  const own = forCopies ? ownBaseOf(box.store.state, vm.id) : undefined
+  const base = own?.memoryMiB === hardware.memoryMiB ? own.id : box.live.get(vm.uuid)?.base
+  return describeMemory(hardware, base ?? null)
 }
 
 /**
  * Starts a VM's domain from saved memory; the memory may be another VM's. The domain must be defined and its network
- * set up. Its memory base is mapped if that works on this box; otherwise, the base's pages are copied.
+ * set up. Its memory base is mapped if that works on this box; otherwise, its pages are copied.
  * @param map maps the base, whatever is known of this box, or fails
  * @throws CroftError `memory-unusable` and others; the domain has then not run
  */
@@ -43,23 +49,34 @@ export async function loadMemory(
   const reason = misfit(memory.hardware, today)
   if (reason) throw new CroftError('memory-unusable', `The memory of ${vm.name} was saved ${reason}.`)
   await checkMemory(box, vm, memory)
-  const base = memory.base === null ? undefined : box.store.state.memoryBases[memory.base]
-  const load = async (mapped: boolean) => {
+  const load = async (from: Memory, mapped: boolean) => {
+    const base = from.base === null ? undefined : box.store.state.memoryBases[from.base]
     box.live.apply({ type: 'started', uuid: vm.uuid, reason: 'asked' })
     try {
-      await timed(box, 'load', () => box.hypervisor.load(spec, memory, base, mapped, how))
+      await timed(box, 'load', () => box.hypervisor.load(spec, from, base, mapped && base !== undefined, how))
       if (base && mapped) box.live.mark(vm.uuid, { base: base.id })
     } catch (error) {
       box.live.apply({ type: 'stopped', uuid: vm.uuid, how: 'powered-off', reason: 'did not load' })
       throw error
     }
   }
-  const isTried = base !== undefined && (map || mapsBases(box))
-  await load(isTried).catch((err) => {
-    if (!isTried || map) throw err
-    box.log.warn({ vm: vm.id, base: base.id, err }, 'a memory base could not be mapped, so its pages are copied')
-    return load(false)
-  })
+  if (map) return load(memory, true)
+  for (const from of mapsBases(box) ? [preparedFor(box, memory), memory] : []) {
+    if (from?.base === null || from === undefined) continue
+    const failure = await load(from, true).then(
+      () => undefined,
+      (err) => ({ err }),
+    )
+    if (!failure) return
+    box.log.warn({ vm: vm.id, base: from.base, ...failure }, 'a memory base could not be mapped')
+  }
+  await load(memory, false)
+}
+
+/** The same memory over the base that was made for its copies, if there is one. */
+function preparedFor(box: Box, memory: Memory): Memory | undefined {
+  const base = ownBaseOf(box.store.state, memory.id)
+  return base?.rest ? { ...memory, file: base.rest, base: base.id } : undefined
 }
 
 /** Whether guests of this box map memory bases: the owner has not turned that off, and it was seen to work. */

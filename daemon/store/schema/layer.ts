@@ -42,6 +42,13 @@ export const memoryBaseSchema = z.object({
   /** See adapters/libvirt/memory/base-file.ts; path relative to the state folder. */
   file: z.string(),
   memoryMiB: z.int(),
+  /**
+   * Id of the VM, or of a checkpoint's memory, that copies are made from often; null for the base of a golden
+   * checkpoint. The base goes when it has not been used for a while.
+   */
+  of: z.string().nullable(),
+  /** What is left of that memory without the base: a save image; path relative to the state folder. Null with `of`. */
+  rest: z.string().nullable(),
   createdAt: z.iso.datetime(),
 })
 

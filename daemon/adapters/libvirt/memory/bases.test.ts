@@ -7,7 +7,8 @@ import { MemoryBases } from './bases.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'croft-bases-'))
 afterAll(() => rmSync(folder, { recursive: true }))
-const base = { id: 'bas_aaaaaaaaaa', file: 'one.base', memoryMiB: 8, createdAt: new Date(0).toISOString() }
+const createdAt = new Date(0).toISOString()
+const base = { id: 'bas_aaaaaaaaaa', file: 'one.base', memoryMiB: 8, of: null, rest: null, createdAt }
 const path = join(folder, base.file)
 
 let bases: MemoryBases

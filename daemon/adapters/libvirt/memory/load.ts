@@ -129,7 +129,8 @@ function parseSummary(line: string): Summary | undefined {
 }
 
 /**
- * Writes a copy of a save image whose stream has gone through filters, at idle priority if it is compressed.
+ * Writes a copy of a save image whose stream has gone through filters, at idle priority if it is compressed or
+ * a base is made of it.
  * @param storage how the copy is stored. If a filter can't parse the stream to its end, the copy says that it has pages
  * of zeroes, whatever is given here
  * @param signal aborts it; the caller must remove what has been written so far
@@ -147,9 +148,10 @@ export async function rewrite(
   await using file = await open(path, 'r')
   const head = await readAt(file, 0, image.streamOffset)
   await writeFile(to, inFormat(head, { ...storage, hasZeroPages: true }), { mode: 0o600 })
-  const isIdle = storage.format === 'zstd'
+  const isSmall = storage.format === 'zstd'
+  const isIdle = isSmall || filters.some(([name]) => name === 'extract')
   const idly = isIdle ? ['nice', '-n', '19', 'ionice', '-c', '3'] : []
-  const target = `${isIdle ? `| ${endsWithParent('zstd -1 -cq')}` : ''} >> "\${!#}"`
+  const target = `${isSmall ? `| ${endsWithParent('zstd -1 -cq')}` : ''} >> "\${!#}"`
   const words = script(path, image, filters, (commands) => `${commands} ${target}`, [to])
   const options = { timeoutMs: 60 * 60_000, signal }
   const { stderr } = await runProgram('setpriv', ['--pdeathsig', 'KILL', ...idly, ...words], options)

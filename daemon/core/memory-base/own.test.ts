@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest'
+import type { Memory, MemoryBase, State, Vm } from '../../store/index.ts'
+import { emptyState } from '../../store/schema/state.ts'
+import { garbage, isRecorded } from '../layer/garbage.ts'
+import { ownBaseOf } from './own.ts'
+
+const base = (id: string, of: string | null, createdAt: string): MemoryBase => ({
+  id,
+  file: `bases/${id}.base`,
+  memoryMiB: 512,
+  of,
+  rest: of && `memory/${id}.rest.save`,
+  createdAt,
+})
+const state: State = {
+  ...emptyState('a'),
+  memoryBases: {
+    bas_a: base('bas_a', 'vm_a', '2026-01-01T00:00:00.000Z'),
+    bas_b: base('bas_b', 'vm_a', '2026-01-02T00:00:00.000Z'),
+    bas_c: base('bas_c', null, '2026-01-03T00:00:00.000Z'),
+  },
+  memories: { mem_a: { id: 'mem_a', file: 'memory/mem_a.save', base: 'bas_c' } as Memory },
+  vms: { vm_a: { id: 'vm_a', memory: 'mem_a', disk: '' } as Vm },
+}
+
+test('the newest base that was made for copies of a VM is used', () => {
+  expect(ownBaseOf(state, 'vm_a')?.id).toBe('bas_b')
+  expect(ownBaseOf(state, 'vm_b')).toBe(undefined)
+})
+
+describe('a memory base', () => {
+  const gone = (held: string[]) => garbage(state, new Set(held)).memoryBases.map(({ id }) => id)
+
+  test('goes when no memory stands on it and no guest maps it', () => {
+    expect(gone([])).toEqual(['bas_a', 'bas_b'])
+    expect(gone(['bas_a'])).toEqual(['bas_b'])
+    expect(garbage({ ...state, memories: {} }, new Set()).memoryBases).toHaveLength(3)
+  })
+
+  test('owns its file, and what is left of the memory that it was made of', () => {
+    for (const path of ['bases/bas_a.base', 'memory/bas_a.rest.save'])
+      expect(isRecorded(state, path.slice(6, 11), path)).toBe(true)
+    expect(isRecorded(state, 'bas_c', 'memory/bas_c.rest.save')).toBe(false)
+  })
+})
