@@ -7,7 +7,7 @@ import { type Figure, timed } from './figures.ts'
 const rounds = 5
 
 /** What a VM does before it sleeps: it reads files and runs a server. */
-const work = `nohup python3 -c '
+export const work = `nohup python3 -c '
 import http.server, json
 kept = [json.dumps({"n": n, "s": str(n) * 20}) for n in range(200000)]
 http.server.HTTPServer(("", 8000), http.server.SimpleHTTPRequestHandler).serve_forever()' > /dev/null 2>&1 &
@@ -46,7 +46,7 @@ export async function compressed(croft: Croft, vm: string): Promise<void> {
 }
 
 /** The path of the memory of a VM that sleeps. */
-async function memoryOf(croft: Croft, name: string): Promise<string> {
+export async function memoryOf(croft: Croft, name: string): Promise<string> {
   const { vms, memories } = await croft.state()
   const { memory } = Object.values(vms).find((vm) => vm.name === name)!
   return join(croft.folder, memories[memory!]!.file)

@@ -7,6 +7,7 @@ import { copyFigures } from './copies.ts'
 import { densityFigures, plainDensityFigures } from './density.ts'
 import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
+import { layerFigures } from './layers.ts'
 import { memoryFigures } from './memory.ts'
 import { neighbourFigures } from './neighbours.ts'
 import { soakFigures } from './soak.ts'
@@ -22,6 +23,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   copies: copyFigures,
   ceiling: ceilingFigures,
   asleep: asleepFigures,
+  layers: layerFigures,
   steps: stepFigures,
   web: webFigures,
   reach: reachFigures,

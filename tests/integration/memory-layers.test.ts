@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { copyFile, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { copyFile, open, readdir, readFile, rename, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { rewrite } from '../../daemon/adapters/libvirt/memory/load.ts'
 import { faultPoints } from '../../daemon/core/operation/registry.ts'
-import type { Memory, MemoryBase, State } from '../../daemon/store/index.ts'
+import type { Memory, MemoryBase } from '../../daemon/store/index.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
-import { sample } from '../lib/deep.ts'
+import { deep, sample } from '../lib/deep.ts'
+import { withoutBases } from '../lib/memory-base.ts'
 import { must } from '../lib/program.ts'
 import { mappedBy, qemuPid } from '../lib/qemu.ts'
 
@@ -191,6 +191,35 @@ test('a damaged base is found before a guest runs on it: the VM starts from its 
   expect((await croft.run(['doctor'])).stdout).toMatch(/memory layers +a test VM shared memory/)
 })
 
+/** Holds 20 MB with a known sum, and writes down when the sum is another. */
+const checker = `head -c 20M /dev/urandom > /dev/shm/held; sha256sum /dev/shm/held > /dev/shm/sum
+nohup sh -c 'while sleep 2; do sha256sum -c --status /dev/shm/sum || date >> /dev/shm/wrong; done' > /dev/null 2>&1 &`
+const isWhole = (vm: string) => croft.peek(vm, 'sha256sum -c --status /dev/shm/sum; echo $?; ls /dev/shm')
+const whole = '0\nheld\nsum\n'
+
+test.runIf(deep)(
+  'a fork that fills, frees, forks, sleeps and wakes leaves the memory of its nine brothers alone',
+  async () => {
+    const brothers = Array.from({ length: 9 }, (_, i) => `brother-${i}`)
+    for (const name of ['restless', ...brothers]) {
+      await croft.do('new', name)
+      await croft.peek(name, checker)
+    }
+    for (let round = 0; round < 10; round++) {
+      await croft.peek('restless', 'head -c 200M /dev/urandom > /dev/shm/fill; rm /dev/shm/fill')
+      await croft.do('cp', 'restless', 'copy')
+      expect(await isWhole('copy')).toBe(whole)
+      await croft.do('rm', 'copy', '--yes')
+      await croft.do('sleep', 'restless')
+      await croft.do('wake', 'restless')
+      expect(await isWhole('restless')).toBe(whole)
+    }
+    process.kill(await pidOf(brothers[0]!), 'SIGKILL')
+    for (const name of brothers.slice(1)) expect(await isWhole(name)).toBe(whole)
+    for (const name of ['restless', ...brothers]) await croft.do('rm', name, '--yes')
+  },
+)
+
 const points = faultPoints.filter((point) => point.startsWith('base.'))
 test.each(sample(points, 'base.keep', 'base.files'))(
   'a golden checkpoint of an older Croft gets a base at the next start, also when the daemon is killed at %s',
@@ -215,18 +244,8 @@ test.each(sample(points, 'base.keep', 'base.files'))(
   },
 )
 
-/** The golden checkpoint has all of its memory in one file, there is no base, and there are no VMs. */
 async function asOlderCroft(): Promise<void> {
   for (const name of (await croft.do('ls', '-q')).split('\n').filter(Boolean)) await croft.do('rm', name, '--yes')
-  const path = await baseOf()
   await croft.kill('SIGTERM')
-  const state: State = await croft.state()
-  const golden = Object.values(state.checkpoints).find(({ kind }) => kind === 'golden')!
-  const memory = state.memories[golden.memory!]!
-  const file = `memory/${memory.id}.save`
-  const storage = { format: 'raw', hasZeroPages: false, base: null } as const
-  const never = new AbortController().signal
-  await rewrite(join(croft.folder, memory.file), join(croft.folder, file), [['merge', path]], storage, never)
-  const memories = { [memory.id]: { ...memory, file, base: null } }
-  await writeFile(join(croft.folder, 'state.json'), JSON.stringify({ ...state, memories, memoryBases: {} }))
+  await withoutBases(croft)
 }
