@@ -131,7 +131,7 @@ test('a VM and a checkpoint that are copied often get a base of their own, which
   await croft.do('wake', 'c3')
   expect(await word('c3')).toBe('one')
   for (const name of ['c1', 'c2', 'c3', 'r1', 'r2', 'r3']) await croft.do('rm', name, '--yes')
-  await croft.do('checkpoint', 'rm', 'one', 'ready')
+  await croft.do('checkpoint', 'rm', 'one', 'ready', '--yes')
   await croft.peek('one', 'rm /dev/shm/app')
   // Kept for the next copies, until half an hour has passed or the daemon starts anew.
   expect((await basesOf()).map(({ id }) => id).sort()).toEqual([goldenId, ofVm!.id, ofCheckpoint!.id].sort())
@@ -220,8 +220,8 @@ test.runIf(deep)(
   },
 )
 
-const points = faultPoints.filter((point) => point.startsWith('base.'))
-test.each(sample(points, 'base.keep', 'base.files'))(
+const points = faultPoints.filter((point) => /^(base|proof)\./.test(point))
+test.each(sample(points, 'base.keep', 'base.files', 'proof.work'))(
   'a golden checkpoint of an older Croft gets a base at the next start, also when the daemon is killed at %s',
   async (point) => {
     await asOlderCroft()
@@ -229,9 +229,10 @@ test.each(sample(points, 'base.keep', 'base.files'))(
     await croft.start()
     await vi.waitFor(
       async () => {
-        const { memories, memoryBases, operations } = await croft.state()
+        const { memories, memoryBases, memoryLayers, operations, vms } = await croft.state()
         expect(Object.keys(memoryBases).length).toBe(1)
-        expect(operations).toEqual({})
+        expect(memoryLayers?.works).toBe(true)
+        expect([operations, vms]).toEqual([{}, {}])
         for (const [folder, records] of Object.entries({ memory: memories, bases: memoryBases })) {
           const named = Object.values<{ file: string }>(records).map(({ file }) => basename(file))
           expect((await readdir(join(croft.folder, folder))).sort()).toEqual(named.sort())

@@ -6,7 +6,7 @@ import type { Croft } from './croft.ts'
 
 /**
  * Makes the state of a daemon that does not run as an older Croft left it: the golden checkpoint has all of its memory
- * in one file, and there is no memory base. There must be no VMs.
+ * in one file, there is no memory base, and nothing is known of whether one can be mapped. There must be no VMs.
  */
 export async function withoutBases(croft: Croft): Promise<void> {
   const state: State = await croft.state()
@@ -18,5 +18,8 @@ export async function withoutBases(croft: Croft): Promise<void> {
   const never = new AbortController().signal
   await rewrite(join(croft.folder, memory.file), join(croft.folder, file), [['merge', base]], storage, never)
   const memories = { [memory.id]: { ...memory, file, base: null } }
-  await writeFile(join(croft.folder, 'state.json'), JSON.stringify({ ...state, memories, memoryBases: {} }))
+  await writeFile(
+    join(croft.folder, 'state.json'),
+    JSON.stringify({ ...state, memories, memoryBases: {}, memoryLayers: null }),
+  )
 }

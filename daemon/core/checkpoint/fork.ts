@@ -77,9 +77,13 @@ export async function copyVm(
   }
 }
 
-function noteLoaded(box: Box, of: string, { memory }: Checkpoint): void {
+/** Notes a copy whose memory was loaded. A base that is made of that memory needs the checkpoint meanwhile. */
+function noteLoaded(box: Box, of: string, { id, memory }: Checkpoint): void {
   const loaded = box.store.state.memories[memory ?? '']
-  if (loaded && mapsBases(box)) noteCopy(box, of, loaded)
+  const making = loaded && mapsBases(box) ? noteCopy(box, of, loaded) : undefined
+  if (!making) return
+  acquire(box, id)
+  void making.then(() => releaseAndCollect(box, id))
 }
 
 /** Garbage is collected in the background; callers do not wait for it. */

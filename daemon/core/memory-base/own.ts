@@ -29,21 +29,22 @@ export function ownBaseOf(state: State, of: string): MemoryBase | undefined {
  * background, so that the next copies share it.
  * @param of what it was made from: a VM whose memory changes, or a checkpoint's memory, by its id
  * @param memory what the copy was loaded from
+ * @returns resolves when the base is made or could not be; undefined when none is made
  */
-export function noteCopy(box: Box, of: string, memory: Memory): void {
+export function noteCopy(box: Box, of: string, memory: Memory): Promise<void> | undefined {
   const now = performance.now()
   const base = ownBaseOf(box.store.state, of)
   const isFresh = base && (of === memory.id || Date.now() - Date.parse(base.createdAt) < staleMs)
   if (isFresh) {
     keepBase(box, base.id, keptMs)
     collectLater(box)
-    return
+    return undefined
   }
   const times = [...(copies(box).get(of) ?? []).filter((at) => now - at < oftenMs), now]
   copies(box).set(of, times)
-  if (times.length < often || box.governor.now().level !== 'plenty') return
+  if (times.length < often || box.governor.now().level !== 'plenty') return undefined
   copies(box).delete(of)
-  makeOwnBase(box, memory, of, keptMs).then(
+  return makeOwnBase(box, memory, of, keptMs).then(
     () => collectLater(box),
     (err) => box.log.warn({ of, err }, 'could not make a memory base for copies'),
   )
