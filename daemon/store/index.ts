@@ -15,7 +15,15 @@ export type { Image } from './schema/image.ts'
 export type { Checkpoint, Hardware, Layer, Memory, MemoryBase } from './schema/layer.ts'
 export type { Operation } from './schema/operation.ts'
 export type { Accelerator, State } from './schema/state.ts'
-export { type Limits, noRates, priorities, type Rates, restartPolicies, type Vm } from './schema/vm.ts'
+export {
+  type Appointment,
+  type Limits,
+  noRates,
+  priorities,
+  type Rates,
+  restartPolicies,
+  type Vm,
+} from './schema/vm.ts'
 export type { CustomHost, Tls, WebSettings } from './schema/web.ts'
 
 export interface Store {

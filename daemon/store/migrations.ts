@@ -49,10 +49,11 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
       Object.entries(vms as Record<string, object>).map(([id, vm]) => [id, { ...vm, restart: 'never' }]),
     ),
   }),
-  7: ({ memories, operations, ...state }) => {
+  7: ({ vms, memories, operations, ...state }) => {
     const withBase = (memory: object) => ({ ...memory, base: null })
     return {
       ...state,
+      vms: mapValues(vms as Record<string, object>, (vm) => ({ ...vm, appointment: null, keepsAppointments: true })),
       memories: mapValues(memories as Record<string, object>, withBase),
       memoryBases: {},
       memoryLayers: null,

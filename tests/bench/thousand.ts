@@ -150,6 +150,8 @@ export async function fill(croft: Croft, count: number, vary: (i: number) => Par
       memory: null,
       checkpoint: null,
       sleepAfter: null,
+      appointment: null,
+      keepsAppointments: true,
       restart: 'never',
       priority: 'normal',
       rates: noRates,

@@ -7,7 +7,11 @@ import { type Box, findVm, withVm } from '../box.ts'
 export async function editVm(
   box: Box,
   name: string,
-  change: (vm: Vm) => Partial<Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'restart' | 'schedule' | 'web'>>,
+  change: (
+    vm: Vm,
+  ) => Partial<
+    Pick<Vm, 'tags' | 'comment' | 'sleepAfter' | 'appointment' | 'keepsAppointments' | 'restart' | 'schedule' | 'web'>
+  >,
 ): Promise<Vm> {
   const before = box.store.state
   const { id } = findVm(before, name)

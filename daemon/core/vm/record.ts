@@ -46,6 +46,8 @@ export function withRecord(
     memory: null,
     checkpoint: null,
     sleepAfter: null,
+    appointment: null,
+    keepsAppointments: true,
     restart: 'never',
     priority: 'normal',
     rates: noRates,

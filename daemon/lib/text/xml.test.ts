@@ -53,6 +53,8 @@ const vm: Vm = {
   memory: null,
   checkpoint: null,
   sleepAfter: null,
+  appointment: null,
+  keepsAppointments: true,
   restart: 'never',
   priority: 'normal',
   rates: noRates,

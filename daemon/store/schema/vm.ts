@@ -26,6 +26,9 @@ export const ratesSchema = z.object({
 
 export const noRates: Rates = { cpuPercent: null, diskBytesPerS: null, netBitsPerS: null }
 
+/** What a VM that sleeps is woken for. */
+export const appointmentSchema = z.object({ at: z.iso.datetime(), what: z.string().max(120) })
+
 export const vmSchema = z.object({
   id: z.string().regex(/^vm_[a-z2-7]{10}$/),
   /** UUID of the libvirt domain. */
@@ -49,6 +52,10 @@ export const vmSchema = z.object({
   checkpoint: z.string().nullable(),
   /** Minutes without use until it is put to sleep; 0 for never, null for the box's default. */
   sleepAfter: z.int().min(0).nullable(),
+  /** The first thing that is due in it since it fell asleep; null for nothing, and while it is awake. */
+  appointment: appointmentSchema.nullable(),
+  /** Whether its timers and cron jobs wake it. */
+  keepsAppointments: z.boolean(),
   restart: z.enum(restartPolicies),
   /** Its priority over other VMs when CPUs or disks are short. */
   priority: z.enum(priorities),
@@ -67,6 +74,8 @@ export const vmSchema = z.object({
 })
 
 export type Vm = z.infer<typeof vmSchema>
+
+export type Appointment = z.infer<typeof appointmentSchema>
 
 export type Limits = z.infer<typeof limitsSchema>
 
