@@ -80,8 +80,8 @@ const configSchema = z.strictObject({
       image: z.string().default('debian'),
       cpus: z.int().min(1).optional(),
       memoryMiB: z.int().min(128).optional(),
-      /** Minutes without use until a VM is put to sleep; 0 for never, so that timers in it go on running. */
-      sleepAfter: z.number().min(0).default(0),
+      /** Minutes without use until a VM is put to sleep; 0 for never. */
+      sleepAfter: z.number().min(0).default(30),
     })
     .prefault({}),
 })

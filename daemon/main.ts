@@ -29,6 +29,7 @@ import { makeNetwork } from './adapters/network/network.ts'
 import { commands } from './commands/index.ts'
 import { readConfig } from './config.ts'
 import { authorizedLine, keysOf, tellGuests } from './core/access/keys.ts'
+import { keepAppointments } from './core/appointment/alarms.ts'
 import type { Box } from './core/box.ts'
 import { keepSchedules } from './core/checkpoint/schedule.ts'
 import { keepClocks } from './core/clocks.ts'
@@ -304,6 +305,7 @@ async function main(log: Logger): Promise<void> {
   box.spares.refresh()
   ends.defer(() => box.spares.stop())
   ends.defer(keepSchedules(box, reconciler.first))
+  ends.defer(keepAppointments(box, reconciler.first))
   ends.defer(keepRestarting(box))
   ends.defer(keepCompacted(box))
   ends.defer(warnOfDisk(box, () => lookAtDisk(host)))

@@ -83,3 +83,14 @@ test('nothing is kept about a deleted VM, even when work in it ends later', asyn
   await over
   expect(uses.of('a')).toBeUndefined()
 })
+
+test('a VM is on an errand until somebody uses it, whatever it does meanwhile by itself', () => {
+  const { now, steady } = clock()
+  const uses = new UsageTracker(always, steady, now)
+  uses.noteErrand('a', 'woken for backup.timer')
+  uses.see(new Map([['a', 'CPU 40 %']]))
+  uses.seeOne('a', 'connected to 1.2.3.4:443')
+  expect([uses.isOnErrand('a'), uses.of('a')?.why]).toEqual([true, 'connected to 1.2.3.4:443'])
+  uses.note('a', 'a web request')
+  expect(uses.isOnErrand('a')).toBe(false)
+})

@@ -21,6 +21,8 @@ export class UsageTracker {
   #sessions: ReadonlyMap<string, number> = new Map()
   /** What the latest poll saw. */
   #seen: ReadonlyMap<string, string> = new Map()
+  /** VMs that are awake for an appointment, and that nobody else has used since. */
+  readonly #errands = new Set<string>()
   readonly #isThere: (id: string) => boolean
   readonly #steady: () => number
   readonly #clock: () => Date
@@ -42,6 +44,20 @@ export class UsageTracker {
 
   /** Notes that the VM was used at this moment: somebody woke it, or a request came for it. */
   note(id: string, why: string): void {
+    this.#errands.delete(id)
+    this.#touch(id, why)
+  }
+
+  /** Notes that the VM was woken for something that is due in it. What it then does by itself goes with that. */
+  noteErrand(id: string, why: string): void {
+    this.#touch(id, why)
+    this.#errands.add(id)
+  }
+
+  /** Whether the VM is awake for an appointment alone. */
+  isOnErrand = (id: string): boolean => this.#errands.has(id)
+
+  #touch(id: string, why: string): void {
     if (this.#isThere(id)) this.#last.set(id, { why, at: this.#steady() })
   }
 
@@ -61,7 +77,12 @@ export class UsageTracker {
   /** Takes the result of a poll of all VMs: those that are not named are not in use. */
   see(seen: ReadonlyMap<string, string>): void {
     this.#seen = seen
-    for (const [id, why] of seen) this.note(id, why)
+    for (const [id, why] of seen) this.#touch(id, why)
+  }
+
+  /** Adds to the result of the latest poll. */
+  seeOne(id: string, why: string): void {
+    this.see(new Map(this.#seen).set(id, why))
   }
 
   /** Takes the gateway's report: the number of SSH sessions of each VM, by its id. */
@@ -86,6 +107,7 @@ export class UsageTracker {
   }
 
   forget(id: string): void {
+    this.#errands.delete(id)
     this.#last.delete(id)
   }
 }

@@ -1,3 +1,4 @@
+import { noteStay } from '../core/appointment/inquire.ts'
 import { type Box, stateOf, vmsOf } from '../core/box.ts'
 import type { Level, MemoryGovernor, MemoryPressure, Resource } from '../core/interfaces/governor.ts'
 import type { VmStats } from '../core/interfaces/hypervisor.ts'
@@ -164,7 +165,7 @@ async function sleep(box: Box, vm: Vm, why: string): Promise<void> {
     return now !== undefined && idleSince(box, now) !== undefined
   }
   try {
-    await putToSleep(box, vm.id, () => {}, isIdle)
+    await putToSleep(box, vm.id, () => {}, isIdle, { stays: (each, answer) => noteStay(box, each, answer, false) })
     if (stateOf(box, box.store.state.vms[vm.id] ?? vm) !== 'asleep') return
     say(box, vm, `is asleep: ${why}`)
     await box.activity.note(systemEntry(vm, `put it to sleep: ${why}`))

@@ -1,6 +1,7 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { type ComponentChildren, createContext } from 'preact'
 import { useContext, useEffect, useRef, useState } from 'preact/hooks'
+import { wakes } from '../../daemon/commands/results/wakes.ts'
 import type { Check } from '../../daemon/core/interfaces/check.ts'
 import { ago, moment, until } from '../../daemon/lib/text/units.ts'
 import type { ApiProblem } from './api.ts'
@@ -309,9 +310,11 @@ export function Tabs(props: {
 }
 
 /** The state of a VM, by shape as well as by colour. */
-export function StateMark({ vm: { state } }: { vm: Pick<VmView, 'state'> }) {
+export function StateMark({ vm }: { vm: Pick<VmView, 'state' | 'wakesAt' | 'wakesFor'> }) {
+  const { state } = vm
+  const when = wakes(vm, new Date())
   return (
-    <span class={`state ${state}`}>
+    <span class={`state ${state}`} title={when && `wakes ${when}`}>
       <i aria-hidden="true" />
       {state}
     </span>

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { dueSoon } from '../../core/appointment/inquire.ts'
 import type { Box } from '../../core/box.ts'
 import { stateOf } from '../../core/box.ts'
 import { levels } from '../../core/interfaces/governor.ts'
@@ -32,6 +33,11 @@ export const vmResult = z.object({
   diskGiB: z.int(),
   priority: z.enum(priorities),
   restart: z.enum(restartPolicies),
+  /** When it is woken, and for what; null for nothing, and while it is awake. */
+  wakesAt: z.string().nullable(),
+  wakesFor: z.string().nullable(),
+  /** Whether its timers and cron jobs wake it. */
+  keepsAppointments: z.boolean(),
   /** Percent of one CPU; null for no limit, as for the next two. */
   cpuLimitPercent: z.int().nullable(),
   /** Reads and writes together. */
@@ -47,10 +53,12 @@ export type VmResult = z.infer<typeof vmResult>
 
 /** @param reached as in `Context` */
 export function toVmResult(box: Box, vm: Vm, reached?: string): VmResult {
+  const state = stateOf(box, vm)
+  const appointment = state === 'asleep' ? vm.appointment : null
   return {
     id: vm.id,
     name: vm.name,
-    state: stateOf(box, vm),
+    state,
     reason: box.live.get(vm.uuid)?.reason ?? '',
     image: box.store.state.images[vm.image]?.name ?? vm.image,
     address: vm.ip,
@@ -64,6 +72,9 @@ export function toVmResult(box: Box, vm: Vm, reached?: string): VmResult {
     diskGiB: vm.limits.diskGiB,
     priority: vm.priority,
     restart: vm.restart,
+    wakesAt: appointment?.at ?? null,
+    wakesFor: appointment?.what ?? null,
+    keepsAppointments: vm.keepsAppointments,
     cpuLimitPercent: vm.rates.cpuPercent,
     diskLimitBytesPerS: vm.rates.diskBytesPerS,
     netLimitBitsPerS: vm.rates.netBitsPerS,
@@ -93,6 +104,8 @@ export const noUsage: UsageResult = { cpuPercent: null, memoryBytes: null, diskB
 export const useResult = z.object({
   use: z.object({ why: z.string(), at: z.string(), now: z.boolean() }).nullable(),
   sleepsAt: z.string().nullable(),
+  /** What is due so soon that it is not put to sleep now; null for nothing. */
+  dueSoon: z.object({ at: z.string(), what: z.string() }).nullable(),
 })
 export type UseResult = z.infer<typeof useResult>
 
@@ -101,6 +114,7 @@ export function describeUse(box: Box, vm: Vm): UseResult {
   return {
     use: use ? { ...use, at: use.at.toISOString() } : null,
     sleepsAt: sleepsAt(box, vm)?.toISOString() ?? null,
+    dueSoon: dueSoon(box, vm),
   }
 }
 

@@ -3,7 +3,7 @@ import { vmsOf } from '../../core/box.ts'
 import { vmStates } from '../../core/vm/state.ts'
 import { bytes } from '../../lib/text/units.ts'
 import { tagArg } from '../kit/args.ts'
-import { command } from '../kit/command.ts'
+import { command, type View } from '../kit/command.ts'
 import { maySee, seesSome } from '../kit/scope.ts'
 import { style, table } from '../kit/text.ts'
 import { sharing } from '../results/sharing.ts'
@@ -19,6 +19,9 @@ import {
   vmColumns,
   vmResult,
 } from '../results/vm.ts'
+import { wakeTime } from '../results/wakes.ts'
+
+const wakesShort = (vm: VmResult, { now }: View): string => [wakeTime(vm, now), vm.wakesFor].filter(Boolean).join('  ')
 
 export const lsCommand = command({
   name: 'ls',
@@ -59,6 +62,7 @@ export const lsCommand = command({
           value: (vm) => (vm.web ? `${vm.web}  ${sharing(vm)}` : vm.address),
         },
         { title: 'IMAGE', value: (vm) => vm.image },
+        ...(vms.some((vm) => vm.wakesAt) ? [{ title: 'WAKES', value: (vm: VmResult) => wakesShort(vm, view) }] : []),
         { title: 'COMMENT', value: (vm) => [...vm.tags.map((tag) => `#${tag}`), vm.comment].filter(Boolean).join(' ') },
       ],
       view,

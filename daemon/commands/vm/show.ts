@@ -7,7 +7,19 @@ import { command, type View } from '../kit/command.ts'
 import { facts, style } from '../kit/text.ts'
 import { rates } from '../results/rates.ts'
 import { sharing } from '../results/sharing.ts'
-import { noUsage, sessions, toVmResult, type UsageResult, usageResult, type VmResult, vmResult } from '../results/vm.ts'
+import {
+  describeUse,
+  noUsage,
+  sessions,
+  toVmResult,
+  type UsageResult,
+  type UseResult,
+  usageResult,
+  useResult,
+  type VmResult,
+  vmResult,
+} from '../results/vm.ts'
+import { stays, wakes } from '../results/wakes.ts'
 import { whyCrashed } from '../results/why-crashed.ts'
 
 const crashResult = z.object({
@@ -24,18 +36,23 @@ export const showCommand = command({
   examples: ['croft show web', 'croft show web --json'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],
-  result: vmResult.extend(usageResult.shape).extend({ crash: crashResult.nullable() }),
+  result: vmResult
+    .extend(usageResult.shape)
+    .extend({ dueSoon: useResult.shape.dueSoon, crash: crashResult.nullable() }),
   touches: 'reads',
   async run({ box, host, reached }, { vm: name }) {
     const vm = findVm(box.store.state, name)
     const [usage, crash] = await Promise.all([host.vmUsage(), crashOf(box, vm)])
-    return { ...toVmResult(box, vm, reached), ...(usage.get(vm.id) ?? noUsage), crash: crash ?? null }
+    const { dueSoon } = describeUse(box, vm)
+    return { ...toVmResult(box, vm, reached), ...(usage.get(vm.id) ?? noUsage), dueSoon, crash: crash ?? null }
   },
   print: showVm,
   names: (vm) => [vm.name],
 })
 
-export type ShowResult = VmResult & UsageResult & { crash: z.output<typeof crashResult> | null }
+export type ShowResult = VmResult &
+  UsageResult &
+  Pick<UseResult, 'dueSoon'> & { crash: z.output<typeof crashResult> | null }
 
 function showVm(vm: ShowResult, view: View): string {
   const state = vm.crash ? `crashed ${ago(vm.crash.at, view.now)}` : vm.state
@@ -43,6 +60,8 @@ function showVm(vm: ShowResult, view: View): string {
     [
       ['comment', vm.comment],
       ['tags', vm.tags.join(', ')],
+      ['wakes', wakes(vm, view.now) || (vm.keepsAppointments ? '' : 'not for its timers and cron jobs')],
+      ['awake', stays(vm, view.now)],
       ['image', vm.image],
       ['web', vm.web ? `${vm.web}   ${sharing(vm)}` : ''],
       ['ssh', vm.ssh ? `${vm.ssh}${sessions(vm)}` : ''],

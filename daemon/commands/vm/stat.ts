@@ -24,6 +24,7 @@ import {
   useResult,
   vmResult,
 } from '../results/vm.ts'
+import { stays, wakes } from '../results/wakes.ts'
 
 const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend({
   /** When it entered its current state. */
@@ -122,6 +123,7 @@ const vmLines = (vm: StatResult, view: View): string =>
       ['', vm.governor ? `${vm.governor.what}: ${vm.governor.why}` : undefined],
       ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
       ['awake', vm.state === 'awake' ? whyAwake(vm, view.now) : undefined],
+      ['wakes', wakes(vm, view.now)],
     ],
     view,
   )}`
@@ -145,8 +147,10 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
 }
 
 /** Says in a few words why a VM is awake. Pure. */
-function whyAwake({ use, sleepsAt }: StatResult, now: Date): string {
+function whyAwake({ use, sleepsAt, dueSoon }: StatResult, now: Date): string {
   if (use?.now) return use.why
+  const due = stays({ dueSoon }, now)
+  if (use && due) return `used ${ago(use.at, now)} (${use.why}); ${due}`
   if (!use || sleepsAt === null) return 'it never goes to sleep by itself'
   const left = Math.max(0, (Date.parse(sleepsAt) - now.getTime()) / 60_000)
   return `used ${ago(use.at, now)} (${use.why}); sleeps in ${minutes(left)}`

@@ -7,7 +7,7 @@ const at = (minutes: number) => new Date(now.getTime() + minutes * 60_000).toISO
 
 const vm = (name: string, more: Partial<TopResult['vms'][0]> = {}): TopResult['vms'][0] => ({
   ...{ id: `vm_${name}`, name, state: 'asleep', cpuPercent: null, memoryBytes: null, diskBytes: 140e6 },
-  ...{ use: null, sleepsAt: null, sshSessions: 0, governor: null, ...more },
+  ...{ use: null, sleepsAt: null, dueSoon: null, sshSessions: 0, governor: null, ...more },
 })
 const shop = vm('shop', {
   ...{ state: 'awake', cpuPercent: 71.4, memoryBytes: 1.9e9, diskBytes: 6.2e9, sshSessions: 2 },

@@ -2,6 +2,7 @@ import { repeat } from '../../lib/async/interval.ts'
 import { asCroftError } from '../../lib/error.ts'
 import { minutes } from '../../lib/text/units.ts'
 import type { Vm } from '../../store/index.ts'
+import { askConnected, noteStay, ownConnection, staysAwake } from '../appointment/inquire.ts'
 import { type Box, findVm, stateOf, vmOfDomain, vmsOf } from '../box.ts'
 import type { Use } from '../usage.ts'
 import { systemEntry } from '../vm/system-entry.ts'
@@ -35,7 +36,8 @@ export function watchIdle(box: Box, connections: ReadConnections): { look(): Pro
     const [open, percent] = await Promise.all([connections(), percents()])
     const seen = awake.flatMap((vm): [string, string][] => {
       const ports = used(open.get(vm.ip) ?? [], box.guests.unusedConnections(vm))
-      const why = signOfUse({ ports, cpuPercent: percent.get(vm.uuid), most: busyPercent[kind] })
+      const signs = { ports, cpuPercent: percent.get(vm.uuid), most: busyPercent[kind] }
+      const why = signOfUse(signs) ?? ownConnection(box, vm.id)
       return why === undefined ? [] : [[vm.id, why]]
     })
     box.usage.see(new Map(seen))
@@ -44,8 +46,9 @@ export function watchIdle(box: Box, connections: ReadConnections): { look(): Pro
     // Poll again before each VM, because putting one to sleep takes a while.
     for (;;) {
       if (box.hypervisor.trouble()) return
+      await askConnected(box)
       await look()
-      const idle = vmsOf(box.store.state).find((vm) => isTime(box, vm.id))
+      const idle = vmsOf(box.store.state).find(({ id }) => isTime(box, id) && !staysAwake(box, id))
       if (!idle) return
       await putIdleToSleep(box, idle.id)
     }
@@ -106,14 +109,17 @@ function isTime(box: Box, id: string): boolean {
 /** Puts a VM to sleep, if it is still idle once its lock is free. */
 async function putIdleToSleep(box: Box, id: string): Promise<void> {
   try {
+    const restMinutes = minutesOfRest(box, findVm(box.store.state, id))
     const vm = await putToSleep(
       box,
       id,
       () => {},
       () => isTime(box, id),
+      { stays: (each, answer) => noteStay(box, each, answer, true) },
     )
+    if (stateOf(box, vm) !== 'asleep') return // it is used after all, or has a reason to stay awake
     box.log.info({ vm: id, state: stateOf(box, vm) }, 'put to sleep after being idle')
-    await box.activity.note(systemEntry(vm, `put it to sleep, idle for ${minutes(sleepMinutes(box, vm))}`))
+    await box.activity.note(systemEntry(vm, `put it to sleep, idle for ${minutes(restMinutes)}`))
   } catch (err) {
     if (!isTime(box, id)) return // somebody needed it after all, or has deleted it
     const vm = findVm(box.store.state, id)
@@ -130,8 +136,15 @@ async function putIdleToSleep(box: Box, id: string): Promise<void> {
 /** When a VM will go to sleep if nothing uses it; null when it never does, is in use now, or does not run. */
 export function sleepsAt(box: Box, vm: Vm): Date | null {
   if (stateOf(box, vm) !== 'awake') return null
-  return timeToSleep(sleepMinutes(box, vm), box.usage.of(vm.id))
+  return timeToSleep(minutesOfRest(box, vm), box.usage.of(vm.id))
 }
+
+/** A VM that was woken for an appointment alone is put to sleep after so many minutes, if not sooner. */
+const errandMinutes = 5
+
+/** Minutes without use until a VM is put to sleep, as it is awake now; 0 for never. */
+const minutesOfRest = (box: Box, vm: Vm): number =>
+  box.usage.isOnErrand(vm.id) ? Math.min(sleepMinutes(box, vm), errandMinutes) : sleepMinutes(box, vm)
 
 /** Minutes without use until a VM is put to sleep; 0 for never. */
 export function sleepMinutes(box: Box, vm: Pick<Vm, 'sleepAfter'>): number {

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { CroftError } from '../../lib/error.ts'
-import type { Vm } from '../../store/index.ts'
+import type { Appointment, Vm } from '../../store/index.ts'
+import type { Answer } from '../appointment/guest-answer.ts'
+import { inquire } from '../appointment/inquire.ts'
 import { type Box, findOperationVm, findVm, type Report, stateOf, without, withVm } from '../box.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
@@ -16,9 +18,11 @@ export const sleepAborts = perBox(() => new Map<string, AbortController>())
 export const isFallingAsleep = (box: Box, id: string): boolean => sleepAborts(box).has(id)
 
 /**
- * Saves a VM's memory and frees what it uses of the box. Does nothing when it is already asleep. Interrupted
- * immediately when somebody needs the VM.
- * @param wanted checked again once the VM's lock is held: false leaves it awake
+ * Asks a VM what is due in it, saves its memory and frees what it uses of the box. Does nothing when it is already
+ * asleep. Interrupted immediately when somebody needs the VM.
+ * @param wanted checked again once the VM's lock is held: false leaves it awake, as does `stays`, by what the guest
+ * says
+ * @param until what to wake it for, instead of what is due in it
  * @throws CroftError `cancelled` when somebody needs the VM, `disk-full`; the VM then runs on
  */
 export async function putToSleep(
@@ -26,6 +30,7 @@ export async function putToSleep(
   name: string,
   report: Report,
   wanted: () => boolean = () => true,
+  { stays, until }: { stays?(vm: Vm, answer: Answer): boolean; until?: Appointment | undefined } = {},
 ): Promise<Vm> {
   const { id } = findVm(box.store.state, name)
   await exclusively(box, id, async () => {
@@ -33,11 +38,15 @@ export async function putToSleep(
     const vm = findVm(box.store.state, id)
     const state = stateOf(box, vm)
     checkAllowed('sleep', vm.name, state)
-    if (state === 'asleep') return
+    if (state === 'asleep') return until && box.store.update(withVm(id, { appointment: until }))
     const nap = new AbortController()
     sleepAborts(box).set(id, nap)
     box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
     try {
+      const answer = until ? undefined : await inquire(box, vm, nap.signal)
+      nap.signal.throwIfAborted()
+      if (answer && stays?.(vm, answer)) return
+      const appointment = until ?? answer?.appointment ?? null
       const memory = await describeMemoryOf(box, vm)
       const operation = { id: makeId('op'), kind: 'sleep', startedAt: memory.createdAt, vm: id, memory } as const
       await execute(
@@ -45,7 +54,7 @@ export async function putToSleep(
         sleepOperation,
         operation,
         (current) => ({
-          ...withVm(id, { memory: memory.id })(current),
+          ...withVm(id, { memory: memory.id, appointment })(current),
           memories: { ...current.memories, [memory.id]: memory },
         }),
         report,
@@ -105,7 +114,7 @@ export const sleepOperation: OperationDefinition<OperationOf<'sleep'>> = {
   ],
   commit: (state) => state,
   rollback: (state, { vm, memory }) => ({
-    ...withVm(vm, { memory: null })(state),
+    ...withVm(vm, { memory: null, appointment: null })(state),
     memories: without(state.memories, memory.id),
   }),
 }

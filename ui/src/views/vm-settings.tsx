@@ -1,5 +1,6 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { rates } from '../../../daemon/commands/results/rates.ts'
+import { stays, wakes } from '../../../daemon/commands/results/wakes.ts'
 import type { StatResult } from '../../../daemon/commands/vm/stat.ts'
 import { ago, mebibytes, minutes, moment, perSecond, until } from '../../../daemon/lib/text/units.ts'
 import type { VmView } from '../box.ts'
@@ -159,6 +160,19 @@ function Sleep({ vm }: { vm: VmView }) {
           Set
         </Act>
       </Form>
+      <p>
+        {vm.keepsAppointments ? 'Its timers and cron jobs wake it. ' : 'Its timers and cron jobs don’t wake it. '}
+        <Act
+          kind="quiet"
+          action={{
+            command: 'sleep',
+            args: { vm: vm.name, appointments: vm.keepsAppointments ? 'no' : 'yes' },
+            done: 'it is set',
+          }}
+        >
+          {vm.keepsAppointments ? 'Let it sleep through them' : 'Let them wake it'}
+        </Act>
+      </p>
     </>
   )
 }
@@ -169,13 +183,16 @@ function titleOf(after: string): string {
 }
 
 /** Tells when a VM is put to sleep automatically, and why it is awake now. Pure. */
-function inWords({ name, state, use, sleepAfter, sleepsAt }: StatResult): string {
+function inWords(vm: StatResult): string {
+  const { name, state, use, sleepAfter, sleepsAt } = vm
   const now = new Date()
   const rule =
     sleepAfter === 0 ? 'It is never put to sleep automatically.' : `It sleeps after ${minutes(sleepAfter)} without use.`
+  if (vm.wakesAt) return `${rule} It wakes at ${wakes(vm, now)}.`
   if (state !== 'awake' || !use) return rule
   if (use.now) return `${rule} It is in use now: ${use.why}.`
-  const next = sleepsAt === null ? '' : ` and it sleeps ${until(sleepsAt, now)}`
+  const due = stays(vm, now)
+  const next = due ? `; it ${due}` : sleepsAt === null ? '' : ` and it sleeps ${until(sleepsAt, now)}`
   return `${rule} ${name} was last used ${ago(use.at, now)} (${use.why})${next}.`
 }
 

@@ -1,0 +1,149 @@
+import { asCroftError } from '../../lib/error.ts'
+import { minutes, moment } from '../../lib/text/units.ts'
+import { type Appointment, priorities, type Vm } from '../../store/index.ts'
+import { type Box, stateOf, vmOfDomain, vmsOf, withVm } from '../box.ts'
+import { watchClock } from '../clocks.ts'
+import { loads } from '../sleep/memory.ts'
+import { ensureAwake } from '../sleep/wake.ts'
+import { systemEntry } from '../vm/system-entry.ts'
+
+/** How long before its appointment a VM is woken, and how much earlier for each that is woken before it. */
+const leadMs = 15_000
+const eachMs = 2_000
+/** A VM that could not be woken is tried again after this time. */
+const againMs = 30_000
+/** An appointment that was missed by less is not told as late. */
+const lateMs = 60_000
+/** Timers stand still while the box is suspended, so none is set for longer. */
+const longestTimerMs = 60_000
+
+export interface Alarm {
+  id: string
+  /** When the appointment is due, in ms since the epoch. */
+  at: number
+  priority: Vm['priority']
+}
+
+/**
+ * Decides when to wake each VM, so that all are awake in time when only `size` are woken at once: the later of those
+ * that are due together as usual, the others before them. Pure.
+ * @returns the alarms, earliest first, with the time to wake at
+ */
+export function wakeTimes<T extends Alarm>(alarms: readonly T[], size: number): (T & { wakeAt: number })[] {
+  const latestFirst = alarms.toSorted((a, b) => b.at - a.at || rank(a) - rank(b))
+  const timed: (T & { wakeAt: number })[] = []
+  for (const [i, alarm] of latestFirst.entries()) {
+    const next = timed[i - size]
+    timed.push({ ...alarm, wakeAt: Math.min(alarm.at - leadMs, next ? next.wakeAt - eachMs : Infinity) })
+  }
+  return timed.toReversed()
+}
+
+/** Picks the VM to wake now: the one with the highest priority, then the one whose appointment is first. Pure. */
+export function nextToWake<T extends Alarm & { wakeAt: number }>(timed: readonly T[], now: number): T | undefined {
+  const [first] = timed.filter(({ wakeAt }) => wakeAt <= now).sort((a, b) => rank(b) - rank(a) || a.at - b.at)
+  return first
+}
+
+const rank = ({ priority }: Alarm): number => priorities.indexOf(priority)
+
+/**
+ * Wakes VMs before something is due in them, a few at once, by the time of day. Forgets the appointment of a VM when it
+ * is awake, for whatever reason.
+ * @param known resolves when it is known which VMs run @returns stops it
+ */
+export function keepAppointments(box: Box, known: Promise<void>): () => void {
+  const waking = new Set<string>()
+  /** VMs that could not be woken, with the steady time of the next attempt. */
+  const failed = new Map<string, number>()
+  let timer: NodeJS.Timeout | undefined
+  let isStopped = false
+  const look = () => {
+    clearTimeout(timer)
+    if (isStopped) return
+    const now = Date.now()
+    const asleep = vmsOf(box.store.state).filter((vm) => vm.appointment && stateOf(box, vm) === 'asleep')
+    for (const id of failed.keys()) if (!asleep.some((vm) => vm.id === id)) failed.delete(id)
+    const alarms = asleep
+      .filter(({ id }) => !waking.has(id))
+      .map(({ id, appointment, priority }) => ({ id, at: Date.parse(appointment!.at), priority }))
+    const timed = wakeTimes(alarms, loads(box).size)
+    const isReady = ({ id }: Alarm) => (failed.get(id) ?? 0) <= performance.now()
+    for (let left = loads(box).size - waking.size; left > 0; left--) {
+      const next = nextToWake(
+        timed.filter((each) => isReady(each) && !waking.has(each.id)),
+        now,
+      )
+      if (!next) break
+      waking.add(next.id)
+      void wakeOne(box, next.id, failed.has(next.id)).then((isAwake) => {
+        waking.delete(next.id)
+        if (!isAwake) failed.set(next.id, performance.now() + againMs)
+        look()
+      })
+    }
+    const waitsMs = timed
+      .filter(({ id }) => !waking.has(id))
+      .map(({ id, wakeAt }) => Math.max(wakeAt - now, (failed.get(id) ?? 0) - performance.now()))
+    // While as many as may are being woken, the first that is awake looks again.
+    if (waitsMs.length === 0 || waking.size >= loads(box).size) return
+    timer = setTimeout(look, Math.min(longestTimerMs, ...waitsMs)).unref()
+  }
+  const stops: (() => void)[] = []
+  void known.then(() => {
+    if (isStopped) return
+    for (const vm of vmsOf(box.store.state)) if (vm.appointment && stateOf(box, vm) === 'awake') void forget(box, vm)
+    stops.push(
+      box.store.watch((before) => before.vms !== box.store.state.vms && look()),
+      box.live.watch((uuid, now, before) => {
+        const vm = now?.ready && !before?.ready ? vmOfDomain(box.store.state, uuid) : undefined
+        if (vm?.appointment) void forget(box, vm)
+        look()
+      }),
+      watchClock(look),
+    )
+    look()
+  })
+  return () => {
+    isStopped = true
+    clearTimeout(timer)
+    for (const stop of stops) stop()
+  }
+}
+
+/** @param isTold whether it was already told that the VM could not be woken @returns whether it is awake */
+async function wakeOne(box: Box, id: string, isTold: boolean): Promise<boolean> {
+  const vm = box.store.state.vms[id]
+  const appointment = vm?.appointment
+  if (!vm || !appointment) return true
+  const late = Date.now() - Date.parse(appointment.at)
+  const entry = systemEntry(
+    vm,
+    `woke it for ${appointment.what}${late > lateMs ? `, ${minutes(late / 60_000)} late` : ''}`,
+  )
+  try {
+    const waking = ensureAwake(box, id)
+    await (isTold ? waking : box.activity.during(entry, waking))
+    if (isTold) await box.activity.note(entry)
+    box.usage.noteErrand(id, `woken for ${appointment.what}`)
+    if (late > lateMs) warn(box, vm, `was woken ${minutes(late / 60_000)} late for ${inWords(appointment)}.`)
+    return true
+  } catch (err) {
+    if (!(id in box.store.state.vms)) return true
+    box.log.warn({ vm: id, err }, 'could not be woken for what is due in it; retried')
+    if (!isTold) warn(box, vm, `could not be woken for ${inWords(appointment)} (retried): ${asCroftError(err).message}`)
+    return false
+  }
+}
+
+const inWords = ({ at, what }: Appointment): string => `${what}, which was due at ${moment(new Date(at), 'lately')}`
+
+function warn(box: Box, { id, name }: Vm, what: string): void {
+  box.events.publish({ type: 'box.warning', vm: id, name, message: `${name} ${what}` })
+}
+
+async function forget(box: Box, { id }: Vm): Promise<void> {
+  await box.store
+    .update(withVm(id, { appointment: null }))
+    .catch((err) => box.log.warn({ vm: id, err }, 'could not be noted as awake'))
+}
