@@ -1,45 +1,145 @@
-import { expect, test } from 'vitest'
-import { type Alarm, nextToWake, wakeTimes } from './alarms.ts'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Locks } from '../../lib/async/locks.ts'
+import type { State, Vm } from '../../store/index.ts'
+import { emptyState } from '../../store/schema/state.ts'
+import type { Box } from '../box.ts'
+import { Live } from '../live.ts'
+import { UsageTracker } from '../usage.ts'
+import { keepAppointments } from './alarms.ts'
 
-const alarm = (id: string, at: number, priority: Alarm['priority'] = 'normal') => ({ id, at: at * 1000, priority })
-const times = (alarms: Alarm[], size: number) => wakeTimes(alarms, size).map(({ id, wakeAt }) => [id, wakeAt / 1000])
+const began = Date.parse('2026-11-30T12:00:00Z')
+beforeEach(() => void vi.useFakeTimers({ now: began }))
+afterEach(() => void vi.useRealTimers())
 
-test('a VM is woken a little before its appointment', () => {
-  expect(times([alarm('a', 600), alarm('b', 100)], 2)).toEqual([
-    ['b', 85],
-    ['a', 585],
-  ])
+const noRoom = new Error('no room')
+
+/** A box with VMs that are asleep, each with something due after so many seconds. Waking one takes a second. */
+function boxOf(dueS: Record<string, number>, { refuses = 0, priority = {} as Record<string, string> } = {}) {
+  const vms = Object.entries(dueS).map(([id, seconds]) => ({
+    ...{ id, uuid: id, name: id, phase: 'ready', power: 'on', memory: 'mem', priority: priority[id] ?? 'normal' },
+    appointment: { at: new Date(began + seconds * 1000).toISOString(), what: `${id}.timer` },
+  }))
+  let state = { ...emptyState('test'), vms: Object.fromEntries(vms.map((vm) => [vm.id, vm])) } as unknown as State
+  const live = new Live()
+  const woken: [string, number][] = []
+  const warnings: string[] = []
+  const notes: string[] = []
+  const note = ({ what }: { what: string }) => void notes.push(what)
+  const usage = new UsageTracker(() => true)
+  const box = {
+    store: {
+      get state() {
+        return state
+      },
+      async update(change: (state: State) => State) {
+        state = change(state)
+      },
+      watch: () => () => {},
+    },
+    ...{ live, usage, locks: new Locks(), settings: { most: { cpus: 2 } }, autostart: { want: () => undefined } },
+    activity: {
+      async during(entry: { what: string }, work: Promise<unknown>) {
+        note(entry)
+        return work
+      },
+      note,
+    },
+    events: { publish: ({ message = '' }) => warnings.push(message) },
+    governor: {
+      async admit(id: string) {
+        woken.push([id, Math.round((Date.now() - began) / 1000)])
+        await new Promise((resolve) => setTimeout(resolve, 1000))
+        if (refuses-- > 0) throw noRoom
+        live.apply({ type: 'started', uuid: id, reason: 'restored' })
+        live.mark(id, { ready: true })
+      },
+    },
+    log: { warn() {} },
+  } as unknown as Box
+  const stop = keepAppointments(box, Promise.resolve())
+  const appointmentOf = (id: string): Vm['appointment'] => state.vms[id]!.appointment
+  return { woken, warnings, notes, usage, live, stop, appointmentOf }
+}
+
+const pass = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * 1000)
+
+describe('a VM with an appointment', () => {
+  test('is woken 15 s before it, once, forgets it, and is on an errand', async () => {
+    const { woken, warnings, notes, usage, stop, appointmentOf } = boxOf({ a: 7200 })
+    await pass(7180)
+    expect(woken).toEqual([])
+    await pass(600)
+    stop()
+    expect(woken).toEqual([['a', 7185]])
+    expect([appointmentOf('a'), warnings, notes]).toEqual([null, [], ['woke it for a.timer']])
+    expect([usage.of('a')?.why, usage.isOnErrand('a')]).toEqual(['woken for a.timer', true])
+  })
+
+  test('that was due while the daemon was dead is woken at once, and told as late', async () => {
+    const { woken, warnings, notes, stop } = boxOf({ a: -720 })
+    await pass(5)
+    stop()
+    expect(woken).toEqual([['a', 0]])
+    expect(notes).toEqual(['woke it for a.timer, 12 min late'])
+    expect(warnings).toEqual([expect.stringMatching(/^a was woken 12 min late for a\.timer, which was due at /)])
+  })
+
+  test('follows the time of day when it is set ahead or back', async () => {
+    const { woken, stop } = boxOf({ a: 7200, b: 20_000 })
+    await pass(10)
+    vi.setSystemTime(began + 7_190_000)
+    await pass(2)
+    expect(woken.map(([id]) => id)).toEqual(['a'])
+    vi.setSystemTime(began)
+    await pass(19_980)
+    expect(woken.length).toBe(1)
+    await pass(10)
+    stop()
+    expect(woken.map(([id]) => id)).toEqual(['a', 'b'])
+  })
+
+  test('forgets it when somebody else wakes it', async () => {
+    const { woken, live, stop, appointmentOf } = boxOf({ a: 7200 })
+    await pass(1)
+    live.apply({ type: 'started', uuid: 'a', reason: 'restored' })
+    live.mark('a', { ready: true })
+    await pass(8000)
+    stop()
+    expect([woken, appointmentOf('a')]).toEqual([[], null])
+  })
+
+  test('that can not be woken is tried again, and told once', async () => {
+    const { woken, warnings, notes, stop } = boxOf({ a: 100 }, { refuses: 3 })
+    await pass(300)
+    stop()
+    expect(woken).toEqual([
+      ['a', 85],
+      ['a', 116],
+      ['a', 147],
+      ['a', 178],
+    ])
+    expect(warnings.filter((each) => each.includes('could not be woken'))).toHaveLength(1)
+    expect(notes).toEqual(['woke it for a.timer', 'woke it for a.timer, 1 min late'])
+  })
 })
 
-test('of many that are due together, the first are woken earlier, by priority', () => {
-  const many = [alarm('a', 600), alarm('b', 600, 'low'), alarm('c', 600, 'high'), alarm('d', 600), alarm('e', 600)]
-  expect(times(many, 2)).toEqual([
-    ['c', 581],
-    ['e', 583],
-    ['d', 583],
-    ['a', 585],
-    ['b', 585],
-  ])
-})
-
-test('500 at 03:00 are all woken in time, two at once', () => {
-  const timed = wakeTimes(
-    Array.from({ length: 500 }, (_, i) => alarm(`${i}`, 10_800)),
-    2,
-  )
-  expect(timed.every(({ wakeAt, at }) => wakeAt <= at - 15_000)).toBe(true)
-  for (const { wakeAt } of timed) expect(timed.filter((each) => each.wakeAt === wakeAt).length).toBeLessThanOrEqual(2)
-  expect(timed[0]!.wakeAt).toBe((10_800 - 15 - 249 * 2) * 1000)
-})
-
-test('the next to be woken is the one with the highest priority among those that are due', () => {
-  const timed = wakeTimes([alarm('a', 20), alarm('b', 30, 'high'), alarm('c', 10, 'high'), alarm('d', 900, 'high')], 2)
-  expect(nextToWake(timed, 29_000)?.id).toBe('c')
+test('many that are overdue are woken two at a time, by priority', async () => {
+  const due = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`v${i}`, -5]))
+  const { woken, stop } = boxOf(due, { priority: { v7: 'high', v8: 'high', v0: 'low', v1: 'low' } })
+  await pass(30)
+  stop()
+  expect(woken).toHaveLength(10)
   expect(
-    nextToWake(
-      timed.filter(({ id }) => id !== 'c'),
-      29_000,
-    )?.id,
-  ).toBe('b')
-  expect(nextToWake(timed, -60_000)).toBeUndefined()
+    woken
+      .slice(0, 2)
+      .map(([id]) => id)
+      .sort(),
+  ).toEqual(['v7', 'v8'])
+  expect(
+    woken
+      .slice(-2)
+      .map(([id]) => id)
+      .sort(),
+  ).toEqual(['v0', 'v1'])
+  for (const [, at] of woken) expect(woken.filter((each) => each[1] === at).length).toBeLessThanOrEqual(2)
 })

@@ -4,7 +4,7 @@ import { earliest, parseAnswer, question } from './guest-answer.ts'
 
 const now = Date.parse('2026-11-30T12:00:00Z')
 const at = (iso: string) => Date.parse(iso) * 1000
-const own = new Set(['10.77.0.5', '10.77.0.1'])
+const own = ['10.77.0.1/16']
 const parts = (all: Record<string, string>) =>
   Object.entries(all)
     .map(([name, text]) => `@@ ${name}\n${text}\n\n`)
@@ -134,6 +134,15 @@ describe('connections', () => {
     expect(answer({ sockets: line('B80D0120000000000000000001000000:01BB') }).connection).toBe(
       '[2001:db8:0:0:0:0:0:1]:443',
     )
+  })
+
+  test('to its own containers do not, wherever they are', () => {
+    const networks =
+      '1: lo    inet 127.0.0.1/8 scope host lo\n3: docker0    inet 172.17.0.1/16 brd 172.17.255.255 scope global docker0'
+    expect(answer({ networks, sockets: line('020011AC:1538') })).toEqual(none)
+    expect(answer({ sockets: line('020011AC:1538') }).connection).toBe('172.17.0.2:5432')
+    for (const wrong of ['1: x inet 1.2.3.4/99', '1: x inet nonsense/8', '1: x inet 1.2.3.4/x', 'x'])
+      expect(answer({ networks: wrong, sockets: line('020011AC:1538') }).connection).toBe('172.17.0.2:5432')
   })
 
   test('nonsense is none', () => {

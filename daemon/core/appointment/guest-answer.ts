@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isWithin } from '../../lib/text/addresses.ts'
 import { remotesIn } from '../../lib/text/sockets.ts'
 import type { Appointment } from '../../store/index.ts'
 import { horizonMs, nextRun, type OffsetAt, offsetsOf, parseLine } from './cron.ts'
@@ -7,7 +8,8 @@ import { isChore } from './housekeeping.ts'
 /**
  * Asks a guest, in sh, for its timers, crontabs, `at` jobs and open connections. Each part of the answer begins with a
  * line `@@ name`, and is bounded; what the guest does not have is left out. Timers that have no calendar count the time
- * that the guest is awake, so `calendars` names those that do. Crontabs count only where a cron runs.
+ * that the guest is awake, so `calendars` names those that do. Crontabs count only where a cron runs. Connections are
+ * those of every network namespace: containers have their own.
  */
 export const question = `exec 2>/dev/null
 export LC_ALL=C
@@ -15,7 +17,10 @@ part() { echo "@@ $1"; head -c 65536; echo; }
 running() { cat /proc/[0-9]*/comm | grep -qxE "$1"; }
 date +%z | part offset
 readlink -f /etc/localtime | part zone
-grep -hE '^ *[0-9]+: [0-9A-F]+:[0-9A-F]+ [0-9A-F]+:[0-9A-F]+ 01 ' /proc/net/tcp /proc/net/tcp6 | part sockets
+ip -o -4 addr show | part networks
+stat -c %N /proc/[0-9]*/ns/net | sort -u -t '>' -k 2 | sed -n "s|^'\\(/proc/[0-9]*\\)/ns/net'.*|\\1|p" |
+  while read -r process; do cat "$process/net/tcp" "$process/net/tcp6"; done |
+  grep -E '^ *[0-9]+: [0-9A-F]+:[0-9A-F]+ [0-9A-F]+:[0-9A-F]+ 01 ' | part sockets
 if [ -d /run/systemd/system ]; then
   timeout 5 systemctl list-timers --all --output=json | part timers
   timeout 5 systemctl show -p Id -p TimersCalendar '*.timer' | part calendars
@@ -42,14 +47,15 @@ export interface Answer {
 
 const mostAnswer = 1_000_000
 const mostLines = 300
+const mostNetworks = 100
 const timersSchema = z.array(z.object({ next: z.number().nullish(), unit: z.string() })).max(1000)
 
 /**
  * Parses the answer to `question`. The guest is not trusted: whatever it says, this gives an appointment within a year
  * or none. Pure.
- * @param own addresses that are the guest itself or the box
+ * @param inside networks that are not the outside, such as 10.77.0.0/16: the box's own for its VMs
  */
-export function parseAnswer(text: string, own: ReadonlySet<string>, now: number): Answer {
+export function parseAnswer(text: string, inside: readonly string[], now: number): Answer {
   if (text.length > mostAnswer) return { appointment: null, connection: undefined, wrong: 'it is too long' }
   const parts = new Map(
     text.split(/^@@ /m).map((part) => [/^[a-z]*/.exec(part)![0], part.slice(part.indexOf('\n') + 1).trimEnd()]),
@@ -60,7 +66,7 @@ export function parseAnswer(text: string, own: ReadonlySet<string>, now: number)
   due.push(...atJobs(of('at')))
   return {
     appointment: earliest(due, now),
-    connection: connections(of('sockets'), own)[0],
+    connection: connections(of('sockets'), [...inside, ...networksIn(of('networks'))])[0],
     wrong: timers ? undefined : 'the list of its timers can’t be read',
   }
 }
@@ -140,15 +146,18 @@ const atJobs = (text: string): Due[] =>
     return seconds && user ? [{ at: Number(seconds) * 1000, what: `an at job of ${user}` }] : []
   })
 
-/** Where the guest has connections to, other than itself and the box: `1.2.3.4:443`. */
-const connections = (text: string, own: ReadonlySet<string>): string[] =>
-  remotesIn(text)
-    .filter(({ address }) => !own.has(address) && !/^(127\.|0{31}1$)/.test(address))
-    .map(({ address, port }) => (address.includes('.') ? `${address}:${port}` : `[${groups(address)}]:${port}`))
+/** The networks that a guest is directly on, its containers' among them, from the lines of `ip -o -4 addr show`. */
+const networksIn = (text: string): string[] =>
+  text
+    .split('\n')
+    .slice(0, mostNetworks)
+    .flatMap((line) => /^\d+: \S+\s+inet (\S+)/.exec(line)?.[1] ?? [])
 
-/** The groups of an IPv6 address, without the zeroes before each. */
-const groups = (hex: string): string =>
-  hex
-    .match(/.{4}/g)!
-    .map((group) => group.replace(/^0{1,3}/, ''))
-    .join(':')
+/** The loopback, and networks that are never the outside. */
+const near = ['127.0.0.0/8', '::1', 'fe80::/10', 'fc00::/7']
+
+/** Where the guest has connections to outside: `1.2.3.4:443`. */
+const connections = (text: string, inside: readonly string[]): string[] =>
+  remotesIn(text)
+    .filter(({ address }) => ![...near, ...inside].some((network) => isWithin(address, network)))
+    .map(({ address, port }) => `${address.includes(':') ? `[${address}]` : address}:${port}`)

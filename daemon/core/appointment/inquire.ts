@@ -1,7 +1,6 @@
 import type { Appointment, Vm } from '../../store/index.ts'
 import { type Box, stateOf } from '../box.ts'
 import { perBox } from '../per-box.ts'
-import { boxAddress } from '../vm/identity.ts'
 import { type Answer, parseAnswer, question } from './guest-answer.ts'
 
 const answerMs = 20_000
@@ -29,7 +28,7 @@ export async function inquire(box: Box, vm: Vm, signal?: AbortSignal): Promise<A
   try {
     const result = await Promise.race([box.guests.script(vm.uuid, question, answerMs), aborted.promise])
     if (!result) return nothing
-    const answer = parseAnswer(result.stdout, new Set([vm.ip, boxAddress(box.settings.subnet)]), Date.now())
+    const answer = parseAnswer(result.stdout, [`${vm.ip}/${box.settings.subnet.prefix}`], Date.now())
     if (answer.wrong) logOnce(box, vm, answer.wrong)
     else logged(box).delete(vm.id)
     return vm.keepsAppointments ? answer : { ...answer, appointment: null }

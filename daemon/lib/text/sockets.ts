@@ -1,5 +1,5 @@
 export interface Remote {
-  /** An IPv4 address in dotted form, or an IPv6 address as 32 hex digits. */
+  /** IPv4, or IPv6 with all its groups: 2001:db8:0:0:0:0:0:1. */
   address: string
   port: number
 }
@@ -28,4 +28,7 @@ function addressOf(words: string): string {
   const hex = bytes.toString('hex')
   if (hex.length === 8 || hex.startsWith(mapped)) return [...bytes.subarray(-4)].join('.')
   return hex
+    .match(/.{4}/g)!
+    .map((group) => group.replace(/^0{1,3}/, ''))
+    .join(':')
 }
