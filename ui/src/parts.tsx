@@ -314,7 +314,7 @@ export function StateMark({ vm }: { vm: Pick<VmView, 'state' | 'wakesAt' | 'wake
   const { state } = vm
   const when = wakes(vm, new Date())
   return (
-    <span class={`state ${state}`} title={when && `wakes ${when}`}>
+    <span class={`state ${state}`} title={when ? `wakes ${when}` : undefined}>
       <i aria-hidden="true" />
       {state}
     </span>

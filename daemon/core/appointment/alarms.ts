@@ -79,7 +79,7 @@ export function keepAppointments(box: Box, known: Promise<void>): () => void {
   }
 }
 
-/** @param isTold whether it was already told that the VM could not be woken @returns whether it is awake */
+/** Wakes a VM for its appointment. @param isTold whether it was already told that the VM could not be woken @returns whether it is awake */
 async function wakeOne(box: Box, id: string, isTold: boolean): Promise<boolean> {
   const vm = box.store.state.vms[id]
   const appointment = vm?.appointment
@@ -98,8 +98,9 @@ async function wakeOne(box: Box, id: string, isTold: boolean): Promise<boolean> 
     return true
   } catch (err) {
     if (!(id in box.store.state.vms)) return true
+    if (isTold) return false
     box.log.warn({ vm: id, err }, 'could not be woken for what is due in it; retried')
-    if (!isTold) warn(box, vm, `could not be woken for ${inWords(appointment)} (retried): ${asCroftError(err).message}`)
+    warn(box, vm, `could not be woken for ${inWords(appointment)} (retried): ${asCroftError(err).message}`)
     return false
   }
 }

@@ -3,6 +3,7 @@ import { priorities, type Vm } from '../../store/index.ts'
 /** How long before its appointment a VM is woken, and how much earlier for each that is woken before it. */
 const leadMs = 15_000
 const eachMs = 2_000
+
 export interface Alarm {
   id: string
   /** When the appointment is due, in ms since the epoch. */
