@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { horizonMs } from '../../core/appointment/cron.ts'
 import { sleepMinutes } from '../../core/sleep/idle.ts'
 import { putToSleep } from '../../core/sleep/sleep.ts'
 import { editVm } from '../../core/vm/edit.ts'
@@ -9,6 +8,7 @@ import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { toVmResult, vmResult } from '../results/vm.ts'
 import { wakes } from '../results/wakes.ts'
+import { timeOf } from './sleep-until.ts'
 
 export const sleepCommand = command({
   name: 'sleep',
@@ -99,25 +99,3 @@ export const sleepCommand = command({
 })
 
 const asked = 'croft sleep --until'
-const unitMs = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-
-/**
- * Reads a time of day, in the time zone of the box, as its next occurrence; a duration; or an ISO time.
- * @throws CroftError `bad-value` when it is over or more than a year away
- */
-function timeOf(text: string, now: Date): Date {
-  const [, hours, mins] = /^(\d+):(\d\d)$/.exec(text) ?? []
-  const at = new Date(now)
-  if (hours) {
-    at.setHours(Number(hours), Number(mins), 0, 0)
-    if (at <= now) at.setDate(at.getDate() + 1)
-  } else if (/^\d+[mhd]$/.test(text)) {
-    at.setTime(now.getTime() + Number.parseInt(text, 10) * unitMs[text.at(-1) as keyof typeof unitMs])
-  } else {
-    at.setTime(Date.parse(text))
-  }
-  const leftMs = at.getTime() - now.getTime()
-  if (leftMs > 0 && leftMs <= horizonMs) return at
-  const why = leftMs <= 0 ? 'is over' : leftMs > horizonMs ? 'is more than a year away' : 'is no date'
-  throw new CroftError('bad-value', `${text} ${why}.`, { argument: 'until' })
-}

@@ -89,6 +89,12 @@ describe('crontabs', () => {
     expect(cron('@ /etc/cron.d/backup\n0 4 * * * root x')?.what).toBe('/etc/cron.d/backup')
   })
 
+  test('no line of a crontab passes for anything else', () => {
+    const text = '@ /var/spool/cron/crontabs/dev\n @@ timers\n @ /etc/cron.d/backup\n 0 4 * * * x\n'
+    expect(answer({ timers, calendars, cron: text })).toMatchObject({ appointment: { what: 'certbot.timer' } })
+    expect(cron(text)?.what).toBe('the crontab of dev')
+  })
+
   test('files that only tidy up, or that cron leaves out, do not', () => {
     for (const name of ['e2scrub_all', 'sysstat', 'backup.dpkg-old', '.placeholder'])
       expect(cron(`@ /etc/cron.d/${name}\n0 4 * * * root x`)).toBeNull()

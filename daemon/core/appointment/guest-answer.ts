@@ -7,7 +7,8 @@ import { isChore } from './housekeeping.ts'
 
 /**
  * Asks a guest, in sh, for its timers, crontabs, `at` jobs and open connections. Each part of the answer begins with a
- * line `@@ name`, and is bounded; what the guest does not have is left out. Timers that have no calendar count the time
+ * line `@@ name`, and is bounded; what the guest does not have is left out. Lines of crontabs are indented, so that none
+ * looks like that. Timers that have no calendar count the time
  * that the guest is awake, so `calendars` names those that do. Crontabs count only where a cron runs. Connections are
  * those of every network namespace: containers have their own.
  */
@@ -27,7 +28,7 @@ if [ -d /run/systemd/system ]; then
 fi
 if running 'cron|crond'; then
   for file in /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/*; do
-    [ -f "$file" ] && { echo "@ $file"; cat "$file"; echo; }
+    [ -f "$file" ] && { echo "@ $file"; sed -n 's/^[^#]/ &/p' "$file"; }
   done | part cron
   for file in /etc/cron.hourly/* /etc/cron.daily/* /etc/cron.weekly/* /etc/cron.monthly/*; do
     [ -f "$file" ] && echo "$file"
