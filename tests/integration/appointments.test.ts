@@ -24,8 +24,14 @@ const patience = { timeout: 60_000, interval: 300 }
 const show = () => croft.ask('show', { vm: 'web' })
 const isAwake = (event: { type: string; name: string; state: string }) =>
   event.type === 'vm.state' && event.name === 'web' && event.state === 'awake'
-const deeds = async (): Promise<string[]> =>
-  (await croft.ask('activity', { limit: 1000 })).entries.map(({ what }: { what: string }) => what)
+/** Resolves with the first entry of the activity log that fits. It is written a moment after the VM is awake. */
+const deed = (what: RegExp) =>
+  vi.waitFor(async () => {
+    const { entries } = await croft.ask('activity', { limit: 1000 })
+    const found = entries.find((entry: { what: string }) => what.test(entry.what))
+    expect(found, JSON.stringify(entries.slice(-5))).toBeDefined()
+    return found
+  }, patience)
 
 /** Sets a calendar timer in the VM, which writes the time to a file. @returns when it is due, in seconds since the epoch */
 async function timer(name: string, inSeconds: number): Promise<number> {
@@ -62,7 +68,7 @@ test('a VM that sleeps is woken before a timer in it is due, also when the daemo
   expect([at >= due, at - due < 5]).toEqual([true, true])
   expect(await show()).toMatchObject({ state: 'awake', wakesAt: null, wakesFor: null })
   expect((await croft.state()).vms).toMatchObject({ [(await show()).id]: { appointment: null } })
-  expect(await deeds()).toContain('woke it for job.timer')
+  await deed(/^woke it for job\.timer$/)
   expect((await croft.ask('stat', { vm: 'web' })).use.why).toMatch(/woken for job\.timer|CPU/)
 })
 
@@ -77,7 +83,7 @@ test('what was due while the daemon was dead is done as soon as it is back, and 
   const { message } = await events.until(({ type, name }) => type === 'box.warning' && name === 'web')
   expect(message).toMatch(/^web was woken \d+ min late for late\.timer, which was due at .*\.$/)
   await ran('late')
-  expect(await deeds()).toContainEqual(expect.stringMatching(/^woke it for late\.timer, \d+ min late$/))
+  await deed(/^woke it for late\.timer, \d+ min late$/)
 })
 
 test('a VM sleeps until it is told to wake, by the time of day, whatever is due in it', async () => {
@@ -92,7 +98,7 @@ test('a VM sleeps until it is told to wake, by the time of day, whatever is due 
   using events = await croft.events()
   await clock.set(2)
   await events.until(isAwake)
-  expect(await deeds()).toContain('woke it for croft sleep --until')
+  await deed(/^woke it for croft sleep --until$/)
 })
 
 test('cron jobs count, where cron runs, unless the VM keeps no appointments', async () => {
@@ -132,7 +138,7 @@ setsid python3 -c '${outside}' < /dev/null > /dev/null 2>&1 &`,
   await croft.do('sleep', 'web', '--after', 'default')
   await vi.waitFor(async () => {
     const { use } = await croft.ask('stat', { vm: 'web' })
-    expect(use).toMatchObject({ why: expect.stringMatching(/^connected to (203\.0\.113\.7:4444|10\.)/), now: true })
+    expect(use).toMatchObject({ why: expect.stringMatching(/^connected to 203\.0\.113\.7:\d+$/), now: true })
   }, patience)
   await croft.peek('web', 'pkill python3')
   await timer('soon', 200)
