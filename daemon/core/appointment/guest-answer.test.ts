@@ -43,6 +43,7 @@ describe('timers of systemd', () => {
   })
 
   test.each([
+    ['empty, though there is a systemd', ''],
     ['not JSON', '{'],
     ['cut off', timers.slice(0, -20)],
     ['an object', '{"next":1}'],

@@ -23,8 +23,8 @@ stat -c %N /proc/[0-9]*/ns/net | sort -u -t '>' -k 2 | sed -n "s|^'\\(/proc/[0-9
   while read -r process; do cat "$process/net/tcp" "$process/net/tcp6"; done |
   grep -E '^ *[0-9]+: [0-9A-F]+:[0-9A-F]+ [0-9A-F]+:[0-9A-F]+ 01 ' | part sockets
 if [ -d /run/systemd/system ]; then
-  timeout 5 systemctl list-timers --all --output=json | part timers
-  timeout 5 systemctl show -p Id -p TimersCalendar '*.timer' | part calendars
+  timeout 20 systemctl list-timers --all --output=json | part timers
+  timeout 20 systemctl show -p Id -p TimersCalendar '*.timer' | part calendars
 fi
 if running 'cron|crond'; then
   for file in /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/*; do
@@ -34,7 +34,7 @@ if running 'cron|crond'; then
     [ -f "$file" ] && echo "$file"
   done | part scripts
 fi
-if running atd; then timeout 5 atq -o %s | part at; fi
+if running atd; then timeout 20 atq -o %s | part at; fi
 :
 `
 
@@ -62,7 +62,7 @@ export function parseAnswer(text: string, inside: readonly string[], now: number
     text.split(/^@@ /m).map((part) => [/^[a-z]*/.exec(part)![0], part.slice(part.indexOf('\n') + 1).trimEnd()]),
   )
   const of = (name: string) => parts.get(name) ?? ''
-  const timers = readTimers(of('timers'), of('calendars'))
+  const timers = readTimers(parts.get('timers'), of('calendars'))
   const due = [...(timers ?? []), ...cronJobs(of('cron'), of('scripts'), now, offsets(of('offset'), of('zone'), now))]
   due.push(...atJobs(of('at')))
   return {
@@ -86,8 +86,8 @@ export function earliest(due: readonly Due[], now: number): Appointment | null {
 }
 
 /** Undefined when the list makes no sense. */
-function readTimers(text: string, calendars: string): Due[] | undefined {
-  if (text === '') return []
+function readTimers(text: string | undefined, calendars: string): Due[] | undefined {
+  if (text === undefined) return []
   let raw: unknown
   try {
     raw = JSON.parse(text)
