@@ -3,7 +3,7 @@ import { type Box, stateOf } from '../box.ts'
 import { perBox } from '../per-box.ts'
 import { type Answer, parseAnswer, question } from './guest-answer.ts'
 
-/** Under KVM it takes a fraction of a second, in an emulated guest on a busy box up to 15 s. */
+/** An emulated guest on a busy box takes up to 15 s. */
 const answerMs = 60_000
 
 /** A VM that has something due within this time is not put to sleep for being idle. */
