@@ -42,6 +42,7 @@ import { Live } from './core/live.ts'
 import { recoverIfOpen } from './core/operation/registry.ts'
 import { keepReconciled } from './core/reconcile.ts'
 import { keepCompressed } from './core/sleep/compress.ts'
+import { keepDozes } from './core/sleep/doze.ts'
 import { watchIdle } from './core/sleep/idle.ts'
 import { UsageTracker } from './core/usage.ts'
 import { AutostartQueue } from './core/vm/autostart.ts'
@@ -200,6 +201,7 @@ async function main(log: Logger): Promise<void> {
 
   ends.defer(guardFromOom(box))
   ends.defer(keepShares(box))
+  ends.defer(keepDozes(box))
   ends.defer(keepClocks(box, keepLifetimes(store)))
   ends.defer(resumeAfterEnospc(box, () => reserve.keep()))
   const idle = watchIdle(box, readConnections)

@@ -22,7 +22,7 @@ import type { ImageFiles } from './interfaces/images.ts'
 import type { Network } from './interfaces/network.ts'
 import type { Progress } from './interfaces/progress.ts'
 import type { PublicKeys } from './interfaces/public-keys.ts'
-import type { Live, LiveState } from './live.ts'
+import { hasMemory, type Live, type LiveState } from './live.ts'
 import type { UsageTracker } from './usage.ts'
 import type { Subnet } from './vm/identity.ts'
 import { closest } from './vm/name.ts'
@@ -30,8 +30,11 @@ import { type VmState, vmState } from './vm/state.ts'
 
 export interface BoxSettings {
   subnet: Subnet
-  /** What a VM gets by default. `sleepAfter`: minutes without use until it is put to sleep, 0 for never. */
-  defaults: Limits & { image: string; sleepAfter: number }
+  /**
+   * What a VM gets by default. `sleepAfter`: minutes without use until it is put to sleep, 0 for never. `dozeAfter`:
+   * seconds without use until it dozes, 0 for never.
+   */
+  defaults: Limits & { image: string; sleepAfter: number; dozeAfter: number }
   /** What the box has: the upper bound for any request. */
   most: Limits
   /** The cgroup version that the kernel uses here to share CPUs; 0 for none. */
@@ -206,8 +209,7 @@ export function whenUp(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm) => void)
  */
 export function whenStarted(box: Pick<Box, 'live' | 'store'>, then: (vm: Vm, isNew: boolean) => void): () => void {
   // A start that was only requested has no QEMU yet: see boot.ts.
-  const there = (live: LiveState | undefined) =>
-    (live?.domain === 'running' || live?.domain === 'paused') && live.reason !== 'asked'
+  const there = (live: LiveState | undefined) => hasMemory(live) && live?.reason !== 'asked'
   return box.live.watch((uuid, now, before) => {
     if (!there(now) || there(before)) return
     const vm = vmOfDomain(box.store.state, uuid)

@@ -3,7 +3,7 @@ import { Live } from './live.ts'
 import { vmState } from './vm/state.ts'
 
 const uuid = 'u'
-const state = (live: Live) => vmState({ phase: 'ready', memory: null }, live.get(uuid))
+const state = (live: Live, dozing = false) => vmState({ phase: 'ready', memory: null, dozing }, live.get(uuid))
 
 test('a VM goes from stopped to awake and back, as events tell', () => {
   const live = new Live()
@@ -37,11 +37,30 @@ test('a VM goes from stopped to awake and back, as events tell', () => {
   ])
 })
 
+test.each([
+  ['paused', 'dozing'], // as the event has it
+  ['user', 'dozing'], // as a listing has it
+  ['unknown', 'dozing'],
+  ['io-error', 'paused'],
+  ['watchdog', 'paused'],
+])('a VM that the store says dozes, paused for the reason %s, is %s', (reason, expected) => {
+  const live = new Live()
+  live.apply({ type: 'started', uuid, reason: 'booted' })
+  live.apply({ type: 'agent', uuid, connected: true })
+  live.mark(uuid, { ready: true })
+  expect(state(live, true)).toBe('awake')
+  live.apply({ type: 'paused', uuid, reason })
+  expect(state(live, true)).toBe(expected)
+  expect(state(live)).toBe('paused')
+  live.apply({ type: 'stopped', uuid, how: 'powered-off', reason: 'destroyed' })
+  expect(state(live, true)).toBe('stopped')
+})
+
 test('the phase of a VM that is being made or deleted takes precedence', () => {
   const live = new Live()
   live.apply({ type: 'started', uuid, reason: 'booted' })
-  expect(vmState({ phase: 'making', memory: null }, live.get(uuid))).toBe('making')
-  expect(vmState({ phase: 'leaving', memory: null }, live.get(uuid))).toBe('leaving')
+  expect(vmState({ phase: 'making', memory: null, dozing: false }, live.get(uuid))).toBe('making')
+  expect(vmState({ phase: 'leaving', memory: null, dozing: false }, live.get(uuid))).toBe('leaving')
 })
 
 test('a listing corrects missed events, and keeps what only the daemon knows', () => {

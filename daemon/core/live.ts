@@ -34,6 +34,10 @@ const off = {
 
 type Watcher = (uuid: string, now: LiveState | undefined, before: LiveState | undefined) => void
 
+/** Whether a domain has a QEMU that holds its memory, running or not. */
+export const hasMemory = (live: LiveState | undefined): boolean =>
+  live?.domain === 'running' || live?.domain === 'paused'
+
 /** Whether a domain that was started no longer runs. */
 export const isOver = (live: LiveState | undefined): boolean => live?.domain === 'off' || live?.domain === 'crashed'
 

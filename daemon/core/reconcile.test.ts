@@ -1,15 +1,30 @@
-import { expect, test } from 'vitest'
+import { beforeEach, expect, test, vi } from 'vitest'
 import { Locks } from '../lib/async/locks.ts'
 import type { Operation, State, Vm } from '../store/index.ts'
 import { emptyState } from '../store/schema/state.ts'
-import type { Box } from './box.ts'
+import { type Box, stateOf } from './box.ts'
 import { EventLog } from './events.ts'
-import type { DomainEvent } from './interfaces/hypervisor.ts'
+import type { DomainEvent, DomainInfo } from './interfaces/hypervisor.ts'
 import { Live } from './live.ts'
 import { lockOf } from './operation/engine.ts'
 import { keepReconciled } from './reconcile.ts'
+import { keepDozes } from './sleep/doze.ts'
+import { UsageTracker } from './usage.ts'
 
-const vm = { id: 'v1', uuid: 'u1', name: 'web', phase: 'ready', power: 'on', memory: null } as unknown as Vm
+const vm = {
+  id: 'v1',
+  uuid: 'u1',
+  name: 'web',
+  phase: 'ready',
+  power: 'on',
+  memory: null,
+  dozing: false,
+} as unknown as Vm
+
+let told = 0
+beforeEach(() => {
+  told = 0
+})
 
 /** A box with one awake VM, and a function that sends it events of the VM's domain. */
 function boxWithOne() {
@@ -30,9 +45,16 @@ function boxWithOne() {
       return () => {}
     },
   }
+  const guests = {
+    async personalize() {
+      told++
+      return []
+    },
+  }
   const box = {
     ...{ store, hypervisor, live: new Live(), locks: new Locks(), events: new EventLog('run') },
-    ...{ network: quiet, files: quiet, imageFiles: quiet, guests: quiet, autostart: { has: () => false } },
+    ...{ network: quiet, files: quiet, imageFiles: quiet, guests, autostart: { has: () => false } },
+    usage: new UsageTracker(() => true),
     log: { error: console.error, warn: console.warn },
   } as unknown as Box
   const { first, stop } = keepReconciled(box, 'boot')
@@ -70,6 +92,46 @@ test('a guest that was started again meanwhile stays on', async () => {
   await box.locks.run('v1', async () => {})
   expect(power()).toBe('on')
   stop()
+})
+
+/** Starts a daemon that finds the VM noted as dozing, and its domain in this state. */
+async function startWith(domain: Pick<DomainInfo, 'state' | 'agent'>) {
+  const { box, tell, first, stop } = boxWithOne()
+  box.live.forget('u1')
+  Object.assign(box.hypervisor, { domains: async () => [{ uuid: 'u1', reason: 'user', ...domain }] })
+  await box.store.update((state) => ({ ...state, vms: { v1: { ...vm, dozing: true } } }))
+  const undoze = keepDozes(box)
+  tell({ type: 'connected' })
+  await first
+  return {
+    tell,
+    now: () => [stateOf(box, box.store.state.vms.v1!), box.store.state.vms.v1!.dozing],
+    end() {
+      stop()
+      undoze()
+    },
+  }
+}
+
+test('a VM that dozes still does after a restart of the daemon; resumed by hand, it is told what it may have missed', async () => {
+  const { now, tell, end } = await startWith({ state: 'paused', agent: true })
+  expect([...now(), told]).toEqual(['dozing', true, 0])
+  tell({ type: 'resumed', uuid: 'u1', reason: 'unpaused' })
+  await vi.waitFor(() => expect([...now(), told]).toEqual(['awake', false, 1]))
+  end()
+})
+
+test('so is one that was cut off before the suspend or after the resume', async () => {
+  const { now, end } = await startWith({ state: 'running', agent: true })
+  await vi.waitFor(() => expect(now()).toEqual(['awake', false]))
+  expect(told).toBe(1)
+  end()
+})
+
+test('one whose QEMU has ended is stopped', async () => {
+  const { now, end } = await startWith({ state: 'off', agent: false })
+  expect(now()).toEqual(['stopped', false])
+  end()
 })
 
 test('reconciling does not wait for a build that is under way', async () => {

@@ -16,6 +16,7 @@ import { systemEntry } from './vm/system-entry.ts'
 async function reconcile(box: Box, bootId: string): Promise<void> {
   box.live.replace(await box.hypervisor.domains())
   await recoverOperations(box)
+  await settleDozes(box)
   await box.network.restore()
   await defineMissing(box)
   const rebooted = box.store.state.bootId !== '' && box.store.state.bootId !== bootId
@@ -34,6 +35,19 @@ async function recoverOperations(box: Box): Promise<void> {
     await box.locks
       .run(lockOf(operation), () => box.recoverIfOpen(box, operation))
       .catch((err) => box.log.error({ operation, err }, 'an operation stays open and is retried later'))
+  }
+}
+
+/**
+ * Settles the notes of VMs that do not stand still: the daemon ended when they were about to doze or had just gone on.
+ */
+async function settleDozes(box: Box): Promise<void> {
+  for (const vm of Object.values(box.store.state.vms)) {
+    if (!vm.dozing || box.locks.isLocked(vm.id)) continue
+    const live = box.live.get(vm.uuid)
+    // One that runs may know neither the time nor what has changed. When it has been told, it no longer counts as dozing.
+    if (live?.domain === 'running' && live.agent) box.live.mark(vm.uuid, { ready: false })
+    else if (live?.domain !== 'paused') await box.store.update(withVm(vm.id, { dozing: false }))
   }
 }
 
@@ -148,9 +162,12 @@ function settle(box: Box, event: Exclude<DomainEvent, { type: 'connected' | 'dis
     }
     box.locks.run(vm.id, stayedOff).catch((err) => box.log.error({ vm: vm.id, err }, 'could not note its end'))
   }
-  if (busy) return
-  if (event.type === 'agent' && event.connected && stateOf(box, vm) === 'starting') {
-    makeReady(box, vm, true).catch((err) => box.log.warn({ vm: vm.id, err }, 'could not be made ready'))
+  if (busy || (event.type !== 'agent' && event.type !== 'resumed')) return
+  // A guest that already stood still when the daemon started has not been made ready by it.
+  if (box.live.get(event.uuid)?.agent && stateOf(box, vm) === 'starting') {
+    makeReady(box, vm, event.type === 'agent').catch((err) =>
+      box.log.warn({ vm: vm.id, err }, 'could not be made ready'),
+    )
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { UsageTracker } from './usage.ts'
+import { sshSession, UsageTracker } from './usage.ts'
 
 const always = () => true
 
@@ -28,6 +28,19 @@ test('a noted use keeps its time', () => {
   expect(uses.of('b')).toBeUndefined()
   uses.forget('a')
   expect(uses.of('a')).toBeUndefined()
+})
+
+test('who is in a VM is told apart from other use', () => {
+  const uses = new UsageTracker(always)
+  uses.see(
+    new Map([
+      ['a', 'CPU 40 %'],
+      ['b', sshSession],
+    ]),
+  )
+  expect(['a', 'b', 'c'].map((id) => uses.inside(id))).toEqual([undefined, sshSession, undefined])
+  uses.attend(new Map([['a', 2]]))
+  expect(uses.inside('a')).toBe('2 SSH sessions')
 })
 
 test.each([24, -24])('a clock that is set by %i hours does not change how long ago a use was', (hours) => {

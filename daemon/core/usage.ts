@@ -1,3 +1,6 @@
+/** How a session is called, whether the gateway reports it or a connection to the port of SSH is seen. */
+export const sshSession = 'an SSH session'
+
 /** What uses a VM now, or used it last. */
 export interface Use {
   /** Such as "an SSH session". */
@@ -87,18 +90,27 @@ export class UsageTracker {
 
   /** Takes the gateway's report: the number of SSH sessions of each VM, by its id. */
   attend(sessions: ReadonlyMap<string, number>): void {
-    for (const id of this.#sessions.keys()) if (!sessions.has(id)) this.note(id, 'an SSH session')
+    for (const id of this.#sessions.keys()) if (!sessions.has(id)) this.note(id, sshSession)
     this.#sessions = sessions
   }
 
   /** The number of SSH sessions that a VM has now through the gateway. */
   sessions = (id: string): number => this.#sessions.get(id) ?? 0
 
+  /** Who is in a VM now, by SSH or through this daemon; undefined for nobody. */
+  inside(id: string): string | undefined {
+    const sessions = this.sessions(id)
+    if (sessions > 0) return sessions === 1 ? sshSession : `${sessions} SSH sessions`
+    const seen = this.#seen.get(id)
+    return this.#inside.get(id)?.[0] ?? (seen === sshSession ? seen : undefined)
+  }
+
+  /** When the VM was last noted as used, by the steady clock; undefined when it was not since the daemon started. */
+  notedAt = (id: string): number | undefined => this.#last.get(id)?.at
+
   /** The VM's current or last use; undefined when none is known since the daemon started. */
   of(id: string): Use | undefined {
-    const sessions = this.sessions(id)
-    const entered = sessions > 0 ? (sessions === 1 ? 'an SSH session' : `${sessions} SSH sessions`) : undefined
-    const why = entered ?? this.#inside.get(id)?.[0] ?? this.#seen.get(id)
+    const why = this.inside(id) ?? this.#seen.get(id)
     if (why !== undefined) return { why, at: this.#clock(), now: true }
     const last = this.#last.get(id)
     if (!last) return undefined

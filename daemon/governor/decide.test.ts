@@ -163,4 +163,17 @@ describe('when memory is short', () => {
     expect(planActions(box(300), 'short', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
     expect(planActions(box(-300), 'none', [vm('kept', { ...mute, idleMs: 900_000, pinned: true })])).toEqual([])
   })
+  test('VMs that doze go first, however short they have been idle, and nothing else is done to them', () => {
+    const sleeper = (id: string, idleMs: number, more = {}) => ({
+      ...{ id, name: id, idleMs, pinned: false, busy: false, ownBytes: 100 * MiB },
+      ...more,
+    })
+    const dozing = [sleeper('just', 1000), sleeper('longer', 2000), sleeper('held', 9000, { busy: true })]
+    const awake = [vm('oldest', { ...mute, idleMs: 1_900_000 })]
+    expect(planActions(box(300), 'short', awake, dozing)).toMatchObject([{ type: 'sleep', id: 'longer' }])
+    expect(planActions(box(300), 'short', awake, [sleeper('kept', 9000, { pinned: true })])).toMatchObject([
+      { type: 'sleep', id: 'oldest' },
+    ])
+    for (const level of ['plenty', 'tight'] as const) expect(planActions(box(1000), level, [], dozing)).toEqual([])
+  })
 })

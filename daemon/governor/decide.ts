@@ -15,10 +15,22 @@ export interface BoxMemory {
   full: number | null
 }
 
-/** The memory of a running VM, in bytes. */
-export interface VmMemory {
+/** A VM that may be put to sleep. */
+export interface Sleeper {
   id: string
   name: string
+  /** How long the VM has been idle, in ms; undefined while it is in use. */
+  idleMs: number | undefined
+  /** Whether its owner has set it never to sleep. */
+  pinned: boolean
+  /** Whether an operation holds the VM, so that the governor must leave it alone. */
+  busy: boolean
+  /** What the box gains when the VM sleeps: without the pages that other VMs have as well. */
+  ownBytes: number
+}
+
+/** The memory of a running VM, in bytes. */
+export interface VmMemory extends Sleeper {
   /** All of its memory, and the part that its balloon leaves it. */
   maximum: number
   balloon: number
@@ -27,14 +39,6 @@ export interface VmMemory {
    * the rate of major page faults since the last report. Undefined when there is no recent report.
    */
   guest: { usable: number; caches: number; majorFaultsPerS: number } | undefined
-  /** How long the VM has been idle, in ms; undefined while it is in use. */
-  idleMs: number | undefined
-  /** Whether its owner has set it never to sleep. */
-  pinned: boolean
-  /** Whether an operation holds the VM, so that the governor must leave it alone. */
-  busy: boolean
-  /** What the box gains when the VM sleeps or ends: without the pages that other VMs have as well. */
-  ownBytes: number
   /** Bytes that the VM holds but does not use: saving its memory allocated them. */
   unused: number
   past: Past
@@ -107,16 +111,22 @@ export function levelReason({ total, available, reserve, some, full }: BoxMemory
 /**
  * Returns the actions to take now on the running VMs, so that all have the memory that they need. Pure. A guest gets
  * its memory back as soon as it needs the memory, or when nobody else does. Only memory that a guest does not use is
- * taken, in proportion to what each guest can give, and never its working set.
+ * taken, in proportion to what each guest can give, and never its working set. VMs that doze are the first to be put to
+ * sleep; otherwise they are left alone, because a guest that stands still can give nothing.
  */
-export function planActions(box: BoxMemory, level: Level, vms: readonly VmMemory[]): GovernorAction[] {
+export function planActions(
+  box: BoxMemory,
+  level: Level,
+  vms: readonly VmMemory[],
+  dozing: readonly Sleeper[] = [],
+): GovernorAction[] {
   const free = vms.filter((vm) => !vm.busy)
   const releases = free.flatMap((vm) => release(vm, level))
   const released = new Set(releases.map(({ id }) => id))
   const others = free.filter(({ id }) => !released.has(id))
   const pulse = [...reclaims(others), ...(level === 'plenty' ? pulses(others) : [])].slice(0, 1)
   if (level === 'plenty') return [...releases, ...pulse]
-  const asleep = level === 'tight' ? [] : sleeps(others, sleepIdleMs[level]).slice(0, 1)
+  const asleep = level === 'tight' ? [] : [...sleeps(dozing, 0), ...sleeps(others, sleepIdleMs[level])].slice(0, 1)
   const left = others.filter(({ id }) => asleep[0]?.id !== id && pulse[0]?.id !== id)
   return [...releases, ...asleep, ...pulse, ...squeezes(box, left)]
 }
@@ -199,9 +209,11 @@ function reclaims(vms: readonly VmMemory[]): GovernorAction[] {
     })
 }
 
-function sleeps(vms: readonly VmMemory[], leastMs: number): GovernorAction[] {
+function sleeps(vms: readonly Sleeper[], leastMs: number): GovernorAction[] {
   return vms
-    .filter(({ pinned, idleMs, ownBytes }) => !pinned && (idleMs ?? 0) >= leastMs && ownBytes >= worthBytes)
+    .filter(
+      ({ pinned, busy, idleMs, ownBytes }) => !pinned && !busy && (idleMs ?? 0) >= leastMs && ownBytes >= worthBytes,
+    )
     .sort((a, b) => b.idleMs! - a.idleMs!)
     .map(({ id, name }) => ({ type: 'sleep', id, name, why: 'nobody uses it, and the box is short of memory' }))
 }

@@ -5,6 +5,7 @@ import type { VmStats } from '../core/interfaces/hypervisor.ts'
 import type { Pressure } from '../core/interfaces/metrics.ts'
 import { idleSince } from '../core/sleep/idle.ts'
 import { putToSleep } from '../core/sleep/sleep.ts'
+import type { VmState } from '../core/vm/state.ts'
 import { systemEntry } from '../core/vm/system-entry.ts'
 import { repeat } from '../lib/async/interval.ts'
 import { bytes } from '../lib/text/units.ts'
@@ -12,7 +13,15 @@ import type { Vm } from '../store/index.ts'
 import { Admission } from './admission.ts'
 import { Balloons, pulseVm } from './balloons.ts'
 import { CpuWeights } from './cpu-weights.ts'
-import { type BoxMemory, type GovernorAction, levelOf, levelReason, planActions, type VmMemory } from './decide.ts'
+import {
+  type BoxMemory,
+  type GovernorAction,
+  levelOf,
+  levelReason,
+  planActions,
+  type Sleeper,
+  type VmMemory,
+} from './decide.ts'
 
 /** How often the governor checks the box, and how often the VMs while the box has plenty of memory. */
 const lookMs = 2_000
@@ -103,13 +112,16 @@ export class Governor implements MemoryGovernor {
     if (box.hypervisor.trouble() || (quiet && performance.now() - this.#vmsAt < vmsMs)) return
     this.#vmsAt = performance.now()
     const found = await stats()
-    const awake = vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === 'awake')
-    const ids = new Set(awake.map(({ id }) => id))
-    this.#balloons.keep(ids)
+    const those = (state: VmState) => vmsOf(box.store.state).filter((vm) => stateOf(box, vm) === state)
+    const [awake, dozing] = [those('awake'), those('dozing')]
+    this.#balloons.keep(new Set(awake.map(({ id }) => id)))
     const vms = awake.flatMap((vm) => this.#readVm(box, vm, found.get(vm.uuid)))
+    // One that dozes is measured too, so that it no longer counts as busy when it goes on.
+    const ids = new Set([...awake, ...dozing].map(({ id }) => id))
     const load = { memoryBytes: memory.total, isTight: this.#level !== 'plenty', pressure }
     this.#weights.weigh(box, load, ids, found, (vm, what) => say(box, vm, what, 'vm.heavy'))
-    for (const action of planActions(memory, this.#level, vms)) await this.#act(box, action)
+    const sleepers = dozing.map((vm) => this.#sleeper(box, vm, found.get(vm.uuid)))
+    for (const action of planActions(memory, this.#level, vms, sleepers)) await this.#act(box, action)
   }
 
   #setLevel(box: Box, memory: BoxMemory): void {
@@ -124,14 +136,25 @@ export class Governor implements MemoryGovernor {
 
   #readVm(box: Box, vm: Vm, stats: VmStats | undefined): VmMemory[] {
     if (!stats?.balloon) return []
-    const isTaken = box.locks.isHeld(vm.id) || this.#under?.id === vm.id
-    const how = { computes: this.#weights.isBusy(vm.id), isTaken }
+    const how = { computes: this.#weights.isBusy(vm.id), isTaken: this.#isTaken(box, vm) }
     return [this.#balloons.read(box, vm, stats.balloon, stats.ownBytes, how)]
+  }
+
+  #sleeper(box: Box, vm: Vm, stats: VmStats | undefined): Sleeper {
+    const since = idleSince(box, vm)
+    const idleMs = since && Date.now() - since.getTime()
+    const [pinned, busy] = [vm.sleepAfter === 0, this.#isTaken(box, vm)]
+    return { id: vm.id, name: vm.name, idleMs, pinned, busy, ownBytes: stats?.ownBytes ?? Number.POSITIVE_INFINITY }
+  }
+
+  #isTaken(box: Box, { id }: Vm): boolean {
+    return box.locks.isHeld(id) || this.#under?.id === id
   }
 
   async #act(box: Box, action: GovernorAction): Promise<void> {
     const vm = box.store.state.vms[action.id]
-    if (!vm) return
+    // A balloon is not moved while its guest stands still.
+    if (!vm || (action.type !== 'sleep' && stateOf(box, vm) !== 'awake')) return
     switch (action.type) {
       case 'release':
       case 'squeeze':

@@ -1,6 +1,5 @@
 import { type Box, stateOf, vmsOf } from '../core/box.ts'
 import type { LiveState } from '../core/live.ts'
-import { makeReady } from '../core/vm/boot.ts'
 import { resumeVm } from '../core/vm/own-disk.ts'
 import { systemEntry } from '../core/vm/system-entry.ts'
 import { repeat } from '../lib/async/interval.ts'
@@ -43,9 +42,7 @@ export function resumeAfterEnospc(box: Box, keepReserve: () => Promise<boolean>)
     if (waiting.length === 0 || !isReserved || (await box.files.freeBytes()) < leastFreeBytes) return
     for (const vm of waiting) {
       await resumeVm(box, vm)
-      // A VM that was already paused when this daemon started has not been made ready by it.
       await box.live.waitFor(vm.uuid, (live) => live?.domain === 'running', lookMs)
-      if (stateOf(box, vm) === 'starting') await box.locks.run(vm.id, () => makeReady(box, vm, false))
       box.log.info({ vm: vm.id, state: stateOf(box, vm) }, 'resumed a VM: the disk has free space again')
       await box.activity.note(systemEntry(vm, 'it was resumed: the disk has free space again'))
     }

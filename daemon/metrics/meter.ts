@@ -6,6 +6,7 @@ import type { VmStats } from '../core/interfaces/hypervisor.ts'
 import type { Counters, HostUsage, VmUsage } from '../core/interfaces/metrics.ts'
 import { filesOfVms } from '../core/layer/disk-use.ts'
 import { held } from '../core/layer/holds.ts'
+import { hasMemory } from '../core/live.ts'
 import { memoizeFor } from '../lib/async/memoize.ts'
 import type { State, Vm } from '../store/index.ts'
 
@@ -76,8 +77,7 @@ export class Meter {
     const rows = await Promise.all(
       vms.map(async (vm): Promise<[string, VmUsage]> => {
         const diskBytes = await this.#disk(vm)
-        if (this.#box.live.get(vm.uuid)?.domain !== 'running')
-          return [vm.id, { cpuPercent: null, memoryBytes: null, diskBytes }]
+        if (!hasMemory(this.#box.live.get(vm.uuid))) return [vm.id, { cpuPercent: null, memoryBytes: null, diskBytes }]
         const cpuPercent = this.#percent.get(vm.uuid) ?? null
         return [vm.id, { cpuPercent, memoryBytes: this.#sample.stats.get(vm.uuid)?.ownBytes ?? null, diskBytes }]
       }),
@@ -120,7 +120,7 @@ export class Meter {
   async counters(): Promise<Counters> {
     const { busy } = await readCpuTicks()
     const vms = vmsOf(this.#box.store.state).flatMap((vm) => {
-      const stats = this.#box.live.get(vm.uuid)?.domain === 'running' ? this.#sample.stats.get(vm.uuid) : undefined
+      const stats = hasMemory(this.#box.live.get(vm.uuid)) ? this.#sample.stats.get(vm.uuid) : undefined
       return stats ? [[vm.id, stats] as const] : []
     })
     return { cpuBusySeconds: busy / ticksPerSecond, vms: new Map(vms) }
@@ -165,7 +165,10 @@ export class Meter {
 
   async #take(): Promise<void> {
     const before = this.#sample
-    const stats: Sample['stats'] = this.#running().length ? await this.#box.hypervisor.stats() : new Map()
+    const running = this.#running().length ? await this.#box.hypervisor.stats() : new Map<string, VmStats>()
+    // Nothing changes in a VM that stands still, and asking its QEMU would cost CPU.
+    const still = [...before.stats].filter(([uuid]) => this.#box.live.get(uuid)?.domain === 'paused')
+    const stats = new Map([...still, ...running])
     const now: Sample = { at: performance.now(), stats }
     const percent = new Map<string, number>()
     for (const [uuid, { cpuTimeNs }] of stats) {

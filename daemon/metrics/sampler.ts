@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { readCpuTicks, readMemory, readPressure } from '../adapters/kernel/load.ts'
 import { type Box, vmsOf } from '../core/box.ts'
 import type { VmStats } from '../core/interfaces/hypervisor.ts'
+import { hasMemory } from '../core/live.ts'
 import { repeat } from '../lib/async/interval.ts'
 import type { Histories, VmSample } from './history.ts'
 import type { Meter } from './meter.ts'
@@ -36,7 +37,7 @@ function vmSampler(box: Box, meter: Meter, histories: Histories): () => Promise<
     if (now.at === before.at) return // libvirt has just become unavailable
     for (const vm of vmsOf(box.store.state)) {
       const stats = now.stats.get(vm.uuid)
-      if (!stats || box.live.get(vm.uuid)?.domain !== 'running') continue
+      if (!stats || !hasMemory(box.live.get(vm.uuid))) continue
       const rates = ratesOf(stats, before.stats.get(vm.uuid), (now.at - before.at) / 1000)
       const diskBytes = usage.get(vm.id)?.diskBytes ?? null
       await histories.addVm(vm.id, at, { ...rates, memoryBytes: stats.ownBytes, diskBytes })

@@ -53,7 +53,12 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
     const withBase = (memory: object) => ({ ...memory, base: null })
     return {
       ...state,
-      vms: mapValues(vms as Record<string, object>, (vm) => ({ ...vm, appointment: null, keepsAppointments: true })),
+      vms: mapValues(vms as Record<string, object>, (vm) => ({
+        ...vm,
+        dozing: false,
+        appointment: null,
+        keepsAppointments: true,
+      })),
       memories: mapValues(memories as Record<string, object>, withBase),
       memoryBases: {},
       memoryLayers: null,

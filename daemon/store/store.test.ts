@@ -156,7 +156,7 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 8 gives VMs a private web address on localhost, normal priority, no limits, no restarts, kept appointments and no memory base, leaves KSM off, and lets keys enter all of them', () => {
+  test('1 to 8 gives VMs a private web address on localhost, normal priority, no limits, no restarts, kept appointments and no memory base, has none doze, leaves KSM off, and lets keys enter all of them', () => {
     const keys = { 'SHA256:a': { name: 'laptop' } }
     const memories = { mem_a: { id: 'mem_a' } }
     const operations = { op_a: { kind: 'sleep', memory: { id: 'mem_b' } }, op_b: { kind: 'compress', memory: 'mem_a' } }
@@ -175,6 +175,7 @@ describe('migrations', () => {
           name: 'web',
           web: { port: null, public: [] },
           priority: 'normal',
+          dozing: false,
           restart: 'never',
           appointment: null,
           keepsAppointments: true,

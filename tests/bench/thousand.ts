@@ -148,6 +148,7 @@ export async function fill(croft: Croft, count: number, vary: (i: number) => Par
       comment: '',
       createdAt: new Date(Date.now() + i).toISOString(),
       memory: null,
+      dozing: false,
       checkpoint: null,
       sleepAfter: null,
       appointment: null,

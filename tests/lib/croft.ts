@@ -106,6 +106,7 @@ export class Croft implements AsyncDisposable {
       defaults: {
         image: this.#options.image || 'debian',
         sleepAfter: 0,
+        dozeAfter: 0,
         ...guestOf(this.#options.image || 'debian'),
         ...this.#options.config?.defaults,
       },

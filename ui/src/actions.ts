@@ -17,8 +17,8 @@ export function actionsOf({ name, state }: Pick<VmView, 'name' | 'state'>): Titl
   const off = state === 'stopped' || state === 'crashed'
   return [
     ...(off ? [on('Start', 'start', 'is awake', 'main')] : []),
-    ...(state === 'asleep' ? [on('Wake', 'wake', 'is awake', 'main')] : []),
-    ...(state === 'awake' ? [on('Sleep', 'sleep', 'is asleep')] : []),
+    ...(state === 'asleep' || state === 'dozing' ? [on('Wake', 'wake', 'is awake', 'main')] : []),
+    ...(state === 'awake' || state === 'dozing' ? [on('Sleep', 'sleep', 'is asleep')] : []),
     on('Checkpoint', 'checkpoint', 'has a new checkpoint'),
     { title: 'Copy', action: { command: 'cp', args: { vm: name }, done: `${name} is copied` } },
     ...(off ? [] : [on('Restart', 'restart', 'has restarted'), on('Stop', 'stop', 'is stopped')]),

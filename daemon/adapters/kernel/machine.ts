@@ -24,6 +24,7 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
       memoryMiB: config.defaults.memoryMiB ?? Math.min(4096, Math.floor(boxMiB / 2)),
       diskGiB: 1,
       sleepAfter: config.defaults.sleepAfter,
+      dozeAfter: config.defaults.dozeAfter,
     },
     most: { cpus: cpus().length, memoryMiB: boxMiB, diskGiB: Math.max(1, Math.floor((blocks * bsize) / 2 ** 30)) },
     cpuCgroups: await cpuCgroups(),

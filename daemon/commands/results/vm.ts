@@ -4,7 +4,7 @@ import type { Box } from '../../core/box.ts'
 import { stateOf } from '../../core/box.ts'
 import { levels } from '../../core/interfaces/governor.ts'
 import { sleepsAt } from '../../core/sleep/idle.ts'
-import { type VmState, vmStates } from '../../core/vm/state.ts'
+import { isUp, type VmState, vmStates } from '../../core/vm/state.ts'
 import { bytes } from '../../lib/text/units.ts'
 import { priorities, restartPolicies, type Vm } from '../../store/index.ts'
 import type { Column } from '../kit/text.ts'
@@ -100,7 +100,9 @@ export type UsageResult = z.infer<typeof usageResult>
 
 export const noUsage: UsageResult = { cpuPercent: null, memoryBytes: null, diskBytes: null }
 
-/** What uses an awake VM now, or used it last, and when; and when it goes to sleep if nothing else uses it. */
+/**
+ * What uses a VM that is awake or dozes now, or used it last, and when; and when it goes to sleep if nothing else uses it.
+ */
 export const useResult = z.object({
   use: z.object({ why: z.string(), at: z.string(), now: z.boolean() }).nullable(),
   sleepsAt: z.string().nullable(),
@@ -110,7 +112,7 @@ export const useResult = z.object({
 export type UseResult = z.infer<typeof useResult>
 
 export function describeUse(box: Box, vm: Vm): UseResult {
-  const use = stateOf(box, vm) === 'awake' ? box.usage.of(vm.id) : undefined
+  const use = isUp(stateOf(box, vm)) ? box.usage.of(vm.id) : undefined
   return {
     use: use ? { ...use, at: use.at.toISOString() } : null,
     sleepsAt: sleepsAt(box, vm)?.toISOString() ?? null,

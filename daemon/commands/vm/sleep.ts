@@ -1,6 +1,9 @@
 import { z } from 'zod'
+import { stateOf } from '../../core/box.ts'
+import { doze } from '../../core/sleep/doze.ts'
 import { sleepMinutes } from '../../core/sleep/idle.ts'
 import { putToSleep } from '../../core/sleep/sleep.ts'
+import { ensureAwake } from '../../core/sleep/wake.ts'
 import { editVm } from '../../core/vm/edit.ts'
 import { CroftError } from '../../lib/error.ts'
 import { minutes } from '../../lib/text/units.ts'
@@ -14,10 +17,11 @@ export const sleepCommand = command({
   name: 'sleep',
   summary: 'Put a VM to sleep: its memory goes to disk, and it uses nothing',
   details:
-    "It wakes when somebody uses it, with everything as it was, and before a timer, a cron job or an at job in it is due; timers that count the time since something, not the time of day, stand still. --until wakes it at that time and not before. With --after it stays awake now, and goes to sleep by itself after being idle for that long: no SSH session, no connection from the box, none of its own to the outside, almost no CPU use, nothing due within 5 minutes, and no croft command running in it. The box's default is 30 minutes, unless its configuration says otherwise.",
+    "It wakes when somebody uses it, with everything as it was, and before a timer, a cron job or an at job in it is due; timers that count the time since something, not the time of day, stand still. --until wakes it at that time and not before. With --after it stays awake now, and goes to sleep by itself after being idle for that long: no SSH session, no connection from the box, none of its own to the outside, almost no CPU use, nothing due within 5 minutes, and no croft command running in it. The box's default is 30 minutes, unless its configuration says otherwise. With --doze it stays in memory and stands still, its timers too: it uses no CPU, and goes on within milliseconds when somebody uses it.",
   examples: [
     'croft sleep web',
     'croft sleep web --until 07:30',
+    'croft sleep web --doze',
     'croft sleep web --after 30',
     'croft sleep web --after never',
     'croft sleep web --appointments no',
@@ -44,6 +48,7 @@ export const sleepCommand = command({
       .optional()
       .describe('Whether timers and cron jobs in it wake it, from the next time that it sleeps')
       .meta({ placeholder: 'yes|no' }),
+    doze: z.boolean().optional().describe('Leave its memory in place, and only have it stand still'),
   }),
   positional: ['vm'],
   result: vmResult.extend({
@@ -53,7 +58,13 @@ export const sleepCommand = command({
     appointments: z.boolean().nullable(),
   }),
   touches: 'changes',
-  async run({ box, report }, { vm: name, after, appointments, until }) {
+  async run({ box, host, report }, { vm: name, after, appointments, until, doze: dozes }) {
+    if (dozes) {
+      const other = Object.entries({ after, appointments, until }).find(([, value]) => value !== undefined)?.[0]
+      if (other) throw new CroftError('misuse', `--doze can't be combined with --${other}.`, { argument: 'doze' })
+      await host.lookForUse()
+      return { ...toVmResult(box, await doze(box, name)), policy: null, appointments: null }
+    }
     if (after === undefined && appointments === undefined) {
       const wakeAt = until === undefined ? undefined : { at: timeOf(until, new Date()).toISOString(), what: asked }
       const vm = await putToSleep(box, name, report, undefined, { until: wakeAt })
@@ -72,6 +83,8 @@ export const sleepCommand = command({
       ...(appointments === 'no' && appointment?.what !== asked && { appointment: null }),
     }))
     box.usage.note(vm.id, 'croft sleep --after')
+    // Its timers are meant to run.
+    if (sleepAfter === 0 && after !== undefined && stateOf(box, vm) === 'dozing') await ensureAwake(box, vm.id, report)
     return {
       ...toVmResult(box, vm),
       policy: after === undefined ? null : { minutes: sleepMinutes(box, vm), byDefault: sleepAfter === null },
@@ -79,10 +92,10 @@ export const sleepCommand = command({
     }
   },
   print({ policy, appointments, ...vm }, view) {
-    const { name } = vm
+    const { name, state } = vm
     if (!policy && appointments === null) {
       const when = wakes(vm, view.now)
-      return `${name} is asleep.${when && ` It wakes at ${when}.`}\n`
+      return `${name} is ${state}.${when && ` It wakes at ${when}.`}\n`
     }
     const says: string[] = []
     if (policy) {

@@ -123,6 +123,7 @@ const vmLines = (vm: StatResult, view: View): string =>
       ['', vm.governor ? `${vm.governor.what}: ${vm.governor.why}` : undefined],
       ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
       ['awake', vm.state === 'awake' ? whyAwake(vm, view.now) : undefined],
+      ['dozing', vm.state === 'dozing' ? whyAwake(vm, view.now) : undefined],
       ['wakes', wakes(vm, view.now)],
     ],
     view,
@@ -146,7 +147,7 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
   return `${style(view, 'bold', 'The box')}\n${facts(rows, view)}`
 }
 
-/** Says in a few words why a VM is awake. Pure. */
+/** Says in a few words why a VM is awake, or for how long it dozes. Pure. */
 function whyAwake({ use, sleepsAt, dueSoon }: StatResult, now: Date): string {
   if (use?.now) return use.why
   const due = stays({ dueSoon }, now)

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { stateOf, vmsOf } from '../../core/box.ts'
 import { standing, waits } from '../../core/interfaces/governor.ts'
+import { isUp } from '../../core/vm/state.ts'
 import { bar, bytes, minutes } from '../../lib/text/units.ts'
 import { command, type View } from '../kit/command.ts'
 import { maySee, seesSome } from '../kit/scope.ts'
@@ -149,10 +150,13 @@ function rowsOf(box: TopResult['box'], vms: readonly TopVm[], view: View): [stri
 
 const columnsAt = (now: Date): Column<TopVm>[] => [
   ...vmColumns,
-  { title: 'USED BY', value: (vm) => (vm.state === 'awake' ? (vm.governor?.what ?? usedBy(vm, now)) : '–') },
+  {
+    title: 'USED BY',
+    value: (vm) => (isUp(vm.state) ? (vm.governor?.what ?? usedBy(vm, now)) : '–'),
+  },
 ]
 
-/** Says why a VM is awake, and for how long. Pure. */
+/** Says why a VM is awake, or for how long it dozes. Pure. */
 function usedBy({ use, sleepsAt }: TopVm, now: Date): string {
   if (use?.now) return use.why
   if (sleepsAt === null) return 'nothing'

@@ -3,6 +3,7 @@ import type { Key, State, Vm } from '../../store/index.ts'
 import { type Box, findVm, stateOf, without } from '../box.ts'
 import { makeReady } from '../vm/boot.ts'
 import { closest } from '../vm/name.ts'
+import { isUp } from '../vm/state.ts'
 import { covers, type Limit } from './limit.ts'
 
 export { authorizedLine, keysOf } from './limit.ts'
@@ -187,10 +188,13 @@ export async function removeKey(box: Box, name: string): Promise<Key> {
   return key
 }
 
-/** Tells awake guests their changed keys now, in the background; other guests learn them at their next start. */
+/**
+ * Tells awake guests their changed keys now, in the background. Those that doze learn them when they go on, others at
+ * their next start.
+ */
 export function tellGuests(box: Box, which: (vm: Vm) => boolean): void {
   for (const vm of Object.values(box.store.state.vms)) {
-    if (!which(vm) || stateOf(box, vm) !== 'awake') continue
+    if (!which(vm) || !isUp(stateOf(box, vm))) continue
     makeReady(box, vm, false).catch((err) =>
       box.log.warn({ vm: vm.id, err }, 'could not be told the changed keys; it learns them at its next start'),
     )

@@ -64,11 +64,11 @@ async function keepSchedule(box: Box, id: string, now: Date, restedMs: number | 
   return isTaken
 }
 
-/** Whether a checkpoint would hold anything new: one of a VM that is not awake does only if its disk has changed. */
+/** Whether a checkpoint would hold anything new: one of a VM that does not run does only if its disk has changed. */
 async function isWorthIt(box: Box, vm: Vm): Promise<boolean> {
   const state = stateOf(box, vm)
   if (state === 'awake') return true
-  if (state !== 'asleep' && state !== 'stopped' && state !== 'crashed') return false
+  if (!['dozing', 'asleep', 'stopped', 'crashed'].includes(state)) return false
   // Each checkpoint gives the VM a new disk: if that has been written at all, the VM has changed since.
   return box.files.isWritten(layerOf(box.store.state, vm.disk))
 }

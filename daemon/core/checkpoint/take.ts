@@ -4,15 +4,17 @@ import { type Box, findOperationVm, findVm, layerOf, type Report, specOf, stateO
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
+import { whileRunning } from '../sleep/doze.ts'
 import { checkMemory, describeMemoryOf, savingBytes } from '../sleep/memory.ts'
 import { makeId } from '../vm/identity.ts'
 import { lendDisk, onlyReadBeneath } from '../vm/own-disk.ts'
 import { makeLayer } from '../vm/record.ts'
-import { checkAllowed } from '../vm/state.ts'
+import { checkAllowed, isUp } from '../vm/state.ts'
 import { checkpointsOf } from './find.ts'
 
 /**
- * Takes a checkpoint of a VM's disk and, when the VM is awake or asleep, of its memory. A running VM runs on.
+ * Takes a checkpoint of a VM's disk and, when it has any, of its memory. A running VM runs on, and one that dozes goes
+ * on for as long as it takes: QEMU saves the memory of a guest that stands still only once.
  * @throws CroftError `name-taken`, `conflict`, `disk-full`; the VM is then unchanged
  */
 export async function takeCheckpoint(
@@ -46,8 +48,7 @@ export async function take(
   const now = new Date().toISOString()
   const disk = makeLayer(vm.disk, now)
   const asleep = vm.memory ? box.store.state.memories[vm.memory]! : null
-  const saved =
-    state === 'asleep' ? asleep : state === 'awake' ? await describeMemoryOf(box, vm, kind === 'copy') : null
+  const saved = state === 'asleep' ? asleep : isUp(state) ? await describeMemoryOf(box, vm, kind === 'copy') : null
   const memory = wanted ? saved : null
   if (state === 'asleep' && memory) await checkMemory(box, vm, memory)
   const checkpoint: Checkpoint = {
@@ -64,19 +65,21 @@ export async function take(
     usedAt: now,
   }
   const operation = { id: makeId('op'), kind: 'checkpoint', startedAt: now, vm: id, checkpoint, disk, memory } as const
-  await execute(
-    box,
-    checkpointOperation,
-    operation,
-    (current) => {
-      if (kind !== 'copy' && checkpointsOf(current, vm).some((other) => other.label === checkpoint.label)) {
-        throw new CroftError('name-taken', `${vm.name} already has a checkpoint called ${checkpoint.label}.`, {
-          hint: 'Choose another label, or leave it out: Croft then picks one.',
-        })
-      }
-      return current
-    },
-    report,
+  await whileRunning(box, vm, () =>
+    execute(
+      box,
+      checkpointOperation,
+      operation,
+      (current) => {
+        if (kind !== 'copy' && checkpointsOf(current, vm).some((other) => other.label === checkpoint.label)) {
+          throw new CroftError('name-taken', `${vm.name} already has a checkpoint called ${checkpoint.label}.`, {
+            hint: 'Choose another label, or leave it out: Croft then picks one.',
+          })
+        }
+        return current
+      },
+      report,
+    ),
   )
   if (kind !== 'copy') box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
   return checkpoint

@@ -3,6 +3,7 @@ import { repeat } from '../../lib/async/interval.ts'
 import { CroftError, diskFull } from '../../lib/error.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf } from '../box.ts'
+import { hasMemory } from '../live.ts'
 import { execute, lockOf } from '../operation/engine.ts'
 import { makeId } from '../vm/identity.ts'
 import { compactionFaultPoint, compactionOperation, filesLeft } from './compaction-operation.ts'
@@ -73,8 +74,8 @@ export function keepCompacted(box: Box): () => Promise<void> {
 }
 
 function findCompaction(box: Box, except: ReadonlySet<string>): Compaction | undefined {
-  const runs = (vm: Vm) => ['running', 'paused'].includes(box.live.get(vm.uuid)?.domain ?? 'off')
-  // A guest that is still starting can't be asked anything yet, so it counts as busy.
+  const runs = (vm: Vm) => hasMemory(box.live.get(vm.uuid))
+  // A guest that is still starting, or stands still, can't be asked anything, so it counts as busy.
   const busy = (vm: Vm) => box.locks.isLocked(vm.id) || (runs(vm) && stateOf(box, vm) !== 'awake')
   return nextCompaction(box.store.state, runs, busy, except)
 }

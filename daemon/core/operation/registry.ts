@@ -10,6 +10,7 @@ import { garbageFaultPoints } from '../layer/garbage.ts'
 import { baseFaultPoint, baseOperation } from '../memory-base/make.ts'
 import { proofOperation } from '../memory-base/prove.ts'
 import { compressFaultPoint, compressOperation } from '../sleep/compress.ts'
+import { dozeFaultPoints } from '../sleep/doze.ts'
 import { sleepOperation } from '../sleep/sleep.ts'
 import { wakeOperation } from '../sleep/wake.ts'
 import { newOperation } from '../vm/create.ts'
@@ -39,7 +40,7 @@ const definitions: { [K in OperationKind]: OperationDefinition<OperationOf<K>> }
   proof: proofOperation,
 }
 
-/** Every place where a test may kill the daemon: before each step, and before the commit. */
+/** Every place where a test may kill the daemon: before each step and each commit, and as a VM dozes. */
 export const faultPoints: readonly string[] = [
   ...Object.entries(definitions).flatMap(([kind, definition]) => [
     ...definition.steps.map((step) => `${kind}.${step.name}`),
@@ -49,6 +50,7 @@ export const faultPoints: readonly string[] = [
   compactionFaultPoint,
   compressFaultPoint,
   baseFaultPoint,
+  ...dozeFaultPoints,
 ]
 
 /**

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { signOfUse, timeToSleep, used } from './idle.ts'
+import { dozeSeconds, signOfUse, timeToSleep, used } from './idle.ts'
 
 const at = new Date('2026-11-24T22:00:00Z')
 
@@ -13,6 +13,16 @@ test('it does not while it is in use, when it is set to never sleep, and when it
   expect(timeToSleep(30, { why: 'CPU 40 %', at, now: true })).toBeNull()
   expect(timeToSleep(0, { why: 'a web request', at, now: false })).toBeNull()
   expect(timeToSleep(30, undefined)).toBeNull()
+})
+
+test('a VM dozes after the box’s time, and never when it is set to never sleep', () => {
+  const use = { why: 'a web request', at, now: false }
+  const dozesAt = (sleepAfter: number | null, byDefault: number) =>
+    timeToSleep(dozeSeconds(sleepAfter, byDefault) / 60, use)
+  expect(dozesAt(null, 60)).toEqual(new Date('2026-11-24T22:01:00Z'))
+  expect(dozesAt(30, 2)).toEqual(new Date('2026-11-24T22:00:02Z'))
+  expect(dozesAt(0, 60)).toBeNull()
+  expect(dozesAt(null, 0)).toBeNull()
 })
 
 test('a connection or more than 5 % of a CPU counts as use, and is put into words', () => {

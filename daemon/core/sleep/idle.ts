@@ -4,8 +4,10 @@ import { minutes } from '../../lib/text/units.ts'
 import type { Vm } from '../../store/index.ts'
 import { askConnected, noteStay, ownConnection, staysAwake } from '../appointment/inquire.ts'
 import { type Box, findVm, stateOf, vmOfDomain, vmsOf } from '../box.ts'
-import type { Use } from '../usage.ts'
+import { sshSession, type Use } from '../usage.ts'
+import { isUp } from '../vm/state.ts'
 import { systemEntry } from '../vm/system-entry.ts'
+import { doze } from './doze.ts'
 import { putToSleep } from './sleep.ts'
 
 const lookMs = 10_000
@@ -22,7 +24,8 @@ const busyPercent = { kvm: 5, tcg: 20 }
 export type ReadConnections = () => Promise<ReadonlyMap<string, readonly number[]>>
 
 /**
- * Polls which awake VMs are in use, and puts to sleep those that have been idle for long enough.
+ * Polls which awake VMs are in use. Puts to sleep those that have been idle for long enough, and has those doze that
+ * have been idle for a while.
  * @returns `look`, which polls now, and `stop`
  */
 export function watchIdle(box: Box, connections: ReadConnections): { look(): Promise<void>; stop(): void } {
@@ -49,9 +52,12 @@ export function watchIdle(box: Box, connections: ReadConnections): { look(): Pro
       await askConnected(box)
       await look()
       const idle = vmsOf(box.store.state).find(({ id }) => isTime(box, id) && !staysAwake(box, id))
-      if (!idle) return
+      if (!idle) break
       await putIdleToSleep(box, idle.id)
     }
+    // One whose layers are merged right now can wait: a doze would interrupt that.
+    for (const { id } of vmsOf(box.store.state))
+      if (isTimeToDoze(box, id) && !box.locks.isHeld(id)) await dozeIdle(box, id)
   })
   return {
     look,
@@ -70,12 +76,13 @@ export function used(ports: readonly number[], unused: number): number[] {
   return ports.filter((port) => port !== sshPort || waiting-- <= 0)
 }
 
-/** Counts a VM as used whenever it becomes ready, for whatever reason. */
+/** Counts a VM as used whenever it becomes ready, for whatever reason, and one that dozes when the daemon starts. */
 function noteStarts(box: Box): () => void {
   return box.live.watch((uuid, now, before) => {
-    if (!now?.ready || before?.ready) return
     const vm = vmOfDomain(box.store.state, uuid)
-    if (vm) box.usage.note(vm.id, 'it came up')
+    if (!vm) return
+    if (now?.ready && !before?.ready) box.usage.note(vm.id, 'it came up')
+    else if (!before && stateOf(box, vm) === 'dozing') box.usage.note(vm.id, 'Croft started')
   })
 }
 
@@ -106,6 +113,25 @@ function isTime(box: Box, id: string): boolean {
   return at instanceof Date && at <= new Date()
 }
 
+function isTimeToDoze(box: Box, id: string): boolean {
+  const vm = box.store.state.vms[id]
+  if (!vm || stateOf(box, vm) !== 'awake') return false
+  const at = timeToSleep(dozeSeconds(vm.sleepAfter, box.settings.defaults.dozeAfter) / 60, box.usage.of(id))
+  return at !== null && at <= new Date()
+}
+
+/** Has a VM doze, if it is still idle once its lock is free. */
+async function dozeIdle(box: Box, id: string): Promise<void> {
+  try {
+    await doze(box, id, () => isTimeToDoze(box, id))
+  } catch (err) {
+    if (!isTimeToDoze(box, id)) return // as when it is put to sleep
+    // Retried after another full idle period.
+    box.usage.note(id, 'it could not doze')
+    box.log.error({ vm: id, err }, 'could not doze')
+  }
+}
+
 /** Puts a VM to sleep, if it is still idle once its lock is free. */
 async function putIdleToSleep(box: Box, id: string): Promise<void> {
   try {
@@ -133,10 +159,9 @@ async function putIdleToSleep(box: Box, id: string): Promise<void> {
   }
 }
 
-/** When a VM will go to sleep if nothing uses it; null when it never does, is in use now, or does not run. */
+/** When a VM will go to sleep if nothing uses it; null when it never does, is in use now, or is not up. */
 export function sleepsAt(box: Box, vm: Vm): Date | null {
-  if (stateOf(box, vm) !== 'awake') return null
-  return timeToSleep(minutesOfRest(box, vm), box.usage.of(vm.id))
+  return isUp(stateOf(box, vm)) ? timeToSleep(minutesOfRest(box, vm), box.usage.of(vm.id)) : null
 }
 
 /** A VM that was woken for an appointment alone is put to sleep after so many minutes, if not sooner. */
@@ -151,11 +176,18 @@ export function sleepMinutes(box: Box, vm: Pick<Vm, 'sleepAfter'>): number {
   return vm.sleepAfter ?? box.settings.defaults.sleepAfter
 }
 
-/** Since when an awake VM has been idle; undefined when it is in use now or not awake. */
+/** Since when a VM that is awake or dozes has been idle; undefined when it is in use now or neither. */
 export function idleSince(box: Box, vm: Vm): Date | undefined {
   const use = box.usage.of(vm.id)
-  return stateOf(box, vm) === 'awake' && use && !use.now ? use.at : undefined
+  return isUp(stateOf(box, vm)) && use && !use.now ? use.at : undefined
 }
+
+/**
+ * Seconds without use until a VM dozes; 0 for never, as for one that its owner has set never to sleep. Pure.
+ * @param byDefault the box's setting
+ */
+export const dozeSeconds = (sleepAfter: Vm['sleepAfter'], byDefault: number): number =>
+  sleepAfter === 0 ? 0 : byDefault
 
 /** When a VM with this use goes to sleep; null for never or not yet. Pure. @param minutes without use; 0 for never */
 export function timeToSleep(minutes: number, use: Use | undefined): Date | null {
@@ -171,7 +203,7 @@ export function signOfUse(signs: {
   most: number
 }): string | undefined {
   const { ports, cpuPercent = 0, most } = signs
-  if (ports.includes(sshPort)) return 'an SSH session'
+  if (ports.includes(sshPort)) return sshSession
   if (ports.length) return `a connection to port ${ports[0]}`
   return cpuPercent > most ? `CPU ${Math.round(cpuPercent)} %` : undefined
 }

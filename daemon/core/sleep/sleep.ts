@@ -10,12 +10,15 @@ import { exclusively } from '../operation/exclusively.ts'
 import { perBox } from '../per-box.ts'
 import { makeId } from '../vm/identity.ts'
 import { checkAllowed } from '../vm/state.ts'
+import { goOn } from './doze.ts'
 import { describeMemoryOf, savingBytes, trimGuest } from './memory.ts'
 
 /** VMs that are being put to sleep, by id; aborting interrupts it. */
 export const sleepAborts = perBox(() => new Map<string, AbortController>())
 
-export const isFallingAsleep = (box: Box, id: string): boolean => sleepAborts(box).has(id)
+/** Whether a VM is being put to sleep or about to doze, so that whoever needs it has to say so. */
+export const isFallingAsleep = (box: Box, id: string): boolean =>
+  sleepAborts(box).has(id) || box.store.state.vms[id]?.dozing === true
 
 /**
  * Asks a VM what is due in it, saves its memory and frees what it uses of the box. Does nothing when it is already
@@ -43,6 +46,7 @@ export async function putToSleep(
     sleepAborts(box).set(id, nap)
     box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
     try {
+      if (state === 'dozing') await goOn(box, vm)
       const answer = until ? undefined : await inquire(box, vm, nap.signal)
       nap.signal.throwIfAborted()
       if (answer && stays?.(vm, answer)) return

@@ -8,8 +8,9 @@ import { exclusively } from '../operation/exclusively.ts'
 import { perBox } from '../per-box.ts'
 import { awaitAgent, bootVm, makeReady } from '../vm/boot.ts'
 import { makeId } from '../vm/identity.ts'
-import { lendOwnDisk, resumeVm } from '../vm/own-disk.ts'
+import { lendOwnDisk } from '../vm/own-disk.ts'
 import { checkAllowed } from '../vm/state.ts'
+import { goOn } from './doze.ts'
 import { loadMemory, loads, waitUntilReady } from './memory.ts'
 import { sleepAborts } from './sleep.ts'
 
@@ -19,8 +20,8 @@ const wakings = perBox(() => new Map<string, Promise<string | undefined>>())
 export const isWaking = (box: Box, id: string): boolean => wakings(box).has(id)
 
 /**
- * Makes sure that a VM is awake: wakes it, or waits until it has started. Callers that ask meanwhile share the result.
- * Everything that needs a VM awake goes through here.
+ * Makes sure that a VM is awake: has it go on or wakes it, or waits until it has started. Callers that ask meanwhile
+ * share the result. Everything that needs a VM awake goes through here.
  * @throws CroftError `conflict` when the VM is shut down, `guest-failed`, `not-found`
  */
 export async function ensureAwake(box: Box, name: string, report: Report = () => {}): Promise<Vm> {
@@ -34,8 +35,9 @@ export async function wakeVm(box: Box, name: string, report: Report): Promise<{ 
   const nap = sleepAborts(box).get(id)
   nap?.abort()
   let waking = wakings(box).get(id)
-  // A nap that is under way may be done before the abort reaches it.
-  if (!waking && (nap || stateOf(box, findVm(box.store.state, id)) !== 'awake')) {
+  const vm = findVm(box.store.state, id)
+  // A nap that is under way may be done before the abort reaches it, and a doze can't be aborted.
+  if (!waking && (nap || vm.dozing || stateOf(box, vm) !== 'awake')) {
     const turn = box.autostart.want(id)
     const enter = () => exclusively(box, id, () => wake(box, id, report))
     waking = (turn ? turn.then(enter) : enter()).finally(() => wakings(box).delete(id))
@@ -62,7 +64,7 @@ async function wake(box: Box, id: string, report: Report): Promise<string | unde
   const state = stateOf(box, vm)
   checkAllowed('enter', vm.name, state)
   if (state === 'asleep') return box.governor.admit(vm.name, () => wakeUp(box, vm, report))
-  if (state === 'paused') await resumeVm(box, vm)
+  if (state === 'dozing' || state === 'paused') await goOn(box, vm)
   if (state === 'starting') {
     await awaitAgent(box, vm, box.settings.bootTimeoutMs)
     await makeReady(box, vm, true)

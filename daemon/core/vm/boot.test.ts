@@ -35,6 +35,7 @@ test.each([
       },
     },
     live: {
+      get: () => undefined,
       mark() {
         ready = true
       },

@@ -2,7 +2,7 @@ import { Semaphore } from '../../lib/async/locks.ts'
 import { CroftError } from '../../lib/error.ts'
 import type { State, Vm } from '../../store/index.ts'
 import { keysDiffer } from '../access/limit.ts'
-import { type Box, type Report, specOf } from '../box.ts'
+import { type Box, type Report, specOf, stateOf } from '../box.ts'
 import { isOver, type LiveState } from '../live.ts'
 import { perBox } from '../per-box.ts'
 import { lendOwnDisk } from './own-disk.ts'
@@ -99,13 +99,18 @@ async function personalize(box: Box, vm: Vm, booted: boolean): Promise<string[]>
   }
 }
 
+/** The key of the lock that is held while a guest is told who it is. */
+export const readyLock = ({ id }: Pick<Vm, 'id'>): string => `ready ${id}`
+
 /**
  * Tells a running guest who it is, and marks it ready. Idempotent. If its keys change meanwhile, it is told again:
- * changing keys only notifies guests that are ready. @throws CroftError `guest-failed`
+ * changing keys only notifies guests that are ready. A guest that dozes is told when it goes on, before anybody can
+ * use it. @throws CroftError `guest-failed`
  * @param booted it has just booted
  */
 export async function makeReady(box: Box, vm: Vm, booted: boolean): Promise<void> {
-  await box.locks.run(`ready ${vm.id}`, async () => {
+  await box.locks.run(readyLock(vm), async () => {
+    if (stateOf(box, box.store.state.vms[vm.id] ?? vm) === 'dozing') return box.live.mark(vm.uuid, { ready: false })
     let told: State
     let unset: string[]
     do {

@@ -4,9 +4,9 @@ import type { Vm } from '../../store/index.ts'
 import { type Box, findVm, type Report, stateOf, vmsOf, withVm } from '../box.ts'
 import { collectGarbage } from '../layer/garbage.ts'
 import { whileAllowed } from '../operation/exclusively.ts'
+import { goOn } from '../sleep/doze.ts'
 import { wakeUp } from '../sleep/wake.ts'
 import { awaitAgent, bootVm, makeReady } from './boot.ts'
-import { resumeVm } from './own-disk.ts'
 import type { Action } from './state.ts'
 
 /** How long to wait before a guest that has refused to shut down is asked again. */
@@ -27,7 +27,7 @@ export async function startVm(box: Box, name: string, report: Report): Promise<{
       await box.store.update(withVm(vm.id, { power: 'on' }))
       await startUp(box, vm, report)
     }
-    const runs = ['awake', 'starting', 'paused'].includes(stateOf(box, vm))
+    const runs = ['awake', 'starting', 'dozing', 'paused'].includes(stateOf(box, vm))
     await (runs ? bring() : box.governor.admit(vm.name, bring))
   })
   return { vm: started, cold }
@@ -37,8 +37,9 @@ async function startUp(box: Box, vm: Vm, report: Report): Promise<void> {
   switch (stateOf(box, vm)) {
     case 'awake':
       return
+    case 'dozing':
     case 'paused':
-      return resumeVm(box, vm)
+      return goOn(box, vm)
     case 'starting':
       await awaitAgent(box, vm, box.settings.bootTimeoutMs)
       return makeReady(box, vm, true)
@@ -76,6 +77,7 @@ async function shutDown(box: Box, vm: Vm, graceMs: number, report: Report): Prom
   const state = () => stateOf(box, box.store.state.vms[vm.id] ?? vm)
   const down = () => ['stopped', 'crashed'].includes(state())
   if (down()) return 'shutdown'
+  if (graceMs > 0 && state() === 'dozing') await goOn(box, vm)
   if (graceMs > 0 && state() !== 'paused') {
     report({ subject: vm.name, step: 'shutting down', fraction: 0.3 })
     const late = performance.now() + graceMs

@@ -3,6 +3,7 @@ import { noRates, type Rates, type Vm } from '../../store/index.ts'
 import { type Box, type ShareKind, whenStarted, withVm } from '../box.ts'
 import { whileAllowed } from '../operation/exclusively.ts'
 import { perBox } from '../per-box.ts'
+import { isUp } from './state.ts'
 
 /** The parts of VMs' shares that could not be applied when last tried, each with one VM concerned and the reason. */
 export const unsupported = perBox(() => new Map<ShareKind, { vm: string; why: string }>())
@@ -116,7 +117,7 @@ export async function shareVm(
     const { id } = before
     const change = { priority: priority ?? before.priority, rates: { ...before.rates, ...rates } }
     const after = { ...before, ...change }
-    if (state === 'awake' || state === 'paused') await changeRunning(box, before, after)
+    if (isUp(state) || state === 'paused') await changeRunning(box, before, after)
     else if (after.rates.netBitsPerS !== before.rates.netBitsPerS) await box.network.add(after)
     await box.store.update(withVm(id, change))
     box.events.publish({ type: 'vm.changed', vm: id, name: before.name })

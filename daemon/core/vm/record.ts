@@ -44,6 +44,7 @@ export function withRecord(
     comment: '',
     createdAt: disk.createdAt,
     memory: null,
+    dozing: false,
     checkpoint: null,
     sleepAfter: null,
     appointment: null,

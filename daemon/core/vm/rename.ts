@@ -6,8 +6,9 @@ import { whileAllowed } from '../operation/exclusively.ts'
 import { makeReady } from './boot.ts'
 import { makeId } from './identity.ts'
 import { checkNewName } from './record.ts'
+import { isUp } from './state.ts'
 
-/** Renames a VM, in the guest too when it is awake. @throws CroftError `bad-name`, `name-taken`, `not-found` */
+/** Renames a VM, in the guest too when it is awake or as soon as it no longer dozes. @throws CroftError `bad-name`, `name-taken`, `not-found` */
 export async function renameVm(box: Box, name: string, to: string): Promise<Vm> {
   return whileAllowed(box, name, 'rename', async (vm) => {
     if (vm.name === to) return vm
@@ -38,7 +39,7 @@ export const renameOperation: OperationDefinition<OperationOf<'rename'>> = {
       async run(box, { vm: id }) {
         const vm = findOperationVm(box, id)
         // A guest that can't be told now learns its name at its next start, from the kernel's command line.
-        if (stateOf(box, vm) === 'awake')
+        if (isUp(stateOf(box, vm)))
           await makeReady(box, vm, false).catch((err) => box.log.warn({ vm: id, err }, 'guest not renamed yet'))
       },
     },

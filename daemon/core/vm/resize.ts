@@ -4,8 +4,10 @@ import { type Box, findOperationVm, findVm, layerOf, specOf, withVm } from '../b
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { whileAllowed } from '../operation/exclusively.ts'
+import { whileRunning } from '../sleep/doze.ts'
 import { makeId } from './identity.ts'
 import { checkLimits } from './limits.ts'
+import { isUp } from './state.ts'
 
 /**
  * Changes the limits of a VM. The disk grows immediately, even under a running guest; it never shrinks.
@@ -31,10 +33,10 @@ export async function resizeVm(
       )
     }
     const operation = { id: makeId('op'), kind: 'resize', startedAt: new Date().toISOString(), vm: id, limits } as const
-    await execute(box, resizeOperation, operation, (current) => current)
+    await whileRunning(box, before, () => execute(box, resizeOperation, operation, (current) => current))
     box.events.publish({ type: 'vm.changed', vm: id, name: before.name })
     const later = limits.cpus !== before.limits.cpus || limits.memoryMiB !== before.limits.memoryMiB
-    return { vm: findVm(box.store.state, id), atNextStart: later && state === 'awake' }
+    return { vm: findVm(box.store.state, id), atNextStart: later && isUp(state) }
   })
 }
 

@@ -10,8 +10,11 @@ import type { LiveState } from '../live.ts'
  *                    │ start                   │                                      ▼  │
  *                 crashed ◀──────────── the guest panics, or QEMU ends ───────────  paused
  *                                              │ wake                                 │
- *                                           asleep ◀── sleep: from awake ─────────────┘
+ *                                           asleep ◀── sleep: from awake and dozing ──┘
  *
+ *   dozing: its QEMU was suspended by Croft because nobody used it. Awake ◀──▶ dozing takes milliseconds. `stop`,
+ *   `sleep` and others have it go on first.
+ *   paused: whatever else suspended it, such as a full disk or somebody with virsh.
  *   `new` and `cp` of a checkpoint with memory begin asleep, and wake.
  *   leaving: `rm` has begun; nothing else may be done to the VM.
  */
@@ -20,6 +23,7 @@ export const vmStates = [
   'stopped',
   'starting',
   'awake',
+  'dozing',
   'asleep',
   'stopping',
   'paused',
@@ -28,30 +32,40 @@ export const vmStates = [
 ] as const
 export type VmState = (typeof vmStates)[number]
 
+/** Whether a VM has booted and holds its memory: it can be used at once, or as soon as it has gone on. Pure. */
+export const isUp = (state: VmState): boolean => state === 'awake' || state === 'dozing'
+
 /** The states in which each action is allowed. Shared by daemon, command line and console. */
 export const allowed = {
-  start: ['stopped', 'crashed', 'starting', 'awake', 'asleep', 'paused'],
-  stop: ['starting', 'awake', 'asleep', 'stopping', 'paused', 'stopped', 'crashed'],
-  restart: ['awake', 'asleep', 'starting', 'stopped', 'crashed', 'paused'],
-  rm: ['stopped', 'starting', 'awake', 'asleep', 'stopping', 'paused', 'crashed', 'leaving'],
-  rename: ['stopped', 'awake', 'asleep', 'crashed', 'paused'],
-  resize: ['stopped', 'awake', 'crashed'],
-  limit: ['stopped', 'awake', 'asleep', 'crashed', 'paused'],
-  sleep: ['awake', 'asleep'],
-  checkpoint: ['awake', 'asleep', 'stopped', 'crashed'],
-  restore: ['awake', 'asleep', 'stopped', 'crashed', 'starting', 'paused'],
-  enter: ['awake', 'asleep', 'starting', 'paused'],
+  start: ['stopped', 'crashed', 'starting', 'awake', 'dozing', 'asleep', 'paused'],
+  stop: ['starting', 'awake', 'dozing', 'asleep', 'stopping', 'paused', 'stopped', 'crashed'],
+  restart: ['awake', 'dozing', 'asleep', 'starting', 'stopped', 'crashed', 'paused'],
+  rm: ['stopped', 'starting', 'awake', 'dozing', 'asleep', 'stopping', 'paused', 'crashed', 'leaving'],
+  rename: ['stopped', 'awake', 'dozing', 'asleep', 'crashed', 'paused'],
+  resize: ['stopped', 'awake', 'dozing', 'crashed'],
+  limit: ['stopped', 'awake', 'dozing', 'asleep', 'crashed', 'paused'],
+  doze: ['awake', 'dozing'],
+  sleep: ['awake', 'dozing', 'asleep'],
+  checkpoint: ['awake', 'dozing', 'asleep', 'stopped', 'crashed'],
+  restore: ['awake', 'dozing', 'asleep', 'stopped', 'crashed', 'starting', 'paused'],
+  enter: ['awake', 'dozing', 'asleep', 'starting', 'paused'],
 } as const satisfies Record<string, readonly VmState[]>
 
 export type Action = keyof typeof allowed
 
+/** libvirt's reasons for a pause that QEMU made itself. Such a VM is paused even if it dozed or was about to. */
+const pausedByQemu: ReadonlySet<string> = new Set(['io-error', 'watchdog', 'shutting-down', 'api-error'])
+
 /** Derives the state of a VM from what the store wants and what libvirt says. Pure. */
-export function vmState(vm: Pick<Vm, 'phase' | 'memory'>, live: LiveState | undefined): VmState {
+export function vmState(vm: Pick<Vm, 'phase' | 'memory' | 'dozing'>, live: LiveState | undefined): VmState {
   if (vm.phase === 'golden' || vm.phase === 'spare') return 'making'
   if (vm.phase !== 'ready') return vm.phase
   if (!live || live.domain === 'off') return vm.memory ? 'asleep' : 'stopped'
   if (live.domain === 'crashed') return 'crashed'
-  if (live.domain === 'paused') return vm.memory ? 'starting' : 'paused'
+  if (live.domain === 'paused') {
+    if (vm.memory) return 'starting'
+    return vm.dozing && !pausedByQemu.has(live.reason) ? 'dozing' : 'paused'
+  }
   if (live.stopping) return 'stopping'
   return live.ready ? 'awake' : 'starting'
 }
@@ -70,6 +84,7 @@ const stateWords: Record<VmState, string> = {
   stopped: 'stopped',
   starting: 'starting',
   awake: 'awake',
+  dozing: 'dozing',
   asleep: 'asleep',
   stopping: 'stopping',
   paused: 'paused',

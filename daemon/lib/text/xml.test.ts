@@ -51,6 +51,7 @@ const vm: Vm = {
   comment: '',
   createdAt: '2026-01-01T00:00:00Z',
   memory: null,
+  dozing: false,
   checkpoint: null,
   sleepAfter: null,
   appointment: null,

@@ -48,6 +48,8 @@ export const vmSchema = z.object({
   createdAt: z.iso.datetime(),
   /** Id of the memory that it sleeps in, loaded when it wakes. Null while it runs, and when it is shut down. */
   memory: z.string().nullable(),
+  /** It dozes: its QEMU keeps its memory and stands still. Set before it is suspended, cleared once it can be used again. */
+  dozing: z.boolean(),
   /** Id of the checkpoint that its disk is based on; null when there is none. */
   checkpoint: z.string().nullable(),
   /** Minutes without use until it is put to sleep; 0 for never, null for the box's default. */

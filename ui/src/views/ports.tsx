@@ -20,7 +20,7 @@ export function Ports({ vm }: { vm: VmView }) {
               <code>croft exec {vm.name} -- tmux new -d python3 -m http.server 8000</code>
             </>
           ) : (
-            `Its ports show when it is awake.${vm.state === 'asleep' ? ' It wakes when somebody opens its address.' : ''}`
+            `Its ports show when it is awake.${vm.state === 'asleep' || vm.state === 'dozing' ? ' It wakes when somebody opens its address.' : ''}`
           )}
         </p>
       </Empty>

@@ -4,7 +4,7 @@ import { useEffect } from 'preact/hooks'
 import type { VmView } from '../box.ts'
 import { Act, Empty } from '../parts.tsx'
 
-/** The terminal, loaded on demand. Opening this tab does not wake a sleeping VM. */
+/** The terminal, loaded on demand. Opening this tab does not wake a VM that sleeps or dozes. */
 export function TerminalTab({ vm }: { vm: VmView }) {
   const View: Signal<ComponentType<{ vm: VmView }> | undefined> = useSignal(undefined)
   const awake = vm.state === 'awake'
@@ -18,7 +18,7 @@ export function TerminalTab({ vm }: { vm: VmView }) {
     return (
       <Empty title={`${vm.name} is ${vm.state}`}>
         <p>
-          {vm.state === 'asleep' ? (
+          {vm.state === 'asleep' || vm.state === 'dozing' ? (
             <Act kind="main" action={{ command: 'wake', args: { vm: vm.name }, done: `${vm.name} is awake` }}>
               Wake it and open a terminal
             </Act>

@@ -182,14 +182,14 @@ function titleOf(after: string): string {
   return after === 'never' ? 'never' : `after ${minutes(Number(after))} without use`
 }
 
-/** Tells when a VM is put to sleep automatically, and why it is awake now. Pure. */
+/** Tells when a VM is put to sleep automatically, and what uses it now or used it last. Pure. */
 function inWords(vm: StatResult): string {
   const { name, state, use, sleepAfter, sleepsAt } = vm
   const now = new Date()
   const rule =
     sleepAfter === 0 ? 'It is never put to sleep automatically.' : `It sleeps after ${minutes(sleepAfter)} without use.`
   if (vm.wakesAt) return `${rule} It wakes at ${wakes(vm, now)}.`
-  if (state !== 'awake' || !use) return rule
+  if ((state !== 'awake' && state !== 'dozing') || !use) return rule
   if (use.now) return `${rule} It is in use now: ${use.why}.`
   const due = stays(vm, now)
   const next = due ? `; it ${due}` : sleepsAt === null ? '' : ` and it sleeps ${until(sleepsAt, now)}`

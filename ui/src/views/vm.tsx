@@ -108,7 +108,7 @@ function Copying({ vm }: { vm: VmView }) {
         <Dialog label={`Copy ${vm.name}`} onClose={close}>
           <Form kind="form">
             <Field id="copy-name" argument="name" label={`Name of the copy of ${vm.name}`} of={name} mono />
-            {vm.state === 'awake' && (
+            {(vm.state === 'awake' || vm.state === 'dozing') && (
               <label class="check">
                 <input
                   type="checkbox"

@@ -1,0 +1,118 @@
+import { fault } from '../../lib/async/fault.ts'
+import { CroftError } from '../../lib/error.ts'
+import type { Vm } from '../../store/index.ts'
+import { type Box, findVm, stateOf, vmOfDomain, withVm } from '../box.ts'
+import { isOver, type LiveState } from '../live.ts'
+import { exclusively } from '../operation/exclusively.ts'
+import { awaitAgent, makeReady, readyLock } from '../vm/boot.ts'
+import { resumeVm } from '../vm/own-disk.ts'
+import { checkAllowed } from '../vm/state.ts'
+
+/**
+ * A VM that dozes keeps its memory in its QEMU, which stands still. The store says so from before the suspend until the
+ * VM can be used again: whatever cuts the daemon off between, the next start finds a VM that dozes, or one that runs
+ * and may not know yet what has changed meanwhile (`settleDozes` in reconcile.ts).
+ */
+export const dozeFaultPoints = ['doze.suspend', 'doze.suspended', 'doze.resume', 'doze.resumed'] as const
+
+/** How long libvirt's event of a suspend or a resume may take. */
+const eventMs = 10_000
+
+/**
+ * Has a VM doze: it costs no CPU, and goes on within milliseconds when somebody needs it. Does nothing when it already
+ * dozes.
+ * @param wanted checked again once the VM's lock is held: false leaves it awake
+ * @throws CroftError `conflict` when it is not awake or somebody is in it
+ */
+export async function doze(box: Box, name: string, wanted: () => boolean = () => true): Promise<Vm> {
+  const { id } = findVm(box.store.state, name)
+  await exclusively(box, id, async () => {
+    if (!wanted()) return
+    const vm = findVm(box.store.state, id)
+    const state = stateOf(box, vm)
+    checkAllowed('doze', vm.name, state)
+    if (state === 'dozing') return
+    const inside = box.usage.inside(id)
+    if (inside !== undefined)
+      throw new CroftError('conflict', `${vm.name} can't doze now: it is in use (${inside}).`, {
+        hint: `To move its memory to disk regardless: croft sleep ${vm.name}`,
+      })
+    await suspend(box, vm)
+  })
+  return findVm(box.store.state, id)
+}
+
+/**
+ * Suspends an awake VM; the caller holds its lock. Nobody is telling the guest anything at that moment: it would go
+ * unheard. @throws CroftError; the VM then runs on
+ */
+async function suspend(box: Box, vm: Vm): Promise<void> {
+  const { id, uuid } = vm
+  const noted = box.store.update(withVm(id, { dozing: true }))
+  // From now on, whoever needs the VM waits for the lock, and web requests ask first.
+  box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
+  await noted
+  try {
+    await box.locks.run(readyLock(vm), async () => {
+      fault('doze.suspend')
+      await box.hypervisor.pause(uuid)
+      fault('doze.suspended')
+      await box.live.waitFor(uuid, (live) => live?.domain !== 'running', eventMs)
+    })
+  } catch (error) {
+    await box.hypervisor
+      .resume(uuid)
+      .then(() => box.store.update(withVm(id, { dozing: false })))
+      .catch((err) => box.log.warn({ vm: id, err }, 'whether it dozes is settled when libvirt is back'))
+    throw error
+  }
+}
+
+/**
+ * Has a VM that dozes or is paused go on, and waits until it runs. Only what has changed meanwhile is told first. Its
+ * clock is set right in the background (clocks.ts). The caller holds its lock. @throws CroftError `guest-failed`
+ */
+export async function goOn(box: Box, vm: Vm): Promise<void> {
+  fault('doze.resume')
+  await resumeVm(box, vm)
+  fault('doze.resumed')
+  const live = await box.live.waitFor(vm.uuid, (live) => live?.domain !== 'paused', eventMs)
+  if (live?.domain !== 'running' || live.ready) return
+  await awaitAgent(box, vm, box.settings.bootTimeoutMs)
+  await makeReady(box, vm, !live.agent)
+}
+
+/**
+ * Does `work` that needs a running guest. A VM that dozes goes on for it, and dozes again afterwards unless somebody has
+ * used it meanwhile. The caller holds its lock.
+ */
+export async function whileRunning<T>(box: Box, vm: Vm, work: () => Promise<T>): Promise<T> {
+  if (stateOf(box, vm) !== 'dozing') return work()
+  await goOn(box, vm)
+  const usedAt = box.usage.notedAt(vm.id)
+  try {
+    return await work()
+  } finally {
+    const now = box.store.state.vms[vm.id]
+    if (now && stateOf(box, now) === 'awake' && box.usage.notedAt(vm.id) === usedAt)
+      await suspend(box, now).catch((err) => box.log.warn({ vm: vm.id, err }, 'could not doze again'))
+  }
+}
+
+/**
+ * Clears the note of each VM that dozed as soon as it can be used or has ended, whoever had it go on. @returns stops it
+ */
+export function keepDozes(box: Box): () => void {
+  const isUsable = (live: LiveState | undefined) => live?.domain === 'running' && live.ready
+  return box.live.watch((uuid, now, before) => {
+    const vm = vmOfDomain(box.store.state, uuid)
+    // What runs when the daemon first learns of it is for `settleDozes`.
+    const goesOn = isUsable(now) && before !== undefined && !isUsable(before)
+    if (!vm?.dozing || !(goesOn || isOver(now))) return
+    // Somebody has resumed it by hand.
+    if (goesOn && !box.locks.isLocked(vm.id)) box.usage.note(vm.id, 'it went on')
+    box.store
+      .update(withVm(vm.id, { dozing: false }))
+      .catch((err) => box.log.error({ vm: vm.id, err }, 'could not note that it no longer dozes'))
+  })
+}
