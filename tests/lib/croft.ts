@@ -384,7 +384,8 @@ async function borrowImage(folder: string, image: ImageName): Promise<void> {
     await mkdir(join(folder, part), { recursive: true, mode: 0o711 })
     for (const file of await readdir(join(base, part))) {
       const [from, to] = [join(base, part, file), join(folder, part, file)]
-      await link(from, to).catch(() => must('cp', ['--preserve=all', '--sparse=always', from, to]))
+      const sparse = part === 'bases' ? '--sparse=never' : '--sparse=always'
+      await link(from, to).catch(() => must('cp', ['--preserve=all', sparse, from, to]))
     }
   }
   const state: State = JSON.parse(await readFile(join(base, 'state.json'), 'utf8'))

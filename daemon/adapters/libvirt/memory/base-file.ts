@@ -92,6 +92,7 @@ export class BaseReader {
 }
 
 const zeroPage = Buffer.alloc(pageBytes)
+const zeroChunk = Buffer.alloc(chunkBytes)
 
 /** Writes a base, page by page in any order. */
 export class BaseWriter {
@@ -114,6 +115,9 @@ export class BaseWriter {
     if (!this.#slots[chunk]) {
       if (!content) return
       this.#slots[chunk] = ++this.#stored
+      // Without holes: on some file systems, such as tmpfs, reading a hole of a mapped file takes room, and a QEMU that
+      // reads one is ended when the disk is full.
+      writeFully(this.#fd, zeroChunk, this.#at(this.#stored))
     }
     writeFully(this.#fd, content ?? zeroPage, this.#at(this.#slots[chunk]!) + (page % chunkPages) * pageBytes)
   }
@@ -126,6 +130,7 @@ export class BaseWriter {
     head.writeUInt32LE(this.#stored, 24)
     for (const [i, slot] of this.#slots.entries()) head.writeUInt32LE(slot, tableAt + 4 * i)
     const bytes = this.#at(this.#stored + 1)
+    // A base of nothing but zeroes has no chunk, and its table is padded.
     ftruncateSync(this.#fd, bytes)
     writeFully(this.#fd, head, 0)
     writeFully(this.#fd, digestOf(this.#fd, bytes), digestAt)

@@ -1,4 +1,14 @@
-import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
@@ -31,7 +41,10 @@ const write = (at: number, bytes: Buffer) => {
 
 describe('a memory base', () => {
   test('is fine as it was made', async () => {
-    expect((await bases.check(base)).storedBytes).toBe(3 * 2 ** 21)
+    const { storedBytes } = await bases.check(base)
+    expect(storedBytes).toBe(3 * 2 ** 21)
+    // Reading a hole could take room on a disk that is full.
+    expect(statSync(path).blocks * 512).toBeGreaterThanOrEqual(storedBytes)
   })
 
   const damages: [string, () => void, RegExp][] = [
