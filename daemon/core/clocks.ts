@@ -10,8 +10,8 @@ const stepMs = 1_000
 
 /**
  * Sets the clocks of guests: of a guest that goes on after it stood still (it dozed, a full disk, by hand, a checkpoint,
- * a sleep that was interrupted), because so did its clock, and of all awake guests when the clock of the box was set. A guest that was loaded from memory
- * gets the time with everything else, before it is ready.
+ * a sleep that was interrupted), because so did its clock, and of all awake guests when the clock of the box was set. A
+ * guest that was loaded from memory gets the time with everything else, before it is ready.
  * @param onStep called when the clock of the box was set, with how much later it is now @returns stops watching
  */
 export function keepClocks(box: Box, onStep: (byMs: number) => Promise<void>): () => void {
