@@ -200,7 +200,7 @@ const whole = '0\nheld\nsum\n'
 test.runIf(deep)(
   'a fork that fills, frees, forks, sleeps and wakes leaves the memory of its nine brothers alone',
   async () => {
-    const brothers = Array.from({ length: 9 }, (_, i) => `brother-${i}`)
+    const brothers = Array.from({ length: 9 }, (_, i) => `brother${i}`)
     for (const name of ['restless', ...brothers]) {
       await croft.do('new', name)
       await croft.peek(name, checker)
