@@ -193,7 +193,7 @@ test('a damaged base is found before a guest runs on it: the VM starts from its 
 
 /** Holds 20 MB with a known sum, and writes down when the sum is another. */
 const checker = `head -c 20M /dev/urandom > /dev/shm/held; sha256sum /dev/shm/held > /dev/shm/sum
-nohup sh -c 'while sleep 2; do sha256sum -c --status /dev/shm/sum || date >> /dev/shm/wrong; done' > /dev/null 2>&1 &`
+nohup sh -c 'while sleep 20; do sha256sum -c --status /dev/shm/sum || date >> /dev/shm/wrong; done' > /dev/null 2>&1 &`
 const isWhole = (vm: string) => croft.peek(vm, 'sha256sum -c --status /dev/shm/sum; echo $?; ls /dev/shm')
 const whole = '0\nheld\nsum\n'
 
@@ -218,6 +218,7 @@ test.runIf(deep)(
     for (const name of brothers.slice(1)) expect(await isWhole(name)).toBe(whole)
     for (const name of ['restless', ...brothers]) await croft.do('rm', name, '--yes')
   },
+  1_800_000,
 )
 
 const points = faultPoints.filter((point) => /^(base|proof)\./.test(point))
