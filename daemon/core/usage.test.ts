@@ -30,7 +30,7 @@ test('a noted use keeps its time', () => {
   expect(uses.of('a')).toBeUndefined()
 })
 
-test('who is in a VM is told apart from other use', () => {
+test('sessions in a VM are told apart from other use', () => {
   const uses = new UsageTracker(always)
   uses.see(
     new Map([

@@ -1,9 +1,8 @@
 import type { Box } from '../core/box.ts'
 import type { VmStats } from '../core/interfaces/hypervisor.ts'
-import { idleSince } from '../core/sleep/idle.ts'
 import { bytes } from '../lib/text/units.ts'
 import type { Vm } from '../store/index.ts'
-import type { GovernorAction, VmMemory } from './decide.ts'
+import type { GovernorAction, Sleeper, VmMemory } from './decide.ts'
 
 /** How often a guest reports its memory use, in seconds: normally, and while it is squeezed. */
 const statsS = { idle: 10, squeezed: 2 }
@@ -69,15 +68,9 @@ export class Balloons {
 
   /**
    * Returns the state of a VM's memory, for `planActions`.
-   * @param computes whether the VM counts as in use because of its CPU use @param isTaken whether an operation holds it
+   * @param sleeper what is known of it besides its memory
    */
-  read(
-    box: Box,
-    vm: Vm,
-    balloon: NonNullable<VmStats['balloon']>,
-    ownBytes: number,
-    { computes, isTaken }: { computes: boolean; isTaken: boolean },
-  ): VmMemory {
+  read(box: Box, vm: Vm, balloon: NonNullable<VmStats['balloon']>, sleeper: Sleeper): VmMemory {
     const now = performance.now()
     const known = this.#knownOf(vm.id)
     const { squeeze } = known
@@ -87,21 +80,14 @@ export class Balloons {
       box.log.warn({ vm: vm.id }, 'the balloon of a VM does not fill')
     }
     if (known.deafAt !== undefined && now - known.deafAt > deafAgainMs) delete known.deafAt
-    // A VM that computes is in use, even before it has computed for long enough to count as used.
-    const since = computes ? undefined : idleSince(box, vm)
-    const idleMs = since && Date.now() - since.getTime()
+    const { idleMs } = sleeper
     if (idleMs === undefined || (known.pulsedAt !== undefined && now - known.pulsedAt > idleMs)) delete known.pulsedAt
     const ago = (at: number | undefined) => (at === undefined ? undefined : now - at)
     return {
-      id: vm.id,
-      name: vm.name,
+      ...sleeper,
       maximum: balloon.maximumBytes,
       balloon: balloon.bytes,
       guest: known.deafAt === undefined ? guestOf(known, balloon) : undefined,
-      idleMs,
-      pinned: vm.sleepAfter === 0,
-      busy: isTaken,
-      ownBytes,
       unused: known.unused ?? 0,
       past: { squeezedMs: ago(known.squeeze?.at), neededMs: ago(known.neededAt), pulsedMs: ago(known.pulsedAt) },
     }

@@ -120,7 +120,7 @@ export class Governor implements MemoryGovernor {
     const ids = new Set([...awake, ...dozing].map(({ id }) => id))
     const load = { memoryBytes: memory.total, isTight: this.#level !== 'plenty', pressure }
     this.#weights.weigh(box, load, ids, found, (vm, what) => say(box, vm, what, 'vm.heavy'))
-    const sleepers = dozing.map((vm) => this.#sleeper(box, vm, found.get(vm.uuid)))
+    const sleepers = dozing.map((vm) => this.#sleeper(box, vm, idleSince(box, vm), found.get(vm.uuid)))
     for (const action of planActions(memory, this.#level, vms, sleepers)) await this.#act(box, action)
   }
 
@@ -136,19 +136,20 @@ export class Governor implements MemoryGovernor {
 
   #readVm(box: Box, vm: Vm, stats: VmStats | undefined): VmMemory[] {
     if (!stats?.balloon) return []
-    const how = { computes: this.#weights.isBusy(vm.id), isTaken: this.#isTaken(box, vm) }
-    return [this.#balloons.read(box, vm, stats.balloon, stats.ownBytes, how)]
+    // A VM that computes is in use, even before it has computed for long enough to count as used.
+    const since = this.#weights.isBusy(vm.id) ? undefined : idleSince(box, vm)
+    return [this.#balloons.read(box, vm, stats.balloon, this.#sleeper(box, vm, since, stats))]
   }
 
-  #sleeper(box: Box, vm: Vm, stats: VmStats | undefined): Sleeper {
-    const since = idleSince(box, vm)
-    const idleMs = since && Date.now() - since.getTime()
-    const [pinned, busy] = [vm.sleepAfter === 0, this.#isTaken(box, vm)]
-    return { id: vm.id, name: vm.name, idleMs, pinned, busy, ownBytes: stats?.ownBytes ?? Number.POSITIVE_INFINITY }
-  }
-
-  #isTaken(box: Box, { id }: Vm): boolean {
-    return box.locks.isHeld(id) || this.#under?.id === id
+  #sleeper(box: Box, { id, name, sleepAfter }: Vm, since: Date | undefined, stats: VmStats | undefined): Sleeper {
+    return {
+      id,
+      name,
+      idleMs: since && Date.now() - since.getTime(),
+      pinned: sleepAfter === 0,
+      busy: box.locks.isHeld(id) || this.#under?.id === id,
+      ownBytes: stats?.ownBytes ?? Number.POSITIVE_INFINITY,
+    }
   }
 
   async #act(box: Box, action: GovernorAction): Promise<void> {

@@ -1,3 +1,4 @@
+import { isResting, isUp } from '../../daemon/core/vm/state.ts'
 import type { VmView } from './box.ts'
 import type { UserAction } from './run.ts'
 
@@ -17,8 +18,8 @@ export function actionsOf({ name, state }: Pick<VmView, 'name' | 'state'>): Titl
   const off = state === 'stopped' || state === 'crashed'
   return [
     ...(off ? [on('Start', 'start', 'is awake', 'main')] : []),
-    ...(state === 'asleep' || state === 'dozing' ? [on('Wake', 'wake', 'is awake', 'main')] : []),
-    ...(state === 'awake' || state === 'dozing' ? [on('Sleep', 'sleep', 'is asleep')] : []),
+    ...(isResting(state) ? [on('Wake', 'wake', 'is awake', 'main')] : []),
+    ...(isUp(state) ? [on('Sleep', 'sleep', 'is asleep')] : []),
     on('Checkpoint', 'checkpoint', 'has a new checkpoint'),
     { title: 'Copy', action: { command: 'cp', args: { vm: name }, done: `${name} is copied` } },
     ...(off ? [] : [on('Restart', 'restart', 'has restarted'), on('Stop', 'stop', 'is stopped')]),

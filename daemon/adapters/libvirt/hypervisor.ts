@@ -44,7 +44,7 @@ export function makeHypervisor(
   const { call } = libvirt
   const bases = new MemoryBases(folder)
   /** The names of domains, by UUID. */
-  const names = new Map<string, string>()
+  let names = new Map<string, string>()
   /** How many times libvirt opens a save image to read its header: twice since about version 11, once before. */
   let headers = 1
   let isUnderstood = true
@@ -64,7 +64,6 @@ export function makeHypervisor(
     },
 
     async undefine(vm) {
-      names.delete(vm.uuid)
       const flags = VIR.DOMAIN_UNDEFINE_MANAGED_SAVE | VIR.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
       await unless(gone, call.domainUndefine(vm.uuid, flags))
       const log = `${logFolder}/${domainName(vm)}.log`
@@ -278,6 +277,8 @@ export function makeHypervisor(
         VIR.DOMAIN_STATS_INTERFACE |
         VIR.DOMAIN_STATS_BLOCK
       const all = await croft(call.domainStatsOfAll(groups, VIR.CONNECT_GET_ALL_DOMAINS_STATS_RUNNING))
+      if (Object.keys(all).some((uuid) => !names.has(uuid)))
+        names = new Map((await croft(call.domainList())).map(({ uuid, name }) => [uuid, name]))
       const entries = Object.entries(all).map(
         async ([uuid, stats]): Promise<[string, VmStats]> => [
           uuid,
@@ -320,7 +321,6 @@ export function makeHypervisor(
     uuid: string,
     residentBytes: number,
   ): Promise<Pick<VmStats, 'residentBytes' | 'ownBytes' | 'fileBytes'>> {
-    if (!names.has(uuid)) for (const domain of await croft(call.domainList())) names.set(domain.uuid, domain.name)
     const found = await pidOfDomain(names.get(uuid) ?? '')
       .then(readProcessMemory)
       .catch(() => ({ ownBytes: residentBytes, fileBytes: 0 }))

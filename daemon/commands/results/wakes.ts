@@ -12,10 +12,14 @@ export function wakeTime({ wakesAt }: Pick<VmResult, 'wakesAt'>, now: Date): str
 /** Says when a VM is woken, and for what: 03:00 for certbot.timer (in 5 h); empty for never. */
 export function wakes(vm: Pick<VmResult, 'wakesAt' | 'wakesFor'>, now: Date): string {
   if (vm.wakesAt === null) return ''
-  const left = until(vm.wakesAt, now)
-  return `${wakeTime(vm, now)} for ${vm.wakesFor} (${left === 'over' ? 'now' : left})`
+  return `${wakeTime(vm, now)} for ${vm.wakesFor} (${untilDue(vm.wakesAt, now)})`
 }
 
 /** Says why a VM that is not used does not sleep; empty for no reason. */
 export const stays = ({ dueSoon }: Pick<UseResult, 'dueSoon'>, now: Date): string =>
-  dueSoon ? `does not sleep: ${dueSoon.what} is due ${until(dueSoon.at, now).replace('over', 'now')}` : ''
+  dueSoon ? `does not sleep: ${dueSoon.what} is due ${untilDue(dueSoon.at, now)}` : ''
+
+function untilDue(at: string, now: Date): string {
+  const left = until(at, now)
+  return left === 'over' ? 'now' : left
+}

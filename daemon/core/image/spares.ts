@@ -3,9 +3,9 @@ import { type Box, findOperationVm, imageOf, type Report, type Spares, specOf, w
 import { collectGarbage } from '../layer/garbage.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
-import { loadMemory, loads, waitUntilReady } from '../sleep/memory.ts'
+import { loadNew, waitUntilReady } from '../sleep/memory.ts'
 import { makeId } from '../vm/identity.ts'
-import { growTo, preparation } from '../vm/preparation.ts'
+import { growTo, preparation, unprepare } from '../vm/preparation.ts'
 import { applyShares, initialShares } from '../vm/qos.ts'
 import { descriptionOf, type ForkOptions, makeLayer, newName, withoutVm, withRecord } from '../vm/record.ts'
 import { rmOperation } from '../vm/remove.ts'
@@ -137,13 +137,7 @@ export const spareOperation: OperationDefinition<OperationOf<'spare'>> = {
     ...preparation,
     {
       name: 'load',
-      async run(box, { vm: id }) {
-        const vm = findOperationVm(box, id)
-        await loads(box).run(async () => {
-          await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running')
-          await waitUntilReady(box, vm)
-        })
-      },
+      run: (box, { vm }) => loadNew(box, findOperationVm(box, vm)),
       undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
     },
     {
@@ -182,10 +176,7 @@ export const claimOperation: OperationDefinition<OperationOf<'claim'>> = {
         await Promise.all([defined, waitUntilReady(box, vm)])
         await growTo(box, vm, box.store.state.checkpoints[from]?.limits.diskGiB ?? 0)
       },
-      async undo(box, operation) {
-        await box.hypervisor.powerOff(findOperationVm(box, operation.vm).uuid)
-        for (const step of preparation.toReversed()) await step.undo?.(box, operation)
-      },
+      undo: unprepare,
     },
   ],
   commit: (state, { vm }) => withVm(vm, { phase: 'ready' })(state),

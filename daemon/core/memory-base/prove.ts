@@ -5,9 +5,9 @@ import type { Checkpoint, State, Vm } from '../../store/index.ts'
 import { type Box, findOperationVm } from '../box.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
-import { loadMemory, loads, waitUntilReady } from '../sleep/memory.ts'
+import { loadNew } from '../sleep/memory.ts'
 import { makeId } from '../vm/identity.ts'
-import { preparation } from '../vm/preparation.ts'
+import { preparation, unprepare } from '../vm/preparation.ts'
 import { makeLayer, withoutVm, withRecord } from '../vm/record.ts'
 
 /**
@@ -56,23 +56,11 @@ export const proofOperation: OperationDefinition<OperationOf<'proof'>> = {
     ...preparation,
     {
       name: 'load',
-      async run(box, { vm: id }) {
-        const vm = findOperationVm(box, id)
-        await loads(box).run(async () => {
-          await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running', true)
-          await waitUntilReady(box, vm)
-        })
-      },
+      run: (box, { vm }) => loadNew(box, findOperationVm(box, vm), true),
       undo: (box, { vm }) => box.hypervisor.powerOff(findOperationVm(box, vm).uuid),
     },
     { name: 'work', run: (box, { vm }) => work(box, findOperationVm(box, vm)) },
-    {
-      name: 'remove',
-      async run(box, operation) {
-        await box.hypervisor.powerOff(findOperationVm(box, operation.vm).uuid)
-        for (const step of preparation.toReversed()) await step.undo?.(box, operation)
-      },
-    },
+    { name: 'remove', run: unprepare },
   ],
   commit: (state, { vm }) => withoutVm(state, vm),
   rollback: (state, { vm }) => withoutVm(state, vm),

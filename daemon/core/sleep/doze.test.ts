@@ -60,7 +60,7 @@ test('a VM is noted before it is suspended, and goes on without being told anyth
   expect(did).toEqual(['pause, noted', 'resume'])
 })
 
-test('whoever needs a VM that is about to doze waits, and has it go on', async () => {
+test('a caller that needs a VM that is about to doze waits, and has it go on', async () => {
   const { box, did, now, state, hypervisor } = boxWithOne()
   const { pause } = hypervisor
   const asked = Promise.withResolvers<void>()

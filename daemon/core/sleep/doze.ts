@@ -49,7 +49,7 @@ export async function doze(box: Box, name: string, wanted: () => boolean = () =>
 async function suspend(box: Box, vm: Vm): Promise<void> {
   const { id, uuid } = vm
   const noted = box.store.update(withVm(id, { dozing: true }))
-  // From now on, whoever needs the VM waits for the lock, and web requests ask first.
+  // From now on, callers that need the VM wait for the lock, and web requests ask first.
   box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
   await noted
   try {
@@ -100,7 +100,7 @@ export async function whileRunning<T>(box: Box, vm: Vm, work: () => Promise<T>):
 }
 
 /**
- * Clears the note of each VM that dozed as soon as it can be used or has ended, whoever had it go on. @returns stops it
+ * Clears the note of each VM that dozed as soon as it can be used or has ended, whatever resumed it. @returns stops it
  */
 export function keepDozes(box: Box): () => void {
   const isUsable = (live: LiveState | undefined) => live?.domain === 'running' && live.ready

@@ -61,14 +61,13 @@ export async function loadMemory(
     }
   }
   if (map) return load(memory, true)
-  for (const from of mapsBases(box) ? [preparedFor(box, memory), memory] : []) {
-    if (from?.base === null || from === undefined) continue
-    const failure = await load(from, true).then(
-      () => undefined,
-      (err) => ({ err }),
-    )
-    if (!failure) return
-    box.log.warn({ vm: vm.id, base: from.base, ...failure }, 'a memory base could not be mapped')
+  const overBases = [preparedFor(box, memory) ?? [], memory].flat().filter(({ base }) => base !== null)
+  for (const from of mapsBases(box) ? overBases : []) {
+    try {
+      return await load(from, true)
+    } catch (err) {
+      box.log.warn({ vm: vm.id, base: from.base, err }, 'a memory base could not be mapped')
+    }
   }
   await load(memory, false)
 }
@@ -102,6 +101,17 @@ export async function savingBytes(box: Box, vm: Vm): Promise<number> {
     box.hypervisor.stats(),
   ])
   return Math.max(0, memoryMiB * 2 ** 20 - (stats.get(vm.uuid)?.residentBytes ?? 0))
+}
+
+/**
+ * Loads a VM that has just been made, in its turn, and waits until it can be used. Its record names the memory.
+ * @param map as for `loadMemory` @throws as `loadMemory`, and CroftError `guest-failed`
+ */
+export async function loadNew(box: Box, vm: Vm, map = false): Promise<void> {
+  await loads(box).run(async () => {
+    await loadMemory(box, vm, box.store.state.memories[vm.memory!]!, 'running', map)
+    await waitUntilReady(box, vm)
+  })
 }
 
 /** Waits until a guest that was loaded answers, and tells it who it is. @throws CroftError `guest-failed` */

@@ -16,7 +16,7 @@ import { describeMemoryOf, savingBytes, trimGuest } from './memory.ts'
 /** VMs that are being put to sleep, by id; aborting interrupts it. */
 export const sleepAborts = perBox(() => new Map<string, AbortController>())
 
-/** Whether a VM is being put to sleep or about to doze, so that whoever needs it has to say so. */
+/** Whether a VM is being put to sleep or about to doze, so that callers that need it must say so. */
 export const isFallingAsleep = (box: Box, id: string): boolean =>
   sleepAborts(box).has(id) || box.store.state.vms[id]?.dozing === true
 

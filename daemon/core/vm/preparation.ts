@@ -38,6 +38,12 @@ export const preparation: readonly Step<{ vm: string; from?: string | null }>[] 
   },
 ]
 
+/** Undoes the preparation of a VM, which may run. */
+export async function unprepare(box: Box, operation: { vm: string }): Promise<void> {
+  await box.hypervisor.powerOff(findOperationVm(box, operation.vm).uuid)
+  for (const step of preparation.toReversed()) await step.undo?.(box, operation)
+}
+
 /** Grows a running fork's disk to the VM's limit. @param has the size that its guest knows, in GiB */
 export async function growTo(box: Box, vm: Vm, has: number): Promise<void> {
   if (vm.limits.diskGiB <= has) return

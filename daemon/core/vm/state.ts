@@ -35,6 +35,9 @@ export type VmState = (typeof vmStates)[number]
 /** Whether a VM has booted and holds its memory: it can be used at once, or as soon as it has gone on. Pure. */
 export const isUp = (state: VmState): boolean => state === 'awake' || state === 'dozing'
 
+/** Whether a VM wakes or goes on when somebody needs it. Pure. */
+export const isResting = (state: VmState): boolean => state === 'asleep' || state === 'dozing'
+
 /** The states in which each action is allowed. Shared by daemon, command line and console. */
 export const allowed = {
   start: ['stopped', 'crashed', 'starting', 'awake', 'dozing', 'asleep', 'paused'],

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { PortResult } from '../../../daemon/commands/inside/ports.ts'
 import type { ShareResult } from '../../../daemon/commands/web/share.ts'
+import { isResting } from '../../../daemon/core/vm/state.ts'
 import type { VmView } from '../box.ts'
 import { useCommand } from '../command.ts'
 import { Act, Choose, Copy, Empty, Field, Form, Secret, Table, Trouble, Until } from '../parts.tsx'
@@ -20,7 +21,7 @@ export function Ports({ vm }: { vm: VmView }) {
               <code>croft exec {vm.name} -- tmux new -d python3 -m http.server 8000</code>
             </>
           ) : (
-            `Its ports show when it is awake.${vm.state === 'asleep' || vm.state === 'dozing' ? ' It wakes when somebody opens its address.' : ''}`
+            `Its ports show when it is awake.${isResting(vm.state) ? ' It wakes when somebody opens its address.' : ''}`
           )}
         </p>
       </Empty>

@@ -1,6 +1,7 @@
 import { type Signal, useSignal } from '@preact/signals'
 import type { ComponentType } from 'preact'
 import { useEffect } from 'preact/hooks'
+import { isResting } from '../../../daemon/core/vm/state.ts'
 import type { VmView } from '../box.ts'
 import { Act, Empty } from '../parts.tsx'
 
@@ -18,7 +19,7 @@ export function TerminalTab({ vm }: { vm: VmView }) {
     return (
       <Empty title={`${vm.name} is ${vm.state}`}>
         <p>
-          {vm.state === 'asleep' || vm.state === 'dozing' ? (
+          {isResting(vm.state) ? (
             <Act kind="main" action={{ command: 'wake', args: { vm: vm.name }, done: `${vm.name} is awake` }}>
               Wake it and open a terminal
             </Act>

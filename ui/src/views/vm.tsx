@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { sharing } from '../../../daemon/commands/results/sharing.ts'
 import { wakes } from '../../../daemon/commands/results/wakes.ts'
+import { isUp } from '../../../daemon/core/vm/state.ts'
 import { actionsOf } from '../actions.ts'
 import { freeName, shownVm, type VmView, vms } from '../box.ts'
 import { Act, Ago, Copy, Dialog, Field, Form, StateMark, Tabs } from '../parts.tsx'
@@ -108,7 +109,7 @@ function Copying({ vm }: { vm: VmView }) {
         <Dialog label={`Copy ${vm.name}`} onClose={close}>
           <Form kind="form">
             <Field id="copy-name" argument="name" label={`Name of the copy of ${vm.name}`} of={name} mono />
-            {(vm.state === 'awake' || vm.state === 'dozing') && (
+            {isUp(vm.state) && (
               <label class="check">
                 <input
                   type="checkbox"
