@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { type Croft, startCroft } from '../lib/croft.ts'
 import { must } from '../lib/program.ts'
-import { qemuPid, sizeOf } from '../lib/qemu.ts'
+import { qemuPid, sizeOf, watchPauses } from '../lib/qemu.ts'
 import { type Figure, timed } from './figures.ts'
 import { firstSsh } from './guest-steps.ts'
 
@@ -36,38 +34,15 @@ async function copies(croft: Croft): Promise<Figure[]> {
       )
     }
     for (let round = 0; round < rounds; round++) {
-      const { stop } = await watchPauses(croft, 'source')
+      const { stop } = watchPauses(await croft.ask('show', { vm: 'source' }))
       answer.values.push(await timed(() => croft.ask('cp', { vm: 'source', name: 'copy' })))
-      pause.values.push(Math.max(...(await stop())))
+      pause.values.push(Math.max(...(await stop()).map(({ ms }) => ms)))
       await croft.do('rm', 'copy', '--yes')
     }
     await croft.do('rm', 'source', '--yes')
     figures.push(pause, answer)
   }
   return figures
-}
-
-/** The pauses of a VM in ms, by QEMU's own events and clock. */
-async function watchPauses(croft: Croft, name: string): Promise<{ stop(): Promise<number[]> }> {
-  const vm = Object.values((await croft.state()).vms).find((each) => each.name === name)!
-  const words = ['qemu-monitor-event', `croft-${vm.id}`, '--event', '^(STOP|RESUME)$', '--regex', '--loop']
-  const child = spawn('stdbuf', ['-oL', 'virsh', '-q', '-c', 'qemu:///system', ...words])
-  const seen: { stopped: boolean; at: number }[] = []
-  // event STOP at 1764021123.123456 for domain …
-  createInterface({ input: child.stdout! }).on('line', (line) => {
-    const [, event, at] = /event (\w+) at ([\d.]+) for/.exec(line) ?? []
-    if (event) seen.push({ stopped: event === 'STOP', at: Number(at) * 1000 })
-  })
-  return {
-    async stop() {
-      child.kill('SIGINT')
-      await new Promise((resolve) => child.once('close', resolve))
-      return seen.flatMap(({ stopped, at }, i) => {
-        const next = seen[i + 1]
-        return stopped && next && !next.stopped ? [next.at - at] : []
-      })
-    },
-  }
 }
 
 async function naps(croft: Croft): Promise<Figure[]> {

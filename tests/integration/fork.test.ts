@@ -7,6 +7,7 @@ import type { Vm } from '../../daemon/store/index.ts'
 import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { deep } from '../lib/deep.ts'
 import { must, program } from '../lib/program.ts'
+import { watchPauses } from '../lib/qemu.ts'
 
 /** Forks of checkpoints with memory: what continues in them, and what distinguishes them from their parent. */
 let croft: Croft
@@ -320,6 +321,24 @@ describe('a checkpoint', () => {
     await inside('beta', 'echo two > file; sync')
     await croft.do('restore', 'beta', 'off')
     expect(await inside('beta', 'cat file')).toBe('one\n')
+  })
+
+  test('pauses its VM only for a moment after its memory was saved, and ends although that changes all the time', async () => {
+    await croft.do('cp', 'alpha', 'beta')
+    const { stop } = watchPauses(await recordOf('beta'))
+    const begin = (program: string) =>
+      inside(
+        'beta',
+        `nohup python3 -c '${program}' > /dev/null 2>&1 & until [ -e begun ]; do sleep 0.1; done; rm begun`,
+      )
+    await begin('import os, time; kept = os.urandom(200 * 10**6); open("begun", "w"); time.sleep(10**6)')
+    for (const label of ['one', 'two', 'three']) await croft.do('checkpoint', 'beta', label)
+    const parts = (await stop()).map(({ ms, savedMs }) => ms / savedMs!)
+    expect(parts).toHaveLength(3)
+    expect(Math.min(...parts)).toBeLessThan(0.15)
+    await inside('beta', 'pkill python3')
+    await begin('import os; open("begun", "w")\nwhile True: os.urandom(200 * 10**6)')
+    await croft.do('checkpoint', 'beta', 'busy')
   })
 
   test('has a label of its own, and a wrong one is helped', async () => {

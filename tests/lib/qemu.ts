@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
 
 /** Returns the process id of a running VM, as libvirt has it. */
 export const qemuPid = async ({ id }: { id: string }): Promise<number> =>
@@ -34,4 +36,36 @@ export async function mappedBy(
     if (isWanted && key === 'Private_Dirty') sum.privateBytes += Number(KiB) * 1024
   }
   return sum
+}
+
+/** A pause of a VM, and for how long QEMU had saved its memory before, if it did. */
+export interface Pause {
+  ms: number
+  savedMs: number | undefined
+}
+
+/** Watches the pauses of a VM, by QEMU's own events and clock, until `stop` is called, which returns them. */
+export function watchPauses({ id }: { id: string }): { stop(): Promise<Pause[]> } {
+  const words = ['qemu-monitor-event', `croft-${id}`, '--event', '^(STOP|RESUME|MIGRATION)$', '--regex', '--loop']
+  const child = spawn('stdbuf', ['-oL', 'virsh', '-q', '-c', 'qemu:///system', ...words])
+  const pauses: Pause[] = []
+  const last: Record<string, number> = {}
+  // event MIGRATION at 1764021123.123456 for domain 'croft-…': {"status":"setup"}
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    const [, event, seconds, status = ''] =
+      /event (\w+) at ([\d.]+) for [^{]*(?:\{"status":"(\w+)"\})?/.exec(line) ?? []
+    if (!event) return
+    const at = Number(seconds) * 1000
+    last[event + status] = at
+    const { STOP: stopped, MIGRATIONsetup: began } = last
+    if (event !== 'RESUME' || stopped === undefined) return
+    pauses.push({ ms: at - stopped, savedMs: began === undefined ? undefined : stopped - began })
+  })
+  return {
+    async stop() {
+      child.kill('SIGINT')
+      await new Promise((resolve) => child.once('close', resolve))
+      return pauses
+    },
+  }
 }

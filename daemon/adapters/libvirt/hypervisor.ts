@@ -18,6 +18,7 @@ import { commitBlocks, reopenReadOnly } from './block-job.ts'
 import type { Libvirt } from './client.ts'
 import { type BoxShape, digest, domainName, domainXml, vmFolder } from './domain-xml.ts'
 import { library, MemoryBases } from './memory/bases.ts'
+import { snapshotMemory } from './memory/live-snapshot.ts'
 import { type Filter, openSaveImage, rewrite, withHeader } from './memory/load.ts'
 import type { SaveImage } from './memory/save-image.ts'
 import type { Summary } from './memory/stream-filter.ts'
@@ -126,8 +127,13 @@ export function makeHypervisor(
         VIR.DOMAIN_SNAPSHOT_CREATE_ATOMIC |
         VIR.DOMAIN_SNAPSHOT_CREATE_NO_METADATA |
         VIR.DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
-      const part = memory ? VIR.DOMAIN_SNAPSHOT_CREATE_LIVE : agent ? diskOnly | quiesce : diskOnly
-      await croft(call.domainSnapshot(uuid, description.text, whole | part))
+      if (memory) {
+        const written = [join(folder, memory.file), join(folder, (await this.diskOf(uuid)) ?? '')]
+        await croft(snapshotMemory(libvirt, uuid, description.text, whole, written))
+      } else {
+        const part = agent ? diskOnly | quiesce : diskOnly
+        await croft(call.domainSnapshot(uuid, description.text, whole | part))
+      }
     },
 
     async load(spec, memory, base, map, how) {

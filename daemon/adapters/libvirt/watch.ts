@@ -130,4 +130,5 @@ function subscribe(conn: Pointer, emit: (event: LibvirtEvent) => void): void {
     state: state === 1 ? 'connected' : 'disconnected',
     reason: word(agentReasons, reason),
   }))
+  on(20, ['int'], (uuid, [pass]) => ({ type: 'memory-pass', uuid, pass }))
 }

@@ -20,6 +20,8 @@ export type LibvirtEvent =
     }
   | { type: 'reboot'; uuid: string }
   | { type: 'agent'; uuid: string; state: 'connected' | 'disconnected'; reason: string }
+  /** A pass over the memory of a domain begins, in a job that moves it while the domain runs. The first one is 1. */
+  | { type: 'memory-pass'; uuid: string; pass: number }
   | { type: 'block-job'; uuid: string; disk: string; job: string; status: string }
   | {
       type: 'io-error'

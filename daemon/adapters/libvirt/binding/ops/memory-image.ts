@@ -38,6 +38,11 @@ export const memoryImageOps = {
     withDomain(conn, uuid, (domain) => callNative('virDomainAbortJob', domain))
   },
 
+  /** Sets for how long, in ms, the domain may stand still at the end of a job that moves its memory while it runs. */
+  domainSetMaxDowntime(conn: Pointer, uuid: string, ms: number): void {
+    withDomain(conn, uuid, (domain) => callNative('virDomainMigrateSetMaxDowntime', domain, ms, 0))
+  },
+
   /**
    * Takes a snapshot as described by the `<domainsnapshot>` XML. Returns its name. flags: VIR.DOMAIN_SNAPSHOT_CREATE_*
    */
