@@ -30,7 +30,7 @@ export interface Times {
 
 /**
  * The least that a fork can take: QEMU alone, started by hand with the devices that libvirt gave a fork, loads the same
- * stream from the file and goes through the same steps in the guest. Overlay, tap, firewall and keys are made
+ * stream from the file over the same memory base, and goes through the same steps in the guest. Overlay, tap, firewall and keys are made
  * beforehand and don't count.
  * @param model a running fork whose QEMU command line is reused @param memory the save image that it was made from
  */
@@ -41,6 +41,10 @@ export async function prepareFloor(croft: Croft, model: string, memory: string):
   const path = (layer: { file: string }) => join(croft.folder, layer.file)
   const pid = await qemuPid(twin)
   const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1)
+  const variables = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0').map((each) => each.split(/=(.*)/s))
+  // The memory base that the fork maps, and the library that maps it.
+  const { LD_PRELOAD, CROFT_MEMORY_BASE } = Object.fromEntries(variables)
+  const env = { ...process.env, LD_PRELOAD, CROFT_MEMORY_BASE }
   const { streamOffset } = await openSaveImage(memory)
   return async () => {
     const folder = await mkdtemp(join(cache, 'floor-'))
@@ -71,7 +75,7 @@ export async function prepareFloor(croft: Croft, model: string, memory: string):
         ...['-qmp', `unix:${folder}/monitor,server=on,wait=off`],
       ]
       const began = performance.now()
-      qemu = spawn(words[0]!, args, { stdio: ['ignore', 'ignore', 'inherit', stream] })
+      qemu = spawn(words[0]!, args, { env, stdio: ['ignore', 'ignore', 'inherit', stream] })
       closeSync(stream)
       await runOnceLoaded(join(folder, 'monitor'))
       const agent = await JsonSocket.open(join(folder, 'agent'))

@@ -9,7 +9,7 @@ import { type Figure, timed } from './figures.ts'
 const forks = Number(process.env.CROFT_BENCH_FORKS ?? 20)
 const rounds = 5
 /** How long VMs settle before their memory is measured. */
-const settleMs = 20_000
+export const settleMs = 20_000
 const memoryMiB = Number(process.env.CROFT_BENCH_MEMORY_MIB ?? 512)
 
 /** What forks cost and how soon they are there: with a memory base that all map, and with copies of its memory. */
@@ -88,7 +88,7 @@ async function figuresOf(memoryLayers: boolean, words: string): Promise<Figure[]
 }
 
 /** In MB. `code`: what the emulator has translated, which no guest under KVM has. */
-async function sizesOf(croft: Croft, name: string): Promise<{ pss: number; own: number; code: number }> {
+export async function sizesOf(croft: Croft, name: string): Promise<{ pss: number; own: number; code: number }> {
   const pid = await qemuPid(await croft.ask('show', { vm: name }))
   const [{ pss }, rollup, smaps] = await Promise.all([
     sizeOf(pid),

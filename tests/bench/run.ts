@@ -9,8 +9,10 @@ import { type Figure, figureTable, median } from './figures.ts'
 import { forkFigures } from './fork.ts'
 import { layerFigures } from './layers.ts'
 import { memoryFigures } from './memory.ts'
+import { mixedFigures } from './mixed.ts'
 import { neighbourFigures } from './neighbours.ts'
 import { soakFigures } from './soak.ts'
+import { speedFigures } from './speed.ts'
 import { sshFigures } from './ssh.ts'
 import { stepFigures } from './steps.ts'
 import { thousandFigures } from './thousand.ts'
@@ -32,6 +34,8 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   density: () => densityFigures(false),
   'density-ksm': () => densityFigures(true),
   'density-plain': plainDensityFigures,
+  mixed: mixedFigures,
+  speed: speedFigures,
   neighbours: neighbourFigures,
   memory: memoryFigures,
   soak: soakFigures,
@@ -48,6 +52,8 @@ const ratios = [
   ['a VM that has done nothing, compressed: `wake` → usable', 'a VM that has done nothing, as saved: `wake` → usable'],
   ['a VM that has worked, compressed: `wake` → usable', 'a VM that has worked, as saved: `wake` → usable'],
   ['`wake` → first SSH command', 'floor → first SSH command'],
+  ['mapped: copies 64 MB, 20 times', 'copied: copies 64 MB, 20 times'],
+  ['mapped: reads files in memory', 'copied: reads files in memory'],
   ['16G: `new` → usable', '1G: `new` → usable'],
   ['16G: `cp` → usable', '1G: `cp` → usable'],
   ['16G: `sleep`', '1G: `sleep`'],
