@@ -175,6 +175,6 @@ test('the earliest that is still to come is chosen', () => {
 test('this box can be asked: the script runs, and its answer is understood', () => {
   const { stdout, status } = spawnSync('/bin/sh', ['-s'], { input: question, encoding: 'utf8' })
   expect(status).toBe(0)
-  expect(stdout).toMatch(/^@@ offset\n[+-]\d{4}\n/)
+  expect(stdout).toMatch(/^@@ offset\n[+-]\d{4}\n/m)
   expect(parseAnswer(stdout, own, Date.now()).wrong).toBeUndefined()
 })

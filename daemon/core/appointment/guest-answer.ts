@@ -6,22 +6,27 @@ import { horizonMs, nextRun, type OffsetAt, offsetsOf, parseLine } from './cron.
 import { isChore } from './housekeeping.ts'
 
 /**
- * Asks a guest, in sh, for its timers, crontabs, `at` jobs and open connections. Each part of the answer begins with a
- * line `@@ name`, and is bounded; what the guest does not have is left out. Lines of crontabs are indented, so that none
- * looks like that. Timers that have no calendar count the time
- * that the guest is awake, so `calendars` names those that do. Crontabs count only where a cron runs. Connections are
- * those of every network namespace: containers have their own.
+ * Asks a guest, in sh, for its open connections: those of every network namespace, because containers have their own.
+ * Each part of the answer begins with a line `@@ name`, and is bounded; what the guest does not have is left out.
  */
-export const question = `exec 2>/dev/null
+export const connectionsQuestion = `exec 2>/dev/null
 export LC_ALL=C
 part() { echo "@@ $1"; head -c 65536; echo; }
-running() { cat /proc/[0-9]*/comm | grep -qxE "$1"; }
-date +%z | part offset
-readlink -f /etc/localtime | part zone
 ip -o -4 addr show | part networks
 stat -c %N /proc/[0-9]*/ns/net | sort -u -t '>' -k 2 | sed -n "s|^'\\(/proc/[0-9]*\\)/ns/net'.*|\\1|p" |
   while read -r process; do cat "$process/net/tcp" "$process/net/tcp6"; done |
   grep -E '^ *[0-9]+: [0-9A-F]+:[0-9A-F]+ [0-9A-F]+:[0-9A-F]+ 01 ' | part sockets
+:
+`
+
+/**
+ * Asks a guest for its timers, crontabs and `at` jobs as well. Lines of crontabs are indented, so that none looks like
+ * the beginning of a part. Timers that have no calendar count the time that the guest is awake, so `calendars` names
+ * those that do. Crontabs count only where a cron runs.
+ */
+export const question = `${connectionsQuestion}running() { cat /proc/[0-9]*/comm | grep -qxE "$1"; }
+date +%z | part offset
+readlink -f /etc/localtime | part zone
 if [ -d /run/systemd/system ]; then
   timeout 20 systemctl list-timers --all --output=json | part timers
   timeout 20 systemctl show -p Id -p TimersCalendar '*.timer' | part calendars
@@ -38,7 +43,7 @@ if running atd; then timeout 20 atq -o %s | part at; fi
 :
 `
 
-/** What a guest says before it sleeps: the first thing that is due in it, and where it is connected to, if anywhere. */
+/** What a guest says before it sleeps or dozes: the first thing that is due in it, and where it is connected to, if anywhere. */
 export interface Answer {
   appointment: Appointment | null
   connection: string | undefined

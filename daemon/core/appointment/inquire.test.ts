@@ -4,6 +4,7 @@ import type { Box } from '../box.ts'
 import { Live } from '../live.ts'
 import { UsageTracker } from '../usage.ts'
 import { parseSubnet } from '../vm/identity.ts'
+import { connectionsQuestion } from './guest-answer.ts'
 import { askConnected, dueSoon, inquire, noteStay, ownConnection, staysAwake } from './inquire.ts'
 
 const now = Date.parse('2026-11-30T12:00:00Z')
@@ -18,18 +19,20 @@ function boxOf(say: () => string, more: Partial<Vm> = {}) {
   live.mark('a', { ready: true })
   const logged: object[] = []
   const asked: number[] = []
+  const questions: string[] = []
   const box = {
     ...{ live, usage: new UsageTracker(() => true), settings: { subnet: parseSubnet('10.77.0.0/16') } },
     store: { state: { vms: { a: { ...vm, ...more } } } },
     guests: {
-      async script() {
+      async script(_: string, script: string) {
         asked.push(Date.now() - now)
+        questions.push(script)
         return { code: 0, stdout: say(), stderr: '' }
       },
     },
     log: { warn: (details: object) => logged.push(details) },
   } as unknown as Box
-  return { box, vm: box.store.state.vms.a!, logged, asked }
+  return { box, vm: box.store.state.vms.a!, logged, asked, questions }
 }
 
 const dueIn = (minutes: number) => `@@ at\n1\t${now / 1000 + minutes * 60} a root\n`
@@ -65,26 +68,29 @@ test('a guest that is not asked any more does not hold anybody up', async () => 
   expect((await answer).appointment).toBeNull()
 })
 
-test('a VM without appointments has none, but is in use by its connections', async () => {
-  const answer = await answerOf(boxOf(() => dueIn(60) + connected, { keepsAppointments: false }))
-  expect(answer).toMatchObject({ appointment: null, connection: '1.2.3.4:443' })
+test('a VM without appointments has none, but is in use by its connections, and is asked for those alone', async () => {
+  const all = boxOf(() => dueIn(60) + connected, { keepsAppointments: false })
+  expect(await answerOf(all)).toMatchObject({ appointment: null, connection: '1.2.3.4:443' })
+  expect(all.questions).toEqual([connectionsQuestion])
 })
 
-test('something due within five minutes keeps a VM awake until then, and only that', async () => {
+test('something due within five minutes keeps a VM awake for these, and only that', async () => {
   const all = boxOf(() => dueIn(2))
   const { box, vm } = all
   expect(noteStay(box, vm, await answerOf(all), true)).toBe(true)
   expect([dueSoon(box, vm)?.what, staysAwake(box, 'a')]).toEqual(['an at job of root', true])
-  await vi.advanceTimersByTimeAsync(121_000)
+  await vi.advanceTimersByTimeAsync(299_000)
+  expect([dueSoon(box, vm)?.what, staysAwake(box, 'a')]).toEqual(['an at job of root', true])
+  await vi.advanceTimersByTimeAsync(2_000)
   expect([dueSoon(box, vm), staysAwake(box, 'a')]).toEqual([null, false])
-  expect(noteStay(box, vm, await inquire(boxOf(() => dueIn(9)).box, vm), true)).toBe(false)
+  expect(noteStay(box, vm, await inquire(boxOf(() => dueIn(11)).box, vm), true)).toBe(false)
   expect(noteStay(box, vm, await answerOf(all), false)).toBe(false)
 })
 
 test('a connection to the outside is use, looked for once a minute until it has ended', async () => {
   let says = connected
   const all = boxOf(() => says)
-  const { box, vm, asked } = all
+  const { box, vm, asked, questions } = all
   expect(noteStay(box, vm, await answerOf(all), true)).toBe(true)
   const poll = async (seconds: number) => {
     for (let i = 0; i < seconds / 10; i++) {
@@ -98,6 +104,7 @@ test('a connection to the outside is use, looked for once a minute until it has 
   expect(box.usage.of('a')).toMatchObject({ why: 'connected to 1.2.3.4:443', now: true })
   expect(asked.length).toBeGreaterThan(4)
   expect(asked.length).toBeLessThanOrEqual(6)
+  expect(new Set(questions.slice(1))).toEqual(new Set([connectionsQuestion]))
   says = ''
   await poll(70)
   expect(box.usage.of('a')).toMatchObject({ why: 'connected to 1.2.3.4:443', now: false })
