@@ -82,8 +82,8 @@ const configSchema = z.strictObject({
       memoryMiB: z.int().min(128).optional(),
       /** Minutes without use until a VM is put to sleep; 0 for never. */
       sleepAfter: z.number().min(0).default(30),
-      /** Seconds without use until a VM dozes; 0 for never. While it dozes, timers in it stand still. */
-      dozeAfter: z.number().min(0).default(0),
+      /** Seconds without use until a VM dozes; 0 for never. */
+      dozeAfter: z.number().min(0).default(60),
     })
     .prefault({}),
 })

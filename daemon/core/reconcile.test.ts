@@ -21,6 +21,8 @@ const vm = {
   dozing: false,
 } as unknown as Vm
 
+const appointment = { at: '2026-12-24T07:30:00.000Z', what: 'job.timer' }
+
 let told = 0
 beforeEach(() => {
   told = 0
@@ -94,18 +96,25 @@ test('a guest that was started again meanwhile stays on', async () => {
   stop()
 })
 
-/** Starts a daemon that finds the VM noted as dozing, and its domain in this state. */
+/**
+ * Starts a daemon that finds the VM noted as dozing with an appointment, and its domain in this state.
+ * @returns `now`, which gives the VM's state and whether that note is still there
+ */
 async function startWith(domain: Pick<DomainInfo, 'state' | 'agent'>) {
   const { box, tell, first, stop } = boxWithOne()
   box.live.forget('u1')
   Object.assign(box.hypervisor, { domains: async () => [{ uuid: 'u1', reason: 'user', ...domain }] })
-  await box.store.update((state) => ({ ...state, vms: { v1: { ...vm, dozing: true } } }))
+  await box.store.update((state) => ({ ...state, vms: { v1: { ...vm, dozing: true, appointment } } }))
   const undoze = keepDozes(box)
   tell({ type: 'connected' })
   await first
   return {
     tell,
-    now: () => [stateOf(box, box.store.state.vms.v1!), box.store.state.vms.v1!.dozing],
+    now() {
+      const { dozing, appointment } = box.store.state.vms.v1!
+      expect(appointment !== null).toBe(dozing)
+      return [stateOf(box, box.store.state.vms.v1!), dozing]
+    },
     end() {
       stop()
       undoze()

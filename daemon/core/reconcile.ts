@@ -4,6 +4,7 @@ import { type Box, specOf, stateOf, vmOfDomain, vmsOf, withVm } from './box.ts'
 import type { DomainEvent } from './interfaces/hypervisor.ts'
 import { collectGarbage, removeOrphans } from './layer/garbage.ts'
 import { lockOf } from './operation/engine.ts'
+import { notDozing } from './sleep/doze.ts'
 import { makeReady } from './vm/boot.ts'
 import { crashed } from './vm/crashes.ts'
 import { systemEntry } from './vm/system-entry.ts'
@@ -47,7 +48,7 @@ async function settleDozes(box: Box): Promise<void> {
     const live = box.live.get(vm.uuid)
     // One that runs may know neither the time nor what has changed. When it has been told, it no longer counts as dozing.
     if (live?.domain === 'running' && live.agent) box.live.mark(vm.uuid, { ready: false })
-    else if (live?.domain !== 'paused') await box.store.update(withVm(vm.id, { dozing: false }))
+    else if (live?.domain !== 'paused') await box.store.update(withVm(vm.id, notDozing))
   }
 }
 

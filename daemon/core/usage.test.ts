@@ -103,7 +103,23 @@ test('a VM is on an errand until somebody uses it, whatever it does meanwhile by
   uses.noteErrand('a', 'woken for backup.timer')
   uses.see(new Map([['a', 'CPU 40 %']]))
   uses.seeOne('a', 'connected to 1.2.3.4:443')
-  expect([uses.isOnErrand('a'), uses.of('a')?.why]).toEqual([true, 'connected to 1.2.3.4:443'])
+  expect([uses.errandMs('a'), uses.of('a')?.why]).toEqual([Infinity, 'connected to 1.2.3.4:443'])
   uses.note('a', 'a web request')
-  expect(uses.isOnErrand('a')).toBe(false)
+  expect(uses.errandMs('a')).toBeUndefined()
+})
+
+test('a VM that goes on for one appointment after the other keeps the time of its last other use', () => {
+  const { now, steady, pass } = clock()
+  const uses = new UsageTracker(always, steady, now)
+  uses.note('a', 'a web request')
+  for (const minutes of [5, 10]) {
+    pass(5)
+    const usedAt = uses.usedAt('a')
+    uses.note('a', 'somebody needed it')
+    uses.noteErrand('a', 'it went on for mail.timer', usedAt)
+    expect(uses.errandMs('a')).toBe(minutes * 60_000)
+  }
+  pass(1)
+  uses.see(new Map([['a', 'CPU 40 %']]))
+  expect(uses.errandMs('a')).toBe(11 * 60_000)
 })

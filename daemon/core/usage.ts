@@ -24,8 +24,11 @@ export class UsageTracker {
   #sessions: ReadonlyMap<string, number> = new Map()
   /** What the latest poll saw. */
   #seen: ReadonlyMap<string, string> = new Map()
-  /** VMs that are awake for an appointment, and that nobody else has used since. */
-  readonly #errands = new Set<string>()
+  /**
+   * VMs that are awake for an appointment and that nobody else has used since, with the last use before it by the steady
+   * clock, if that still counts.
+   */
+  readonly #errands = new Map<string, number>()
   readonly #isThere: (id: string) => boolean
   readonly #steady: () => number
   readonly #clock: () => Date
@@ -51,14 +54,26 @@ export class UsageTracker {
     this.#touch(id, why)
   }
 
-  /** Notes that the VM was woken for something that is due in it. What it then does by itself goes with that. */
-  noteErrand(id: string, why: string): void {
+  /**
+   * Notes that the VM was woken for something that is due in it. What it then does by itself goes with that.
+   * @param usedAt what `usedAt` said before, where that use still counts
+   */
+  noteErrand(id: string, why: string, usedAt = Number.NEGATIVE_INFINITY): void {
     this.#touch(id, why)
-    this.#errands.add(id)
+    this.#errands.set(id, usedAt)
   }
 
-  /** Whether the VM is awake for an appointment alone. */
-  isOnErrand = (id: string): boolean => this.#errands.has(id)
+  /** When the VM was last used other than for an appointment, by the steady clock. */
+  usedAt = (id: string): number | undefined => this.#errands.get(id) ?? this.notedAt(id)
+
+  /**
+   * How long the VM had been without other use when it last did something for the appointment that it is awake for, in
+   * ms. Undefined when it is not awake for an appointment alone.
+   */
+  errandMs(id: string): number | undefined {
+    const usedAt = this.#errands.get(id)
+    return usedAt === undefined ? undefined : (this.notedAt(id) ?? 0) - usedAt
+  }
 
   #touch(id: string, why: string): void {
     if (this.#isThere(id)) this.#last.set(id, { why, at: this.#steady() })

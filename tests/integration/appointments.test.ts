@@ -3,14 +3,14 @@ import { Clock } from '../lib/clock.ts'
 import { type Croft, startCroft } from '../lib/croft.ts'
 
 /**
- * VMs that wake up for what is due in them. `web` never sleeps by itself unless a test lets it, which is after 3 seconds
- * without use then.
+ * VMs that wake up or go on for what is due in them. `web` never rests by itself unless a test lets it: it then sleeps
+ * after 3 seconds without use or, where the test has it sleep later, dozes after 10.
  */
 let croft: Croft
 const clock = new Clock()
 beforeAll(async () => {
   await clock.set(0)
-  croft = await startCroft({ config: { defaults: { sleepAfter: 0.05 } }, env: clock.env })
+  croft = await startCroft({ config: { defaults: { sleepAfter: 0.05, dozeAfter: 10 } }, env: clock.env })
   await croft.do('new', 'web')
   await croft.do('sleep', 'web', '--after', 'never')
 }, 600_000)
@@ -22,8 +22,9 @@ beforeEach(async () => void (await croft.do('wake', 'web')))
 
 const patience = { timeout: 60_000, interval: 300 }
 const show = () => croft.ask('show', { vm: 'web' })
-const isAwake = (event: { type: string; name: string; state: string }) =>
-  event.type === 'vm.state' && event.name === 'web' && event.state === 'awake'
+const isIn = (state: string) => (event: { type: string; name: string; state: string }) =>
+  event.type === 'vm.state' && event.name === 'web' && event.state === state
+const isAwake = isIn('awake')
 /** Resolves with the first entry of the activity log that fits. It is written a moment after the VM is awake. */
 const deed = (what: RegExp) =>
   vi.waitFor(async () => {
@@ -61,7 +62,7 @@ test('a VM that sleeps is woken before a timer in it is due, also when the daemo
     wakesAt: new Date(due * 1000).toISOString(),
     wakesFor: 'job.timer',
   })
-  expect(await croft.do('ls')).toMatch(/WAKES.*\n.*asleep.* \d\d:\d\d {2}job\.timer/)
+  expect(await croft.do('ls')).toMatch(/DUE.*\n.*asleep.* \d\d:\d\d {2}job\.timer/)
   const { time } = await events.until(isAwake)
   expect(Date.parse(time) / 1000).toBeLessThan(due)
   const at = await ran('job')
@@ -84,6 +85,80 @@ test('what was due while the daemon was dead is done as soon as it is back, and 
   expect(message).toMatch(/^web was woken \d+ min late for late\.timer, which was due at .*\.$/)
   await ran('late')
   await deed(/^woke it for late\.timer, \d+ min late$/)
+})
+
+/** Lets `web` doze for being idle, and not sleep. */
+async function mayDoze(): Promise<void> {
+  await croft.do('sleep', 'web', '--after', '600')
+  onTestFinished(async () => {
+    await croft.do('wake', 'web')
+    await croft.do('sleep', 'web', '--after', 'never')
+  })
+}
+
+test('a VM that dozes goes on in time for a timer, also when the daemon was killed in between, and dozes again', async () => {
+  await mayDoze()
+  const due = await timer('nod', 60)
+  expect(await croft.do('sleep', 'web', '--doze')).toMatch(
+    /^web is dozing\. It goes on at \d\d:\d\d for nod\.timer \(in 1 min\)\.\n$/,
+  )
+  await croft.kill('SIGKILL')
+  await croft.start()
+  using events = await croft.events()
+  const wakesAt = new Date(due * 1000).toISOString()
+  expect(await show()).toMatchObject({ state: 'dozing', wakesAt, wakesFor: 'nod.timer' })
+  expect(await croft.do('ls')).toMatch(/DUE.*\n.*dozing.* \d\d:\d\d {2}nod\.timer/)
+  expect(await croft.do('show', 'web')).toMatch(/\n *goes on +\d\d:\d\d for nod\.timer/)
+  const { time } = await events.until(isAwake)
+  expect(Date.parse(time) / 1000).toBeLessThan(due)
+  const at = await ran('nod')
+  console.log(`a timer in a VM that dozed ran ${at - due} s after its time`)
+  expect([at >= due, at - due <= 2]).toEqual([true, true])
+  expect(await show()).toMatchObject({ state: 'awake', wakesAt: null, wakesFor: null })
+  await events.until(isIn('dozing'), 180_000)
+  expect(await show()).toMatchObject({ wakesFor: null })
+})
+
+test('what was due in a VM that dozes while the daemon was dead is done as soon as it is back, and told as late', async () => {
+  onTestFinished(() => clock.set(0))
+  await timer('missed', 60)
+  await croft.do('sleep', 'web', '--doze')
+  await croft.kill('SIGTERM')
+  await clock.set(1)
+  await croft.start()
+  using events = await croft.events()
+  const { message } = await events.until(({ type, name }) => type === 'box.warning' && name === 'web')
+  expect(message).toMatch(/^web went on \d+ min late for missed\.timer, which was due at .*\.$/)
+  await ran('missed')
+  await deed(/^had it go on for missed\.timer, \d+ min late$/)
+})
+
+test('an idle VM is asked before it dozes, and keeps its appointment through what is done to it meanwhile', async () => {
+  await mayDoze()
+  onTestFinished(async () => void (await croft.peek('web', 'sudo systemctl stop far.timer near.timer || true')))
+  await timer('far', 900)
+  using events = await croft.events()
+  await events.until(isIn('dozing'), 180_000)
+  expect(await show()).toMatchObject({ state: 'dozing', wakesFor: 'far.timer' })
+  await croft.do('checkpoint', 'web', 'one')
+  await croft.do('cp', 'web', 'copy')
+  expect(await show()).toMatchObject({ state: 'dozing', wakesFor: 'far.timer' })
+  expect(await croft.ask('show', { vm: 'copy' })).toMatchObject({ state: 'awake', wakesFor: null })
+  await croft.do('rm', 'copy', '--yes')
+  expect(await croft.do('sleep', 'web')).toMatch(/^web is asleep\. It wakes at \d\d:\d\d for far\.timer/)
+  await croft.do('wake', 'web')
+  await croft.do('sleep', 'web', '--doze')
+  expect(await croft.do('sleep', 'web', '--until', '2h')).toMatch(
+    /^web is asleep\. It wakes at .* for croft sleep --until/,
+  )
+  await croft.do('wake', 'web')
+  await timer('near', 200)
+  await vi.waitFor(async () => {
+    expect(await croft.do('show', 'web')).toMatch(/awake +does not sleep: near\.timer is due in [123] min\n/)
+  }, patience)
+  // A new daemon asks again at once.
+  await croft.kill('SIGTERM')
+  await croft.start()
 })
 
 test('a VM sleeps until it is told to wake, by the time of day, whatever is due in it', async () => {

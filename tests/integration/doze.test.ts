@@ -11,7 +11,7 @@ import { KeyMaker } from '../lib/ssh-keys.ts'
 /** VMs that stand still while nobody uses them. `web` is set never to sleep, so that it dozes only when it is told to. */
 let croft: Croft
 beforeAll(async () => {
-  croft = await startCroft({ image: 'bare', config: { defaults: { dozeAfter: 2 } } })
+  croft = await startCroft({ image: 'bare', config: { defaults: { sleepAfter: 600, dozeAfter: 2 } } })
   await croft.do('new', 'web')
   await croft.do('sleep', 'web', '--after', 'never')
   await croft.do('exec', 'web', 'echo kept > /dev/shm/kept')
@@ -59,7 +59,7 @@ test('a VM that nobody uses dozes by itself and takes no CPU; one that is set ne
   expect(await stateOf()).toBe('awake')
   expect(await must('virsh', ['-q', 'domstate', await domainOf('idle')])).toBe('paused\n')
   expect(await croft.do('ls')).toMatch(/^idle +dozing .*MB/m)
-  expect(await croft.do('stat', 'idle')).toMatch(/dozing +it never goes to sleep by itself\n/)
+  expect(await croft.do('stat', 'idle')).toMatch(/dozing +used .*; sleeps in \d+ (min|h)\n/)
   expect((await croft.ask('doctor')).checks).toContainEqual(expect.objectContaining({ what: 'VMs', state: 'fine' }))
   const pid = await qemuPid(await recordOf('idle'))
   const before = await cpuSeconds(pid)
@@ -119,6 +119,14 @@ test('does not doze while somebody is in it', async () => {
   })
   await croft.peek('web', 'touch /tmp/leave')
   expect(await inside).toMatchObject({ code: 0 })
+})
+
+test('goes on to be asked when its timers are to count again', async () => {
+  await doze()
+  await croft.do('sleep', 'web', '--appointments', 'no')
+  expect(await stateOf()).toBe('dozing')
+  await croft.do('sleep', 'web', '--appointments', 'yes')
+  expect(await stateOf()).toBe('awake')
 })
 
 test('sleeps from a doze', async () => {

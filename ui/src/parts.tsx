@@ -1,7 +1,7 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { type ComponentChildren, createContext } from 'preact'
 import { useContext, useEffect, useRef, useState } from 'preact/hooks'
-import { wakes } from '../../daemon/commands/results/wakes.ts'
+import { wakes, wakesWord } from '../../daemon/commands/results/wakes.ts'
 import type { Check } from '../../daemon/core/interfaces/check.ts'
 import { ago, moment, until } from '../../daemon/lib/text/units.ts'
 import type { ApiProblem } from './api.ts'
@@ -314,7 +314,7 @@ export function StateMark({ vm }: { vm: Pick<VmView, 'state' | 'wakesAt' | 'wake
   const { state } = vm
   const when = wakes(vm, new Date())
   return (
-    <span class={`state ${state}`} title={when ? `wakes ${when}` : undefined}>
+    <span class={`state ${state}`} title={when ? `${wakesWord(vm)} ${when}` : undefined}>
       <i aria-hidden="true" />
       {state}
     </span>

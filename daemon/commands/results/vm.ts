@@ -4,7 +4,7 @@ import type { Box } from '../../core/box.ts'
 import { stateOf } from '../../core/box.ts'
 import { levels } from '../../core/interfaces/governor.ts'
 import { sleepsAt } from '../../core/sleep/idle.ts'
-import { isUp, type VmState, vmStates } from '../../core/vm/state.ts'
+import { isResting, isUp, type VmState, vmStates } from '../../core/vm/state.ts'
 import { bytes } from '../../lib/text/units.ts'
 import { priorities, restartPolicies, type Vm } from '../../store/index.ts'
 import type { Column } from '../kit/text.ts'
@@ -33,7 +33,7 @@ export const vmResult = z.object({
   diskGiB: z.int(),
   priority: z.enum(priorities),
   restart: z.enum(restartPolicies),
-  /** When it is woken, and for what; null for nothing, and while it is awake. */
+  /** When it is woken or goes on, and for what; null for nothing, and while it is awake. */
   wakesAt: z.string().nullable(),
   wakesFor: z.string().nullable(),
   /** Whether its timers and cron jobs wake it. */
@@ -54,7 +54,7 @@ export type VmResult = z.infer<typeof vmResult>
 /** @param reached as in `Context` */
 export function toVmResult(box: Box, vm: Vm, reached?: string): VmResult {
   const state = stateOf(box, vm)
-  const appointment = state === 'asleep' ? vm.appointment : null
+  const appointment = isResting(state) ? vm.appointment : null
   return {
     id: vm.id,
     name: vm.name,
@@ -106,7 +106,7 @@ export const noUsage: UsageResult = { cpuPercent: null, memoryBytes: null, diskB
 export const useResult = z.object({
   use: z.object({ why: z.string(), at: z.string(), now: z.boolean() }).nullable(),
   sleepsAt: z.string().nullable(),
-  /** What is due so soon that it is not put to sleep now; null for nothing. */
+  /** What was due so soon that it is not put to rest now for being idle; null for nothing. */
   dueSoon: z.object({ at: z.string(), what: z.string() }).nullable(),
 })
 export type UseResult = z.infer<typeof useResult>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { stays, wakes, wakeTime } from './wakes.ts'
+import { stays, wakes, wakesWord, wakeTime } from './wakes.ts'
 
 const now = new Date(2026, 10, 30, 22, 0)
 const at = (hours: number) => new Date(now.getTime() + hours * 3_600_000).toISOString()
@@ -12,8 +12,15 @@ test('a VM says when it wakes and for what, with the day if it is not today or t
   expect([wakes({ wakesAt: null, wakesFor: null }, now), wakeTime({ wakesAt: null }, now)]).toEqual(['', ''])
 })
 
+test('a VM that sleeps wakes, and one that dozes goes on', () => {
+  expect([wakesWord({ state: 'asleep' }), wakesWord({ state: 'dozing' })]).toEqual(['wakes', 'goes on'])
+})
+
 test('a VM that could sleep says what it stays awake for', () => {
   const dueSoon = { at: at(1 / 30), what: 'check-mail.timer' }
   expect(stays({ dueSoon }, now)).toBe('does not sleep: check-mail.timer is due in 2 min')
+  expect(stays({ dueSoon: { ...dueSoon, at: at(-1 / 20) } }, now)).toBe(
+    'does not sleep: check-mail.timer was due 3 min ago',
+  )
   expect(stays({ dueSoon: null }, now)).toBe('')
 })

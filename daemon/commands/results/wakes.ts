@@ -1,4 +1,4 @@
-import { moment, until } from '../../lib/text/units.ts'
+import { ago, moment, until } from '../../lib/text/units.ts'
 import type { UseResult, VmResult } from './vm.ts'
 
 const dayMs = 86_400_000
@@ -9,6 +9,9 @@ export function wakeTime({ wakesAt }: Pick<VmResult, 'wakesAt'>, now: Date): str
   return moment(new Date(wakesAt), Date.parse(wakesAt) - now.getTime() < dayMs ? 'clock' : 'lately')
 }
 
+/** What a VM does that is woken: one that dozes goes on. */
+export const wakesWord = ({ state }: Pick<VmResult, 'state'>): string => (state === 'dozing' ? 'goes on' : 'wakes')
+
 /** Says when a VM is woken, and for what: 03:00 for certbot.timer (in 5 h); empty for never. */
 export function wakes(vm: Pick<VmResult, 'wakesAt' | 'wakesFor'>, now: Date): string {
   if (vm.wakesAt === null) return ''
@@ -16,8 +19,11 @@ export function wakes(vm: Pick<VmResult, 'wakesAt' | 'wakesFor'>, now: Date): st
 }
 
 /** Says why a VM that is not used does not sleep; empty for no reason. */
-export const stays = ({ dueSoon }: Pick<UseResult, 'dueSoon'>, now: Date): string =>
-  dueSoon ? `does not sleep: ${dueSoon.what} is due ${untilDue(dueSoon.at, now)}` : ''
+export function stays({ dueSoon }: Pick<UseResult, 'dueSoon'>, now: Date): string {
+  if (!dueSoon) return ''
+  const { at, what } = dueSoon
+  return `does not sleep: ${what} ${Date.parse(at) > now.getTime() ? `is due ${until(at, now)}` : `was due ${ago(at, now)}`}`
+}
 
 function untilDue(at: string, now: Date): string {
   const left = until(at, now)

@@ -21,7 +21,7 @@ import {
 } from '../results/vm.ts'
 import { wakeTime } from '../results/wakes.ts'
 
-const wakesShort = (vm: VmResult, { now }: View): string => [wakeTime(vm, now), vm.wakesFor].filter(Boolean).join('  ')
+const due = (vm: VmResult, { now }: View): string => [wakeTime(vm, now), vm.wakesFor].filter(Boolean).join('  ')
 
 export const lsCommand = command({
   name: 'ls',
@@ -62,7 +62,7 @@ export const lsCommand = command({
           value: (vm) => (vm.web ? `${vm.web}  ${sharing(vm)}` : vm.address),
         },
         { title: 'IMAGE', value: (vm) => vm.image },
-        ...(vms.some((vm) => vm.wakesAt) ? [{ title: 'WAKES', value: (vm: VmResult) => wakesShort(vm, view) }] : []),
+        ...(vms.some((vm) => vm.wakesAt) ? [{ title: 'DUE', value: (vm: VmResult) => due(vm, view) }] : []),
         { title: 'COMMENT', value: (vm) => [...vm.tags.map((tag) => `#${tag}`), vm.comment].filter(Boolean).join(' ') },
       ],
       view,

@@ -19,7 +19,7 @@ import {
   type VmResult,
   vmResult,
 } from '../results/vm.ts'
-import { stays, wakes } from '../results/wakes.ts'
+import { stays, wakes, wakesWord } from '../results/wakes.ts'
 import { whyCrashed } from '../results/why-crashed.ts'
 
 const crashResult = z.object({
@@ -60,7 +60,7 @@ function showVm(vm: ShowResult, view: View): string {
     [
       ['comment', vm.comment],
       ['tags', vm.tags.join(', ')],
-      ['wakes', wakes(vm, view.now) || (vm.keepsAppointments ? '' : 'not for its timers and cron jobs')],
+      [wakesWord(vm), wakes(vm, view.now) || (vm.keepsAppointments ? '' : 'not for its timers and cron jobs')],
       ['awake', stays(vm, view.now)],
       ['image', vm.image],
       ['web', vm.web ? `${vm.web}   ${sharing(vm)}` : ''],

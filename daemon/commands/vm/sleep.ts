@@ -10,14 +10,14 @@ import { minutes } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { toVmResult, vmResult } from '../results/vm.ts'
-import { wakes } from '../results/wakes.ts'
+import { wakes, wakesWord } from '../results/wakes.ts'
 import { timeOf } from './sleep-until.ts'
 
 export const sleepCommand = command({
   name: 'sleep',
   summary: 'Put a VM to sleep: its memory goes to disk, and it uses nothing',
   details:
-    "It wakes when somebody uses it, with everything as it was, and before a timer, a cron job or an at job in it is due; timers that count the time since something, not the time of day, stand still. --until wakes it at that time and not before. With --after it stays awake now, and goes to sleep by itself after being idle for that long: no SSH session, no connection from the box, none of its own to the outside, almost no CPU use, nothing due within 5 minutes, and no croft command running in it. The box's default is 30 minutes, unless its configuration says otherwise. With --doze it stays in memory and stands still, its timers too: it uses no CPU, and goes on within milliseconds when somebody uses it.",
+    "It wakes when somebody uses it, with everything as it was, and before a timer, a cron job or an at job in it is due; timers that count the time since something, not the time of day, stand still. --until wakes it at that time and not before. With --after it stays awake now, and goes to sleep by itself after being idle for that long: no SSH session, no connection from the box, none of its own to the outside, almost no CPU use, nothing due within 5 minutes, and no croft command running in it. The box's default is 30 minutes, unless its configuration says otherwise. After 60 seconds of being idle, or with --doze, it stays in memory and only stands still: it uses no CPU, and goes on within milliseconds for the same reasons.",
   examples: [
     'croft sleep web',
     'croft sleep web --until 07:30',
@@ -46,7 +46,7 @@ export const sleepCommand = command({
     appointments: z
       .enum(['yes', 'no'])
       .optional()
-      .describe('Whether timers and cron jobs in it wake it, from the next time that it sleeps')
+      .describe('Whether timers and cron jobs in it wake it, from the next time that it sleeps or dozes')
       .meta({ placeholder: 'yes|no' }),
     doze: z.boolean().optional().describe('Leave its memory in place, and only have it stand still'),
   }),
@@ -83,8 +83,9 @@ export const sleepCommand = command({
       ...(appointments === 'no' && appointment?.what !== asked && { appointment: null }),
     }))
     box.usage.note(vm.id, 'croft sleep --after')
-    // Its timers are meant to run.
-    if (sleepAfter === 0 && after !== undefined && stateOf(box, vm) === 'dozing') await ensureAwake(box, vm.id, report)
+    // Its timers are meant to run, and one that was asked without them has to be asked again.
+    const neverSleeps = after !== undefined && sleepMinutes(box, vm) === 0
+    if ((neverSleeps || appointments === 'yes') && stateOf(box, vm) === 'dozing') await ensureAwake(box, vm.id, report)
     return {
       ...toVmResult(box, vm),
       policy: after === undefined ? null : { minutes: sleepMinutes(box, vm), byDefault: sleepAfter === null },
@@ -95,7 +96,7 @@ export const sleepCommand = command({
     const { name, state } = vm
     if (!policy && appointments === null) {
       const when = wakes(vm, view.now)
-      return `${name} is ${state}.${when && ` It wakes at ${when}.`}\n`
+      return `${name} is ${state}.${when && ` It ${wakesWord(vm)} at ${when}.`}\n`
     }
     const says: string[] = []
     if (policy) {
@@ -105,7 +106,9 @@ export const sleepCommand = command({
       says.push(`${name} ${when}${policy.byDefault ? ', the default on this box' : ''}.\n`)
     }
     if (appointments !== null)
-      says.push(`Timers and cron jobs in ${name} ${appointments ? 'wake it' : "don't wake it"} when it sleeps.\n`)
+      says.push(
+        `Timers and cron jobs in ${name} ${appointments ? 'wake it' : "don't wake it"} when it sleeps or dozes.\n`,
+      )
     return says.join('')
   },
   names: ({ name }) => [name],

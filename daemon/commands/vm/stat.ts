@@ -24,7 +24,7 @@ import {
   useResult,
   vmResult,
 } from '../results/vm.ts'
-import { stays, wakes } from '../results/wakes.ts'
+import { stays, wakes, wakesWord } from '../results/wakes.ts'
 
 const vmStat = vmResult.extend(usageResult.shape).extend(useResult.shape).extend({
   /** When it entered its current state. */
@@ -124,7 +124,7 @@ const vmLines = (vm: StatResult, view: View): string =>
       ['came up', vm.state === 'awake' && vm.since !== null ? ago(vm.since, view.now) : undefined],
       ['awake', vm.state === 'awake' ? whyAwake(vm, view.now) : undefined],
       ['dozing', vm.state === 'dozing' ? whyAwake(vm, view.now) : undefined],
-      ['wakes', wakes(vm, view.now)],
+      [wakesWord(vm), wakes(vm, view.now)],
     ],
     view,
   )}`

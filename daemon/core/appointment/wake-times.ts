@@ -1,7 +1,6 @@
 import { priorities, type Vm } from '../../store/index.ts'
 
-/** How long before its appointment a VM is woken, and how much earlier for each that is woken before it. */
-const leadMs = 15_000
+/** How much earlier a VM is woken for each that is woken before it. */
 const eachMs = 2_000
 
 export interface Alarm {
@@ -14,9 +13,14 @@ export interface Alarm {
 /**
  * Decides when to wake each VM, so that all are awake in time when only `size` are woken at once: the later of those
  * that are due together as usual, the others before them. Pure.
+ * @param leadMs how long before its appointment a VM is woken
  * @returns the alarms, earliest first, with the time to wake at
  */
-export function wakeTimes<T extends Alarm>(alarms: readonly T[], size: number): (T & { wakeAt: number })[] {
+export function wakeTimes<T extends Alarm>(
+  alarms: readonly T[],
+  size: number,
+  leadMs: number,
+): (T & { wakeAt: number })[] {
   const latestFirst = alarms.toSorted((a, b) => b.at - a.at || rank(a) - rank(b))
   const timed: (T & { wakeAt: number })[] = []
   for (const [i, alarm] of latestFirst.entries()) {

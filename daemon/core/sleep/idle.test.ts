@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest'
-import { dozeSeconds, signOfUse, timeToSleep, used } from './idle.ts'
+import type { Vm } from '../../store/index.ts'
+import type { Box } from '../box.ts'
+import { Live } from '../live.ts'
+import { UsageTracker } from '../usage.ts'
+import { dozeSeconds, signOfUse, sleepsAt, timeToSleep, used } from './idle.ts'
 
 const at = new Date('2026-11-24T22:00:00Z')
 
@@ -15,14 +19,43 @@ test('it does not while it is in use, when it is set to never sleep, and when it
   expect(timeToSleep(30, undefined)).toBeNull()
 })
 
-test('a VM dozes after the box’s time, and never when it is set to never sleep', () => {
+test('a VM dozes after the box’s time, and never when it never sleeps', () => {
   const use = { why: 'a web request', at, now: false }
-  const dozesAt = (sleepAfter: number | null, byDefault: number) =>
-    timeToSleep(dozeSeconds(sleepAfter, byDefault) / 60, use)
-  expect(dozesAt(null, 60)).toEqual(new Date('2026-11-24T22:01:00Z'))
+  const dozesAt = (sleepAfter: number, dozeAfter: number) => timeToSleep(dozeSeconds(sleepAfter, dozeAfter) / 60, use)
+  expect(dozesAt(30, 60)).toEqual(new Date('2026-11-24T22:01:00Z'))
   expect(dozesAt(30, 2)).toEqual(new Date('2026-11-24T22:00:02Z'))
   expect(dozesAt(0, 60)).toBeNull()
-  expect(dozesAt(null, 0)).toBeNull()
+  expect(dozesAt(30, 0)).toBeNull()
+})
+
+test('an appointment leaves the time at which a VM that dozed goes to sleep, or takes five minutes; one that was woken sleeps after those', () => {
+  let ms = at.getTime()
+  const usage = new UsageTracker(
+    () => true,
+    () => ms,
+    () => new Date(ms),
+  )
+  const vm = { id: 'a', uuid: 'a', phase: 'ready', memory: null, dozing: false, sleepAfter: null } as unknown as Vm
+  const live = new Live()
+  live.apply({ type: 'started', uuid: 'a', reason: 'booted' })
+  live.mark('a', { ready: true })
+  const box = { usage, live, settings: { defaults: { sleepAfter: 30 } } } as unknown as Box
+  const sleepsIn = () => (sleepsAt(box, vm)!.getTime() - at.getTime()) / 60_000
+  usage.note('a', 'a web request')
+  for (const [minute, expected] of [
+    [10, 30],
+    [20, 30],
+    [28, 33],
+  ] as const) {
+    ms = at.getTime() + minute * 60_000
+    usage.noteErrand('a', 'it went on for mail.timer', usage.usedAt('a'))
+    expect(sleepsIn()).toBe(expected)
+  }
+  usage.noteErrand('a', 'woken for mail.timer')
+  expect(sleepsIn()).toBe(33)
+  ms += 60_000
+  usage.note('a', 'a web request')
+  expect(sleepsIn()).toBe(59)
 })
 
 test('a connection or more than 5 % of a CPU counts as use, and is put into words', () => {

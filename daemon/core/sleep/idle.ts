@@ -46,18 +46,18 @@ export function watchIdle(box: Box, connections: ReadConnections): { look(): Pro
     box.usage.see(new Map(seen))
   }
   const unlook = repeat(lookMs, 'check which VMs are idle', box.log, async () => {
-    // Poll again before each VM, because putting one to sleep takes a while.
+    // Poll again before each VM, because putting one to sleep, and asking it what is due, takes a while.
     for (;;) {
       if (box.hypervisor.trouble()) return
       await askConnected(box)
       await look()
-      const idle = vmsOf(box.store.state).find(({ id }) => isTime(box, id) && !staysAwake(box, id))
-      if (!idle) break
-      await putIdleToSleep(box, idle.id)
+      const vms = vmsOf(box.store.state).filter(({ id }) => !staysAwake(box, id))
+      const idle = vms.find(({ id }) => isTime(box, id))
+      // One whose layers are merged right now can wait: a doze would interrupt that.
+      const dozes = idle ?? vms.find(({ id }) => isTimeToDoze(box, id) && !box.locks.isHeld(id))
+      if (!dozes) break
+      await (idle ? putIdleToSleep(box, idle.id) : dozeIdle(box, dozes.id, look))
     }
-    // One whose layers are merged right now can wait: a doze would interrupt that.
-    for (const { id } of vmsOf(box.store.state))
-      if (isTimeToDoze(box, id) && !box.locks.isHeld(id)) await dozeIdle(box, id)
   })
   return {
     look,
@@ -116,14 +116,15 @@ function isTime(box: Box, id: string): boolean {
 function isTimeToDoze(box: Box, id: string): boolean {
   const vm = box.store.state.vms[id]
   if (!vm || stateOf(box, vm) !== 'awake') return false
-  const at = timeToSleep(dozeSeconds(vm.sleepAfter, box.settings.defaults.dozeAfter) / 60, box.usage.of(id))
+  const at = timeToSleep(dozeSeconds(sleepMinutes(box, vm), box.settings.defaults.dozeAfter) / 60, box.usage.of(id))
   return at !== null && at <= new Date()
 }
 
-/** Has a VM doze, if it is still idle once its lock is free. */
-async function dozeIdle(box: Box, id: string): Promise<void> {
+/** Has a VM doze, if nothing is due in it soon and it is still idle when it has answered. */
+async function dozeIdle(box: Box, id: string, look: () => Promise<void>): Promise<void> {
+  const stillIdle = () => look().then(() => isTimeToDoze(box, id))
   try {
-    await doze(box, id, () => isTimeToDoze(box, id))
+    await doze(box, id, stillIdle, (each, answer) => noteStay(box, each, answer, true))
   } catch (err) {
     if (!isTimeToDoze(box, id)) return // as when it is put to sleep
     // Retried after another full idle period.
@@ -167,9 +168,15 @@ export function sleepsAt(box: Box, vm: Vm): Date | null {
 /** A VM that was woken for an appointment alone is put to sleep after so many minutes, if not sooner. */
 const errandMinutes = 5
 
-/** Minutes without use until a VM is put to sleep, as it is awake now; 0 for never. */
-const minutesOfRest = (box: Box, vm: Vm): number =>
-  box.usage.isOnErrand(vm.id) ? Math.min(sleepMinutes(box, vm), errandMinutes) : sleepMinutes(box, vm)
+/**
+ * Minutes without use until a VM is put to sleep, as it is awake now; 0 for never. Where it dozed before its errand, it
+ * is not put to sleep before its time without other use is over.
+ */
+function minutesOfRest(box: Box, vm: Vm): number {
+  const all = sleepMinutes(box, vm)
+  const errandMs = box.usage.errandMs(vm.id)
+  return errandMs === undefined ? all : Math.max(Math.min(all, errandMinutes), all - errandMs / minuteMs)
+}
 
 /** Minutes without use until a VM is put to sleep; 0 for never. */
 export function sleepMinutes(box: Box, vm: Pick<Vm, 'sleepAfter'>): number {
@@ -183,11 +190,10 @@ export function idleSince(box: Box, vm: Vm): Date | undefined {
 }
 
 /**
- * Seconds without use until a VM dozes; 0 for never, as for one that its owner has set never to sleep. Pure.
- * @param byDefault the box's setting
+ * Seconds without use until a VM dozes; 0 for never, as for one that never goes to sleep by itself. Pure.
+ * @param sleepAfter minutes without use until it sleeps @param dozeAfter the box's setting
  */
-export const dozeSeconds = (sleepAfter: Vm['sleepAfter'], byDefault: number): number =>
-  sleepAfter === 0 ? 0 : byDefault
+export const dozeSeconds = (sleepAfter: number, dozeAfter: number): number => (sleepAfter === 0 ? 0 : dozeAfter)
 
 /** When a VM with this use goes to sleep; null for never or not yet. Pure. @param minutes without use; 0 for never */
 export function timeToSleep(minutes: number, use: Use | undefined): Date | null {

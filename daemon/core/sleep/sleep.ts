@@ -1,28 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { CroftError } from '../../lib/error.ts'
 import type { Appointment, Vm } from '../../store/index.ts'
 import type { Answer } from '../appointment/guest-answer.ts'
-import { inquire } from '../appointment/inquire.ts'
+import { inquire, nothing } from '../appointment/inquire.ts'
 import { type Box, findOperationVm, findVm, type Report, stateOf, without, withVm } from '../box.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { exclusively } from '../operation/exclusively.ts'
-import { perBox } from '../per-box.ts'
 import { makeId } from '../vm/identity.ts'
 import { checkAllowed } from '../vm/state.ts'
 import { goOn } from './doze.ts'
 import { describeMemoryOf, savingBytes, trimGuest } from './memory.ts'
-
-/** VMs that are being put to sleep, by id; aborting interrupts it. */
-export const sleepAborts = perBox(() => new Map<string, AbortController>())
-
-/** Whether a VM is being put to sleep or about to doze, so that callers that need it must say so. */
-export const isFallingAsleep = (box: Box, id: string): boolean =>
-  sleepAborts(box).has(id) || box.store.state.vms[id]?.dozing === true
+import { sleepAborts, unlessNeeded } from './sleep-aborts.ts'
 
 /**
- * Asks a VM what is due in it, saves its memory and frees what it uses of the box. Does nothing when it is already
- * asleep. Interrupted immediately when somebody needs the VM.
+ * Asks a VM what is due in it, saves its memory and frees what it uses of the box. One that dozes has been asked. Does
+ * nothing when it is already asleep. Interrupted immediately when somebody needs the VM.
  * @param wanted checked again once the VM's lock is held: false leaves it awake, as does `stays`, by what the guest
  * says
  * @param until what to wake it for, instead of what is due in it
@@ -42,15 +34,14 @@ export async function putToSleep(
     const state = stateOf(box, vm)
     checkAllowed('sleep', vm.name, state)
     if (state === 'asleep') return until && box.store.update(withVm(id, { appointment: until }))
-    const nap = new AbortController()
-    sleepAborts(box).set(id, nap)
-    box.events.publish({ type: 'vm.changed', vm: id, name: vm.name })
-    try {
+    await unlessNeeded(box, vm, async (signal) => {
+      const known = { ...nothing, appointment: until ?? vm.appointment }
+      const answer = until || state === 'dozing' ? known : await inquire(box, vm, signal)
+      signal.throwIfAborted()
+      if (!until && stays?.(vm, answer)) return
       if (state === 'dozing') await goOn(box, vm)
-      const answer = until ? undefined : await inquire(box, vm, nap.signal)
-      nap.signal.throwIfAborted()
-      if (answer && stays?.(vm, answer)) return
-      const appointment = until ?? answer?.appointment ?? null
+      signal.throwIfAborted()
+      const { appointment } = answer
       const memory = await describeMemoryOf(box, vm)
       const operation = { id: makeId('op'), kind: 'sleep', startedAt: memory.createdAt, vm: id, memory } as const
       await execute(
@@ -63,12 +54,7 @@ export async function putToSleep(
         }),
         report,
       )
-    } catch (error) {
-      if (!nap.signal.aborted) throw error
-      throw new CroftError('cancelled', `${vm.name} is awake: somebody needed it before it was asleep.`)
-    } finally {
-      sleepAborts(box).delete(id)
-    }
+    })
   })
   return findVm(box.store.state, id)
 }

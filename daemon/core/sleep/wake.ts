@@ -12,7 +12,7 @@ import { lendOwnDisk } from '../vm/own-disk.ts'
 import { checkAllowed } from '../vm/state.ts'
 import { goOn } from './doze.ts'
 import { loadMemory, loads, waitUntilReady } from './memory.ts'
-import { sleepAborts } from './sleep.ts'
+import { sleepAborts } from './sleep-aborts.ts'
 
 /** VMs that are being woken, by id, shared by all callers that need them awake. */
 const wakings = perBox(() => new Map<string, Promise<string | undefined>>())

@@ -3,7 +3,7 @@ import { guestBy, ownerBy, type Principal, stranger, tokenHolder } from '../../c
 import type { Box } from '../../core/box.ts'
 import { stateOf } from '../../core/box.ts'
 import { type Peer, webScope } from '../../core/interfaces/web.ts'
-import { isFallingAsleep } from '../../core/sleep/sleep.ts'
+import { isFallingAsleep } from '../../core/sleep/sleep-aborts.ts'
 import { ensureAwake, isWaking } from '../../core/sleep/wake.ts'
 import { asCroftError } from '../../lib/error.ts'
 import type { FailureLimiter } from '../../lib/failure-limiter.ts'

@@ -26,7 +26,7 @@ export const ratesSchema = z.object({
 
 export const noRates: Rates = { cpuPercent: null, diskBytesPerS: null, netBitsPerS: null }
 
-/** What a VM that sleeps is woken for. */
+/** What a VM that sleeps or dozes is woken for. */
 export const appointmentSchema = z.object({ at: z.iso.datetime(), what: z.string().max(120) })
 
 export const vmSchema = z.object({
@@ -54,7 +54,7 @@ export const vmSchema = z.object({
   checkpoint: z.string().nullable(),
   /** Minutes without use until it is put to sleep; 0 for never, null for the box's default. */
   sleepAfter: z.int().min(0).nullable(),
-  /** The first thing that is due in it since it fell asleep; null for nothing, and while it is awake. */
+  /** The first thing that is due in it while it sleeps or dozes; null for nothing, and while it is awake. */
   appointment: appointmentSchema.nullable(),
   /** Whether its timers and cron jobs wake it. */
   keepsAppointments: z.boolean(),

@@ -1,6 +1,6 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { rates } from '../../../daemon/commands/results/rates.ts'
-import { stays, wakes } from '../../../daemon/commands/results/wakes.ts'
+import { stays, wakes, wakesWord } from '../../../daemon/commands/results/wakes.ts'
 import type { StatResult } from '../../../daemon/commands/vm/stat.ts'
 import { isUp } from '../../../daemon/core/vm/state.ts'
 import { ago, mebibytes, minutes, moment, perSecond, until } from '../../../daemon/lib/text/units.ts'
@@ -189,7 +189,7 @@ function inWords(vm: StatResult): string {
   const now = new Date()
   const rule =
     sleepAfter === 0 ? 'It is never put to sleep automatically.' : `It sleeps after ${minutes(sleepAfter)} without use.`
-  if (vm.wakesAt) return `${rule} It wakes at ${wakes(vm, now)}.`
+  if (vm.wakesAt) return `${rule} It ${wakesWord(vm)} at ${wakes(vm, now)}.`
   if (!isUp(state) || !use) return rule
   if (use.now) return `${rule} It is in use now: ${use.why}.`
   const due = stays(vm, now)

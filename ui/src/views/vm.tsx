@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { sharing } from '../../../daemon/commands/results/sharing.ts'
-import { wakes } from '../../../daemon/commands/results/wakes.ts'
+import { wakes, wakesWord } from '../../../daemon/commands/results/wakes.ts'
 import { isUp } from '../../../daemon/core/vm/state.ts'
 import { actionsOf } from '../actions.ts'
 import { freeName, shownVm, type VmView, vms } from '../box.ts'
@@ -50,7 +50,7 @@ export function VmPage({ name, tab = 'terminal' }: { name: string; tab: string |
         <StateMark vm={vm} />
         <span class="soft">
           <span class={vm.public.length ? 'public' : undefined}>{sharing(vm)}</span> · made <Ago at={vm.createdAt} />
-          {vm.wakesAt && ` · wakes ${wakes(vm, new Date())}`}
+          {vm.wakesAt && ` · ${wakesWord(vm)} ${wakes(vm, new Date())}`}
         </span>
         <span class="buttons">
           {actionsOf(vm).map(({ title, action, kind }) =>
