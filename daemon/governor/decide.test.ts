@@ -176,4 +176,9 @@ describe('when memory is short', () => {
     ])
     for (const level of ['plenty', 'tight'] as const) expect(planActions(box(1000), level, [], dozing)).toEqual([])
   })
+  test('when memory is tight, a VM that has dozed for long goes to sleep, as it can give nothing back', () => {
+    const dozing = [{ id: 'long', name: 'long', idleMs: 400_000, pinned: false, busy: false, ownBytes: 100 * MiB }]
+    expect(planActions(box(1000), 'plenty', [], dozing)).toEqual([])
+    expect(planActions(box(1000), 'tight', [], dozing)).toMatchObject([{ type: 'sleep', id: 'long' }])
+  })
 })

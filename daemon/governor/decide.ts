@@ -111,8 +111,8 @@ export function levelReason({ total, available, reserve, some, full }: BoxMemory
 /**
  * Returns the actions to take now on the running VMs, so that all have the memory that they need. Pure. A guest gets
  * its memory back as soon as it needs the memory, or when nobody else does. Only memory that a guest does not use is
- * taken, in proportion to what each guest can give, and never its working set. VMs that doze are the first to be put to
- * sleep; otherwise they are left alone, because a guest that stands still can give nothing.
+ * taken, in proportion to what each guest can give, and never its working set. VMs that doze are put to sleep first,
+ * some already when memory is tight: a guest that stands still can't give back what it does not use.
  */
 export function planActions(
   box: BoxMemory,
@@ -126,7 +126,9 @@ export function planActions(
   const others = free.filter(({ id }) => !released.has(id))
   const pulse = [...reclaims(others), ...(level === 'plenty' ? pulses(others) : [])].slice(0, 1)
   if (level === 'plenty') return [...releases, ...pulse]
-  const asleep = level === 'tight' ? [] : [...sleeps(dozing, 0), ...sleeps(others, sleepIdleMs[level])].slice(0, 1)
+  const asleep = (
+    level === 'tight' ? sleeps(dozing, pulseIdleMs) : [...sleeps(dozing, 0), ...sleeps(others, sleepIdleMs[level])]
+  ).slice(0, 1)
   const left = others.filter(({ id }) => asleep[0]?.id !== id && pulse[0]?.id !== id)
   return [...releases, ...asleep, ...pulse, ...squeezes(box, left)]
 }
