@@ -95,36 +95,43 @@ test('the copy of a running VM maps it too, with the memory of its source', asyn
   await croft.do('rm', 'three', '--yes')
 })
 
+/** The bases that were made for copies, once there are so many. */
+const ownBases = (count: number) =>
+  vi.waitFor(
+    async () => {
+      const { operations, memoryBases } = await croft.state()
+      expect(operations).toEqual({})
+      const own = Object.values(memoryBases).filter(({ of }) => of !== null)
+      expect(own).toHaveLength(count)
+      return own
+    },
+    { timeout: 60_000, interval: 200 },
+  )
+
+/** What VMs share by such a base is more than the golden checkpoint's memory. */
+async function expectOnOwn(vm: string, { file }: MemoryBase): Promise<void> {
+  const map = await mappedBy(await pidOf(vm), join(croft.folder, file))
+  expect(map.bytes).toBeGreaterThan(120 * MiB)
+  expect(map.privateBytes).toBeLessThan(map.bytes * 0.3)
+}
+
 test('a VM and a checkpoint that are copied often get a base of their own, which goes with its last copy', async () => {
   // What the copies will share.
   await croft.peek('one', 'head -c 64M /dev/urandom > /dev/shm/app')
   const goldenId = (await basesOf())[0]!.id
-  const own = async (count: number) => {
-    const found = async () => (await basesOf()).filter(({ of }) => of !== null)
-    return vi.waitFor(
-      async () => {
-        expect((await croft.state()).operations).toEqual({})
-        expect(await found()).toHaveLength(count)
-        return found()
-      },
-      { timeout: 60_000, interval: 200 },
-    )
-  }
   for (const name of ['c1', 'c2']) await croft.do('cp', 'one', name)
-  const [ofVm] = await own(1)
+  const [ofVm] = await ownBases(1)
   await croft.do('cp', 'one', 'c3')
   await croft.do('checkpoint', 'one', 'ready')
   for (const name of ['r1', 'r2']) await croft.do('restore', 'one', 'ready', '--as', name)
-  const ofCheckpoint = (await own(2)).find(({ id }) => id !== ofVm!.id)
+  const ofCheckpoint = (await ownBases(2)).find(({ id }) => id !== ofVm!.id)
   await croft.do('restore', 'one', 'ready', '--as', 'r3')
   for (const [name, base] of [
     ['c3', ofVm],
     ['r3', ofCheckpoint],
   ] as const) {
     expect(await word(name)).toBe('one')
-    const map = await mappedBy(await pidOf(name), join(croft.folder, base!.file))
-    expect(map.bytes).toBeGreaterThan(120 * MiB)
-    expect(map.privateBytes).toBeLessThan(map.bytes * 0.3)
+    await expectOnOwn(name, base!)
   }
   expect(await croft.peek('r3', 'sha256sum /dev/shm/app')).toBe(await croft.peek('one', 'sha256sum /dev/shm/app'))
   await croft.do('sleep', 'c3')
@@ -139,6 +146,33 @@ test('a VM and a checkpoint that are copied often get a base of their own, which
   await croft.start()
   await vi.waitFor(async () => expect((await basesOf()).map(({ id }) => id)).toEqual([goldenId]), { timeout: 20_000 })
   expect(await readdir(join(croft.folder, 'bases'))).toEqual([`${goldenId}.base`])
+})
+
+test('a sleeping VM that is copied often gets a base of its own, which goes with the last VM that maps it', async () => {
+  await croft.do('cp', 'one', 'still')
+  await croft.peek('still', 'head -c 64M /dev/urandom > /dev/shm/app; sha256sum /dev/shm/app > /dev/shm/sum')
+  await croft.do('sleep', 'still')
+  for (const name of ['s1', 's2']) await croft.do('cp', 'still', name)
+  const [own] = await ownBases(1)
+  await croft.do('cp', 'still', 's3')
+  const isWhole = async (vm: string) => {
+    await croft.do('wake', vm)
+    expect(await croft.peek(vm, 'sha256sum -c --status /dev/shm/sum; echo $?')).toBe('0\n')
+    expect(await word(vm)).toBe('one')
+  }
+  for (const name of ['s3', 'still']) {
+    await isWhole(name)
+    await expectOnOwn(name, own!)
+  }
+  await croft.do('rm', 'still', '--yes')
+  await croft.kill('SIGTERM')
+  await croft.start()
+  expect(await ownBases(1)).toEqual([own])
+  await croft.do('rm', 's3', '--yes')
+  await ownBases(0)
+  // They sleep in the same memory, which has not changed.
+  await isWhole('s1')
+  for (const name of ['s1', 's2']) await croft.do('rm', name, '--yes')
 })
 
 test('a sleeping VM keeps what differs, and wakes over the base, also before that is all it keeps', async () => {

@@ -70,17 +70,20 @@ export async function copyVm(
       report,
       signal,
     )
-    if (state === 'awake') noteLoaded(box, id, checkpoint)
+    noteCopied(box, checkpoint, state === 'asleep' ? undefined : id)
     return made
   } finally {
     releaseAndCollect(box, checkpoint.id)
   }
 }
 
-/** Notes a copy whose memory was loaded. A base that is made of that memory needs the checkpoint meanwhile. */
-function noteLoaded(box: Box, of: string, { id, memory }: Checkpoint): void {
-  const loaded = box.store.state.memories[memory ?? '']
-  const making = loaded && mapsBases(box) ? noteCopy(box, of, loaded) : undefined
+/**
+ * Notes that a copy was made, if it has memory. A base that is made of that memory needs the checkpoint meanwhile.
+ * @param running the VM that it was made from, by its id, if that runs on
+ */
+function noteCopied(box: Box, { id, memory }: Checkpoint, running?: string): void {
+  const copied = box.store.state.memories[memory ?? '']
+  const making = copied && mapsBases(box) ? noteCopy(box, running ?? copied.id, copied) : undefined
   if (!making) return
   acquire(box, id)
   void making.then(() => releaseAndCollect(box, id))
@@ -105,7 +108,7 @@ export async function forkFrom(
   acquire(box, checkpoint.id)
   try {
     const made = await forkCheckpoint(box, checkpoint, source, as, { asleep: false, power: 'on' }, report)
-    if (checkpoint.memory !== null) noteLoaded(box, checkpoint.memory, checkpoint)
+    noteCopied(box, checkpoint)
     return made
   } finally {
     releaseAndCollect(box, checkpoint.id)

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { MemoryBase } from '../../store/index.ts'
 import { emptyState, type State } from '../../store/schema/state.ts'
 import { diskUse, filesOfVms, type Measured } from './disk-use.ts'
 import { type Garbage, garbage } from './garbage.ts'
@@ -92,6 +93,12 @@ describe('what a VM, a checkpoint, an image costs', () => {
     expect(part('i')).toEqual([0, 1100, 1100, 0])
     expect(allBytes).toBe(1182)
     expect(sharedBytes).toBe(1150)
+  })
+
+  test.each(['web', 'ms', 'mc'])('has the base that was made for copies of %s', (of) => {
+    const base = { id: 'b', of, file: 'bases/b', rest: 'memory/b.rest' } as MemoryBase
+    const files = filesOfVms({ ...forked, memoryBases: { b: base } }, none)
+    expect(files.get(of === 'ms' ? 'copy' : 'web')).toEqual(expect.arrayContaining([base.file, base.rest]))
   })
 
   test('is in files that only it and its checkpoints need', () => {

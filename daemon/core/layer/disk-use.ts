@@ -139,7 +139,7 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
   /** A memory's own file, and the base that it stands on. */
   const memoryOf = (id: string | null) => [state.memories[id ?? '']?.file ?? []].flat()
   const baseOf = (id: string | null) => [state.memoryBases[state.memories[id ?? '']?.base ?? '']?.file ?? []].flat()
-  /** The files of bases that were made for copies of a VM or of a checkpoint's memory. */
+  /** The files of bases that were made for copies of a VM or of saved memory. */
   const ownBases = (of: string | null) =>
     Object.values(state.memoryBases).flatMap((base) => (of !== null && base.of === of ? filesOfBase(base) : []))
   const imageFiles = (image: Image | undefined) =>
@@ -153,7 +153,8 @@ function thingsIn(state: State, gone: Garbage): Thing[] {
     const thing = { id, name, group: id, createdAt, kind, disk: layer(vm.disk), memory, uses, keeps: true } as const
     const base = baseOf(vm.memory)
     if (kind !== 'vm') return [{ ...thing, uses: [...uses, ...memory, ...base] }]
-    const asleep = { ...thing, kind: 'memory', id: vm.memory ?? '', disk: [], uses: [...memory, ...base] } as const
+    const slept = [...memory, ...base, ...ownBases(vm.memory)]
+    const asleep = { ...thing, kind: 'memory', id: vm.memory ?? '', disk: [], uses: slept } as const
     return [{ ...thing, memory: [] }, ...(memory.length ? [asleep] : [])]
   }
   const ofCheckpoint = (checkpoint: Checkpoint): Thing => {

@@ -35,7 +35,7 @@ export async function makeBase(box: Box, memory: Memory): Promise<boolean> {
 
 /**
  * Makes a memory base of saved memory that copies are made from often. The memory itself stays as it is.
- * @param of what the copies are made from: a VM or the memory, by its id
+ * @param of what the copies are made from, by its id: a VM that runs, or the memory
  * @param keptMs how long it is kept without being used
  * @throws CroftError `cancelled` when the memory is gone, `disk-full`
  */

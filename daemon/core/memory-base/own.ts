@@ -27,8 +27,8 @@ export function ownBaseOf(state: State, of: string): MemoryBase | undefined {
 /**
  * Notes that a copy with memory was made. When that happens often, a memory base is made of that memory in the
  * background, so that the next copies share it.
- * @param of what it was made from: a VM whose memory changes, or a checkpoint's memory, by its id
- * @param memory what the copy was loaded from
+ * @param of what it was made from, by its id: a VM that runs, whose memory changes; otherwise the memory itself
+ * @param memory what the copy has
  * @returns resolves when the base is made or could not be; undefined when none is made
  */
 export function noteCopy(box: Box, of: string, memory: Memory): Promise<void> | undefined {

@@ -43,7 +43,7 @@ export const memoryBaseSchema = z.object({
   file: z.string(),
   memoryMiB: z.int(),
   /**
-   * Id of the VM, or of a checkpoint's memory, that copies are made from often; null for the base of a golden
+   * Id of the running VM, or of the saved memory, that copies are made from often; null for the base of a golden
    * checkpoint. The base goes when it has not been used for a while.
    */
   of: z.string().nullable(),
