@@ -188,3 +188,7 @@ export const hostUsageResult = z.object({
   /** Used by images and by layers that several VMs share. */
   diskKeptBytes: z.number(),
 })
+
+/** Says what of the box's memory VMs share; undefined when they share none. Pure. */
+export const sharedOf = ({ memorySharedBytes }: Pick<z.infer<typeof hostUsageResult>, 'memorySharedBytes'>) =>
+  memorySharedBytes > 0 ? `${bytes(memorySharedBytes)} of it, by VMs` : undefined

@@ -19,6 +19,7 @@ import {
   hostUsageResult,
   memoryPressureResult,
   pressureResult,
+  sharedOf,
   toVmResult,
   usageResult,
   useResult,
@@ -133,8 +134,8 @@ function boxLines({ pressure, memory, samePagesBytes, vms, ...box }: BoxStatResu
   const rows = [
     ['CPU', `${box.cpuPercent.toFixed(1)} % of ${box.cpus}`],
     ['memory', `${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`],
-    ['shared', box.memorySharedBytes > 0 ? `${bytes(box.memorySharedBytes)} of it, by VMs` : undefined],
     ['', standing(memory).join(', ')],
+    ['shared', sharedOf(box)],
     ['', samePagesBytes === null ? undefined : `${bytes(samePagesBytes)} saved by memory deduplication (KSM)`],
     ['swap', box.swapTotalBytes === 0 ? undefined : `${bytes(box.swapUsedBytes)} of ${bytes(box.swapTotalBytes)}`],
     [

@@ -46,6 +46,7 @@ test('the view at 80 columns', () => {
     'The box   VMs by CPU; Ctrl-C quits',
     '  CPU         ▰▰▰▱▱▱▱▱ 38.2 % of 2',
     '  memory      ▰▱▱▱▱▱▱▱ 4.1 GB of 25 GB',
+    '  shared      200 MB of it, by VMs',
     '  disk        ▰▰▰▰▱▱▱▱ 210 GB free',
     '  waits for   CPU 3.1 %, memory 0.0 %, disk 12.5 %',
     '  VMs         2 awake, 1 asleep',
@@ -66,11 +67,18 @@ test('the view when memory is short', () => {
   expect(linesOf({ ...few, box: { ...box, memory } })[3]).toBe('              tight: VMs give back what they don’t use')
 })
 
+test('the view of a box whose VMs share memory, and of one whose VMs share none', () => {
+  const rows = (memorySharedBytes: number) => linesOf({ ...few, box: { ...box, memorySharedBytes } }).slice(2, 4)
+  expect(rows(5e8)).toEqual(['  memory      ▰▱▱▱▱▱▱▱ 4.1 GB of 25 GB', '  shared      500 MB of it, by VMs'])
+  expect(rows(0)).toEqual(['  memory      ▰▱▱▱▱▱▱▱ 4.1 GB of 25 GB', '  disk        ▰▰▰▰▱▱▱▱ 210 GB free'])
+})
+
 test('the view at 40 columns and 12 lines', () => {
   expect(linesOf(many, { columns: 40, rows: 12 })).toEqual([
     'The box   VMs by CPU; Ctrl-C quits',
     '  CPU         ▰▰▰▱▱▱▱▱ 38.2 % of 2',
     '  memory      ▰▱▱▱▱▱▱▱ 4.1 GB of 25 GB',
+    '  shared      200 MB of it, by VMs',
     '  disk        ▰▰▰▰▱▱▱▱ 210 GB free',
     '  waits for   CPU 3.1 %, memory 0.0 %',
     '  VMs         2 awake, 60 asleep',
@@ -78,8 +86,7 @@ test('the view at 40 columns and 12 lines', () => {
     'NAME          STATE      CPU   MEMORY',
     'shop          awake     71 %   1.9 GB',
     'quiet-otter   awake      2 %   212 MB',
-    'idle-0        asleep       –        –',
-    '… and 59 more',
+    '… and 60 more',
   ])
 })
 
@@ -89,13 +96,13 @@ test('the view never has more lines than fit, and says how many VMs are left out
     expect(lines.length).toBeLessThanOrEqual(rows)
     const listed = lines.filter((line) => /^(shop|quiet-otter|idle-\d+) /.test(line)).length
     const [, more = '0'] = /^… and (\d+) more$/.exec(lines.at(-1)!) ?? []
-    if (rows >= 9) expect(listed + Number(more)).toBe(62)
+    if (rows >= 10) expect(listed + Number(more)).toBe(62)
   }
 })
 
 test('the view is complete without a terminal, and has colours only when asked to', () => {
   const lines = linesOf(many, { columns: 1000, rows: undefined })
-  expect(lines.length).toBe(8 + 62)
+  expect(lines.length).toBe(9 + 62)
   expect(lines[0]).toBe('The box   VMs by CPU')
   expect(lines.join('')).not.toContain('\u001b')
   expect(linesOf(few, { color: true }).join('')).toContain('\u001b[32mawake ')
@@ -103,7 +110,7 @@ test('the view is complete without a terminal, and has colours only when asked t
 
 test('the view is shorter without VMs, and for a key to some VMs', () => {
   const pressure = { cpu: null, memory: null, io: null }
-  const lines = linesOf({ ...few, box: { ...box, pressure }, vms: [] })
+  const lines = linesOf({ ...few, box: { ...box, pressure, memorySharedBytes: 0 }, vms: [] })
   expect(lines.slice(4)).toEqual(['  VMs      none', '', 'No VMs. Make one: croft new'])
   expect(linesOf({ ...few, box: null, vms: [idea] })).toEqual([
     'Your VMs   by CPU; Ctrl-C quits',

@@ -15,6 +15,7 @@ import {
   memoryPressureResult,
   noUsage,
   pressureResult,
+  sharedOf,
   type UsageResult,
   usageResult,
   useResult,
@@ -136,6 +137,7 @@ function rowsOf(box: TopResult['box'], vms: readonly TopVm[], view: View): [stri
       `${bar(box.memoryUsedBytes / box.memoryTotalBytes)} ${bytes(box.memoryUsedBytes)} of ${bytes(box.memoryTotalBytes)}`,
     ],
     ['', fitting(standing(box.memory), room)],
+    ['shared', sharedOf(box)],
     [
       'swap',
       box.swapTotalBytes > 0
