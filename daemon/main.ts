@@ -34,7 +34,7 @@ import type { Box } from './core/box.ts'
 import { keepSchedules } from './core/checkpoint/schedule.ts'
 import { keepClocks } from './core/clocks.ts'
 import { EventLog } from './core/events.ts'
-import { ensureBases, ensureGolden } from './core/image/golden.ts'
+import { ensureGolden, keepBases } from './core/image/golden.ts'
 import { keepSpares } from './core/image/spares.ts'
 import type { Host } from './core/interfaces/host.ts'
 import { keepCompacted } from './core/layer/compaction.ts'
@@ -304,6 +304,7 @@ async function main(log: Logger): Promise<void> {
   await notifyReady()
   if (gatewayKey?.made) void reconciler.first.then(() => tellGuests(box, () => true))
   keepGolden(box)
+  ends.defer(keepBases(box))
   box.spares.refresh()
   ends.defer(() => box.spares.stop())
   ends.defer(keepSchedules(box, reconciler.first))
@@ -323,15 +324,13 @@ async function main(log: Logger): Promise<void> {
 
 /**
  * Makes a golden checkpoint of the default image if it has none, because an older Croft built the image or QEMU has
- * been upgraded, and memory bases for those that have none.
+ * been upgraded.
  */
 function keepGolden(box: Box): void {
   const { golden, defaults } = box.settings
   const image = Object.values(box.store.state.images).find((each) => each.current && each.name === defaults.image)
   if (!golden || !image) return
-  ensureGolden(box, image, defaults)
-    .then(() => ensureBases(box))
-    .catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
+  ensureGolden(box, image, defaults).catch((err) => box.log.error({ err }, 'could not make a golden checkpoint'))
 }
 
 function endSignal(): Promise<string> {

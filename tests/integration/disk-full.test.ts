@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Croft, type CroftOptions, cache, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
+import { withoutBases } from '../lib/memory-base.ts'
 import { must, program } from '../lib/program.ts'
 
 /** A state folder on a file system of its own that can be filled to the last byte. */
@@ -237,5 +238,81 @@ describe('a disk that is full when memory is to be saved', () => {
   test('with room again, it sleeps', async () => {
     await croft.do('sleep', 'late')
     expect(await bootId()).toBe(boot)
+  })
+})
+
+describe('a disk that is full when memory bases are to be made', () => {
+  beforeAll(() => startSmall(2000, { image: 'bare' }), 120_000)
+  afterAll(remove)
+
+  const operation = (kind: string) =>
+    vi.waitUntil(async () => Object.values((await croft.state()).operations).find((each) => each.kind === kind), {
+      timeout: 60_000,
+      interval: 1,
+    })
+  const over = () => vi.waitUntil(async () => Object.keys((await croft.state()).operations).length === 0, wait)
+  /** Checks that there are just the files of so many bases, and of the memory that has a record. */
+  const expectFiles = async (bases: number) => {
+    await over()
+    const { memories, memoryBases } = await croft.state()
+    const all = Object.values(memoryBases)
+    expect(all).toHaveLength(bases)
+    const wanted = [...all, ...Object.values(memories)].map(({ file }) => file)
+    const rests = all.flatMap(({ rest }) => rest ?? [])
+    const found = ['bases', 'memory'].map(async (name) =>
+      (await readdir(join(folder, name))).map((file) => join(name, file)),
+    )
+    expect((await Promise.all(found)).flat().sort()).toEqual([...wanted, ...rests].sort())
+  }
+
+  test('a golden checkpoint gets its base once there is room, and VMs are made of it before that', async () => {
+    await croft.kill('SIGTERM')
+    await withoutBases(croft)
+    // The base that no record names any more goes at the start.
+    await fill(10)
+    await croft.start()
+    await vi.waitFor(async () => expect(await croft.log()).toContain('could not make memory bases'), wait)
+    expect(await doctor()).toMatch(/memory layers +VMs of bare will share memory when the disk has \d+ MB free/)
+    await croft.do('new', 'early')
+    await croft.do('rm', 'early', '--yes')
+    await expectFiles(0)
+    const making = operation('base')
+    await rm(join(folder, 'filler'))
+    await making
+    // It runs short again while the base is made.
+    await leave(20 * MiB)
+    await expectFiles(0)
+    const proving = operation('proof')
+    await leave()
+    // And while a test VM maps it.
+    await proving
+    await leave(20 * MiB)
+    await expectFiles(1)
+    expect(await croft.state()).toMatchObject({ memoryLayers: null, vms: {} })
+    await leave()
+    await vi.waitFor(async () => expect((await croft.state()).memoryLayers).toMatchObject({ works: true }), {
+      timeout: 120_000,
+      interval: 250,
+    })
+    await expectFiles(1)
+    expect(await doctor()).toMatch(/memory layers +a test VM shared memory/)
+  })
+
+  test('copies that there is no base for are made as before; the next one leads to it once there is room', async () => {
+    await croft.do('new', 'source')
+    const copy = async (name: string) => {
+      await croft.do('cp', 'source', name)
+      expect(await croft.peek(name, 'echo here')).toBe('here\n')
+    }
+    await copy('c1')
+    const making = operation('base')
+    await copy('c2')
+    await making
+    await leave(20 * MiB)
+    await expectFiles(1)
+    await leave()
+    await copy('c3')
+    await vi.waitUntil(async () => Object.keys((await croft.state()).memoryBases).length === 2, wait)
+    await expectFiles(2)
   })
 })

@@ -1,3 +1,4 @@
+import { repeat } from '../../lib/async/interval.ts'
 import {
   type Checkpoint,
   filterRecord,
@@ -11,7 +12,7 @@ import {
 import type { Box, Report } from '../box.ts'
 import { findOperationVm, layerOf, without } from '../box.ts'
 import { collectGarbage } from '../layer/garbage.ts'
-import { makeBase } from '../memory-base/make.ts'
+import { isPassing, makeBase } from '../memory-base/make.ts'
 import { proveMemoryLayers } from '../memory-base/prove.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
@@ -53,39 +54,59 @@ export async function ensureGolden(
       { image: image.name, ...hardware, ms: Math.round(performance.now() - began) },
       'made a golden checkpoint',
     )
-    await provideBase(box, golden)
+    await provideBase(box, golden).catch((err) =>
+      box.log.warn({ checkpoint: golden.id, err }, 'could not make a memory base; tried again'),
+    )
     box.events.publish({ type: 'image.golden', image: image.name })
     await dropOld(box)
     box.spares.refresh()
   })
 }
 
-/** Makes memory bases for the golden checkpoints that have none, such as those that an older Croft made. */
-export async function ensureBases(box: Box): Promise<void> {
-  await box.locks.run('golden', async () => {
-    for (const golden of goldens(box.store.state)) await provideBase(box, golden)
+/** How long to wait before a base is tried again that there was no room for. */
+const noRoomMs = 30_000
+
+/**
+ * Makes memory bases for the golden checkpoints that have none: an older Croft made them, or there was no room. Until
+ * then, and where that fails, forks have copies of the memory.
+ * @returns stops it
+ */
+export function keepBases(box: Box): () => void {
+  if (!box.settings.golden) return () => {}
+  /** Checkpoints whose base is made or can't be, by id. */
+  const settled = new Set<string>()
+  return repeat(noRoomMs, 'make memory bases', box.log, async () => {
+    let passing: unknown
+    for (const golden of goldens(box.store.state)) {
+      if (settled.has(golden.id)) continue
+      try {
+        await box.locks.run('golden', () => provideBase(box, golden))
+      } catch (err) {
+        if (isPassing(err)) {
+          passing = err
+          continue
+        }
+        box.log.warn({ checkpoint: golden.id, err }, 'could not make a memory base')
+      }
+      settled.add(golden.id)
+    }
+    if (passing) throw passing
   })
 }
 
 /**
- * Makes a memory base for a golden checkpoint, and tries whether that works here if it was not tried with this QEMU. A
- * failure is logged: forks then have copies of the memory.
+ * Makes a memory base for a golden checkpoint, and tries whether that works here if it was not tried with this QEMU.
+ * @throws as `makeBase` and `proveMemoryLayers`
  */
 async function provideBase(box: Box, { id, memory: memoryId }: Checkpoint): Promise<void> {
-  if (!box.settings.memoryLayers) return
-  const memoryOf = () => box.store.state.memories[memoryId ?? '']
-  try {
-    const memory = memoryOf()
-    if (!memory) return
-    const { memoryLayers: found } = box.store.state
-    const isTried = found?.qemu === memory.hardware.qemu
-    if (isTried && !found.works) return
-    if (memory.base === null && !(await makeBase(box, memory))) return
-    const golden = box.store.state.checkpoints[id]
-    if (golden && !isTried) await proveMemoryLayers(box, golden)
-  } catch (err) {
-    box.log.warn({ checkpoint: id, err }, 'could not make a memory base')
-  }
+  const memory = box.store.state.memories[memoryId ?? '']
+  if (!box.settings.memoryLayers || !memory) return
+  const { memoryLayers: found } = box.store.state
+  const isTried = found?.qemu === memory.hardware.qemu
+  if (isTried && !found.works) return
+  if (memory.base === null) await makeBase(box, memory)
+  const golden = box.store.state.checkpoints[id]
+  if (golden && !isTried) await proveMemoryLayers(box, golden)
 }
 
 async function makeOne(box: Box, image: Image, hardware: Hardware, report: Report): Promise<Checkpoint> {

@@ -1,5 +1,4 @@
 import { fault } from '../../lib/async/fault.ts'
-import { repeat } from '../../lib/async/interval.ts'
 import { CroftError, diskFull } from '../../lib/error.ts'
 import type { Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf } from '../box.ts'
@@ -9,6 +8,7 @@ import { makeId } from '../vm/identity.ts'
 import { compactionFaultPoint, compactionOperation, filesLeft } from './compaction-operation.ts'
 import { type Compaction, chainOf, nextCompaction } from './compaction-plan.ts'
 import { collectGarbage } from './garbage.ts'
+import { withRoom } from './room.ts'
 
 /** How long a failed merge rests before it is retried; a shorter time when it failed for lack of disk space. */
 const restMs = 10 * 60_000
@@ -16,9 +16,6 @@ const noRoomMs = 5_000
 
 /** Disk space to leave free beside what a merge may take, because VMs write meanwhile. */
 const marginBytes = 128 * 2 ** 20
-/** A running merge is aborted when less disk space than this is free. */
-const leastFreeBytes = 64 * 2 ** 20
-const roomLookMs = 100
 
 /**
  * Keeps the chains of layers short, in the background: one merge at a time. A merge is aborted immediately when
@@ -87,7 +84,7 @@ function compact(box: Box, { vms, ...merge }: Compaction): Promise<void> | undef
     await checkRoom(box, operation)
     const left = filesLeft(box.store.state, operation)
     const began = performance.now()
-    await withRoom(box, signal, (signal) =>
+    await withRoom(box, 'a merge', signal, (signal) =>
       execute(box, compactionOperation, operation, (state) => state, undefined, signal),
     )
     fault(compactionFaultPoint)
@@ -107,25 +104,6 @@ async function checkRoom(box: Box, { way, layer, gone }: Pick<Compaction, 'way' 
   const free = await box.files.freeBytes()
   if (free >= most + marginBytes) return
   throw diskFull({ cause: new Error(`Merging layers may take ${most} bytes; ${free} are free.`) })
-}
-
-/**
- * Runs a merge, and aborts it when disk space runs short, before VMs are paused for that.
- * @param signal aborted to end the merge too @throws CroftError `disk-full`, or what the merge throws
- */
-async function withRoom(box: Box, signal: AbortSignal, work: (ends: AbortSignal) => Promise<void>): Promise<void> {
-  const tight = new AbortController()
-  const isTight = async () => (await box.files.freeBytes()) < leastFreeBytes
-  const stop = repeat(roomLookMs, 'check the disk space for a merge', box.log, async () => {
-    if (await isTight()) tight.abort()
-  })
-  try {
-    await work(AbortSignal.any([signal, tight.signal]))
-  } catch (cause) {
-    throw !signal.aborted && (tight.signal.aborted || (await isTight())) ? diskFull({ cause }) : cause
-  } finally {
-    stop()
-  }
 }
 
 /**

@@ -1,9 +1,10 @@
 import { fault } from '../../lib/async/fault.ts'
-import { CroftError } from '../../lib/error.ts'
+import { asCroftError, CroftError, diskFull } from '../../lib/error.ts'
 import type { Memory, MemoryBase, State } from '../../store/index.ts'
 import type { Box } from '../box.ts'
 import { collectGarbage } from '../layer/garbage.ts'
 import { keepBase } from '../layer/holds.ts'
+import { withRoom } from '../layer/room.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { withRewritten } from '../sleep/compress.ts'
@@ -15,32 +16,33 @@ export const baseFaultPoint = 'base.files'
 /**
  * Makes a memory base of a golden checkpoint's memory: its pages move into the base, and what is left of it is a
  * difference. Guests that load it later map the base.
- * @returns false when there is not enough disk space, or the memory is in use now
- * @throws CroftError `cancelled` when a VM is loading that memory, `disk-full`
+ * @throws CroftError `cancelled` when that memory is in use now, `disk-full`; all is then as it was
  */
-export async function makeBase(box: Box, memory: Memory): Promise<boolean> {
-  if (!(await hasRoom(box, memory))) return false
+export async function makeBase(box: Box, memory: Memory): Promise<void> {
+  await checkRoom(box, memory)
   const { id, file } = memory
   const base = describeBase(memory, null)
   const operation = operationFor(memory, base, file.replace(/\.save$/, '.rest.save'))
   const making = box.locks.runPreemptible([id], async (signal) => {
-    await execute(box, baseOperation, operation, (state) => state, undefined, signal)
+    await withRoom(box, 'a memory base', signal, (ends) =>
+      execute(box, baseOperation, operation, (state) => state, undefined, ends),
+    )
     fault(baseFaultPoint)
     await box.files.remove(file)
     await collectGarbage(box)
-    return true
   })
-  return (await making) ?? false
+  if (!making) throw new CroftError('cancelled', 'The memory is needed now.')
+  await making
 }
 
 /**
  * Makes a memory base of saved memory that copies are made from often. The memory itself stays as it is.
  * @param of what the copies are made from, by its id: a VM that runs, or the memory
  * @param keptMs how long it is kept without being used
- * @throws CroftError `cancelled` when the memory is gone, `disk-full`
+ * @throws CroftError `cancelled` when the memory is gone, `disk-full`; nothing is left then
  */
 export async function makeOwnBase(box: Box, memory: Memory, of: string, keptMs: number): Promise<void> {
-  if (!(await hasRoom(box, memory))) return
+  await checkRoom(box, memory)
   const base = describeBase(memory, of)
   keepBase(box, base.id, keptMs)
   await box.locks.run(memory.id, async () => {
@@ -48,17 +50,28 @@ export async function makeOwnBase(box: Box, memory: Memory, of: string, keptMs: 
       if (memory.id in state.memories) return state
       throw new CroftError('cancelled', 'The memory is gone.')
     }
-    await execute(box, baseOperation, operationFor(memory, base, base.rest!), begin)
+    await withRoom(box, 'a memory base', new AbortController().signal, (ends) =>
+      execute(box, baseOperation, operationFor(memory, base, base.rest!), begin, undefined, ends),
+    )
   })
   await collectGarbage(box)
 }
 
-/** Running VMs write to the same disk, which must not fill up even for a moment. */
-async function hasRoom(box: Box, { file, base }: Memory): Promise<boolean> {
+/** How much of the disk must be free before a memory base is made of this memory: VMs write to the same disk. */
+export async function roomFor(box: Box, { file, base }: Memory): Promise<number> {
   const under = box.store.state.memoryBases[base ?? '']
-  const bytes = (await box.files.usage(file)) + (under ? await box.files.usage(under.file) : 0)
-  return (await box.files.freeBytes()) > 2 * bytes
+  return 2 * ((await box.files.usage(file)) + (under ? await box.files.usage(under.file) : 0))
 }
+
+/** @throws CroftError `disk-full` */
+async function checkRoom(box: Box, memory: Memory): Promise<void> {
+  const [needed, free] = [await roomFor(box, memory), await box.files.freeBytes()]
+  if (free <= needed) throw diskFull({ cause: new Error(`A memory base needs ${needed} bytes; ${free} are free.`) })
+}
+
+/** Whether what a memory base could not be made for passes: a full box, or memory that somebody needs now. */
+export const isPassing = (error: unknown): boolean =>
+  ['disk-full', 'no-room', 'cancelled'].includes(asCroftError(error).code)
 
 function describeBase({ hardware: { memoryMiB } }: Memory, of: string | null): MemoryBase {
   const id = makeId('bas')

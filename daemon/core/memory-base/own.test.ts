@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { Memory, MemoryBase, State, Vm } from '../../store/index.ts'
 import { emptyState } from '../../store/schema/state.ts'
+import type { Box } from '../box.ts'
 import { garbage, isRecorded } from '../layer/garbage.ts'
-import { ownBaseOf } from './own.ts'
+import { noteCopy, ownBaseOf } from './own.ts'
 
 const base = (id: string, of: string | null, createdAt: string): MemoryBase => ({
   id,
@@ -26,6 +27,24 @@ const state: State = {
 test('the newest base that was made for copies of a VM is used', () => {
   expect(ownBaseOf(state, 'vm_a')?.id).toBe('bas_b')
   expect(ownBaseOf(state, 'vm_b')).toBe(undefined)
+})
+
+test('many copies lead to one base at a time, and to another attempt when there was no room', async () => {
+  const room = Promise.withResolvers<number>()
+  const box = {
+    store: { state },
+    governor: { now: () => ({ level: 'plenty' }) },
+    files: { usage: async () => 1, freeBytes: () => room.promise },
+    log: { warn: () => {} },
+  } as unknown as Box
+  const copy = () => noteCopy(box, 'mem_a', state.memories.mem_a!)
+  expect(copy()).toBe(undefined)
+  const making = copy()
+  expect(making).toBeInstanceOf(Promise)
+  expect(copy()).toBe(undefined)
+  room.resolve(0)
+  await making
+  expect(copy()).toBeInstanceOf(Promise)
 })
 
 describe('a memory base', () => {

@@ -3,7 +3,7 @@ import type { Box } from '../box.ts'
 import { collectGarbage } from '../layer/garbage.ts'
 import { keepBase } from '../layer/holds.ts'
 import { perBox } from '../per-box.ts'
-import { makeOwnBase } from './make.ts'
+import { isPassing, makeOwnBase } from './make.ts'
 
 /** So many copies within the time below are often. */
 const often = 2
@@ -15,6 +15,9 @@ const staleMs = 10 * 60_000
 
 /** When copies were made, by what they were made from. */
 const copies = perBox(() => new Map<string, number[]>())
+
+/** What bases are being made of, by its id. */
+const making = perBox(() => new Set<string>())
 
 /** Returns the newest base that was made for copies of this VM, or of this memory. Pure. */
 export function ownBaseOf(state: State, of: string): MemoryBase | undefined {
@@ -42,12 +45,21 @@ export function noteCopy(box: Box, of: string, memory: Memory): Promise<void> | 
   }
   const times = [...(copies(box).get(of) ?? []).filter((at) => now - at < oftenMs), now]
   copies(box).set(of, times)
-  if (times.length < often || box.governor.now().level !== 'plenty') return undefined
-  copies(box).delete(of)
-  return makeOwnBase(box, memory, of, keptMs).then(
-    () => collectLater(box),
-    (err) => box.log.warn({ of, err }, 'could not make a memory base for copies'),
-  )
+  if (times.length < often || making(box).has(of) || box.governor.now().level !== 'plenty') return undefined
+  making(box).add(of)
+  return makeOwnBase(box, memory, of, keptMs)
+    .then(
+      () => {
+        copies(box).delete(of)
+        collectLater(box)
+      },
+      (err) => {
+        // The next copy tries again when there may be room for it by then.
+        if (!isPassing(err)) copies(box).delete(of)
+        box.log.warn({ of, err }, 'could not make a memory base for copies')
+      },
+    )
+    .finally(() => making(box).delete(of))
 }
 
 /** Collects bases that have not been used again. */

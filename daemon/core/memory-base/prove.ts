@@ -3,24 +3,30 @@ import { asCroftError, CroftError } from '../../lib/error.ts'
 import { bytes } from '../../lib/text/units.ts'
 import type { Checkpoint, State, Vm } from '../../store/index.ts'
 import { type Box, findOperationVm } from '../box.ts'
+import { withRoom } from '../layer/room.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { loadNew } from '../sleep/memory.ts'
 import { makeId } from '../vm/identity.ts'
 import { preparation, unprepare } from '../vm/preparation.ts'
 import { makeLayer, withoutVm, withRecord } from '../vm/record.ts'
+import { isPassing } from './make.ts'
 
 /**
  * Tries on this box, with its QEMU, whether guests can map memory bases, and stores the answer: a VM of Croft's own maps
  * the base of a golden checkpoint, works, and frees memory. Its memory must be what it wrote, the freed memory must come
  * back to the box, and the base must stay as it was.
  * @param golden its memory has a base
+ * @throws CroftError `disk-full`, `no-room`, `cancelled`: that says nothing about memory bases, and nothing is stored
  */
 export async function proveMemoryLayers(box: Box, golden: Checkpoint): Promise<void> {
   const began = performance.now()
   const result = await tryOut(box, golden).then(
     () => ({ works: true, why: 'a test VM shared memory, worked, and gave memory back' }),
-    (error) => ({ works: false, why: asCroftError(error).message }),
+    (error) => {
+      if (isPassing(error)) throw error
+      return { works: false, why: asCroftError(error).message }
+    },
   )
   const { qemu } = box.store.state.memories[golden.memory!]!.hardware
   const checkedAt = new Date().toISOString()
@@ -46,7 +52,9 @@ async function tryOut(box: Box, golden: Checkpoint): Promise<void> {
   const { image, limits, memory, layer } = golden
   const vm = { id, name: 'proof', image, limits, memory, phase: 'spare', power: 'off' } as const
   const begin = (state: State) => withRecord(box, state, vm, makeLayer(layer, startedAt))
-  await box.governor.admit('a test VM', () => box.locks.run(id, () => execute(box, proofOperation, operation, begin)))
+  const never = new AbortController().signal
+  const prove = (ends: AbortSignal) => execute(box, proofOperation, operation, begin, undefined, ends)
+  await box.governor.admit('a test VM', () => box.locks.run(id, () => withRoom(box, 'a test VM', never, prove)))
 }
 
 /** `proof`: makes the VM, lets it work and removes it. */
