@@ -3,8 +3,9 @@ import { copyFile, open, readdir, readFile, rename, stat } from 'node:fs/promise
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { faultPoints } from '../../daemon/core/operation/registry.ts'
-import type { Memory, MemoryBase } from '../../daemon/store/index.ts'
-import { type Croft, startCroft } from '../lib/croft.ts'
+import { Semaphore } from '../../daemon/lib/async/locks.ts'
+import type { Memory, MemoryBase, State } from '../../daemon/store/index.ts'
+import { type Croft, names, startCroft } from '../lib/croft.ts'
 import { deep, sample } from '../lib/deep.ts'
 import { withoutBases } from '../lib/memory-base.ts'
 import { must } from '../lib/program.ts'
@@ -225,8 +226,18 @@ test('a damaged base is found before a guest runs on it: the VM starts from its 
   expect((await croft.run(['doctor'])).stdout).toMatch(/memory layers +a test VM shared memory/)
 })
 
-/** Holds 20 MB with a known sum, and writes down when the sum is another. */
-const checker = `head -c 20M /dev/urandom > /dev/shm/held; sha256sum /dev/shm/held > /dev/shm/sum
+/** Checks that there are just the files that have a record. */
+async function expectFilesOf({ memories, memoryBases, layers }: Pick<State, 'memories' | 'memoryBases' | 'layers'>) {
+  for (const [folder, records] of Object.entries({ memory: memories, bases: memoryBases, layers })) {
+    const named = Object.values<{ file: string }>(records).map(({ file }) => basename(file))
+    expect((await readdir(join(croft.folder, folder))).sort()).toEqual(named.sort())
+  }
+}
+
+/** Holds 20 MB with a known sum. */
+const hold = 'head -c 20M /dev/urandom > /dev/shm/held; sha256sum /dev/shm/held > /dev/shm/sum'
+/** Also writes down when the sum is another. */
+const checker = `${hold}
 nohup sh -c 'while sleep 20; do sha256sum -c --status /dev/shm/sum || date >> /dev/shm/wrong; done' > /dev/null 2>&1 &`
 const isWhole = (vm: string) => croft.peek(vm, 'sha256sum -c --status /dev/shm/sum; echo $?; ls /dev/shm')
 const whole = '0\nheld\nsum\n'
@@ -255,6 +266,65 @@ test.runIf(deep)(
   1_800_000,
 )
 
+test.runIf(deep)(
+  'a hundred forks made at once each have memory of their own; some are killed, and nothing is left of all of them',
+  async () => {
+    const { vms, layers } = await croft.state()
+    const before = Object.keys(vms).sort()
+    await croft.do('new', 'origin')
+    await croft.peek('origin', hold)
+    await croft.do('checkpoint', 'origin', 'ready')
+    const began = performance.now()
+    let refused = 0
+    /** As often as memory is refused, it is asked for again, for some minutes. */
+    const fork = async (as: string): Promise<string[]> => {
+      for (let tries = 0; tries < 40; tries++) {
+        const { status, body } = await croft.call('restore', { vm: 'origin', label: 'ready', as })
+        if (status === 200) return [as]
+        expect(body, as).toMatchObject({ code: 'no-room' })
+        refused++
+      }
+      return []
+    }
+    const forks = (await Promise.all(Array.from({ length: 100 }, (_, i) => fork(`fork${i}`)))).flat()
+    const seconds = Math.round((performance.now() - began) / 1000)
+    console.info(`${forks.length} forks in ${seconds} s; refused ${refused} times`)
+    expect(forks.length).toBeGreaterThan(20)
+    await ownBases(1)
+    const few = new Semaphore(4)
+    const ofEach = (vms: readonly string[], work: (vm: string) => Promise<unknown>) =>
+      Promise.all(vms.map((vm) => few.run(() => work(vm))))
+    const isOwn = async (vm: string) =>
+      expect(await croft.peek(vm, 'sha256sum -c --status /dev/shm/sum; echo $?; cat /dev/shm/nonce')).toBe(`0\n${vm}\n`)
+    await ofEach(forks, (vm) => croft.peek(vm, `echo ${vm} > /dev/shm/nonce`))
+    await ofEach(forks, isOwn)
+    const killed = forks.filter((_, i) => i % 20 === 7)
+    for (const name of killed) process.kill(await pidOf(name), 'SIGKILL')
+    await ofEach(
+      forks.filter((name) => !killed.includes(name)),
+      isOwn,
+    )
+    await ofEach([...forks, 'origin'], (vm) => croft.ask('rm', { vm, yes: true }))
+    // What is kept for the next copies goes.
+    await croft.kill('SIGTERM')
+    await croft.start()
+    await ownBases(0)
+    const after = await croft.state()
+    expect([Object.keys(after.vms).sort(), Object.keys(after.layers).sort()]).toEqual([
+      before,
+      Object.keys(layers).sort(),
+    ])
+    expect((await readdir(join(croft.folder, 'vms'))).sort()).toEqual(before)
+    await expectFilesOf(after)
+    const guests = (await must('ps', ['-eo', 'args']))
+      .split('\n')
+      .filter((line) => line.includes(`${croft.folder}/layers/`))
+    const taps = (await must('ip', ['-brief', 'link'])).split('\n').filter((line) => line.startsWith(names.tapPrefix))
+    expect([guests.length, taps.length]).toEqual([before.length, before.length])
+  },
+  1_800_000,
+)
+
 const points = faultPoints.filter((point) => /^(base|proof)\./.test(point))
 test.each(sample(points, 'base.keep', 'base.files', 'proof.work'))(
   'a golden checkpoint of an older Croft gets a base at the next start, also when the daemon is killed at %s',
@@ -264,14 +334,11 @@ test.each(sample(points, 'base.keep', 'base.files', 'proof.work'))(
     await croft.start()
     await vi.waitFor(
       async () => {
-        const { memories, memoryBases, memoryLayers, operations, vms } = await croft.state()
+        const { memories, memoryBases, memoryLayers, layers, operations, vms } = await croft.state()
         expect(Object.keys(memoryBases).length).toBe(1)
         expect(memoryLayers?.works).toBe(true)
         expect([operations, vms]).toEqual([{}, {}])
-        for (const [folder, records] of Object.entries({ memory: memories, bases: memoryBases })) {
-          const named = Object.values<{ file: string }>(records).map(({ file }) => basename(file))
-          expect((await readdir(join(croft.folder, folder))).sort()).toEqual(named.sort())
-        }
+        await expectFilesOf({ memories, memoryBases, layers })
       },
       { timeout: 60_000 },
     )
