@@ -45,13 +45,14 @@ export function waits({ cpu, memory, io }: Pressure): string[] {
 /** Shares the box among its VMs; see governor/. */
 export interface MemoryGovernor {
   /**
-   * Does `work`, which makes one more VM run, once there is memory for it. Waits a moment for that.
+   * Does `work`, which makes one more VM run, once there is memory for it. Waits its turn while there is some, and a
+   * moment while there is none.
    * @throws CroftError `no-room`; nothing has then been done
    */
   admit<T>(name: string, work: () => Promise<T>): Promise<T>
   /**
-   * Does `work`, which makes a VM use that many more bytes of memory for a while, once they are free. Waits a moment
-   * for that. @throws CroftError `no-room`; nothing has then been done
+   * Does `work`, which makes a VM use that many more bytes of memory for a while, once they are free. Waits as
+   * `admit` does. @throws CroftError `no-room`; nothing has then been done
    */
   lend<T>(name: string, bytes: number, work: () => Promise<T>): Promise<T>
   /** Does `work` even when the bytes are not free; meanwhile none of them are given to anyone else. */
