@@ -18,7 +18,14 @@ afterAll(async () => {
   await croft?.[Symbol.asyncDispose]()
   await clock.remove()
 })
-beforeEach(async () => void (await croft.do('wake', 'web')))
+beforeEach(async () => {
+  await croft.do('wake', 'web')
+  // A test before may have moved the clock of the box, and the guest's follows it.
+  await vi.waitFor(async () => {
+    const seconds = Number(await croft.peek('web', 'date +%s'))
+    expect(Math.abs(seconds - Date.now() / 1000)).toBeLessThan(5)
+  }, patience)
+})
 
 const patience = { timeout: 60_000, interval: 300 }
 const show = () => croft.ask('show', { vm: 'web' })

@@ -193,7 +193,14 @@ describe('a disk that is full when memory is to be saved', () => {
     await croft.do('exec', 'late', write('two', '60M'))
     await croft.do('checkpoint', 'late', 'second')
     await croft.do('exec', 'late', write('three', '200M'))
-    // The memory that is freed with the checkpoint is not enough room.
+    // Compressed memory that is freed with the checkpoint is not enough room.
+    await vi.waitFor(async () => {
+      const { memories, checkpoints } = await croft.state()
+      const saved = Object.values(checkpoints).flatMap(({ kind, memory }) =>
+        kind === 'golden' ? [] : memories[memory ?? '']!,
+      )
+      expect(saved.map(({ file }) => file)).toEqual(saved.map(() => expect.stringMatching(/\.zst\.save$/)))
+    }, wait)
     await fill(20)
     await croft.do('checkpoint', 'rm', 'late', 'second', '--yes')
     await vi.waitFor(async () => expect(await croft.log()).toContain('layers could not be merged'), wait)

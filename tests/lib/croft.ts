@@ -269,10 +269,9 @@ export class Croft implements AsyncDisposable {
           path: options.path,
           headers: { 'content-type': 'application/json', ...options.headers },
         },
-        async (response) => {
-          let text = ''
-          for await (const chunk of response.setEncoding('utf8')) text += chunk
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text })
+        (response) => {
+          const { statusCode = 0, headers } = response
+          text(response).then((text) => resolve({ status: statusCode, headers, text }), reject)
         },
       )
       request.on('error', reject)
@@ -313,7 +312,10 @@ export class Events implements Disposable {
     this.#response = response
     this.#log = log
     let event: any = {}
-    createInterface({ input: response }).on('line', (line) => {
+    const lines = createInterface({ input: response })
+    // A daemon that is killed aborts the answer.
+    for (const each of [response, lines]) each.on('error', () => {})
+    lines.on('line', (line) => {
       const [, field, value = ''] = /^(\w+): ?(.*)$/.exec(line) ?? []
       if (field === 'data') event = { ...event, ...JSON.parse(value) }
       else if (field === 'event') event.event = value
@@ -324,7 +326,6 @@ export class Events implements Disposable {
         this.#wake()
       }
     })
-    response.on('error', () => {})
   }
 
   async until(fits: (event: any) => boolean, timeoutMs = 60_000): Promise<any> {

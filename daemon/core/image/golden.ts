@@ -64,7 +64,7 @@ export async function ensureGolden(
 }
 
 /** How long to wait before a base is tried again that there was no room for. */
-const noRoomMs = 30_000
+const noRoomMs = 10_000
 
 /**
  * Makes memory bases for the golden checkpoints that have none: an older Croft made them, or there was no room. Until
