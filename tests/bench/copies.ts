@@ -23,7 +23,7 @@ async function copies(croft: Croft): Promise<Figure[]> {
   ] as const) {
     const pause: Figure = { what: `${words}: pause of the source`, unit: 'ms', values: [] }
     const answer: Figure = { what: `${words} → usable`, unit: 'ms', values: [] }
-    await croft.do('new', 'source')
+    await croft.do('new', 'source', '--memory', '2G')
     if (megabytes) {
       // Random and held by a process, so that it can be neither compressed nor shared.
       const fill = `import os,time; kept=os.urandom(${megabytes}*10**6); open("full","w"); time.sleep(10**6)`

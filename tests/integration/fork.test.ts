@@ -323,13 +323,13 @@ describe('a checkpoint', () => {
     expect(await inside('beta', 'cat file')).toBe('one\n')
   })
 
-  test('pauses its VM only for a moment after its memory was saved, and ends although that changes all the time', async () => {
+  /** Starts a Python program in beta, and waits until it has made the file `begun`. */
+  const begin = (program: string) =>
+    inside('beta', `nohup python3 -c '${program}' > /dev/null 2>&1 & until [ -e begun ]; do sleep 0.1; done; rm begun`)
+
+  test('pauses its VM only for a moment, however much memory that uses', async ({ skip }) => {
+    if ((await croft.state()).accelerator?.kind !== 'kvm') skip('guests are emulated here')
     await croft.do('cp', 'alpha', 'beta')
-    const begin = (program: string) =>
-      inside(
-        'beta',
-        `nohup python3 -c '${program}' > /dev/null 2>&1 & until [ -e begun ]; do sleep 0.1; done; rm begun`,
-      )
     await begin('import os, time; kept = os.urandom(200 * 10**6); open("begun", "w"); time.sleep(10**6)')
     // Other work on the box may make a pause longer, not shorter.
     const parts: number[] = []
@@ -341,7 +341,10 @@ describe('a checkpoint', () => {
       parts.push(pause!.ms / pause!.savedMs!)
     }
     expect(Math.min(...parts)).toBeLessThan(0.2)
-    await inside('beta', 'pkill python3')
+  })
+
+  test('is taken of a VM whose memory changes all the time', async () => {
+    await croft.do('cp', 'alpha', 'beta')
     await begin('import os; open("begun", "w")\nwhile True: os.urandom(200 * 10**6)')
     await croft.do('checkpoint', 'beta', 'busy')
   })

@@ -129,7 +129,8 @@ export function makeHypervisor(
         VIR.DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
       if (memory) {
         const written = [join(folder, memory.file), join(folder, (await this.diskOf(uuid)) ?? '')]
-        await croft(snapshotMemory(libvirt, uuid, description.text, whole, written))
+        const isEmulated = memory.hardware.accelerator !== 'kvm'
+        await croft(snapshotMemory(libvirt, uuid, description.text, whole, isEmulated, written))
       } else {
         const part = agent ? diskOnly | quiesce : diskOnly
         await croft(call.domainSnapshot(uuid, description.text, whole | part))

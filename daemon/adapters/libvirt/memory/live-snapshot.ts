@@ -20,21 +20,26 @@ const flushEveryMs = 20
  * what it changes meanwhile is saved again, pass by pass. A guest that changes memory faster than it is saved may stand
  * still four times as long at each further pass, so that the snapshot always comes to an end.
  *
+ * An emulated guest keeps QEMU's own value. While QEMU's emulator runs a guest, a write can escape it that comes as a
+ * page is saved: of guests that had just booted, copies made with the short pause crashed in 4 runs of 7, and with QEMU's
+ * own value in none of 6.
+ *
  * At the end, while the guest stands still, QEMU flushes the disk and libvirt the memory's file. So both are flushed all
  * the time, which leaves little to be flushed then.
- * @param files the paths of the memory's file and of the disk
+ * @param isEmulated whether the guest runs without KVM @param files the paths of the memory's file and of the disk
  */
 export async function snapshotMemory(
   libvirt: Libvirt,
   uuid: string,
   description: string,
   flags: number,
+  isEmulated: boolean,
   files: readonly string[],
 ): Promise<void> {
   const { call } = libvirt
-  await call.domainSetMaxDowntime(uuid, pauseMs)
+  if (!isEmulated) await call.domainSetMaxDowntime(uuid, pauseMs)
   const unwatch = libvirt.onEvent((event) => {
-    if (event.type !== 'memory-pass' || event.uuid !== uuid || event.pass <= patientPasses) return
+    if (isEmulated || event.type !== 'memory-pass' || event.uuid !== uuid || event.pass <= patientPasses) return
     // The snapshot may have ended before that is heard.
     call.domainSetMaxDowntime(uuid, longerPauseMs(event.pass)).catch(() => {})
   })
