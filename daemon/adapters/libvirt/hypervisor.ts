@@ -128,7 +128,7 @@ export function makeHypervisor(
         VIR.DOMAIN_SNAPSHOT_CREATE_NO_METADATA |
         VIR.DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
       if (memory) {
-        const written = [join(folder, memory.file), join(folder, (await this.diskOf(uuid)) ?? '')]
+        const written = [memory.file, (await this.diskOf(uuid)) ?? []].flat().map((file) => join(folder, file))
         const isEmulated = memory.hardware.accelerator !== 'kvm'
         await croft(snapshotMemory(libvirt, uuid, description.text, whole, isEmulated, written))
       } else {

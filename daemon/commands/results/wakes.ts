@@ -15,7 +15,8 @@ export const wakesWord = ({ state }: Pick<VmResult, 'state'>): string => (state 
 /** Says when a VM is woken, and for what: 03:00 for certbot.timer (in 5 h); empty for never. */
 export function wakes(vm: Pick<VmResult, 'wakesAt' | 'wakesFor'>, now: Date): string {
   if (vm.wakesAt === null) return ''
-  return `${wakeTime(vm, now)} for ${vm.wakesFor} (${untilDue(vm.wakesAt, now)})`
+  const left = until(vm.wakesAt, now)
+  return `${wakeTime(vm, now)} for ${vm.wakesFor} (${left === 'over' ? 'now' : left})`
 }
 
 /** Says why a VM that is not used does not sleep; empty for no reason. */
@@ -23,9 +24,4 @@ export function stays({ dueSoon }: Pick<UseResult, 'dueSoon'>, now: Date): strin
   if (!dueSoon) return ''
   const { at, what } = dueSoon
   return `does not sleep: ${what} ${Date.parse(at) > now.getTime() ? `is due ${until(at, now)}` : `was due ${ago(at, now)}`}`
-}
-
-function untilDue(at: string, now: Date): string {
-  const left = until(at, now)
-  return left === 'over' ? 'now' : left
 }

@@ -36,22 +36,26 @@ export async function snapshotMemory(
   isEmulated: boolean,
   files: readonly string[],
 ): Promise<void> {
-  const { call } = libvirt
-  if (!isEmulated) await call.domainSetMaxDowntime(uuid, pauseMs)
-  const unwatch = libvirt.onEvent((event) => {
-    if (isEmulated || event.type !== 'memory-pass' || event.uuid !== uuid || event.pass <= patientPasses) return
-    // The snapshot may have ended before that is heard.
-    call.domainSetMaxDowntime(uuid, longerPauseMs(event.pass)).catch(() => {})
-  })
+  const unwatch = isEmulated ? () => {} : await limitPause(libvirt, uuid)
   const ended = new AbortController()
   const flushed = Promise.all(files.map((file) => keepFlushed(file, ended.signal)))
   try {
-    await call.domainSnapshot(uuid, description, flags | VIR.DOMAIN_SNAPSHOT_CREATE_LIVE)
+    await libvirt.call.domainSnapshot(uuid, description, flags | VIR.DOMAIN_SNAPSHOT_CREATE_LIVE)
   } finally {
     unwatch()
     ended.abort()
     await flushed
   }
+}
+
+/** Keeps the pause of the domain's next snapshot short, for as long as that can come to an end. @returns stops it */
+async function limitPause({ call, onEvent }: Libvirt, uuid: string): Promise<() => void> {
+  await call.domainSetMaxDowntime(uuid, pauseMs)
+  return onEvent((event) => {
+    if (event.type !== 'memory-pass' || event.uuid !== uuid || event.pass <= patientPasses) return
+    // The snapshot may have ended before that is heard.
+    call.domainSetMaxDowntime(uuid, longerPauseMs(event.pass)).catch(() => {})
+  })
 }
 
 /** Returns how long a guest may stand still after this pass over its memory. Pure. */
