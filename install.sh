@@ -36,7 +36,7 @@ readonly fish_completion=/usr/share/fish/vendor_completions.d/croft.fish
 
 readonly packages=(
   libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base nftables iproute2
-  mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux zstd ca-certificates curl
+  mmdebstrap debian-archive-keyring e2fsprogs openssh-client util-linux restic zstd ca-certificates curl
 )
 # Those of them that any libvirt VM needs.
 readonly vm_packages=(libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base)

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
 import { Activity } from './activity/index.ts'
@@ -26,10 +26,12 @@ import { Clients } from './adapters/network/clients.ts'
 import { readConnections } from './adapters/network/connections.ts'
 import { Firewall } from './adapters/network/firewall.ts'
 import { makeNetwork } from './adapters/network/network.ts'
+import { openRestic } from './adapters/restic/restic.ts'
 import { commands } from './commands/index.ts'
 import { readConfig } from './config.ts'
 import { authorizedLine, keysOf, tellGuests } from './core/access/keys.ts'
 import { keepAppointments } from './core/appointment/alarms.ts'
+import { keepBackups } from './core/backup/plan.ts'
 import type { Box } from './core/box.ts'
 import { keepSchedules } from './core/checkpoint/schedule.ts'
 import { keepClocks } from './core/clocks.ts'
@@ -127,7 +129,7 @@ async function main(log: Logger): Promise<void> {
 
   const libvirt = openLibvirt({ uri: config.libvirt, log: (message, details) => log.info(details, message) })
   ends.defer(() => libvirt.close())
-  const [settings, qemu] = await Promise.all([boxSettings(config), findQemuUser()])
+  const [settings, qemu] = await Promise.all([boxSettings(config, resolve(values.config)), findQemuUser()])
   await makeMemoryFolders(folder)
   const shapes = makeShapes(config, store, libvirt, qemu)
   const hypervisor = makeHypervisor(libvirt, folder, store.state.instance, shapes.shape, (why) =>
@@ -166,6 +168,7 @@ async function main(log: Logger): Promise<void> {
     ),
     files: makeFiles(folder, qemu),
     imageFiles: makeImageFiles(folder, values.recipes, qemu),
+    backups: await openRestic(folder, () => makeKey(join(folder, 'keys/backup_ed25519'), 'croft backup')),
     guests: makeGuests(
       folder,
       settings.subnet,
@@ -308,6 +311,7 @@ async function main(log: Logger): Promise<void> {
   box.spares.refresh()
   ends.defer(() => box.spares.stop())
   ends.defer(keepSchedules(box, reconciler.first))
+  ends.defer(keepBackups(box, reconciler.first))
   ends.defer(keepAppointments(box, reconciler.first))
   ends.defer(keepRestarting(box))
   ends.defer(keepCompacted(box))

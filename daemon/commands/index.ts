@@ -9,6 +9,14 @@ import { sshConfigCommand } from './access/ssh-config.ts'
 import { tokenLsCommand } from './access/token-ls.ts'
 import { tokenNewCommand } from './access/token-new.ts'
 import { tokenRevokeCommand } from './access/token-revoke.ts'
+import { backupAutoCommand } from './backup/backup-auto.ts'
+import { backupCheckCommand } from './backup/backup-check.ts'
+import { backupLsCommand } from './backup/backup-ls.ts'
+import { backupNowCommand } from './backup/backup-now.ts'
+import { backupProveCommand } from './backup/backup-prove.ts'
+import { backupRestoreCommand } from './backup/backup-restore.ts'
+import { backupRmCommand } from './backup/backup-rm.ts'
+import { backupToCommand } from './backup/backup-to.ts'
 import { activityCommand } from './box/activity.ts'
 import { boxDfCommand } from './box/box-df.ts'
 import { boxKsmCommand } from './box/box-ksm.ts'
@@ -97,6 +105,19 @@ const groups: readonly { title: string; commands: readonly Command[] }[] = [
       checkpointAutoCommand,
       checkpointRmCommand,
       restoreCommand,
+    ],
+  },
+  {
+    title: 'Backups',
+    commands: [
+      backupToCommand,
+      backupNowCommand,
+      backupAutoCommand,
+      backupLsCommand,
+      backupRestoreCommand,
+      backupProveCommand,
+      backupCheckCommand,
+      backupRmCommand,
     ],
   },
   {

@@ -14,6 +14,7 @@ import {
   type Vm,
 } from '../store/index.ts'
 import type { EventLog } from './events.ts'
+import type { BackupStore } from './interfaces/backup-store.ts'
 import type { Files } from './interfaces/files.ts'
 import type { MemoryGovernor } from './interfaces/governor.ts'
 import type { Guests } from './interfaces/guests.ts'
@@ -49,6 +50,8 @@ export interface BoxSettings {
   memoryLayers: boolean
   /** How many forks of the default image are kept loaded for the next `new`: the spares. */
   spares: number
+  /** Absolute path of the configuration, which is outside the state folder. */
+  configPath: string
   /** How long a cold boot may take until the guest agent answers. */
   bootTimeoutMs: number
 }
@@ -87,6 +90,7 @@ export interface Box {
   readonly network: Network
   readonly files: Files
   readonly imageFiles: ImageFiles
+  readonly backups: BackupStore
   readonly guests: Guests
   readonly publicKeys: PublicKeys
   readonly live: Live

@@ -14,6 +14,7 @@ import type { VmState } from '../core/vm/state.ts'
 import { reachedFromBox } from '../lib/text/addresses.ts'
 import { bytes } from '../lib/text/units.ts'
 import type { Accelerator, Vm } from '../store/index.ts'
+import { checkBackups } from './check-backups.ts'
 import { checkMemoryLayers } from './check-memory-layers.ts'
 import { checkQemu } from './check-qemu.ts'
 import { checkSharing } from './check-sharing.ts'
@@ -59,6 +60,7 @@ export async function checkBox(parts: CheckParts): Promise<Check[]> {
     web,
     ssh,
     disk,
+    checkBackups,
     memory,
     memoryLayers,
     swap,

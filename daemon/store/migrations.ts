@@ -70,6 +70,7 @@ const migrations: Readonly<Record<number, (state: Record<string, unknown>) => Re
       ),
     }
   },
+  8: (state) => ({ ...state, backups: { plan: null, vms: {}, box: null } }),
 }
 
 function mapValues<T>(record: Record<string, T>, change: (value: T) => T): Record<string, T> {

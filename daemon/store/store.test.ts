@@ -156,12 +156,13 @@ test('killed at random during 1,000 writes, the file is always the old or the ne
 }, 60_000)
 
 describe('migrations', () => {
-  test('1 to 8 gives VMs a private web address on localhost, normal priority, no limits, no restarts, kept appointments and no memory base, has none doze, leaves KSM off, and lets keys enter all of them', () => {
+  test('1 to 9 gives VMs a private web address on localhost, normal priority, no limits, no restarts, kept appointments and no memory base, has none doze or backed up, leaves KSM off, and lets keys enter all of them', () => {
     const keys = { 'SHA256:a': { name: 'laptop' } }
     const memories = { mem_a: { id: 'mem_a' } }
     const operations = { op_a: { kind: 'sleep', memory: { id: 'mem_b' } }, op_b: { kind: 'compress', memory: 'mem_a' } }
     expect(migrate({ version: 1, vms: { vm_a: { name: 'web' } }, keys, memories, operations })).toEqual({
-      version: 8,
+      version: 9,
+      backups: { plan: null, vms: {}, box: null },
       memories: { mem_a: { id: 'mem_a', base: null } },
       memoryBases: {},
       memoryLayers: null,

@@ -10,13 +10,14 @@ import { runScript } from '../../daemon/adapters/guest/agent.ts'
 import { openSaveImage } from '../../daemon/adapters/libvirt/memory/load.ts'
 import { Firewall } from '../../daemon/adapters/network/firewall.ts'
 import { parseSubnet } from '../../daemon/core/vm/identity.ts'
-import type { Vm } from '../../daemon/store/index.ts'
+import { noRates, type Vm } from '../../daemon/store/index.ts'
 import { type Croft, cache, names } from '../lib/croft.ts'
 import { must, program } from '../lib/program.ts'
 import { qemuPid } from '../lib/qemu.ts'
 import { firstSsh, introduction } from './guest-steps.ts'
 
-const vm = { id: 'vm_benchfloor', mac: '52:54:00:be:bc:02', ip: names.subnet.replace('0.0/16', '250.2') } as Vm
+const ip = names.subnet.replace('0.0/16', '250.2')
+const vm = { id: 'vm_benchfloor', mac: '52:54:00:be:bc:02', ip, rates: noRates } as Vm
 const tap = `${names.tapPrefix}benchfloor`
 
 export interface Times {

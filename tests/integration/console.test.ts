@@ -74,6 +74,7 @@ test('an unknown path shows the console’s own not-found page, each view surviv
   }
   for (const [path, title] of [
     ['/images', 'Images'],
+    ['/backups', 'Backups'],
     ['/settings/tokens', 'Settings'],
     ['/activity', 'Activity'],
     ['/new', 'New VM'],

@@ -61,9 +61,9 @@ const points = (kind: string) => faultPoints.filter((point) => point.startsWith(
 test('there is a fault point at every step', () => {
   expect(faultPoints.length).toBeGreaterThan(15)
   const here = ['new', 'rm', 'rename', 'resize', 'image-build', 'collect']
-  // fork-faults.test.ts, layers.test.ts, memory-layers.test.ts, spares.test.ts, doze.test.ts
+  // fork-faults.test.ts, layers.test.ts, memory-layers.test.ts, spares.test.ts, doze.test.ts, backup.test.ts
   const forks = ['checkpoint', 'restore', 'sleep', 'wake', 'golden', 'spare', 'claim']
-  const elsewhere = [...forks, 'merge', 'compress', 'base', 'proof', 'doze']
+  const elsewhere = [...forks, 'merge', 'compress', 'base', 'proof', 'doze', 'adopt']
   expect(new Set(faultPoints.map((point) => point.split('.')[0]))).toEqual(new Set([...here, ...elsewhere]))
 })
 

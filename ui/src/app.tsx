@@ -6,6 +6,7 @@ import { Copy, Dialog, Mark } from './parts.tsx'
 import { route } from './route.ts'
 import { forget, linesOf, pointedAt, question, running } from './run.ts'
 import { ActivityView } from './views/activity.tsx'
+import { BackupsView } from './views/backups.tsx'
 import { BoxView } from './views/box.tsx'
 import { ImagesView } from './views/images.tsx'
 import { NewView } from './views/new.tsx'
@@ -17,6 +18,7 @@ const places = [
   ['', 'Box'],
   ['vms', 'VMs'],
   ['images', 'Images'],
+  ['backups', 'Backups'],
   ['activity', 'Activity'],
   ['settings', 'Settings'],
 ] as const
@@ -26,6 +28,7 @@ function view(): ComponentChildren {
   if (place === '') return <BoxView />
   if (place === 'new' && !name) return <NewView />
   if (place === 'images' && !name) return <ImagesView />
+  if (place === 'backups' && !name) return <BackupsView />
   if (place === 'activity' && !name) return <ActivityView />
   if (place === 'settings' && isSettingsPart(name) && !tab) return <SettingsView part={name} />
   if (place === 'vms' && isVmTab(tab) && more.length === 0)

@@ -39,6 +39,7 @@ function choices(): Choice[] {
     place('Box', '/'),
     place('VMs', '/vms'),
     place('Images', '/images'),
+    place('Backups', '/backups'),
     place('Activity', '/activity'),
     ...Object.entries(settingsParts).map(([key, { title }]) => place(title, `/settings/${key}`)),
     ...all.flatMap((vm) => actionsOf(vm).map(({ title, action }) => act(`${title} ${vm.name}`, action))),

@@ -1,5 +1,18 @@
-import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
-import { basename, dirname, join, relative } from 'node:path'
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import type { Files } from '../../core/interfaces/files.ts'
 import { runProgram } from '../../lib/process/run.ts'
 
@@ -65,6 +78,21 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
     async repair(path) {
       await runLong('qemu-img', ['check', '-q', '-f', 'qcow2', '-r', 'leaks', join(folder, path)])
     },
+    async adopt(from, to, backing) {
+      const source = join(folder, from)
+      if (backing !== undefined) {
+        const onto = backing === null ? ['-b', ''] : ['-b', relative(dirname(to), backing), '-F', 'qcow2']
+        await runProgram('qemu-img', ['rebase', '-q', '-u', '-f', 'qcow2', ...onto, source])
+      }
+      await mkdir(dirname(join(folder, to)), { recursive: true, mode: 0o711 })
+      await this.freeze(from)
+      await syncFile(source)
+      await this.replace(from, to)
+    },
+    async write(path, text) {
+      await mkdir(dirname(join(folder, path)), { recursive: true, mode: 0o700 })
+      await writeFile(join(folder, path), text, { mode: 0o600 })
+    },
     async copy(from, to, signal) {
       const how = ['--reflink=auto', '--sparse=always']
       await runLong('cp', [...how, join(folder, from), join(folder, to)], signal)
@@ -87,7 +115,7 @@ export function makeFiles(folder: string, qemu: QemuUser): Files {
       return Math.abs((await stat(join(folder, file))).mtimeMs - Date.parse(createdAt)) > 5
     },
     async exists(path) {
-      return (await lstat(join(folder, path)).catch(() => undefined)) !== undefined
+      return (await lstat(resolve(folder, path)).catch(() => undefined)) !== undefined
     },
     async usage(path) {
       // Links are not followed: in an image that is being built, they may lead to files of the box.

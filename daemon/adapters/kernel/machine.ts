@@ -12,8 +12,12 @@ import { readsTakeMemory } from './untouched-memory.ts'
 /** A box with less memory keeps no spares: none of its memory is for VMs that nobody has asked for. */
 const sparesFromMiB = 8000
 
-/** Returns what VMs get by default on this box, and the most that they may have; see docs/decisions/0011-vms-have-no-size.md. */
-export async function boxSettings(config: Config): Promise<BoxSettings> {
+/**
+ * Returns what VMs get by default on this box, and the most that they may have; see
+ * docs/decisions/0011-vms-have-no-size.md.
+ * @param configPath where the configuration was read from
+ */
+export async function boxSettings(config: Config, configPath: string): Promise<BoxSettings> {
   const { blocks, bsize } = await statfs(config.folder)
   const boxMiB = Math.floor(totalmem() / 2 ** 20)
   return {
@@ -33,6 +37,7 @@ export async function boxSettings(config: Config): Promise<BoxSettings> {
     golden: config.golden,
     memoryLayers: config.memoryLayers,
     spares: config.golden ? (config.spares ?? (boxMiB >= sparesFromMiB ? 1 : 0)) : 0,
+    configPath,
     bootTimeoutMs: 240_000,
   }
 }

@@ -17,6 +17,13 @@ export interface Files {
   rebase(path: string, base: string, signal?: AbortSignal): Promise<void>
   /** Frees clusters in a layer that an interrupted `rebase` reserved and did not use. */
   repair(path: string): Promise<void>
+  /**
+   * Moves a file that came from outside to its place, read-only for QEMU. A layer gets a new backing file's name in its
+   * header: `backing`, or none for null; undefined for files that are no layers.
+   */
+  adopt(from: string, to: string, backing?: string | null): Promise<void>
+  /** Writes a small file whose folder is there or is made; only root may read it. */
+  write(path: string, text: string): Promise<void>
   /** Copies a layer, sharing its blocks where the file system can. */
   copy(from: string, to: string, signal?: AbortSignal): Promise<void>
   /** Flushes a file to the disk of the box. */
@@ -29,6 +36,7 @@ export interface Files {
   remove(path: string): Promise<void>
   /** Whether a disk has been written since `createDisk` made it. */
   isWritten(layer: Layer): Promise<boolean>
+  /** @param path may be absolute, for a file of the box outside the state folder */
   exists(path: string): Promise<boolean>
   /** Bytes that a file or folder takes on the box; 0 when there is none. */
   usage(path: string): Promise<number>

@@ -32,7 +32,7 @@ interface Place {
  * adjacent layers that go are merged together. Pure.
  * @param runs whether a VM has a QEMU now
  * @param busy whether an operation works on a VM now: its layers stay as they are
- * @param except ids of other layers that stay as they are
+ * @param except ids of other layers whose files stay as they are
  */
 export function nextCompaction(
   state: State,
@@ -95,6 +95,18 @@ function childrenOf({ layers }: State): Map<string, Layer[]> {
     else children.set(layer.parent, [layer])
   }
   return children
+}
+
+/**
+ * Ids of the layers that no merge takes away, so that each still has its own content. A merge that was aborted may have
+ * written to any other one beneath a disk. Pure.
+ */
+export function fixedLayers(state: State): Set<string> {
+  const several = [...childrenOf(state)].filter(([, layers]) => layers.length > 1).map(([id]) => id)
+  const named = [...Object.values(state.checkpoints), ...Object.values(state.images)].map(({ layer }) => layer)
+  const fixed = new Set([...named, ...several])
+  for (const { disk } of Object.values(state.vms)) fixed.delete(disk)
+  return fixed
 }
 
 /** Ids of the layers that something other than a layer needs: disks, checkpoints, images, and open operations. */

@@ -4,11 +4,16 @@ import type { Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf } from '../box.ts'
 import { hasMemory } from '../live.ts'
 import { execute, lockOf } from '../operation/engine.ts'
+import { perBox } from '../per-box.ts'
 import { makeId } from '../vm/identity.ts'
 import { compactionFaultPoint, compactionOperation, filesLeft } from './compaction-operation.ts'
 import { type Compaction, chainOf, nextCompaction } from './compaction-plan.ts'
 import { collectGarbage } from './garbage.ts'
+import { beingRead } from './holds.ts'
 import { withRoom } from './room.ts'
+
+/** The merge that is under way or about to begin. */
+const merging = perBox(() => ({ current: undefined as Compaction | undefined }))
 
 /** How long a failed merge rests before it is retried; a shorter time when it failed for lack of disk space. */
 const restMs = 10 * 60_000
@@ -30,16 +35,15 @@ export function keepCompacted(box: Box): () => Promise<void> {
   /** Layers whose merge failed for lack of disk space, which has been logged already. */
   const told = new Set<string>()
   let under: Promise<void> | undefined
-  let current: Compaction | undefined
 
   const look = () => {
     if (stopped || under) return
     const merge = findCompaction(box, failed)
     if (!merge) return
-    const merging = compact(box, merge)
-    if (!merging) return
-    current = merge
-    under = merging
+    const work = compact(box, merge)
+    if (!work) return
+    merging(box).current = merge
+    under = work
       .catch((err) => {
         if (err instanceof CroftError && err.code === 'cancelled') return
         const noRoom = err instanceof CroftError && err.code === 'disk-full'
@@ -57,6 +61,7 @@ export function keepCompacted(box: Box): () => Promise<void> {
       })
       .finally(() => {
         under = undefined
+        merging(box).current = undefined
         look()
       })
   }
@@ -65,6 +70,7 @@ export function keepCompacted(box: Box): () => Promise<void> {
   return async () => {
     stopped = true
     for (const stop of unwatch) stop()
+    const { current } = merging(box)
     if (current) await box.locks.interrupt([current.layer])
     await under
   }
@@ -74,7 +80,7 @@ function findCompaction(box: Box, except: ReadonlySet<string>): Compaction | und
   const runs = (vm: Vm) => hasMemory(box.live.get(vm.uuid))
   // A guest that is still starting, or stands still, can't be asked anything, so it counts as busy.
   const busy = (vm: Vm) => box.locks.isLocked(vm.id) || (runs(vm) && stateOf(box, vm) !== 'awake')
-  return nextCompaction(box.store.state, runs, busy, except)
+  return nextCompaction(box.store.state, runs, busy, except.union(beingRead(box)))
 }
 
 /** Runs a merge. @returns undefined when somebody else holds or wants one of its VMs now */
@@ -107,22 +113,25 @@ async function checkRoom(box: Box, { way, layer, gone }: Pick<Compaction, 'way' 
 }
 
 /**
- * Does `work`, which puts a new disk on a layer. A merge of that layer or of those beneath it is aborted first, and
- * none begins before `work` has put its record into the store.
+ * Does `work`, which puts a new disk on a layer or reads it. A merge that changes that layer or one beneath it, or that
+ * one of them goes in, is aborted first, and none begins before `work` has put its record into the store.
  */
 export async function onLayer<T>(box: Box, layer: string, work: () => Promise<T>): Promise<T> {
   for (;;) {
-    const ending = compactionEnding(box, chainOf(box.store.state, layer))
+    const ending = compactionEnding(box, new Set(chainOf(box.store.state, layer)))
     if (!ending) return work()
     await ending
   }
 }
 
-function compactionEnding(box: Box, chain: string[]): Promise<unknown> | undefined {
-  const interrupted = box.locks.interrupt(chain)
+function compactionEnding(box: Box, chain: ReadonlySet<string>): Promise<unknown> | undefined {
+  const touches = ({ layer, gone }: Pick<Compaction, 'layer' | 'gone'>) =>
+    chain.has(layer) || gone.some((id) => chain.has(id))
+  const { current } = merging(box)
+  const interrupted = current && touches(current) ? box.locks.interrupt([current.layer]) : undefined
   if (interrupted) return interrupted
   const open = Object.values(box.store.state.operations).find(
-    (operation) => operation.kind === 'merge' && chain.includes(operation.layer),
+    (operation) => operation.kind === 'merge' && touches(operation),
   )
   if (!open) return undefined
   return box.locks.run(lockOf(open), () => box.recoverIfOpen(box, open))

@@ -72,14 +72,17 @@ export interface Garbage {
 export function garbage(state: State, held: { has(id: string): boolean }): Garbage {
   const vms = Object.values(state.vms)
   const operations = namesIn(state.operations)
-  const images = Object.values(state.images).filter(
-    (image) => image.current || operations.has(image.id) || vms.some((vm) => vm.image === image.id),
-  )
   const checkpoints = Object.values(state.checkpoints).filter((checkpoint) => {
     if (held.has(checkpoint.id) || operations.has(checkpoint.id)) return true
     if (checkpoint.kind === 'golden') return state.images[checkpoint.image]?.current === true
     return checkpoint.kind !== 'copy' && checkpoint.vm !== null && checkpoint.vm in state.vms
   })
+  // Other checkpoints are of a VM or an image that keeps it.
+  const copied = checkpoints.filter(({ kind }) => kind === 'copy')
+  const imagesInUse = new Set([...vms, ...copied].map(({ image }) => image))
+  const images = Object.values(state.images).filter(
+    (image) => image.current || operations.has(image.id) || imagesInUse.has(image.id),
+  )
   const kept = new Set([...vms, ...checkpoints].map(({ memory }) => memory))
   const memories = Object.values(state.memories).filter(({ id }) => kept.has(id) || operations.has(id))
   const bases = new Set(memories.map(({ base }) => base))

@@ -53,6 +53,7 @@ export async function recover<O extends Operation>(
 export function lockOf(operation: Operation): string {
   if (operation.kind === 'merge') return operation.layer
   if (operation.kind === 'compress' || operation.kind === 'base') return operation.memory
+  if (operation.kind === 'adopt') return operation.checkpoint.id
   return 'vm' in operation ? operation.vm : `image ${operation.name}`
 }
 

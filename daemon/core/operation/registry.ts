@@ -1,4 +1,5 @@
 import type { Operation } from '../../store/index.ts'
+import { adoptOperation } from '../backup/adopt.ts'
 import type { Box } from '../box.ts'
 import { restoreOperation } from '../checkpoint/restore.ts'
 import { checkpointOperation } from '../checkpoint/take.ts'
@@ -34,6 +35,7 @@ const definitions: { [K in OperationKind]: OperationDefinition<OperationOf<K>> }
   wake: wakeOperation,
   golden: goldenOperation,
   'image-build': imageBuildOperation,
+  adopt: adoptOperation,
   merge: compactionOperation,
   compress: compressOperation,
   base: baseOperation,

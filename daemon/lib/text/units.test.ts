@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ago, moment, until } from './units.ts'
+import { ago, interval, moment, until } from './units.ts'
 
 test('times are formatted relative to now, and exactly in one form', () => {
   const now = new Date(2026, 10, 25, 14, 5)
@@ -24,4 +24,15 @@ test('times are formatted relative to now, and exactly in one form', () => {
     'Wed 25',
     '25 Nov',
   ])
+})
+
+test.each([
+  [1440, 'day'],
+  [2880, '2 days'],
+  [60, 'hour'],
+  [360, '6 hours'],
+  [1, 'minute'],
+  [90, '90 minutes'],
+])('every %i minutes is every %s', (count, words) => {
+  expect(interval(count)).toBe(words)
 })

@@ -41,6 +41,18 @@ export function minutes(count: number): string {
   return whole >= 120 && whole % 60 === 0 ? `${whole / 60} h` : `${whole} min`
 }
 
+/** An interval to follow "every": `day`, `6 hours`, `90 minutes`. */
+export function interval(minutes: number): string {
+  const days = minutes / 1440
+  const hours = minutes / 60
+  const [count, unit] = Number.isInteger(days)
+    ? [days, 'day']
+    : Number.isInteger(hours)
+      ? [hours, 'hour']
+      : [minutes, 'minute']
+  return count === 1 ? unit : `${count} ${unit}s`
+}
+
 /** ▰▰▰▱▱▱▱▱: a fraction, from 0 to 1. */
 export function bar(fraction: number): string {
   const filled = Math.round(Math.min(1, Math.max(0, fraction)) * 8)

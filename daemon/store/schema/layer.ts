@@ -57,9 +57,10 @@ export const checkpointSchema = z.object({
   id: z.string(),
   /**
    * `asked`: requested by a person or program; `scheduled`; `before-restore`: taken before another one was restored;
-   * `copy`: exists only while copies are made from it; `golden`: new VMs of an image are forks of it.
+   * `copy`: exists only while copies are made from it, or while it is backed up; `golden`: new VMs of an image are forks
+   * of it; `backup`: it came back from a backup.
    */
-  kind: z.enum(['asked', 'scheduled', 'before-restore', 'copy', 'golden']),
+  kind: z.enum(['asked', 'scheduled', 'before-restore', 'copy', 'golden', 'backup']),
   /** Its name, unique among the checkpoints of its VM. */
   label: z.string(),
   /** Id of its VM; null for a golden one, which belongs to its image. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { imageSchema } from './image.ts'
 import { checkpointSchema, layerSchema, memoryBaseSchema, memorySchema } from './layer.ts'
 import { limitsSchema } from './vm.ts'
 
@@ -46,6 +47,17 @@ export const operationSchema = z.discriminatedUnion('kind', [
   }),
   /** A VM of Croft's own tries whether memory bases work here. `from`: the golden checkpoint that it is loaded from. */
   operationBase.extend({ kind: z.literal('proof'), vm: z.string(), from: z.string() }),
+  /**
+   * Layers that came from outside, and their image if the box has not got it, become a checkpoint. `staged`: the folder
+   * that they were put in. `places`: each file's path in there, from the lowest layer up, and the layer's record.
+   */
+  operationBase.extend({
+    kind: z.literal('adopt'),
+    staged: z.string(),
+    places: z.array(z.object({ from: z.string(), layer: layerSchema })),
+    image: z.object({ record: imageSchema, kernel: z.string(), initrd: z.string() }).nullable(),
+    checkpoint: checkpointSchema,
+  }),
   operationBase.extend({ kind: z.literal('image-build'), image: z.string(), name: z.string() }),
   /** See core/layer/compaction-plan.ts. */
   operationBase.extend({

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { keySchema, linkSchema, sessionSchema, tokenSchema } from './access.ts'
+import { backupsSchema } from './backup.ts'
 import { imageSchema } from './image.ts'
 import { checkpointSchema, layerSchema, memoryBaseSchema, memorySchema } from './layer.ts'
 import { operationSchema } from './operation.ts'
@@ -7,7 +8,7 @@ import { vmSchema } from './vm.ts'
 import { hostSchema, webSchema } from './web.ts'
 
 /** The store keeps what the owner wants and what Croft owns. Only libvirt knows what runs. */
-export const stateVersion = 8
+export const stateVersion = 9
 
 export const stateSchema = z.object({
   version: z.literal(stateVersion),
@@ -28,6 +29,7 @@ export const stateSchema = z.object({
   hosts: z.record(z.string(), hostSchema),
   /** Whether the box's kernel deduplicates the memory of VMs (KSM). */
   samePages: z.boolean(),
+  backups: backupsSchema,
   operations: z.record(z.string(), operationSchema),
   /** Where the search for a free address begins: an address rests as long as possible before it is reused. */
   nextAddress: z.int().min(0),
@@ -60,6 +62,7 @@ export function emptyState(instance: string): State {
     web: { domain: 'localhost', tls: { mode: 'off' } },
     hosts: {},
     samePages: false,
+    backups: { plan: null, vms: {}, box: null },
     operations: {},
     nextAddress: 0,
     bootId: '',

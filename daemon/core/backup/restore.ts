@@ -1,0 +1,171 @@
+import type { Checkpoint } from '../../store/index.ts'
+import { type Box, findVm, type Report, vmsOf, without } from '../box.ts'
+import { checkpointsOf } from '../checkpoint/find.ts'
+import { restoreVm } from '../checkpoint/restore.ts'
+import { onLayer } from '../layer/compaction.ts'
+import { collectGarbage } from '../layer/garbage.ts'
+import { acquire, release } from '../layer/holds.ts'
+import { type Made, makeVm } from '../vm/create.ts'
+import { makeId } from '../vm/identity.ts'
+import { inventName } from '../vm/name.ts'
+import { checkNewName } from '../vm/record.ts'
+import { removeVm } from '../vm/remove.ts'
+import { type Adoption, adopt, planAdoption } from './adopt.ts'
+import { record } from './back-up.ts'
+import { backupsOf, findBackup, type VmBackup } from './find.ts'
+import { filesOf, type Manifest, manifestPath, parseManifest } from './manifest.ts'
+
+export interface Restored {
+  backup: VmBackup
+  /** The VM as it came back: a new one, or the one that there is. */
+  vm: string
+  /** The checkpoint of what the VM was before, if there is such a VM. */
+  before: Checkpoint | undefined
+  cold: string | undefined
+}
+
+/**
+ * Brings a VM back from a backup. A VM that there is goes back to it as to a checkpoint, and what it was becomes a
+ * checkpoint itself. With `as`, or when the VM is gone, a new VM is made of it. Only what this box lacks is read.
+ * @param when an id or a time; the newest for undefined @throws CroftError `not-found`, `name-taken`, `unavailable`
+ */
+export async function restoreBackup(
+  box: Box,
+  name: string,
+  when: string | undefined,
+  as: string | undefined,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Restored> {
+  if (as !== undefined) checkNewName(box.store.state, as, 'as')
+  report({ subject: name, step: 'looking for its backups', fraction: 0.05 })
+  const backup = findBackup(backupsOf(box.store.state, await box.backups.list(signal), name), name, when)
+  const manifest = parseManifest(await box.backups.read(backup.id, manifestPath, signal))
+  const there = as === undefined ? box.store.state.vms[backup.of.vm] : undefined
+  if (!there && as === undefined) checkNewName(box.store.state, name, 'vm')
+  const earlier = there && checkpointsOf(box.store.state, there).find(({ label }) => label === labelOf(manifest))
+  if (earlier) acquire(box, earlier.id)
+  const checkpoint = earlier ?? (await bring(box, backup, manifest, there?.id ?? null, report, signal))
+  try {
+    if (there) {
+      const { before, cold } = await restoreVm(box, there.id, checkpoint.id, report)
+      return { backup, vm: findVm(box.store.state, there.id).name, before, cold }
+    }
+    const { vm, cold } = await makeOf(box, checkpoint, manifest, as ?? name, report, signal)
+    return { backup, vm: vm.name, before: undefined, cold }
+  } finally {
+    release(box, checkpoint.id)
+    await collectGarbage(box)
+  }
+}
+
+/**
+ * Tries whether the newest backup of a VM comes back: makes another VM of it, waits until that can be used, and deletes
+ * it. @returns the backup @throws CroftError as `restoreBackup`
+ */
+export async function proveBackup(box: Box, name: string, report: Report, signal: AbortSignal): Promise<VmBackup> {
+  const { id } = findVm(box.store.state, name)
+  const names = new Set(vmsOf(box.store.state).map((vm) => vm.name))
+  const as = inventName((candidate) => names.has(candidate))
+  try {
+    const { backup } = await restoreBackup(box, name, undefined, as, report, signal)
+    await record(box, id, { provenAt: new Date().toISOString() })
+    return backup
+  } finally {
+    if (vmsOf(box.store.state).some((vm) => vm.name === as)) await removeVm(box, as)
+  }
+}
+
+/** The label of the checkpoint that a backup becomes: with its time, so that it becomes one only once. Pure. */
+const labelOf = ({ takenAt }: Manifest): string =>
+  `backup-${takenAt.slice(0, 19).replace('T', '-').replaceAll(':', '')}`
+
+/** Gets what the box lacks of a backup, and makes a checkpoint of it, which the caller releases. */
+async function bring(
+  box: Box,
+  { id, instance }: VmBackup,
+  manifest: Manifest,
+  vm: string | null,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Checkpoint> {
+  const { adoption, release: letGo } = await planAndHold(box, manifest, instance === box.store.state.instance)
+  const now = new Date().toISOString()
+  const staged = `building/${makeId('bak')}`
+  const { places, image } = adoption
+  const wanted = [...(image ? [image.kernel, image.initrd] : []), ...places.map(({ from }) => from)]
+  const checkpoint: Checkpoint = {
+    ...bare(manifest, adoption.top, now),
+    kind: vm === null ? 'copy' : 'backup',
+    label: labelOf(manifest),
+    vm,
+    image: image?.record.id ?? manifest.image.id,
+  }
+  try {
+    const all = filesOf(manifest).length
+    const what = wanted.length === all ? 'getting all of it' : `getting ${wanted.length} of its ${all} files`
+    report({ subject: manifest.vm.name, step: what, fraction: 0.2 })
+    if (wanted.length) await box.backups.fetch(id, wanted, staged, signal)
+    await adopt(box, staged, adoption, checkpoint)
+    return checkpoint
+  } catch (error) {
+    release(box, checkpoint.id)
+    await box.files.remove(staged)
+    throw error
+  } finally {
+    letGo()
+  }
+}
+
+/** A checkpoint of a layer that came from a backup; it exists only while it is held. */
+const bare = (manifest: Manifest, layer: string, now: string): Checkpoint => ({
+  id: makeId('chk'),
+  kind: 'copy',
+  label: 'backup',
+  vm: null,
+  image: manifest.image.id,
+  layer,
+  memory: null,
+  parent: null,
+  limits: manifest.vm.limits,
+  createdAt: now,
+  usedAt: now,
+})
+
+/**
+ * Plans what to get of a backup, and holds the layer of this box that the rest will stand on: it is neither removed nor
+ * merged until `release`. A merge that is under way may take it meanwhile; then the plan is made again.
+ */
+async function planAndHold(
+  box: Box,
+  manifest: Manifest,
+  sameBox: boolean,
+): Promise<{ adoption: Adoption; release(): void }> {
+  for (;;) {
+    const now = new Date().toISOString()
+    const adoption = planAdoption(box.store.state, manifest, sameBox, now)
+    const beneath = adoption.places.length > 0 ? adoption.places[0]!.layer.parent : adoption.top
+    if (beneath === null) return { adoption, release: () => {} }
+    const hold = bare(manifest, beneath, now)
+    acquire(box, hold.id)
+    await box.store.update((state) => ({ ...state, checkpoints: { ...state.checkpoints, [hold.id]: hold } }))
+    await onLayer(box, beneath, async () => {})
+    if (beneath in box.store.state.layers) return { adoption, release: () => release(box, hold.id) }
+    release(box, hold.id)
+    await box.store.update((state) => ({ ...state, checkpoints: without(state.checkpoints, hold.id) }))
+  }
+}
+
+function makeOf(
+  box: Box,
+  checkpoint: Checkpoint,
+  { vm }: Manifest,
+  name: string,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Made> {
+  const { env, tags, comment, priority, restart, rates, limits } = vm
+  const described = { env, tags, comment, priority, restart, rates, limits }
+  const { layer, image } = checkpoint
+  return makeVm(box, { ...described, name, image, layer, power: 'on', from: undefined, asleep: false }, report, signal)
+}
