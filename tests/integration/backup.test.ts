@@ -27,7 +27,7 @@ const remove = async (...names: string[]) => {
 /** What only a backup or a restore has while it is under way. */
 const leftovers = async () => {
   const { checkpoints, ...state } = await croft.state()
-  const operations = Object.values(state.operations).filter(({ kind }) => kind !== 'merge')
+  const operations = Object.values(state.operations).filter(({ kind }) => kind === 'adopt')
   const building = await readdir(join(croft.folder, 'building')).catch(() => [])
   return { operations, building, copies: Object.values(checkpoints).filter(({ kind }) => kind === 'copy') }
 }
