@@ -1,5 +1,4 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Croft, startCroft } from '../lib/croft.ts'
@@ -10,7 +9,7 @@ let croft: Croft
 let target: string
 let key: string
 beforeAll(async () => {
-  target = await mkdtemp(join(tmpdir(), 'croft-backup-'))
+  target = await mkdtemp('/srv/croft-backup-')
   croft = await startCroft({ image: 'bare' })
 }, 600_000)
 afterAll(async () => {
@@ -34,40 +33,56 @@ const leftovers = async () => {
 const nothing = { operations: [], building: [], copies: [] }
 
 describe('a target', () => {
-  test('is chosen once, and its key is shown once', async () => {
+  test('is chosen once, and its key is shown until there are backups', async () => {
     expect(await croft.do('backup', 'to')).toContain('no place for backups yet')
     const early = await croft.run(['backup', 'now'])
     expect(early).toMatchObject({ code: 5, stderr: expect.stringContaining('croft backup to') })
-    const said = await croft.do('backup', 'to', target)
+    const said = await croft.do('backup', 'to', `${target}/own`)
+    expect(said).toContain('That is on the disk of the VMs')
     key = /recovery key {3}([a-z2-7]{5}(-[a-z2-7]{5}){7})\n/.exec(said)![1]!
-    expect(await croft.do('backup', 'to')).toBe(`Backups go to ${target}.\n${said.split('\n\n').at(-1)}`)
+    expect(await croft.do('backup', 'to')).toBe(`Backups go to ${target}/own.\n${said.split('\n\n').at(-1)}`)
+    // As long as there is no backup, nothing is lost that somebody has not kept.
+    expect(await croft.do('backup', 'to', `${target}/own`)).toContain(`recovery key   ${key}\n`)
     // It is in no place that goes into a backup of the box.
     await expect(must('grep', ['-rlF', key, croft.folder])).resolves.toBe(`${croft.folder}/backup/target.json\n`)
     expect((await must('stat', ['-c', '%a %U', `${croft.folder}/backup/target.json`])).trim()).toBe('600 root')
   })
 
-  test('with backups in it is used again only with their key', async () => {
-    expect(await croft.run(['backup', 'to', target])).toMatchObject({
+  test('of another box is used only with its key', async () => {
+    const other = join(target, 'other')
+    const env = { ...process.env, RESTIC_PASSWORD: 'of-another-box' }
+    await must('restic', ['-r', other, 'init'], { env })
+    expect(await croft.run(['backup', 'to', other])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('--key'),
     })
     const file = join(target, 'key.txt')
     await writeFile(file, 'a-wrong-one\n')
-    expect(await croft.run(['backup', 'to', target, '--key', file])).toMatchObject({
+    expect(await croft.run(['backup', 'to', other, '--key', file])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('does not open the backups'),
     })
+    await writeFile(file, 'of-another-box\n')
+    expect(await croft.do('backup', 'to', other, '--key', file)).toContain(`Backups go to ${other}.\n`)
+    expect(await croft.run(['backup', 'to', `${target}/nothing`, '--key', file])).toMatchObject({ code: 3 })
+    // The first one again, which the box has left, needs the key that was shown.
+    expect(await croft.run(['backup', 'to', `${target}/own`])).toMatchObject({ code: 1 })
     await writeFile(file, `${key}\n`)
-    expect(await croft.do('backup', 'to', target, '--key', file)).toContain(`Backups go to ${target}.\n`)
-    await rm(file)
+    await croft.do('backup', 'to', `${target}/own`, '--key', file)
   })
 
   test('that makes no sense is refused', async () => {
-    for (const words of [['backup'], ['s3:bucket'], ['rest:https://me:secret@host/'], ['/mnt/x', '--user', 'me']])
+    for (const words of [
+      ['backup'],
+      ['s3:bucket'],
+      ['rest:https://me:secret@host/'],
+      ['/tmp/x'],
+      ['/mnt/x', '--user', 'me'],
+    ])
       expect(await croft.run(['backup', 'to', ...words]), words.join(' ')).toMatchObject({ code: 2 })
     const missing = await croft.run(['backup', 'to', 'sftp:croft@127.0.0.1:/nowhere'])
     expect(missing).toMatchObject({ code: 5, stderr: expect.stringMatching(/can't be used|does not let the box in/) })
-    expect(await croft.do('backup', 'to')).toContain(`Backups go to ${target}.\n`)
+    expect(await croft.do('backup', 'to')).toContain(`Backups go to ${target}/own.\n`)
   })
 })
 
@@ -76,6 +91,7 @@ describe('a backup', () => {
     await croft.do('new', 'web', '--env', 'TOKEN=abc', '--tag', 'prod')
     await inside('web', 'head -c 20000000 /dev/urandom > big; echo first > note; sync')
     await croft.do('backup', 'now')
+    expect(await croft.do('backup', 'to', `${target}/own`)).not.toContain(key)
   })
   afterEach(async () => {
     expect(await leftovers()).toEqual(nothing)

@@ -1,4 +1,4 @@
-import { access, mkdir, writeFile } from 'node:fs/promises'
+import { access, mkdir, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import type {
@@ -77,34 +77,48 @@ export async function openRestic(folder: string, makeKey: () => Promise<{ line: 
     return restic(args, options)
   }
 
+  async function list(signal: AbortSignal): Promise<Backup[]> {
+    const { stdout } = await restic(['snapshots', '--json', '--no-lock'], { signal })
+    return z.array(snapshotSchema).parse(JSON.parse(stdout)).flatMap(backupOf)
+  }
+
   return {
     get target() {
       return settings && { repository: settings.repository, user: settings.user }
     },
 
     async use(target, secrets, key, signal) {
-      const next: Settings = { ...target, ...secrets, key: key ?? newRecoveryKey() }
-      const found = await restic(['cat', 'config'], { with: next, signal }).then(
-        () => 'opened' as const,
+      const before = settings
+      const known = before?.repository === target.repository ? before.key : undefined
+      const next: Settings = { ...target, ...secrets, key: key ?? known ?? newRecoveryKey() }
+      const isThere = await restic(['cat', 'config'], { with: next, signal }).then(
+        () => true,
         (error) => {
-          if (error instanceof CroftError && error.details.reason === 'nothing-there') return 'nothing' as const
-          // Without a key, a repository that the new key does not open is somebody else's, or ours of before.
-          if (error instanceof CroftError && error.details.reason === 'wrong-key' && !key) throw alreadyThere(target)
+          if (!(error instanceof CroftError)) throw error
+          if (error.details.reason === 'nothing-there') return false
+          // A new key does not open what somebody else has begun.
+          if (error.details.reason === 'wrong-key' && !key && !known) throw alreadyThere(target)
           throw error
         },
       )
-      if (found === 'nothing') {
-        if (key) {
-          throw new CroftError('not-found', `There are no backups at ${target.repository}.`, {
-            hint: 'To begin there, leave out --key-stdin: Croft then makes a key.',
-            argument: 'target',
-          })
-        }
-        await restic(['init'], { with: next, signal })
+      if (!isThere && key) {
+        throw new CroftError('not-found', `There are no backups at ${target.repository}.`, {
+          hint: 'To begin there, leave out --key: Croft then makes one.',
+          argument: 'target',
+        })
       }
+      // The key is kept before anything is encrypted with it.
       await file.write(next)
       settings = next
-      return next.key
+      try {
+        if (!isThere) await restic(['init'], { signal })
+        const isEmpty = !isThere || (await list(signal)).length === 0
+        return { key: isEmpty ? next.key : null, sameDisk: await isOnSameDisk(target.repository, folder) }
+      } catch (error) {
+        if (before) await file.write(before)
+        settings = before
+        throw error
+      }
     },
 
     async save(of, instance, paths, like, onProgress, signal) {
@@ -128,10 +142,7 @@ export async function openRestic(folder: string, makeKey: () => Promise<{ line: 
       return saved
     },
 
-    async list(signal) {
-      const { stdout } = await restic(['snapshots', '--json', '--no-lock'], { signal })
-      return z.array(snapshotSchema).parse(JSON.parse(stdout)).flatMap(backupOf)
-    },
+    list,
 
     async read(backup, path, signal) {
       const { stdout } = await restic(['dump', '--no-lock', backup, `/${path}`], { signal })
@@ -180,6 +191,13 @@ function sftpCommand(folder: string, repository: string): string {
   }
   const options = Object.entries(settings).map(([key, value]) => `-o ${key}=${value}`)
   return ['ssh', '-F none', ...options, ...(port ? [`-p ${port}`] : []), host, '-s sftp'].join(' ')
+}
+
+/** Whether a target is a folder on the same file system as another folder. */
+async function isOnSameDisk(repository: string, folder: string): Promise<boolean> {
+  if (!repository.startsWith('/')) return false
+  const [there, here] = await Promise.all([stat(repository), stat(folder)])
+  return there.dev === here.dev
 }
 
 /** Everything that restic must know and nobody else may see goes through its environment, not its arguments. */
@@ -237,7 +255,7 @@ const noTarget = () =>
 
 const alreadyThere = ({ repository }: BackupTarget) =>
   new CroftError('conflict', `There are backups at ${repository} already.`, {
-    hint: 'To go on with them, pass their recovery key: croft backup to … --key-stdin < key. Otherwise choose another place.',
+    hint: 'To go on with them, pass their recovery key: croft backup to … --key FILE. Otherwise choose another place.',
     argument: 'target',
   })
 
@@ -256,6 +274,11 @@ function explained(error: unknown, { repository }: BackupTarget, keyLine: string
   }
   if (/Is there a repository at|config file does not exist|key does not exist|NoSuchBucket/i.test(said))
     return unavailable(`There are no backups at ${repository}.`, 'Is it mounted? Is the path right?', 'nothing-there')
+  if (/read-only file system/i.test(said)) {
+    const hint =
+      'The daemon may write to /mnt, /media, /srv and /backup. For another folder: systemctl edit croft, and add ReadWritePaths=/that/folder under [Service].'
+    return unavailable(`The daemon can't write to ${repository}.`, hint)
+  }
   if (/no space left|storage.?full|insufficient storage|quota/i.test(said))
     return unavailable(`${repository} is full.`, 'Make room there, or keep fewer backups: croft backup auto --keep …')
   if (keyLine && /permission denied|host key verification failed/i.test(said)) {

@@ -8,7 +8,8 @@ import { backupResult, describeBackup } from './results.ts'
 export const backupProveCommand = command({
   name: 'backup prove',
   summary: 'Try whether the newest backup of a VM comes back',
-  details: 'Croft makes another VM of it, waits until that can be used, and deletes it again.',
+  details:
+    'Croft reads all of it from the target, makes another VM of it, waits until that can be used, and deletes it again.',
   examples: ['croft backup prove web'],
   args: z.object({ vm: vmArg }),
   positional: ['vm'],

@@ -32,7 +32,7 @@ export const backupRestoreCommand = command({
   touches: 'changes',
   async run({ box, report, reached, signal }, { vm: name, when, as }) {
     const began = performance.now()
-    const { backup, vm, before, cold } = await restoreBackup(box, name, when, as, report, signal)
+    const { backup, vm, before, cold } = await restoreBackup(box, name, { when, as }, report, signal)
     const made = describeMade({ box, reached }, findVm(box.store.state, vm), cold, began)
     return { ...made, backup: backup.id.slice(0, 8), at: backup.at, before: before?.label ?? null }
   },

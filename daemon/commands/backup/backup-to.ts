@@ -8,7 +8,7 @@ export const backupToCommand = command({
   name: 'backup to',
   summary: 'Choose where backups go: a folder, SFTP, S3 or a REST server',
   details:
-    'Backups are made with restic, which encrypts them before they leave the box. The first time, Croft makes a recovery key and shows it once: without it nobody can read the backups, so keep it somewhere other than on this box. Without a target, the command says which one is in use.',
+    'Backups are made with restic, which encrypts them before they leave the box. The first time, Croft makes a recovery key and shows it: without it nobody can read the backups, so keep it somewhere other than on this box. Without a target, the command says which one is in use.',
   examples: [
     'croft backup to /mnt/backup',
     'croft backup to sftp:backup@nas.example.com:/croft',
@@ -23,6 +23,10 @@ export const backupToCommand = command({
       .regex(
         /^(\/[^\s]*|sftp:[^\s@-][^\s]*:[^\s]*|s3:https?:\/\/[^\s/]+\/[^\s]+|rest:https?:\/\/[^\s]+)$/,
         'it must be like /mnt/backup, sftp:user@host:/path, s3:https://host/bucket or rest:https://host/',
+      )
+      .refine(
+        (text) => !/^\/(tmp|var\/tmp|run|dev|proc|sys)(\/|$)/.test(text),
+        'what is there does not stay: choose a folder on a disk',
       )
       .refine((text) => !/^[a-z0-9]+:https?:\/\/[^/]*@/.test(text), 'user and password go into --user and --secret')
       .optional()
@@ -55,8 +59,10 @@ export const backupToCommand = command({
   result: z.object({
     target: z.string().nullable(),
     user: z.string().nullable(),
-    /** The recovery key, when it was made just now. */
+    /** The recovery key, as long as there are no backups at the target. */
     key: z.string().nullable(),
+    /** Whether the target is a folder on the disk that holds the VMs. */
+    sameDisk: z.boolean(),
   }),
   touches: 'changes',
   grants: 'access',
@@ -67,7 +73,12 @@ export const backupToCommand = command({
           hint: 'croft backup to s3:https://host/bucket --user … --secret …',
           argument: 'target',
         })
-      return { target: box.backups.target?.repository ?? null, user: box.backups.target?.user ?? null, key: null }
+      return {
+        target: box.backups.target?.repository ?? null,
+        user: box.backups.target?.user ?? null,
+        key: null,
+        sameDisk: false,
+      }
     }
     if (user !== undefined && !/^(s3|rest):/.test(target))
       throw new CroftError('misuse', 'Only S3 and REST have --user and --secret.', {
@@ -76,14 +87,15 @@ export const backupToCommand = command({
       })
     report({ subject: target, step: 'looking for backups there', fraction: 0.2 })
     const secrets = { secret: secret ?? null, authority: authority ?? null }
-    const used = await box.backups.use({ repository: target, user: user ?? null }, secrets, key, signal)
-    return { target, user: user ?? null, key: key === undefined ? used : null }
+    const begun = await box.backups.use({ repository: target, user: user ?? null }, secrets, key, signal)
+    return { target, user: user ?? null, ...begun }
   },
-  print({ target, key }, view) {
+  print({ target, key, sameDisk }, view) {
     if (target === null)
       return `This box has no place for backups yet. Choose one: ${view.croft} backup to /mnt/backup\n`
     const next = `Make one of everything: ${view.croft} backup now\nMake them every day:    ${view.croft} backup auto --every 1d\n`
-    if (key === null) return `Backups go to ${target}.\n${next}`
-    return `Backups go to ${target}.\n\n  recovery key   ${key}\n\nIt is shown only now. Keep it somewhere other than on this box: without it, nobody can read the backups.\n\n${next}`
+    const risk = sameDisk ? 'That is on the disk of the VMs: when it fails, the backups are lost too.\n' : ''
+    if (key === null) return `Backups go to ${target}.\n${risk}${next}`
+    return `Backups go to ${target}.\n${risk}\n  recovery key   ${key}\n\nIt is not shown again once there are backups. Keep it somewhere other than on this box: without it, nobody can read the backups.\n\n${next}`
   },
 })

@@ -20,12 +20,12 @@ export interface Adoption {
 /**
  * Plans what to get of a backup. A layer that this box still has, and that no merge has touched, is not read again; the
  * others get new ids, because a file of the old name may be in use for another layer. Pure.
- * @param sameBox whether the backup was made of this box: only then do ids mean the same
+ * @param reuse false to read all of it: it is of another box, where ids mean something else, or it is to be tried
  */
-export function planAdoption(state: State, { image, layers }: Manifest, sameBox: boolean, now: string): Adoption {
+export function planAdoption(state: State, { image, layers }: Manifest, reuse: boolean, now: string): Adoption {
   const fixed = fixedLayers(state)
-  const found = sameBox ? layers.findLastIndex(({ id }) => id in state.layers && fixed.has(id)) : -1
-  const known = sameBox && image.id in state.images
+  const found = reuse ? layers.findLastIndex(({ id }) => id in state.layers && fixed.has(id)) : -1
+  const known = reuse && image.id in state.images
   const imageId = known ? image.id : makeId('img')
   const names = imageFileNames(imageId)
   let parent = layers[found]?.id ?? null

@@ -13,6 +13,10 @@ export function backupsOf(state: State, all: readonly Backup[], name: string): V
     .filter(({ of, instance }) => (own && instance === state.instance ? of.vm === own.id : of.name === name))
 }
 
+/** Finds a backup of whatever VM by the beginning of its id, 6 characters or more. Pure. */
+export const findById = (all: readonly Backup[], id: string): VmBackup | undefined =>
+  id.length < 6 ? undefined : all.find((each): each is VmBackup => each.of !== 'box' && each.id.startsWith(id))
+
 /**
  * Finds a backup by the beginning of its id, or by a time: the newest that is not later. Pure.
  * @param when undefined for the newest @throws CroftError `not-found`
@@ -24,8 +28,7 @@ export function findBackup(backups: readonly VmBackup[], name: string, when: str
   const found =
     when === undefined
       ? backups.at(-1)
-      : (backups.find(({ id }) => when.length >= 6 && id.startsWith(when)) ??
-        backups.findLast(({ at }) => at <= latestOf(when)))
+      : (findById(backups, when) ?? backups.findLast(({ at }) => at <= latestOf(when)))
   if (!found) {
     throw new CroftError('not-found', `There is no backup of ${name} as of ${JSON.stringify(when)}.`, {
       hint: `Give an id or a time, such as 2026-11-30 or 2026-11-30T18:00. ${hint}`,

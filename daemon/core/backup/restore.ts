@@ -1,3 +1,4 @@
+import { CroftError } from '../../lib/error.ts'
 import type { Checkpoint } from '../../store/index.ts'
 import { type Box, findVm, type Report, vmsOf, without } from '../box.ts'
 import { checkpointsOf } from '../checkpoint/find.ts'
@@ -12,7 +13,7 @@ import { checkNewName } from '../vm/record.ts'
 import { removeVm } from '../vm/remove.ts'
 import { type Adoption, adopt, planAdoption } from './adopt.ts'
 import { record } from './back-up.ts'
-import { backupsOf, findBackup, type VmBackup } from './find.ts'
+import { backupsOf, findBackup, findById, type VmBackup } from './find.ts'
 import { filesOf, type Manifest, manifestPath, parseManifest } from './manifest.ts'
 
 export interface Restored {
@@ -24,28 +25,44 @@ export interface Restored {
   cold: string | undefined
 }
 
+export interface RestoreOptions {
+  /** A backup's id or a time; the newest for undefined. */
+  when?: string | undefined
+  /** The name of a new VM to make of it. */
+  as?: string | undefined
+  /** Read all of it, also what this box has. */
+  whole?: boolean
+}
+
 /**
  * Brings a VM back from a backup. A VM that there is goes back to it as to a checkpoint, and what it was becomes a
  * checkpoint itself. With `as`, or when the VM is gone, a new VM is made of it. Only what this box lacks is read.
- * @param when an id or a time; the newest for undefined @throws CroftError `not-found`, `name-taken`, `unavailable`
+ * @throws CroftError `not-found`, `name-taken`, `unavailable`
  */
 export async function restoreBackup(
   box: Box,
   name: string,
-  when: string | undefined,
-  as: string | undefined,
+  { when, as, whole = false }: RestoreOptions,
   report: Report,
   signal: AbortSignal,
 ): Promise<Restored> {
   if (as !== undefined) checkNewName(box.store.state, as, 'as')
   report({ subject: name, step: 'looking for its backups', fraction: 0.05 })
-  const backup = findBackup(backupsOf(box.store.state, await box.backups.list(signal), name), name, when)
+  const all = await box.backups.list(signal)
+  const former = when === undefined ? undefined : findById(all, when)
+  const backup = former?.of.name === name ? former : findBackup(backupsOf(box.store.state, all, name), name, when)
   const manifest = parseManifest(await box.backups.read(backup.id, manifestPath, signal))
   const there = as === undefined ? box.store.state.vms[backup.of.vm] : undefined
-  if (!there && as === undefined) checkNewName(box.store.state, name, 'vm')
+  if (!there && as === undefined && vmsOf(box.store.state).some((vm) => vm.name === name)) {
+    throw new CroftError('name-taken', `There is another VM called ${name} now.`, {
+      hint: `Give the one from the backup another name: croft backup restore ${name} ${backup.id.slice(0, 8)} --as ${name}-old`,
+      argument: 'as',
+    })
+  }
   const earlier = there && checkpointsOf(box.store.state, there).find(({ label }) => label === labelOf(manifest))
   if (earlier) acquire(box, earlier.id)
-  const checkpoint = earlier ?? (await bring(box, backup, manifest, there?.id ?? null, report, signal))
+  const reuse = !whole && backup.instance === box.store.state.instance
+  const checkpoint = earlier ?? (await bring(box, backup.id, manifest, there?.id ?? null, reuse, report, signal))
   try {
     if (there) {
       const { before, cold } = await restoreVm(box, there.id, checkpoint.id, report)
@@ -60,15 +77,15 @@ export async function restoreBackup(
 }
 
 /**
- * Tries whether the newest backup of a VM comes back: makes another VM of it, waits until that can be used, and deletes
- * it. @returns the backup @throws CroftError as `restoreBackup`
+ * Tries whether the newest backup of a VM comes back: reads all of it, makes another VM of it, waits until that can be
+ * used, and deletes it. @returns the backup @throws CroftError as `restoreBackup`
  */
 export async function proveBackup(box: Box, name: string, report: Report, signal: AbortSignal): Promise<VmBackup> {
   const { id } = findVm(box.store.state, name)
   const names = new Set(vmsOf(box.store.state).map((vm) => vm.name))
   const as = inventName((candidate) => names.has(candidate))
   try {
-    const { backup } = await restoreBackup(box, name, undefined, as, report, signal)
+    const { backup } = await restoreBackup(box, name, { as, whole: true }, report, signal)
     await record(box, id, { provenAt: new Date().toISOString() })
     return backup
   } finally {
@@ -80,16 +97,20 @@ export async function proveBackup(box: Box, name: string, report: Report, signal
 const labelOf = ({ takenAt }: Manifest): string =>
   `backup-${takenAt.slice(0, 19).replace('T', '-').replaceAll(':', '')}`
 
-/** Gets what the box lacks of a backup, and makes a checkpoint of it, which the caller releases. */
+/**
+ * Gets what the box lacks of a backup, and makes a checkpoint of it, which the caller releases.
+ * @param vm id of the VM that the checkpoint will belong to @param reuse whether what the box has is not read again
+ */
 async function bring(
   box: Box,
-  { id, instance }: VmBackup,
+  id: string,
   manifest: Manifest,
   vm: string | null,
+  reuse: boolean,
   report: Report,
   signal: AbortSignal,
 ): Promise<Checkpoint> {
-  const { adoption, release: letGo } = await planAndHold(box, manifest, instance === box.store.state.instance)
+  const { adoption, release: letGo } = await planAndHold(box, manifest, reuse)
   const now = new Date().toISOString()
   const staged = `building/${makeId('bak')}`
   const { places, image } = adoption
@@ -139,11 +160,11 @@ const bare = (manifest: Manifest, layer: string, now: string): Checkpoint => ({
 async function planAndHold(
   box: Box,
   manifest: Manifest,
-  sameBox: boolean,
+  reuse: boolean,
 ): Promise<{ adoption: Adoption; release(): void }> {
   for (;;) {
     const now = new Date().toISOString()
-    const adoption = planAdoption(box.store.state, manifest, sameBox, now)
+    const adoption = planAdoption(box.store.state, manifest, reuse, now)
     const beneath = adoption.places.length > 0 ? adoption.places[0]!.layer.parent : adoption.top
     if (beneath === null) return { adoption, release: () => {} }
     const hold = bare(manifest, beneath, now)

@@ -35,21 +35,28 @@ export interface Saved {
   bytes: number
 }
 
+/** What a target looks like as it begins to be used. */
+export interface BackupBeginning {
+  /** The key, as long as there are no backups: somebody must keep it. */
+  key: string | null
+  /** Whether it is a folder on the file system that holds the VMs, and is lost with it. */
+  sameDisk: boolean
+}
+
 /** Keeps backups outside the box. All but `target` throw CroftError `unavailable` when the target can't be used. */
 export interface BackupStore {
   readonly target: BackupTarget | undefined
   /**
    * Begins to use a target: makes a repository there, or opens the one that is there already.
-   * @param key opens an existing repository; undefined to make a new one, with a new key
-   * @returns the key @throws CroftError `conflict` when there is a repository and no key was given, `bad-value` for a
-   * wrong key
+   * @param key opens an existing repository; undefined for the one in use, or to make a new one with a new key
+   * @throws CroftError `conflict` when there is another repository and no key was given, `bad-value` for a wrong key
    */
   use(
     target: BackupTarget,
     secrets: Omit<BackupSecrets, 'key'>,
     key: string | undefined,
     signal: AbortSignal,
-  ): Promise<string>
+  ): Promise<BackupBeginning>
   /** Sends files as one backup. Paths are relative to the state folder. @param like an earlier backup of the same */
   save(
     of: BackupSubject,

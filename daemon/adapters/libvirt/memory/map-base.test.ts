@@ -113,7 +113,7 @@ describe('a base that can’t be used ends the process before it runs, and says 
     expect(await refused({ CROFT_MEMORY_BASE: 'x'.repeat(5000) })).toContain('File name too long')
   })
 
-  test('or it is what the daemon reads of it: cut short or changed anywhere', async () => {
+  test('or it is what the daemon reads of it: cut short or changed anywhere', { timeout: 60_000 }, async () => {
     makeBase(some)
     const good = readFileSync(path)
     const change = fc.oneof(
