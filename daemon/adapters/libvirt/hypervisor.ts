@@ -132,8 +132,12 @@ export function makeHypervisor(
         const isEmulated = memory.hardware.accelerator !== 'kvm'
         await croft(snapshotMemory(libvirt, uuid, description.text, whole, isEmulated, written))
       } else {
-        const part = agent ? diskOnly | quiesce : diskOnly
-        await croft(call.domainSnapshot(uuid, description.text, whole | part))
+        const takeDisk = (flag: number) => croft(call.domainSnapshot(uuid, description.text, whole | diskOnly | flag))
+        await takeDisk(agent ? quiesce : 0).catch((error) => {
+          if (!agent || !(error instanceof CroftError) || error.code !== 'guest-failed') throw error
+          // Its agent did not freeze its file systems: they are caught as by a power cut, which they survive.
+          return takeDisk(0)
+        })
       }
     },
 

@@ -263,7 +263,12 @@ const alreadyThere = ({ repository }: BackupTarget) =>
 function explained(error: unknown, { repository }: BackupTarget, keyLine: string | undefined): unknown {
   if (!(error instanceof CroftError) || error.code === 'cancelled') return error
   const said = String(error.details.stderr ?? error.message)
-  const last = plainLine(said.trim().split('\n').at(-1) ?? '')
+  const lines = said.trim().split('\n')
+  // What ssh said of a host says more than what restic makes of it.
+  const telling = lines.find((line) => line.startsWith('subprocess ssh: ')) ?? lines.at(-1) ?? ''
+  const last = plainLine(telling)
+    .replace(/^(subprocess ssh|Fatal): /, '')
+    .replace(/\.$/, '')
   const unavailable = (message: string, hint: string, reason?: string) =>
     new CroftError('unavailable', message, { hint, cause: error, details: { reason: reason ?? last } })
   if (/wrong password or no key found/.test(said)) {
@@ -274,6 +279,10 @@ function explained(error: unknown, { repository }: BackupTarget, keyLine: string
   }
   if (/Is there a repository at|config file does not exist|key does not exist|NoSuchBucket/i.test(said))
     return unavailable(`There are no backups at ${repository}.`, 'Is it mounted? Is the path right?', 'nothing-there')
+  if (/x509|certificate/i.test(said)) {
+    const hint = 'If an authority of your own has signed it, give its certificate: --authority ca.pem'
+    return unavailable(`The certificate of ${repository} is not trusted: ${last}.`, hint)
+  }
   if (/read-only file system/i.test(said)) {
     const hint =
       'The daemon may write to /mnt, /media, /srv and /backup. For another folder: systemctl edit croft, and add ReadWritePaths=/that/folder under [Service].'
@@ -296,8 +305,5 @@ function explained(error: unknown, { repository }: BackupTarget, keyLine: string
     return unavailable(`Another restic works on ${repository}.`, 'Try again when it has ended.')
   if (error.code === 'program-failed' && /could not be started/.test(error.message))
     return unavailable('restic is not installed on the box.', 'Install it: apt install restic')
-  return unavailable(
-    `${repository} can't be used: ${last}.`,
-    'Croft tries again by itself; croft doctor says since when.',
-  )
+  return unavailable(`${repository} can't be used: ${last}.`, 'Automatic backups are tried again by themselves.')
 }

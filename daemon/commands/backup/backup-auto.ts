@@ -74,14 +74,17 @@ export const backupAutoCommand = command({
     if (every === null || !keep) return 'No backups are made by themselves.\n'
     const which = tag === null ? 'Every VM is' : `VMs with the tag ${tag} are`
     const kept = [
-      keep.daily && `${keep.daily} daily`,
-      keep.weekly && `${keep.weekly} weekly`,
-      keep.monthly && `${keep.monthly} monthly`,
+      keep.daily && count(keep.daily, 'day'),
+      keep.weekly && count(keep.weekly, 'week'),
+      keep.monthly && count(keep.monthly, 'month'),
     ].filter(Boolean)
+    const newest = kept.length ? `the newest of each of the latest ${kept.join(', ')}` : 'only the newest'
     const where = target === null ? `\nThere is no place for them yet: ${view.croft} backup to /mnt/backup\n` : ''
-    return `${which} backed up every ${interval(every)}. Of each, ${kept.join(', ') || 'the newest'} are kept.\n${where}`
+    return `${which} backed up every ${interval(every)}. Of each, ${newest} is kept.\n${where}`
   },
 })
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
 
 const minutesOf = (text: string): number =>
   Number.parseInt(text, 10) * unitMinutes[text.at(-1) as keyof typeof unitMinutes]

@@ -87,7 +87,11 @@ export const backupToCommand = command({
       })
     report({ subject: target, step: 'looking for backups there', fraction: 0.2 })
     const secrets = { secret: secret ?? null, authority: authority ?? null }
+    const before = box.backups.target?.repository
     const begun = await box.backups.use({ repository: target, user: user ?? null }, secrets, key, signal)
+    // What was backed up elsewhere is not here.
+    if (before !== target)
+      await box.store.update((state) => ({ ...state, backups: { ...state.backups, vms: {}, box: null } }))
     return { target, user: user ?? null, ...begun }
   },
   print({ target, key, sameDisk }, view) {

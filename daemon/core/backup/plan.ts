@@ -18,7 +18,7 @@ const longestRestMinutes = 60
  */
 export function keepBackups(box: Box, known: Promise<void>): () => void {
   const stop = new AbortController()
-  /** How often in a row the backup of each VM, or of the box, has failed. */
+  /** How often in a row the backup of each VM has failed, that of the box, and removing old ones. */
   const failures = new Map<string, number>()
   const attempt = async (key: string, what: string, work: () => Promise<unknown>) => {
     try {
@@ -37,7 +37,7 @@ export function keepBackups(box: Box, known: Promise<void>): () => void {
     await known
     const { plan } = box.store.state.backups
     if (!plan || !box.backups.target || box.hypervisor.trouble()) return
-    for (const id of failures.keys()) if (id !== 'box' && !(id in box.store.state.vms)) failures.delete(id)
+    for (const id of failures.keys()) if (id.startsWith('vm_') && !(id in box.store.state.vms)) failures.delete(id)
     let any = false
     for (const { id } of plannedVms(box.store.state, plan)) {
       const { vms } = box.store.state.backups

@@ -7,6 +7,7 @@ import { onLayer } from '../layer/compaction.ts'
 import { collectGarbage } from '../layer/garbage.ts'
 import { acquire, release } from '../layer/holds.ts'
 import { type Made, makeVm } from '../vm/create.ts'
+import { editVm } from '../vm/edit.ts'
 import { makeId } from '../vm/identity.ts'
 import { inventName } from '../vm/name.ts'
 import { checkNewName } from '../vm/record.ts'
@@ -69,6 +70,9 @@ export async function restoreBackup(
       return { backup, vm: findVm(box.store.state, there.id).name, before, cold }
     }
     const { vm, cold } = await makeOf(box, checkpoint, manifest, as ?? name, report, signal)
+    // A VM that is back is who it was; a copy of it is shown to nobody and keeps to no schedule.
+    const { schedule, sleepAfter, keepsAppointments, web } = manifest.vm
+    if (as === undefined) await editVm(box, vm.id, () => ({ schedule, sleepAfter, keepsAppointments, web }))
     return { backup, vm: vm.name, before: undefined, cold }
   } finally {
     release(box, checkpoint.id)

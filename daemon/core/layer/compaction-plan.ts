@@ -53,7 +53,7 @@ export function nextCompaction(
     const vms = Object.values(state.vms).filter((vm) => chainOf(state, vm.disk).includes(layer.id))
     if (vms.some(busy)) continue
     const merge = choose({ layer, gone, vms, children: children.get(layer.id) ?? [] }, runs, state)
-    if (merge && !stays(merge.layer) && !stays(merge.above)) return merge
+    if (merge && ![merge.layer, merge.above, ...merge.gone].some(stays)) return merge
   }
   return undefined
 }
