@@ -29,6 +29,9 @@ import type { Summary } from './memory/stream-filter.ts'
  */
 const logFolder = '/var/log/libvirt/qemu'
 
+/** How long a guest agent may take to freeze its guest's file systems. */
+const freezeSeconds = 5
+
 /**
  * Implements the domain's hypervisor interface with libvirt.
  * @param folder the state folder @param instance marks the domains of this installation
@@ -133,10 +136,13 @@ export function makeHypervisor(
         await croft(snapshotMemory(libvirt, uuid, description.text, whole, isEmulated, written))
       } else {
         const takeDisk = (flag: number) => croft(call.domainSnapshot(uuid, description.text, whole | diskOnly | flag))
-        await takeDisk(agent ? quiesce : 0).catch((error) => {
+        if (agent) await croft(call.domainSetAgentTimeout(uuid, freezeSeconds))
+        await takeDisk(agent ? quiesce : 0).catch(async (error) => {
           if (!agent || !(error instanceof CroftError) || error.code !== 'guest-failed') throw error
-          // Its agent did not freeze its file systems: they are caught as by a power cut, which they survive.
-          return takeDisk(0)
+          // Its agent did not freeze its file systems: they are caught as by a power cut, which they survive. It may
+          // freeze them yet.
+          await call.domainAgentCommand(uuid, '{"execute":"guest-fsfreeze-thaw"}', 1).catch(() => {})
+          await takeDisk(0)
         })
       }
     },

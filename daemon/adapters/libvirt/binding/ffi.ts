@@ -100,6 +100,7 @@ const virFunctions = {
   virDomainSetBlockIoTune: ['int', [ptr, 'string', out, 'int', 'uint']],
   virDomainGetJobInfo: ['int', [ptr, out]],
   virDomainAbortJob: ['int', [ptr]],
+  virDomainAgentSetResponseTimeout: ['int', [ptr, 'int', 'uint']],
   virDomainMigrateSetMaxDowntime: ['int', [ptr, 'uint64', 'uint']],
   virDomainSnapshotCreateXML: [ptr, [ptr, 'string', 'uint']],
   virDomainSnapshotGetName: [ptr, [ptr]],

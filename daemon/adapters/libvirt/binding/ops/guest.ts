@@ -14,6 +14,14 @@ export const guestOps = {
   },
 
   /**
+   * Sets for how many seconds libvirt waits for the guest agent when it asks something itself, such as to freeze file
+   * systems. By default it waits without end.
+   */
+  domainSetAgentTimeout(conn: Pointer, uuid: string, seconds: number): void {
+    withDomain(conn, uuid, (domain) => callNative('virDomainAgentSetResponseTimeout', domain, seconds, 0))
+  },
+
+  /**
    * Sends a QMP command as JSON, or with VIR.DOMAIN_QEMU_MONITOR_COMMAND_HMP a line for the human monitor. Returns the
    * reply. Taints the domain.
    */
