@@ -211,7 +211,16 @@ export class Croft implements AsyncDisposable {
   async peek(vm: string, script: string): Promise<string> {
     const { id } = Object.values((await this.state()).vms).find(({ name }) => name === vm)!
     const call = async (_: string, command: object) => {
-      const words = ['-q', '-c', 'qemu:///system', 'qemu-agent-command', `croft-${id}`, JSON.stringify(command)]
+      const words = [
+        '-q',
+        '-c',
+        'qemu:///system',
+        'qemu-agent-command',
+        '--timeout',
+        '60',
+        `croft-${id}`,
+        JSON.stringify(command),
+      ]
       return JSON.parse(await must('virsh', words)).return
     }
     const asUser = 'HOME=/home/dev USER=dev exec setpriv --reuid dev --regid dev --init-groups sh -s'
