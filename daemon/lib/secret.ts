@@ -1,5 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto'
 
+const base32 = 'abcdefghijklmnopqrstuvwxyz234567'
+
+/** Returns random lowercase base32 characters (RFC 4648 alphabet), of 5 bits each. */
+export const randomBase32 = (count: number): string =>
+  Array.from(randomBytes(count), (byte) => base32[byte & 31]).join('')
+
 /** Makes a secret of 256 random bits. It can't be guessed, so its digest needs no salt and no key stretching. */
 export const newSecret = (): string => randomBytes(32).toString('base64url')
 
@@ -7,7 +13,4 @@ export const newSecret = (): string => randomBytes(32).toString('base64url')
 export const digestOf = (secret: string): string => createHash('sha256').update(secret).digest('hex')
 
 /** Makes a secret that people copy by hand: 200 random bits as eight groups of five lowercase base32 characters. */
-export function newRecoveryKey(): string {
-  const letters = Array.from(randomBytes(40), (byte) => 'abcdefghijklmnopqrstuvwxyz234567'[byte & 31]).join('')
-  return letters.match(/.{5}/g)!.join('-')
-}
+export const newRecoveryKey = (): string => randomBase32(40).match(/.{5}/g)!.join('-')

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { plannedVms } from '../../core/backup/plan.ts'
 import { CroftError } from '../../lib/error.ts'
-import { interval } from '../../lib/text/units.ts'
+import { count, interval } from '../../lib/text/units.ts'
 import type { Retention } from '../../store/index.ts'
 import { tagArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
@@ -83,8 +83,6 @@ export const backupAutoCommand = command({
     return `${which} backed up every ${interval(every)}. Of each, ${newest} is kept.\n${where}`
   },
 })
-
-const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
 
 const minutesOf = (text: string): number =>
   Number.parseInt(text, 10) * unitMinutes[text.at(-1) as keyof typeof unitMinutes]

@@ -5,7 +5,7 @@ import { ago, bytes } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { table } from '../kit/text.ts'
-import { backupResult, backupStateResult, describeBackup, describeState } from './results.ts'
+import { backupResult, backupStateResult, describeBackup, describeState, noTarget, utc } from './results.ts'
 
 export const backupLsCommand = command({
   name: 'backup ls',
@@ -33,15 +33,14 @@ export const backupLsCommand = command({
     return { target, states: [...states, describeState(null, state.backups.box)], backups: gone.map(describeBackup) }
   },
   print({ target, states, backups }, view) {
-    if (target === null)
-      return `This box has no place for backups yet. Choose one: ${view.croft} backup to /mnt/backup\n`
+    if (target === null) return noTarget(view)
     const list = table(
       backups,
       [
         { title: 'BACKUP', value: ({ id }) => id },
         { title: 'VM', value: ({ vm }) => vm, dress: () => 'bold' },
         { title: 'MADE', value: ({ at }) => ago(at, view.now) },
-        { title: 'AT', value: ({ at }) => at.slice(0, 19).replace('T', ' ') },
+        { title: 'AT', value: ({ at }) => utc(at) },
       ],
       view,
     )

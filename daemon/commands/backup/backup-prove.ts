@@ -3,7 +3,7 @@ import { proveBackup } from '../../core/backup/restore.ts'
 import { seconds } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
-import { backupResult, describeBackup } from './results.ts'
+import { backupResult, describeBackup, utc } from './results.ts'
 
 export const backupProveCommand = command({
   name: 'backup prove',
@@ -20,6 +20,5 @@ export const backupProveCommand = command({
     const backup = await proveBackup(box, name, report, signal)
     return { ...describeBackup(backup), tookMs: performance.now() - began }
   },
-  print: ({ vm, at, tookMs }) =>
-    `The backup of ${vm} of ${at.slice(0, 19).replace('T', ' ')} UTC came back, in ${seconds(tookMs)}.\n`,
+  print: ({ vm, at, tookMs }) => `The backup of ${vm} of ${utc(at)} UTC came back, in ${seconds(tookMs)}.\n`,
 })

@@ -5,6 +5,7 @@ import { seconds } from '../../lib/text/units.ts'
 import { newNameArg, vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 import { describeMade, hadToBoot, madeResult, printMade } from '../results/made.ts'
+import { utc } from './results.ts'
 
 export const backupRestoreCommand = command({
   name: 'backup restore',
@@ -37,9 +38,8 @@ export const backupRestoreCommand = command({
     return { ...made, backup: backup.id.slice(0, 8), at: backup.at, before: before?.label ?? null }
   },
   print(vm, view) {
-    const when = vm.at.slice(0, 19).replace('T', ' ')
     if (vm.before === null) return printMade(vm, view)
-    return `${vm.name} is back as it was at ${when} UTC, in ${seconds(vm.tookMs)}.\n${hadToBoot(vm.cold)}  undo   ${view.croft} restore ${vm.name} ${vm.before}\n`
+    return `${vm.name} is back as it was at ${utc(vm.at)} UTC, in ${seconds(vm.tookMs)}.\n${hadToBoot(vm.cold)}  undo   ${view.croft} restore ${vm.name} ${vm.before}\n`
   },
   names: (vm) => [vm.name],
 })

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { CroftError } from '../../lib/error.ts'
 import { command } from '../kit/command.ts'
+import { noTarget } from './results.ts'
 
 const lineArg = z.string().trim().min(1).max(4096)
 
@@ -95,8 +96,7 @@ export const backupToCommand = command({
     return { target, user: user ?? null, ...begun }
   },
   print({ target, key, sameDisk }, view) {
-    if (target === null)
-      return `This box has no place for backups yet. Choose one: ${view.croft} backup to /mnt/backup\n`
+    if (target === null) return noTarget(view)
     const next = `Make one of everything: ${view.croft} backup now\nMake them every day:    ${view.croft} backup auto --every 1d\n`
     const risk = sameDisk ? 'That is on the disk of the VMs: when it fails, the backups are lost too.\n' : ''
     if (key === null) return `Backups go to ${target}.\n${risk}${next}`

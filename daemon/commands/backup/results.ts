@@ -1,6 +1,14 @@
 import { z } from 'zod'
 import type { VmBackup } from '../../core/backup/find.ts'
 import type { BackupRecord } from '../../store/index.ts'
+import type { View } from '../kit/command.ts'
+
+/** Says that there is no place for backups, and how to choose one. */
+export const noTarget = (view: View): string =>
+  `This box has no place for backups yet. Choose one: ${view.croft} backup to /mnt/backup\n`
+
+/** A time to the second, in UTC: 2026-11-30 18:04:05. */
+export const utc = (iso: string): string => iso.slice(0, 19).replace('T', ' ')
 
 export const backupResult = z.object({
   id: z.string(),

@@ -4,6 +4,7 @@ import { checkpointsOf } from '../../core/checkpoint/find.ts'
 import { isOn, type Schedule } from '../../core/checkpoint/schedule.ts'
 import { editVm } from '../../core/vm/edit.ts'
 import { CroftError } from '../../lib/error.ts'
+import { count } from '../../lib/text/units.ts'
 import { vmArg } from '../kit/args.ts'
 import { command } from '../kit/command.ts'
 
@@ -55,8 +56,6 @@ export const checkpointAutoCommand = command({
     return `${vm} has no checkpoint schedule.\n${stay}`
   },
 })
-
-const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
 
 /**
  * Parses the words; kinds that are not named are not kept.

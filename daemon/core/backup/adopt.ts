@@ -2,7 +2,6 @@ import type { Checkpoint, Image, Layer, State } from '../../store/index.ts'
 import type { Box } from '../box.ts'
 import { imageFileNames } from '../image/file-names.ts'
 import { fixedLayers } from '../layer/compaction-plan.ts'
-import { acquire } from '../layer/holds.ts'
 import type { OperationDefinition, OperationOf } from '../operation/definition.ts'
 import { execute } from '../operation/engine.ts'
 import { makeId } from '../vm/identity.ts'
@@ -43,8 +42,8 @@ export function planAdoption(state: State, { image, layers }: Manifest, reuse: b
 }
 
 /**
- * Makes a checkpoint of layers that were put into a folder, under their paths in the backup. The checkpoint is kept
- * until the caller releases it (see `holds.ts`), or for good when it belongs to a VM.
+ * Makes a checkpoint of layers that were put into a folder, under their paths in the backup. Unless it belongs to a VM,
+ * it is kept for as long as the caller holds it (see `holds.ts`).
  */
 export async function adopt(
   box: Box,
@@ -52,7 +51,6 @@ export async function adopt(
   { places, image }: Adoption,
   checkpoint: Checkpoint,
 ): Promise<void> {
-  acquire(box, checkpoint.id)
   const operation = {
     id: makeId('op'),
     kind: 'adopt',

@@ -111,7 +111,7 @@ export async function record(box: Box, key: string, change: Partial<BackupRecord
 }
 
 /**
- * Backs up what the box has beside its VMs' disks: who may enter, what is shared, keys, certificates, its history.
+ * Backs up the box itself, without its VMs' disks: its people, shares, keys, certificates and history.
  * @throws CroftError `unavailable`
  */
 export async function backUpBox(box: Box, report: Report, signal: AbortSignal): Promise<BackupRecord> {

@@ -10,6 +10,23 @@ import { chainOf } from '../layer/compaction-plan.ts'
 /** The path of a backup's manifest, relative to the state folder. */
 export const manifestPath = 'backup/vm.json'
 
+/** What a VM is, without what belongs to this box. */
+const describedVmSchema = vmSchema.pick({
+  name: true,
+  limits: true,
+  env: true,
+  tags: true,
+  comment: true,
+  createdAt: true,
+  sleepAfter: true,
+  keepsAppointments: true,
+  restart: true,
+  priority: true,
+  rates: true,
+  schedule: true,
+  web: true,
+})
+
 /**
  * `vm.json`: what a backup of a VM is, readable by people and by later versions of Croft. A field that a version adds must
  * be optional.
@@ -20,21 +37,7 @@ const manifestSchema = z.object({
   /** The version of Croft that wrote it. */
   croft: z.string(),
   takenAt: z.iso.datetime(),
-  vm: vmSchema.pick({
-    name: true,
-    limits: true,
-    env: true,
-    tags: true,
-    comment: true,
-    createdAt: true,
-    sleepAfter: true,
-    keepsAppointments: true,
-    restart: true,
-    priority: true,
-    rates: true,
-    schedule: true,
-    web: true,
-  }),
+  vm: describedVmSchema,
   image: imageSchema,
   /** The files of its disk, from the lowest up; each one's parent is the one before. */
   layers: z.array(layerSchema).min(1),
@@ -47,17 +50,12 @@ export function manifestOf(state: State, vm: Vm, layer: string, takenAt: string)
   const layers = chainOf(state, layer)
     .toReversed()
     .map((id) => state.layers[id]!)
-  const { name, limits, env, tags, comment, createdAt, sleepAfter, keepsAppointments } = vm
-  const { restart, priority, rates, schedule, web } = vm
   return {
     format: 'croft-vm',
     version: 1,
     croft: version,
     takenAt,
-    vm: {
-      ...{ name, limits, env, tags, comment, createdAt, sleepAfter, keepsAppointments },
-      ...{ restart, priority, rates, schedule, web },
-    },
+    vm: describedVmSchema.parse(vm),
     image: state.images[vm.image]!,
     layers,
   }

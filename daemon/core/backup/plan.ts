@@ -3,6 +3,7 @@ import { asCroftError } from '../../lib/error.ts'
 import type { BackupPlan, BackupRecord, Retention, State, Vm } from '../../store/index.ts'
 import { type Box, vmsOf } from '../box.ts'
 import type { Backup } from '../interfaces/backup-store.ts'
+import { dayOf, monthOf, newestOfLatest, weekOf } from '../retention.ts'
 import { backUpBox, backUpVm } from './back-up.ts'
 
 const lookMs = 60_000
@@ -105,24 +106,15 @@ async function forgetOld(box: Box, keep: Retention, signal: AbortSignal): Promis
  */
 export function surplus(backups: readonly Backup[], { daily, weekly, monthly }: Retention): Backup[] {
   const newestFirst = backups.toReversed()
-  const newestOfLatest = (count: number, period: (at: string) => string) =>
-    newestFirst.filter(({ at }, i) => i === 0 || period(at) !== period(newestFirst[i - 1]!.at)).slice(0, count)
-  const day = (at: string) => at.slice(0, 10)
-  const month = (at: string) => at.slice(0, 7)
+  const latest = (count: number, period: (at: string) => string) =>
+    newestOfLatest(newestFirst, ({ at }) => at, count, period)
   const kept = new Set([
     ...newestFirst.slice(0, 1),
-    ...newestOfLatest(daily, day),
-    ...newestOfLatest(weekly, weekOf),
-    ...newestOfLatest(monthly, month),
+    ...latest(daily, dayOf),
+    ...latest(weekly, weekOf),
+    ...latest(monthly, monthOf),
   ])
   return backups.filter((each) => !kept.has(each))
-}
-
-/** The Monday of a time's week, as a date. */
-function weekOf(at: string): string {
-  const date = new Date(`${at.slice(0, 10)}T00:00:00Z`)
-  date.setUTCDate(date.getUTCDate() - ((date.getUTCDay() + 6) % 7))
-  return date.toISOString().slice(0, 10)
 }
 
 function warn(box: Box, key: string, what: string, err: unknown): void {

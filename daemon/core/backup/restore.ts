@@ -1,6 +1,6 @@
 import { CroftError } from '../../lib/error.ts'
 import type { Checkpoint } from '../../store/index.ts'
-import { type Box, findVm, type Report, vmsOf, without } from '../box.ts'
+import { type Box, findVm, type Report, vmsOf } from '../box.ts'
 import { checkpointsOf } from '../checkpoint/find.ts'
 import { restoreVm } from '../checkpoint/restore.ts'
 import { onLayer } from '../layer/compaction.ts'
@@ -9,8 +9,7 @@ import { acquire, release } from '../layer/holds.ts'
 import { type Made, makeVm } from '../vm/create.ts'
 import { editVm } from '../vm/edit.ts'
 import { makeId } from '../vm/identity.ts'
-import { inventName } from '../vm/name.ts'
-import { checkNewName } from '../vm/record.ts'
+import { checkNewName, descriptionOf, newName } from '../vm/record.ts'
 import { removeVm } from '../vm/remove.ts'
 import { type Adoption, adopt, planAdoption } from './adopt.ts'
 import { record } from './back-up.ts'
@@ -86,8 +85,7 @@ export async function restoreBackup(
  */
 export async function proveBackup(box: Box, name: string, report: Report, signal: AbortSignal): Promise<VmBackup> {
   const { id } = findVm(box.store.state, name)
-  const names = new Set(vmsOf(box.store.state).map((vm) => vm.name))
-  const as = inventName((candidate) => names.has(candidate))
+  const as = newName(box.store.state, undefined)
   try {
     const { backup } = await restoreBackup(box, name, { as, whole: true }, report, signal)
     await record(box, id, { provenAt: new Date().toISOString() })
@@ -126,6 +124,7 @@ async function bring(
     vm,
     image: image?.record.id ?? manifest.image.id,
   }
+  acquire(box, checkpoint.id)
   try {
     const all = filesOf(manifest).length
     const what = wanted.length === all ? 'getting all of it' : `getting ${wanted.length} of its ${all} files`
@@ -139,6 +138,7 @@ async function bring(
     throw error
   } finally {
     letGo()
+    await collectGarbage(box)
   }
 }
 
@@ -177,7 +177,7 @@ async function planAndHold(
     await onLayer(box, beneath, async () => {})
     if (beneath in box.store.state.layers) return { adoption, release: () => release(box, hold.id) }
     release(box, hold.id)
-    await box.store.update((state) => ({ ...state, checkpoints: without(state.checkpoints, hold.id) }))
+    await collectGarbage(box)
   }
 }
 
@@ -189,8 +189,7 @@ function makeOf(
   report: Report,
   signal: AbortSignal,
 ): Promise<Made> {
-  const { env, tags, comment, priority, restart, rates, limits } = vm
-  const described = { env, tags, comment, priority, restart, rates, limits }
   const { layer, image } = checkpoint
-  return makeVm(box, { ...described, name, image, layer, power: 'on', from: undefined, asleep: false }, report, signal)
+  const fork = { ...descriptionOf(vm), limits: vm.limits, name, image, layer } as const
+  return makeVm(box, { ...fork, power: 'on', from: undefined, asleep: false }, report, signal)
 }

@@ -3,6 +3,7 @@ import { asCroftError } from '../../lib/error.ts'
 import type { Checkpoint, Vm } from '../../store/index.ts'
 import { type Box, layerOf, stateOf, vmsOf } from '../box.ts'
 import { held } from '../layer/holds.ts'
+import { dayOf, hourOf, newestOfLatest } from '../retention.ts'
 import { systemEntry } from '../vm/system-entry.ts'
 import { checkpointsOf } from './find.ts'
 import { removeCheckpoint } from './remove.ts'
@@ -82,10 +83,6 @@ function warn(box: Box, id: string, err: unknown): void {
 
 export const isOn = ({ hourly, daily }: Schedule): boolean => hourly > 0 || daily > 0
 
-/** The clock hour and the day of an ISO time, in UTC: 2026-11-24T22 and 2026-11-24. */
-const hourOf = (iso: string): string => iso.slice(0, 13)
-const dayOf = (iso: string): string => iso.slice(0, 10)
-
 type Taken = Pick<Checkpoint, 'id' | 'createdAt'>
 
 /**
@@ -109,13 +106,9 @@ export function isDue(schedule: Schedule, scheduled: readonly Taken[], now: Date
  */
 export function outdated<T extends Taken>({ hourly, daily }: Schedule, scheduled: readonly T[]): T[] {
   const newestFirst = scheduled.toReversed()
-  const newestOfLatest = (count: number, period: (iso: string) => string) => {
-    const newest = newestFirst.filter(
-      ({ createdAt }, i) => i === 0 || period(createdAt) !== period(newestFirst[i - 1]!.createdAt),
-    )
-    return newest.slice(0, count)
-  }
-  const kept = new Set([...newestOfLatest(hourly, hourOf), ...newestOfLatest(daily, dayOf)])
+  const latest = (count: number, period: (iso: string) => string) =>
+    newestOfLatest(newestFirst, ({ createdAt }) => createdAt, count, period)
+  const kept = new Set([...latest(hourly, hourOf), ...latest(daily, dayOf)])
   return newestFirst.filter((each) => !kept.has(each))
 }
 

@@ -1,13 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { CroftError } from '../../lib/error.ts'
+import { randomBase32 } from '../../lib/secret.ts'
 
-const base32 = 'abcdefghijklmnopqrstuvwxyz234567'
-
-/** Makes a new id: the prefix and 10 random lowercase base32 characters (RFC 4648 alphabet), 50 bits. */
+/** Makes a new id: the prefix and 10 random base32 characters, 50 bits. */
 export function makeId(
   prefix: 'vm' | 'img' | 'lay' | 'mem' | 'bas' | 'chk' | 'lnk' | 'ses' | 'tok' | 'op' | 'bak',
 ): string {
-  return `${prefix}_${Array.from(randomBytes(10), (byte) => base32[byte & 31]).join('')}`
+  return `${prefix}_${randomBase32(10)}`
 }
 
 export interface VmIdentity {

@@ -41,16 +41,19 @@ export function minutes(count: number): string {
   return whole >= 120 && whole % 60 === 0 ? `${whole / 60} h` : `${whole} min`
 }
 
+/** A number of things: `1 file`, `3 files`. */
+export const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
+
 /** An interval to follow "every": `day`, `6 hours`, `90 minutes`. */
 export function interval(minutes: number): string {
   const days = minutes / 1440
   const hours = minutes / 60
-  const [count, unit] = Number.isInteger(days)
+  const [number, unit] = Number.isInteger(days)
     ? [days, 'day']
     : Number.isInteger(hours)
       ? [hours, 'hour']
       : [minutes, 'minute']
-  return count === 1 ? unit : `${count} ${unit}s`
+  return number === 1 ? unit : count(number, unit)
 }
 
 /** ▰▰▰▱▱▱▱▱: a fraction, from 0 to 1. */
